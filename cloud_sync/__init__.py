@@ -1,0 +1,1 @@
+"""The edge's contract with Kafka (topics, envelope, schemas) and its uplink."""

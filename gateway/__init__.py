@@ -1,0 +1,1 @@
+"""The daemon on the Pi: ingest, store, picks, clock, supervision, web."""

@@ -1,0 +1,1 @@
+"""The domain kernel: pungency as numbers. Pure; imports nothing of ours and does no I/O."""

@@ -1,0 +1,83 @@
+"""The brand's sauces: what each is called, how hot its label says it is, what it tastes of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Annotated
+
+import msgspec
+
+from heat.errors import DataError
+from heat.scale import LAB_SD_MO, MAX_MO, MAX_SHU, Heat, heat_from_shu
+
+SAUCE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?\Z")
+"""A sauce's id: at most 24 characters, so that twelve nozzles fit into one frame."""
+
+
+class Sauce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One sauce. `sd_milli_octaves` is how unsure its label is; `popularity` its share of all pours, in percent."""
+
+    id: str
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    shu: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHU)]
+    sd_milli_octaves: Annotated[int, msgspec.Meta(ge=0, le=MAX_MO)] = LAB_SD_MO
+    flavours: tuple[str, ...]
+    popularity: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+
+    @property
+    def heat(self) -> Heat:
+        """The heat on the label."""
+        return heat_from_shu(self.shu, source="label", sd_milli_octaves=self.sd_milli_octaves)
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: str
+    flavours: tuple[str, ...]
+    sauces: tuple[Sauce, ...]
+
+
+class Catalog(Mapping[str, Sauce]):
+    """The sauces by id, in the order of the file, with the catalogue's version and its list of flavour tags."""
+
+    def __init__(self, version: str, flavours: tuple[str, ...], sauces: tuple[Sauce, ...]) -> None:
+        self.version = version
+        self.flavours = flavours
+        self._sauces = {sauce.id: sauce for sauce in sauces}
+
+    def __getitem__(self, sauce_id: str) -> Sauce:
+        return self._sauces[sauce_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sauces)
+
+    def __len__(self) -> int:
+        return len(self._sauces)
+
+
+def parse_catalog(text: bytes | str) -> Catalog:
+    """A catalogue from its JSON. Raises DataError, naming the sauce and field, if it can't be used."""
+    try:
+        document = msgspec.json.decode(text, type=_Document)
+    except msgspec.DecodeError as error:
+        raise DataError(f"catalogue: {error}", hint="Compare it with heat/data/catalog.json") from error
+    seen: set[str] = set()
+    for sauce in document.sauces:
+        if not SAUCE_ID.match(sauce.id):
+            raise DataError(f"catalogue: {sauce.id!r} is not a sauce id", hint="Use 1 to 24 of a-z, 0-9 and '-'")
+        if sauce.id in seen:
+            raise DataError(f"catalogue: {sauce.id!r} stands there twice")
+        if unknown := sorted(set(sauce.flavours) - set(document.flavours)):
+            raise DataError(f"catalogue: {sauce.id!r} has unknown flavours {unknown}", hint="List them in 'flavours'")
+        seen.add(sauce.id)
+    if not document.sauces:
+        raise DataError("catalogue: no sauces")
+    return Catalog(document.version, document.flavours, document.sauces)
+
+
+@cache
+def default_catalog() -> Catalog:
+    """The catalogue that ships with Picante."""
+    return parse_catalog(resources.files("heat").joinpath("data/catalog.json").read_bytes())

@@ -1,0 +1,200 @@
+"""What happened: the event types that leave the gateway, and the frozen value that carries one.
+
+Each type is a msgspec Struct; its JSON Schema is released in `cloud_sync/schemas/` and its encoding is the `data` of a
+CloudEvent. A released type only grows: new fields have defaults, and readers ignore fields that they don't know.
+
+Who lets an event in has already turned numbers and words into `Heat` and fixed the evidence weight `w`, so that every
+later reader folds the same integers without a catalogue or a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from heat.identity import SAFE_INTEGER, EventId
+from heat.scale import MAX_MO, Heat
+
+Weight = Annotated[int, Meta(ge=1, le=400)]
+Count = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
+Day = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+
+Consent = Literal["none", "session", "profile"]
+"""`session`: used until the session ends. `profile`: the customer showed a loyalty token. `none`: opted out."""
+Channel = Literal["dispenser", "kiosk", "app", "web", "survey", "gateway"]
+Verdict = Literal["too_hot", "just_right", "more"]
+ClockState = Literal["known", "estimated", "unknown"]
+"""How far `time` can be trusted: `known` within 1 s; `estimated` from a boot whose offset was only bounded; `unknown`
+was stamped by a clock that nobody had set."""
+
+
+class EventData(msgspec.Struct, frozen=True, kw_only=True):
+    """What every event carries: where it happened, how it came in, and what the customer allowed."""
+
+    type: ClassVar[str]
+
+    store: str
+    region: str
+    channel: Channel
+    consent: Consent
+    flags: tuple[str, ...] = ()
+    """What looked implausible at the door (`heat.quality`); flagged events are kept."""
+
+
+class Poured(EventData, frozen=True, kw_only=True):
+    """A customer poured a sauce."""
+
+    type: ClassVar[str] = "picante.poured.v1"
+
+    sauce: str
+    heat: Heat
+    flavours: tuple[str, ...]
+    w: Weight
+    nozzle: Annotated[int, Meta(ge=0, le=255)]
+    volume_ul: Annotated[int, Meta(ge=1)]
+    duration_ms: Annotated[int, Meta(ge=0)]
+    pick_id: str | None = None
+    """The impression that showed this sauce, if one did."""
+
+
+class Rated(EventData, frozen=True, kw_only=True):
+    """A customer said how hot a sauce was for them."""
+
+    type: ClassVar[str] = "picante.rated.v1"
+
+    sauce: str
+    heat: Heat
+    flavours: tuple[str, ...]
+    w: Weight
+    verdict: Verdict
+    pick_id: str | None = None
+
+
+class Stated(EventData, frozen=True, kw_only=True):
+    """A customer said how hot they like it, as a number, a word or a dial position; `said` keeps their own form."""
+
+    type: ClassVar[str] = "picante.stated.v1"
+
+    heat: Heat
+    w: Weight
+    said: Annotated[str, Meta(max_length=64)]
+
+
+class Refilled(EventData, frozen=True, kw_only=True):
+    """Somebody put a bottle on a nozzle."""
+
+    type: ClassVar[str] = "picante.refilled.v1"
+
+    nozzle: Annotated[int, Meta(ge=0, le=255)]
+    sauce: str
+    volume_ul: Annotated[int, Meta(ge=0)]
+
+
+class ShownPick(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot of an impression. `propensity` is the chance that the policy showed this sauce in this slot."""
+
+    slot: Annotated[int, Meta(ge=1, le=3)]
+    nozzle: Annotated[int, Meta(ge=0, le=255)]
+    sauce: str
+    milli_octaves: Annotated[int, Meta(ge=0, le=MAX_MO)]
+    score: float
+    propensity: Annotated[float, Meta(gt=0, le=1)]
+
+
+class Impression(EventData, frozen=True, kw_only=True):
+    """Picks were sent to a dispenser's screen. Its source is the gateway."""
+
+    type: ClassVar[str] = "picante.impression.v1"
+
+    pick_id: str
+    dispenser: str
+    picks: tuple[ShownPick, ...]
+    candidates: tuple[str, ...]
+    """All sauces that could have been shown, in the order in which they were scored."""
+    ranker: str
+    """`rule`, or the hash of the bundle that ranked."""
+    latency_us: Annotated[int, Meta(ge=0)]
+    """From the last byte of ASK read to the first byte of PICKS written."""
+
+
+class BucketRow(msgspec.Struct, frozen=True, array_like=True):
+    """One profile bucket, as `heat.profile` sums it."""
+
+    origin: str
+    day: Day
+    kind: str
+    n: Count
+    w: Count
+    wq: Count
+    wqq: Count
+    bands: tuple[Count, ...]
+
+
+class FlavourRow(msgspec.Struct, frozen=True, array_like=True):
+    """One flavour sum of a profile."""
+
+    origin: str
+    day: Day
+    kind: str
+    tag: str
+    n: Count
+    w: Count
+
+
+class SessionClaimed(EventData, frozen=True, kw_only=True):
+    """A loyalty token was shown: the session's sums so far now belong to the event's subject."""
+
+    type: ClassVar[str] = "picante.session-claimed.v1"
+
+    session: str
+    buckets: tuple[BucketRow, ...]
+    flavours: tuple[FlavourRow, ...]
+
+
+class SequenceGap(EventData, frozen=True, kw_only=True):
+    """A dispenser's ring overflowed: its events `first..last` of a generation can never arrive."""
+
+    type: ClassVar[str] = "picante.gap.v1"
+
+    dispenser: str
+    generation: Count
+    first: Count
+    last: Count
+
+
+AnyData = Poured | Rated | Stated | Refilled | Impression | SessionClaimed | SequenceGap
+TYPES: dict[str, type[AnyData]] = {
+    cls.type: cls for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, SequenceGap)
+}
+"""Every event type that there is, by its CloudEvents `type`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact, ready to be stored, folded and sent.
+
+    `subject` is a pseudonym, a session, or None for what concerns no customer. `time_ms` is Unix time in ms and `day`
+    its UTC day number (days since 1970-01-01); a negative `day` is -(boot number) of a gateway boot whose wall time is
+    not known yet.
+    """
+
+    id: EventId
+    subject: str | None
+    time_ms: int
+    day: int
+    clock: ClockState
+    data: AnyData
+
+    def encode_data(self) -> bytes:
+        """The event's `data` as JSON."""
+        return msgspec.json.encode(self.data)
+
+
+def decode_data(type_: str, text: bytes | str | dict[str, Any]) -> AnyData:
+    """The `data` of an event of this type, from JSON. Raises KeyError, msgspec.ValidationError."""
+    if isinstance(text, dict):
+        return msgspec.convert(text, TYPES[type_])
+    return msgspec.json.decode(text, type=TYPES[type_])

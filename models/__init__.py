@@ -1,0 +1,1 @@
+"""From a heat profile to a ranking: features, ranker, bundle; training and evaluation off the Pi."""

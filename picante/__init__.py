@@ -1,0 +1,1 @@
+"""The front door: the `picante` command and its demo."""
