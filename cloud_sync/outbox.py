@@ -1,0 +1,82 @@
+"""What the uplink takes from the edge: the seam between a store of events and Kafka.
+
+The outbox is the stored rows above the confirmed position. A row is either an event, bound for the events topic, or a
+refusal, bound for the dead letters; both share one sequence of positions, so one position says what Kafka holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from heat.events import ClockState
+from heat.identity import EventId
+from heat.quality import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event as the store holds it; `data` is the JSON of its `heat.events` type."""
+
+    position: int
+    id: EventId
+    type: str
+    subject: str | None
+    time_ms: int
+    """Unix time in ms, as good as `clock` says."""
+    day: int
+    """UTC day number that its profile bucket has."""
+    clock: ClockState
+    origin: str
+    """The gateway that took it."""
+    data: bytes
+    redelivered: bool
+    """Kafka may hold it already: it comes again after a restore or a forgotten position."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRefusal:
+    """One event that could not be accepted, with the bytes of its wire body, tokens redacted."""
+
+    position: int
+    id: EventId
+    time_ms: int
+    origin: str
+    reason: Reason
+    detail: str
+    body: bytes
+    redelivered: bool
+
+
+Row = StoredEvent | StoredRefusal
+
+
+class Outbox(Protocol):
+    """The store as the uplink sees it. Every method may be cancelled; `confirm` and `begin_epoch` are idempotent."""
+
+    async def read(self, after: int, limit: int) -> list[Row]:
+        """At most `limit` rows above position `after`, in order; fewer where later ones must wait (clock unknown)."""
+
+    async def id_at(self, position: int) -> str | None:
+        """The event id at a position, or None if the row is gone (or never was)."""
+
+    async def confirmed(self) -> int:
+        """The position that the store knows to be in Kafka; 0 at first."""
+
+    async def confirm(self, position: int) -> None:
+        """Rows up to `position` are in Kafka; they may be pruned from now on."""
+
+    async def epoch(self) -> int:
+        """The epoch of this database: how often it had to begin anew."""
+
+    async def begin_epoch(self, redeliver_after: int) -> int:
+        """Begin the next epoch: rows above `redeliver_after` are sent (again), marked redelivered. Returns it."""
+
+    async def register_instance(self, instance: str) -> None:
+        """Record this process's instance id durably, before Kafka ever sees it."""
+
+    async def knows_instance(self, instance: str) -> bool:
+        """Whether an instance id was ever registered in this database."""
+
+    async def wait(self, after: int) -> None:
+        """Return as soon as there may be a row above `after`."""
