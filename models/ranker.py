@@ -1,0 +1,162 @@
+"""Features -> scores: what ranks the sauces of a menu.
+
+`open_ranker` gives the gateway the best ranker that works here: the bundle's ONNX model; the same bundle's weights in
+NumPy where onnxruntime does not load (importing it has killed the process on some boards, so it is tried in a process
+of its own); the rule where no bundle is valid. A score means nothing by itself; only the order of one menu's counts.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from heat.errors import ModelError
+from models.bundle import Bundle, load
+from models.features import COLUMN, FEATURES, Matrix
+
+PROBE_TIMEOUT_S = 30
+"""s; importing onnxruntime takes 1 s on a Pi 4 with a cold SD card at worst."""
+WEIGHT_TOLERANCE = 1e-4
+"""How far a score may lie from the manifest's weights: float32 rounding, and no more."""
+
+
+class Ranker(Protocol):
+    """Scores a menu. `name` goes into each impression: `rule`, or the short id of the bundle."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weights(self) -> Matrix:
+        """One weight a feature: the linear view of the ranker from which picks are explained."""
+        ...
+
+    def scores(self, features: Matrix) -> Matrix:
+        """A score for each row of `features` (float32, shape (sauces, len(FEATURES))): float32, shape (sauces,)."""
+        ...
+
+
+class RuleRanker:
+    """Nearest to the preferred heat; nothing above the tolerance before everything below it."""
+
+    name = "rule"
+
+    def __init__(self) -> None:
+        self.weights: Matrix = np.zeros(len(FEATURES), dtype=np.float32)
+        self.weights[COLUMN["distance"]] = -1
+        self.weights[COLUMN["dial_distance"]] = -1
+        self.weights[COLUMN["popularity"]] = 0.1
+        # 20 octaves are the whole scale: one step above tolerance outweighs any distance
+        self.weights[COLUMN["above_tolerance"]] = -1000
+
+    def scores(self, features: Matrix) -> Matrix:
+        """Minus the octaves to the preferred heat, and to the dial if there is one."""
+        result: Matrix = features @ self.weights
+        return result
+
+
+class LinearRanker:
+    """A bundle's weights, multiplied in NumPy: ranks as its ONNX model does."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.name = bundle.short_id
+        self.weights: Matrix = np.array(bundle.manifest.weights, dtype=np.float32)
+
+    def scores(self, features: Matrix) -> Matrix:
+        """The weighted sums of the features."""
+        result: Matrix = features @ self.weights
+        return result
+
+
+class OnnxRanker:
+    """A bundle's model.onnx in onnxruntime, on one thread that does not spin."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Open the model and check it against the manifest's weights.
+
+        Raises:
+            ModelError: onnxruntime can't run the model, or the model is not the one that the manifest describes.
+        """
+        self.name = bundle.short_id
+        self.weights: Matrix = np.array(bundle.manifest.weights, dtype=np.float32)
+        self._session = _session(bundle)
+        self._check(bundle)
+
+    def scores(self, features: Matrix) -> Matrix:
+        """What the model says of each row."""
+        result: Matrix = self._session.run(["scores"], {"features": features})[0]
+        return result
+
+    def _check(self, bundle: Bundle) -> None:
+        where = f"{bundle.path / bundle.manifest.model}"
+        hint = "Copy the bundle again, or train a new one with `picante models train`"
+        probe = np.vstack([np.eye(len(FEATURES), dtype=np.float32), np.zeros((1, len(FEATURES)), dtype=np.float32)])
+        try:
+            scores = self.scores(probe)
+        except Exception as error:  # onnxruntime's errors share no other base
+            raise ModelError(f"{where}: does not score {len(FEATURES)} features: {error}", hint=hint) from error
+        if scores.shape != (len(FEATURES) + 1,):
+            raise ModelError(f"{where}: gives scores of shape {scores.shape}, not one a sauce", hint=hint)
+        if np.abs(scores[:-1] - scores[-1] - self.weights).max() > WEIGHT_TOLERANCE:
+            raise ModelError(f"{where}: does not compute what the manifest's weights say", hint=hint)
+
+
+def rank(scores: Matrix, k: int) -> list[int]:
+    """The rows of the `k` highest scores, best first; equal scores keep the menu's order, NaN comes last."""
+    return [int(row) for row in np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:k]]
+
+
+def open_ranker(path: Path | None) -> tuple[Ranker, ModelError | None]:
+    """The best ranker for the bundle at `path` that works here, and what stood in the way of a better one."""
+    if path is None:
+        return RuleRanker(), None
+    try:
+        bundle = load(path)
+    except ModelError as error:
+        return RuleRanker(), error
+    if not onnxruntime_works():
+        reason = ModelError(
+            "onnxruntime does not load here: the bundle is scored by NumPy",
+            hint="Picks are the same; reinstall onnxruntime for this board to use ONNX again",
+        )
+        return LinearRanker(bundle), reason
+    try:
+        return OnnxRanker(bundle), None
+    except ModelError as error:
+        return RuleRanker(), error
+
+
+@cache
+def onnxruntime_works() -> bool:
+    """Whether onnxruntime can be imported: tried in a process of its own, once, since it may die of it."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import onnxruntime"], capture_output=True, timeout=PROBE_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _session(bundle: Bundle) -> Any:
+    import onnxruntime  # type: ignore[import-untyped]  # not at the top: see `onnxruntime_works`
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no other base
+        raise ModelError(
+            f"{bundle.path / bundle.manifest.model}: onnxruntime can't open it: {error}",
+            hint="Copy the bundle again, or train a new one with `picante models train`",
+        ) from error
