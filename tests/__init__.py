@@ -1,0 +1,1 @@
+"""Picante's tests. They mirror the packages; what they share lives in `servers`, `waiting` and `conftest`."""

@@ -1,0 +1,129 @@
+"""Fixtures that every package's tests share: real servers, topics on them, and a browser.
+
+Servers start when the first test asks for one, and end with the session. What can't be had on a machine is skipped with a
+reason; under CI=true a skip is a failure, so that no promise goes unproved in silence.
+"""
+
+import functools
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, ServerUnavailable, create_topic, mqtt_accepts
+
+AServer = TypeVar("AServer", KafkaServer, MosquittoServer)
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # root, as in a container, has no other way
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM, which a CI's time limit sends, unwind like Ctrl-C: the fixtures then end their servers."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, turn a skipped test into a failed one."""
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI, turn a skipped module into an error."""
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if IN_CI and report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI=true allows no skip: {reason}"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer | ServerElsewhere]:
+    """One Apache Kafka for the session; clients take its `.bootstrap`. To kill a broker, ask for `killable_kafka`."""
+    if address := os.environ.get("PICANTE_TEST_KAFKA"):
+        yield ServerElsewhere.parse(address)
+    else:
+        yield from _running(KafkaServer, tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture
+def killable_kafka(kafka: KafkaServer | ServerElsewhere) -> Iterator[KafkaServer]:
+    """The session's Kafka, if it is our own process; it runs again after the test, whatever the test did to it."""
+    if isinstance(kafka, ServerElsewhere):
+        pytest.skip("PICANTE_TEST_KAFKA is a broker of someone else's: it is not ours to kill")
+    yield kafka
+    if not kafka.alive:
+        kafka.start()
+
+
+@pytest.fixture(scope="session")
+def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MosquittoServer | ServerElsewhere]:
+    """One Mosquitto for the session, for tests that name their own client ids and topics: `.host`, `.port`."""
+    if address := os.environ.get("PICANTE_TEST_MQTT"):
+        elsewhere = ServerElsewhere.parse(address)
+        assert mqtt_accepts(elsewhere.host, elsewhere.port), f"PICANTE_TEST_MQTT={address} refuses an anonymous client"
+        yield elsewhere
+    else:
+        yield from _running(MosquittoServer, tmp_path_factory.mktemp("mosquitto"))
+
+
+@pytest.fixture
+def killable_mqtt(tmp_path: Path) -> Iterator[MosquittoServer]:
+    """A fresh Mosquitto for one test, to kill(), start(), stop() and save()."""
+    if "PICANTE_TEST_MQTT" in os.environ:
+        pytest.skip("PICANTE_TEST_MQTT is a broker of someone else's: it is not ours to kill")
+    yield from _running(MosquittoServer, tmp_path / "mosquitto")
+
+
+@pytest.fixture
+def topic(kafka: KafkaServer | ServerElsewhere) -> Callable[..., Awaitable[str]]:
+    """`await topic(partitions=3, settings={...})` makes a topic with a random name on the session's Kafka and returns it."""
+    return functools.partial(create_topic, kafka.bootstrap)
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """A headless Chromium under Playwright's synchronous API, for tests that are not `async`; it starts in half a second.
+
+    It is one test's alone, because Playwright keeps its event loop running in this thread, where no other could start.
+    """
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium: run scripts/test-setup")
+    with sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield program
+        program.close()
+
+
+def _running(kind: type[AServer], directory: Path) -> Iterator[AServer]:
+    try:
+        server = kind(directory)
+    except ServerUnavailable as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server

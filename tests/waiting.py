@@ -1,0 +1,51 @@
+"""Wait for a condition by polling it against a deadline: what tests use where others would sleep and hope."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+
+POLL_S = 0.01
+"""Seconds between two looks: short beside anything that we wait for, long beside the cost of a look."""
+
+
+def wait_until(predicate: Callable[[], T], deadline_s: float, what: str) -> T:
+    """Return the predicate's first truthy value.
+
+    Raises:
+        AssertionError: naming `what` and the last value, when none came within `deadline_s`. The predicate is asked at least
+            once, and what it raises itself passes through.
+    """
+    give_up = time.monotonic() + deadline_s
+    while not (value := predicate()):
+        if time.monotonic() >= give_up:
+            raise AssertionError(_complaint(what, deadline_s, value))
+        time.sleep(POLL_S)
+    return value
+
+
+async def wait_until_async(predicate: Callable[[], T | Awaitable[T]], deadline_s: float, what: str) -> T:
+    """Like `wait_until`, leaving the event loop free between two looks; the predicate may be a coroutine function.
+
+    A coroutine that hangs is cancelled at the deadline.
+    """
+    value: T | None = None
+    try:
+        async with asyncio.timeout(deadline_s) as deadline:
+            while True:
+                answer = predicate()
+                value = await answer if inspect.isawaitable(answer) else cast(T, answer)
+                if value:
+                    return value
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        if deadline.expired():
+            raise AssertionError(_complaint(what, deadline_s, value)) from None
+        raise
+
+
+def _complaint(what: str, deadline_s: float, value: object) -> str:
+    return f"not within {deadline_s:g} s: {what} (last seen: {value!r})"
