@@ -29,7 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "flavour": ("flavour", "flavour_best"),
     "popularity": ("popularity", "popularity_cold"),
-    "dial": ("dial_distance", "dial_above"),
+    "dial": ("dial_distance", "dial_above", "dial_unsure", "distance_dialled"),
     "mood": ("mood_gap",),
     "again": ("again",),
     "caution": ("after_too_hot",),

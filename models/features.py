@@ -40,6 +40,8 @@ MEANING: dict[str, str] = {
     "popularity_cold": "popularity times how new the customer is",
     "dial_distance": "octaves from the dial, 0 without one",
     "dial_above": "octaves above the dial, else 0",
+    "dial_unsure": "dial_distance times how unsure the profile is",
+    "distance_dialled": "distance_sure where a dial was turned, else 0",
     "mood_gap": "gap, negative in a mellow mood; 0 in a usual or unknown one",
     "again": "1 for the sauce that was poured last",
     "after_too_hot": "octaves above what the customer last called too hot, less one octave, else 0",
@@ -115,7 +117,7 @@ def features(reading: Reading, menu: Menu, context: Context) -> Matrix:
     popularity = menu.popularity(context.popularity)
     matrix[COLUMN["popularity"]] = popularity
     matrix[COLUMN["popularity_cold"]] = popularity * np.float32(newness(reading))
-    _context_rows(matrix, menu, context)
+    _context_rows(matrix, reading, menu, context)
     return np.ascontiguousarray(matrix.T)
 
 
@@ -148,11 +150,13 @@ def _heat_rows(matrix: Matrix, reading: Reading, menu: Menu) -> None:
         matrix[COLUMN["recent_distance"]] = np.abs(menu.octaves - np.float32(month / 1000))
 
 
-def _context_rows(matrix: Matrix, menu: Menu, context: Context) -> None:
+def _context_rows(matrix: Matrix, reading: Reading, menu: Menu, context: Context) -> None:
     if context.dial is not None:
         gap = menu.octaves - np.float32(context.dial.milli_octaves / 1000)
         matrix[COLUMN["dial_distance"]] = np.abs(gap)
         matrix[COLUMN["dial_above"]] = np.maximum(gap, 0)
+        matrix[COLUMN["dial_unsure"]] = np.abs(gap) * np.float32(1 - sureness(reading))
+        matrix[COLUMN["distance_dialled"]] = matrix[COLUMN["distance_sure"]]
     if step := MOOD_STEP.get(context.mood or "", 0.0):
         matrix[COLUMN["mood_gap"]] = matrix[COLUMN["gap"]] * np.float32(step)
     last = context.last_poured

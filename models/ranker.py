@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,11 +62,11 @@ class RuleRanker:
 
 
 class LinearRanker:
-    """A bundle's weights, multiplied in NumPy: ranks as its ONNX model does."""
+    """Weights, multiplied in NumPy: ranks as the ONNX model of the same bundle does."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.name = bundle.short_id
-        self.weights: Matrix = np.array(bundle.manifest.weights, dtype=np.float32)
+    def __init__(self, name: str, weights: Sequence[float]) -> None:
+        self.name = name
+        self.weights: Matrix = np.array(weights, dtype=np.float32)
 
     def scores(self, features: Matrix) -> Matrix:
         """The weighted sums of the features."""
@@ -98,7 +99,7 @@ class OnnxRanker:
         probe = np.vstack([np.eye(len(FEATURES), dtype=np.float32), np.zeros((1, len(FEATURES)), dtype=np.float32)])
         try:
             scores = self.scores(probe)
-        except Exception as error:  # onnxruntime's errors share no other base
+        except _onnxruntime_errors() as error:
             raise ModelError(f"{where}: does not score {len(FEATURES)} features: {error}", hint=hint) from error
         if scores.shape != (len(FEATURES) + 1,):
             raise ModelError(f"{where}: gives scores of shape {scores.shape}, not one a sauce", hint=hint)
@@ -124,7 +125,7 @@ def open_ranker(path: Path | None) -> tuple[Ranker, ModelError | None]:
             "onnxruntime does not load here: the bundle is scored by NumPy",
             hint="Picks are the same; reinstall onnxruntime for this board to use ONNX again",
         )
-        return LinearRanker(bundle), reason
+        return LinearRanker(bundle.short_id, bundle.manifest.weights), reason
     try:
         return OnnxRanker(bundle), None
     except ModelError as error:
@@ -143,6 +144,14 @@ def onnxruntime_works() -> bool:
     return done.returncode == 0
 
 
+def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: classes of its own without a common base, and a few of Python's."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+
+    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (RuntimeError, ValueError, *own)
+
+
 def _session(bundle: Bundle) -> Any:
     import onnxruntime  # type: ignore[import-untyped]  # not at the top: see `onnxruntime_works`
 
@@ -155,7 +164,7 @@ def _session(bundle: Bundle) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no other base
+    except _onnxruntime_errors() as error:
         raise ModelError(
             f"{bundle.path / bundle.manifest.model}: onnxruntime can't open it: {error}",
             hint="Copy the bundle again, or train a new one with `picante models train`",

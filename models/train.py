@@ -1,0 +1,174 @@
+"""Logged slates -> weights -> model.onnx. Needs the `train` extra; never imported on a gateway.
+
+The model is a conditional logit: of the sauces on offer, the customer pours the one with the highest utility
+`x @ weights + noise`. Each slate is one visit; its likelihood is a softmax over its rows, so whatever all rows share
+cancels out. Visits on which nothing was poured are left out: given that something is poured, the choice among the
+sauces does not depend on how good walking away would have been, and walking away says nothing of which sauce is better.
+
+Being shown raises a sauce's chance by itself. Each slot therefore gets a weight of its own while fitting, which is then
+dropped: what is left is the taste, not the echo of an earlier policy. With the L2 penalty the loss is strictly convex,
+so Newton's method finds its one minimum in a few steps, the same one every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import FORMAT, MODEL_NAME, Bundle, Manifest, Training, save
+from models.features import FEATURES, SCHEMA, Matrix
+
+PENALTY = 3.0
+"""L2 penalty on the standardised weights: worth a few slates each, enough to tie down columns that go together."""
+SLOTS = 3
+MAX_STEPS = 50
+TOLERANCE = 1e-8
+"""Newton stops when the gradient's largest entry, per slate, is below this."""
+DECIMALS = 5
+"""Weights are rounded to this, so that the last bits of a sum can't change a bundle's id."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """One visit with a pour. `slots` holds, for each row, the slot in which it was shown (1..3), or 0."""
+
+    features: Matrix
+    slots: NDArray[np.int8]
+    chosen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The fitted model. `weights` belong to raw features; losses are in nats a slate."""
+
+    weights: tuple[float, ...]
+    slot_weights: tuple[float, ...]
+    loss: float
+    guessing_loss: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """The slates side by side: x is (slates, rows, columns), padded; `mask` is 0, or -inf where padded."""
+
+    x: Floats
+    mask: Floats
+    chosen: Floats
+    """(slates, columns): the chosen rows."""
+
+    def shares(self, weights: Floats) -> tuple[Floats, float]:
+        """The chance of each row of each slate, and the summed loss."""
+        utility = self.x @ weights + self.mask
+        top = utility.max(axis=1, keepdims=True)
+        exp = np.exp(utility - top)
+        total = exp.sum(axis=1, keepdims=True)
+        loss = float((np.log(total) + top).sum() - (self.chosen @ weights).sum())
+        return exp / total, loss
+
+
+def fit(slates: Sequence[Slate], penalty: float = PENALTY) -> Fit:
+    """Fit the weights to the slates. Raises ValueError without slates."""
+    if not slates:
+        raise ValueError("no slates to train on")
+    problem = _problem(slates)
+    flat = problem.x[np.isfinite(problem.mask)]
+    scale = flat.std(axis=0)
+    scale[scale < 1e-9] = 1.0
+    weights, steps = _newton(_Problem(problem.x / scale, problem.mask, problem.chosen / scale), penalty)
+    raw = weights / scale
+    _, loss = problem.shares(raw)
+    _, guessing = problem.shares(np.zeros_like(raw))
+    rounded = [round(float(weight), DECIMALS) + 0.0 for weight in raw]
+    count = len(slates)
+    return Fit(tuple(rounded[:-SLOTS]), tuple(rounded[-SLOTS:]), loss / count, guessing / count, steps)
+
+
+def _problem(slates: Sequence[Slate]) -> _Problem:
+    rows, columns = max(len(slate.features) for slate in slates), len(FEATURES) + SLOTS
+    x = np.zeros((len(slates), rows, columns))
+    mask = np.full((len(slates), rows), -np.inf)
+    chosen = np.zeros((len(slates), columns))
+    for i, slate in enumerate(slates):
+        n = len(slate.features)
+        x[i, :n, : len(FEATURES)] = slate.features
+        for slot in range(1, SLOTS + 1):
+            x[i, :n, len(FEATURES) + slot - 1] = slate.slots == slot
+        mask[i, :n] = 0
+        chosen[i] = x[i, slate.chosen]
+    return _Problem(x, mask, chosen)
+
+
+def _newton(problem: _Problem, penalty: float) -> tuple[Floats, int]:
+    count, _, columns = problem.x.shape
+    weights = np.zeros(columns)
+    shares, loss = problem.shares(weights)
+    for step in range(MAX_STEPS):
+        expected = np.einsum("sr,src->sc", shares, problem.x)
+        gradient = (expected - problem.chosen).sum(axis=0) + penalty * weights
+        if np.abs(gradient).max() < TOLERANCE * count:
+            return weights, step
+        weighted = (problem.x * shares[..., None]).reshape(-1, columns)
+        hessian = weighted.T @ problem.x.reshape(-1, columns) - expected.T @ expected + penalty * np.eye(columns)
+        direction = np.linalg.solve(hessian, gradient)
+        weights, shares, loss = _descend(problem, penalty, weights, direction, loss)
+    return weights, MAX_STEPS
+
+
+def _descend(
+    problem: _Problem, penalty: float, weights: Floats, direction: Floats, loss: float
+) -> tuple[Floats, Floats, float]:
+    """A Newton step, halved until the loss does not rise."""
+    here = loss + penalty * float(weights @ weights) / 2
+    size = 1.0
+    while True:
+        trial = weights - size * direction
+        shares, trial_loss = problem.shares(trial)
+        if trial_loss + penalty * float(trial @ trial) / 2 <= here + 1e-9 or size < 1e-6:
+            return trial, shares, trial_loss
+        size /= 2
+
+
+def onnx_model(weights: Sequence[float]) -> bytes:
+    """The ONNX model `scores = features @ weights`, the same bytes for the same weights."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["features", "weights"], ["scores"])],
+        "picante-ranker",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["sauces", len(weights)])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["sauces"])],
+        [numpy_helper.from_array(np.array(weights, dtype=np.float32), "weights")],
+    )
+    # opset 13 and IR 8 are read by every onnxruntime since 1.10
+    model = helper.make_model(graph, producer_name="picante", opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def write_bundle(
+    path: Path, fitted: Fit, training: Training, metrics: dict[str, float], catalog_version: str, created_by: str
+) -> Bundle:
+    """Write what was fitted as a bundle into the directory `path`."""
+    model = onnx_model(fitted.weights)
+    manifest = Manifest(
+        format=FORMAT,
+        features=FEATURES,
+        features_schema=SCHEMA,
+        weights=fitted.weights,
+        model=MODEL_NAME,
+        model_sha256=hashlib.sha256(model).hexdigest(),
+        catalog_version=catalog_version,
+        training=training,
+        metrics=metrics,
+        created_by=created_by,
+    )
+    return save(path, manifest, model)

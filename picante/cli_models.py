@@ -1,0 +1,150 @@
+"""`picante models`: train a ranker in simulation, judge one, look into one."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+import msgspec
+
+from heat.catalog import Catalog, default_catalog, parse_catalog
+from heat.errors import ConfigError, DataError, PicanteError
+
+# what needs NumPy is imported by the commands that use it: `picante --help` should not wait for it
+
+P = ParamSpec("P")
+R = TypeVar("R")
+EXIT_STATUS = 2
+
+
+def _plain_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Show what Picante raises as one line, without a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except PicanteError as error:
+            click.echo(f"error: {error}", err=True)
+            raise SystemExit(EXIT_STATUS) from error
+
+    return run
+
+
+@click.group()
+def models() -> None:
+    """Train, judge and inspect the ranker that chooses picks."""
+
+
+_bundle_option = click.option(
+    "--bundle", type=click.Path(path_type=Path), help="Bundle directory; the one that ships with Picante if left out."
+)
+_catalog_option = click.option(
+    "--catalog", type=click.Path(path_type=Path), help="Catalogue of sauces (JSON); the one that ships if left out."
+)
+
+
+@models.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory to write the bundle into.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Same seed, same bundle.")
+@click.option("--customers", type=click.IntRange(10, 100_000), default=1500, show_default=True)
+@click.option("--days", type=click.IntRange(1, 365), default=56, show_default=True, help="Simulated days.")
+@_catalog_option
+@_plain_errors
+def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None) -> None:
+    """Simulate customers, fit the ranker to their choices, write a bundle.
+
+    \b
+    Example:
+      picante models train --out ./bundle --seed 7
+    """
+    _require_onnx()
+    from models.evaluate import table
+    from picante.training import train_bundle
+
+    started = time.monotonic()
+    bundle, _, judged = train_bundle(
+        out, _catalog(catalog), seed=seed, customers=customers, days=days, progress=_progress
+    )
+    _progress(f"bundle {bundle.short_id} is in {out} ({time.monotonic() - started:.1f} s)")
+    click.echo(table(judged))
+
+
+@models.command()
+@_bundle_option
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=1001, show_default=True, help="Other people, other seed."
+)
+@click.option("--customers", type=click.IntRange(10, 100_000), default=500, show_default=True)
+@click.option("--days", type=click.IntRange(1, 365), default=56, show_default=True, help="Simulated days.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@_catalog_option
+@_plain_errors
+def evaluate(bundle: Path | None, seed: int, customers: int, days: int, as_json: bool, catalog: Path | None) -> None:
+    """Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
+
+    \b
+    Example:
+      picante models evaluate --bundle ./bundle --json
+    """
+    from models.bundle import load, pretrained
+    from models.evaluate import table
+    from models.ranker import OnnxRanker
+    from picante.training import evaluate_ranker
+
+    ranker = OnnxRanker(load(bundle or pretrained()))
+    judged = evaluate_ranker(ranker, _catalog(catalog), seed=seed, customers=customers, days=days)
+    click.echo(msgspec.json.format(msgspec.json.encode(judged)).decode() if as_json else table(judged))
+
+
+@models.command()
+@click.argument("directory", type=click.Path(path_type=Path), required=False)
+@_plain_errors
+def inspect(directory: Path | None) -> None:
+    """Check a bundle and print its manifest, weights and metrics.
+
+    \b
+    Example:
+      picante models inspect ./bundle
+    """
+    from models.bundle import load, pretrained
+    from models.features import MEANING
+
+    bundle = load(directory or pretrained())
+    manifest = bundle.manifest
+    click.echo(f"bundle     {bundle.short_id}  ({bundle.id})")
+    click.echo(f"directory  {bundle.path}")
+    click.echo(f"made by    {manifest.created_by}, for catalogue {manifest.catalog_version}")
+    click.echo(f"model      {manifest.model}, {len(bundle.model)} bytes, SHA-256 {manifest.model_sha256}")
+    click.echo("\ntrained on")
+    for name, value in msgspec.to_builtins(manifest.training).items():
+        click.echo(f"  {name:20}{value:>12,}")
+    click.echo("\nweights")
+    for name, weight in zip(manifest.features, manifest.weights, strict=True):
+        click.echo(f"  {name:20}{weight:12.5f}  {MEANING[name]}")
+    click.echo("\nmetrics")
+    for name, value in manifest.metrics.items():
+        click.echo(f"  {name:32}{value:8.4f}")
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _catalog(path: Path | None) -> Catalog:
+    if path is None:
+        return default_catalog()
+    try:
+        return parse_catalog(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror}", hint="Give the catalogue's path") from error
+
+
+def _require_onnx() -> None:
+    if importlib.util.find_spec("onnx") is None:
+        raise ConfigError("training needs onnx", hint="Install it with: pip install 'picante[train]'")
