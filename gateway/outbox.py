@@ -1,0 +1,119 @@
+"""The store as the uplink sees it: `cloud_sync.outbox.Outbox` over the gateway's database."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import closing
+from typing import Any
+
+from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
+from gateway.store import Store
+from gateway.transaction import Transaction
+from heat.identity import EventId
+
+_READY = (
+    "position > ? AND position < ifnull((SELECT min(position) FROM events WHERE day < 0), 9223372036854775807)"
+)
+"""Rows that may go up: above a position, and below the first that still waits for its day."""
+_ROWS = f"""
+SELECT position, source, generation, sequence, type, subject, time_ms, day, clock, data, reason, detail,
+       EXISTS (SELECT 1 FROM epochs WHERE redeliver_after < position AND position <= redeliver_through)
+FROM events
+WHERE {_READY}
+ORDER BY position LIMIT ?
+"""
+
+
+class StoreOutbox:
+    """Rows above the confirmed position. Reads run in a thread with a connection of their own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._more = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something was committed. Call it in the event loop's thread."""
+        self._more.set()
+
+    async def read(self, after: int, limit: int) -> list[Row]:
+        """See `Outbox.read`."""
+        self._more.clear()
+        return await asyncio.to_thread(self._read, after, limit)
+
+    def _read(self, after: int, limit: int) -> list[Row]:
+        with closing(self._store.reader()) as connection:
+            return [self._row(row) for row in connection.execute(_ROWS, (after, limit))]
+
+    def _row(self, row: tuple[Any, ...]) -> Row:
+        (position, source, generation, sequence, type_, subject, time_ms, day, clock, data, reason, detail, again) = row
+        event_id = EventId(source, generation, sequence)
+        origin = self._store.settings.gateway_id
+        if reason is not None:
+            return StoredRefusal(position, event_id, time_ms, origin, reason, detail or "", data, bool(again))
+        return StoredEvent(position, event_id, type_, subject, time_ms, day, clock, origin, data, bool(again))
+
+    async def id_at(self, position: int) -> str | None:
+        """See `Outbox.id_at`."""
+        row = await self._one("SELECT source, generation, sequence FROM events WHERE position = ?", position)
+        return str(EventId(*row)) if row else None
+
+    async def confirmed(self) -> int:
+        """See `Outbox.confirmed`."""
+        row = await self._one("SELECT value FROM meta WHERE key = 'confirmed'")
+        return int(row[0]) if row else 0
+
+    async def confirm(self, position: int) -> None:
+        """See `Outbox.confirm`."""
+
+        def work(tx: Transaction) -> None:
+            if position > int(tx.meta("confirmed")):
+                tx.set_meta("confirmed", str(position))
+
+        await asyncio.wrap_future(self._store.write(work))
+
+    async def epoch(self) -> int:
+        """See `Outbox.epoch`."""
+        row = await self._one("SELECT max(epoch) FROM epochs")
+        return int(row[0]) if row else 1
+
+    async def begin_epoch(self, redeliver_after: int) -> int:
+        """See `Outbox.begin_epoch`. The gateway's own events get a new generation: old identities may be spent."""
+
+        def work(tx: Transaction) -> int:
+            highest = tx.connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]
+            tx.connection.execute(
+                "INSERT INTO epochs SELECT max(epoch) + 1, ?, ? FROM epochs", (redeliver_after, highest)
+            )
+            tx.set_meta("generation", str(secrets.randbits(32)))
+            tx.set_meta("next_sequence", "1")
+            tx.set_meta("confirmed", str(redeliver_after))
+            return int(tx.connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
+
+        return await asyncio.wrap_future(self._store.write(work))
+
+    async def register_instance(self, instance: str) -> None:
+        """See `Outbox.register_instance`."""
+
+        def work(tx: Transaction) -> None:
+            tx.connection.execute("INSERT OR IGNORE INTO instances VALUES (?)", (instance,))
+
+        await asyncio.wrap_future(self._store.write(work))
+
+    async def knows_instance(self, instance: str) -> bool:
+        """See `Outbox.knows_instance`."""
+        return await self._one("SELECT 1 FROM instances WHERE instance = ?", instance) is not None
+
+    async def wait(self, after: int) -> None:
+        """See `Outbox.wait`."""
+        row = await self._one(f"SELECT 1 FROM events WHERE {_READY} LIMIT 1", after)
+        if row is None:
+            await self._more.wait()
+
+    async def _one(self, sql: str, *arguments: object) -> tuple[Any, ...] | None:
+        return await asyncio.to_thread(self._query_one, sql, arguments)
+
+    def _query_one(self, sql: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        with closing(self._store.reader()) as connection:
+            row: tuple[Any, ...] | None = connection.execute(sql, arguments).fetchone()
+            return row

@@ -1,0 +1,94 @@
+"""Customer sessions in the store: whose events they are, when the last doses were, when they end.
+
+A session is an ephemeral subject. When a loyalty token is shown, one `SessionClaimed` event carries its integer sums to
+the pseudonym, and later events of the session belong there. A session ends when its dispenser reports an event of a
+newer one (events arrive in sequence, so nothing of the old one can follow), or after `IDLE_MS` without any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.transaction import Transaction, read_profile
+from heat.identity import is_session, session_subject
+from heat.profile import Profile
+
+IDLE_MS = 30 * 60 * 1000
+"""ms; nobody stands at a dispenser for half an hour."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One customer session."""
+
+    name: str
+    """Its subject as long as nobody claims it."""
+    subject: str
+    last_dose_ms: int | None
+    previous_dose_ms: int | None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a token was shown."""
+        return not is_session(self.subject)
+
+
+def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms: int) -> Session:
+    """The session `number` of a dispenser, begun if it is new."""
+    name = session_subject(dispenser, generation, number)
+    row = tx.connection.execute(
+        "SELECT subject, last_dose_ms, previous_dose_ms FROM sessions WHERE session = ?", (name,)
+    ).fetchone()
+    if row is not None:
+        return Session(name, *row)
+    tx.connection.execute(
+        "INSERT INTO sessions VALUES (?, ?, ?, ?, NULL, NULL, ?)", (name, dispenser, number, name, seen_ms)
+    )
+    return Session(name, name, None, None)
+
+
+def note_dose(tx: Transaction, session: Session, time_ms: int) -> None:
+    """A pour happened in this session."""
+    tx.connection.execute(
+        "UPDATE sessions SET previous_dose_ms = last_dose_ms, last_dose_ms = ?, seen_ms = ? WHERE session = ?",
+        (time_ms, time_ms, session.name),
+    )
+
+
+def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
+    """Hand the session to a pseudonym: its sums so far, which it no longer holds itself."""
+    sums = Profile() if session.claimed else read_profile(tx.connection, session.name)
+    tx.forget(session.name)
+    tx.connection.execute("UPDATE sessions SET subject = ? WHERE session = ?", (subject, session.name))
+    return sums
+
+
+def holds_own_sums(tx: Transaction, subject: str) -> bool:
+    """Whether sums that were folded into a subject are still there: a claim, or a session's end, took them away."""
+    if not is_session(subject):
+        return True
+    row = tx.connection.execute("SELECT subject FROM sessions WHERE session = ?", (subject,)).fetchone()
+    return row is not None and row[0] == subject
+
+
+def end_older(tx: Transaction, dispenser: str, current: Session, number: int) -> None:
+    """Forget the sessions that a dispenser had before the one it now reports."""
+    rows = tx.connection.execute(
+        "SELECT session FROM sessions WHERE dispenser = ? AND session <> ? AND number <= ?",
+        (dispenser, current.name, number),
+    ).fetchall()
+    for (name,) in rows:
+        _end(tx, name)
+
+
+def end_idle(tx: Transaction, before_ms: int) -> int:
+    """Forget sessions that were last seen before a time. Returns how many."""
+    rows = tx.connection.execute("SELECT session FROM sessions WHERE seen_ms < ?", (before_ms,)).fetchall()
+    for (name,) in rows:
+        _end(tx, name)
+    return len(rows)
+
+
+def _end(tx: Transaction, name: str) -> None:
+    tx.forget(name)
+    tx.connection.execute("DELETE FROM sessions WHERE session = ?", (name,))

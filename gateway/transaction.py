@@ -1,0 +1,206 @@
+"""One SQLite transaction, in the words of the gateway: append an event, fold it, note a sequence, claim a session.
+
+Everything here runs in the writer's thread, between BEGIN and COMMIT. What it learns about sequences reaches memory
+only once the commit has succeeded.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from heat.events import ClockState, Event
+from heat.identity import EventId, SequenceSet
+from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
+from heat.quality import Refusal
+from heat.scale import BANDS
+
+_BAND_COLUMNS = [f"b{i}" for i in range(BANDS)]
+_SUM_COLUMNS = ["n", "w", "wq", "wqq", *_BAND_COLUMNS]
+_FOLD_BUCKET = (
+    f"INSERT INTO buckets (subject, origin, day, kind, {', '.join(_SUM_COLUMNS)})"
+    f" VALUES ({', '.join('?' * (4 + len(_SUM_COLUMNS)))})"
+    f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = {c} + excluded.{c}' for c in _SUM_COLUMNS)}"
+)
+_FOLD_FLAVOUR = (
+    "INSERT INTO flavours VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n, w = w + excluded.w"
+)
+
+
+class Sequences:
+    """Which sequences of each `(source, generation)` are on disk. Read by every thread, changed after commits only."""
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[str, int], SequenceSet] = {}
+
+    @classmethod
+    def load(cls, connection: sqlite3.Connection) -> Sequences:
+        """All sets, from the table."""
+        result = cls()
+        for source, generation, first, last in connection.execute(
+            "SELECT source, generation, first, last FROM sequences ORDER BY source, generation, first"
+        ):
+            result._sets.setdefault((source, generation), SequenceSet()).add(first, last)
+        return result
+
+    def get(self, source: str, generation: int) -> SequenceSet:
+        """The set of one source and generation; treat it as read-only."""
+        return self._sets.get((source, generation)) or SequenceSet()
+
+    def durable(self, source: str, generation: int) -> int:
+        """The highest sequence up to which nothing is missing; 0 if the first is."""
+        return next((last for first, last in self.get(source, generation) if first == 1), 0)
+
+    def replace(self, changed: dict[tuple[str, int], SequenceSet]) -> None:
+        """Publish what a committed transaction added."""
+        self._sets.update(changed)
+
+
+class Transaction:
+    """What may be done between BEGIN and COMMIT."""
+
+    def __init__(self, connection: sqlite3.Connection, sequences: Sequences, gateway_id: str) -> None:
+        self.connection = connection
+        self.gateway_id = gateway_id
+        self._sequences = sequences
+        self._changed: dict[tuple[str, int], SequenceSet] = {}
+        self._own_next: int | None = None
+        self._own_generation = 0
+
+    # -- identities -------------------------------------------------------------------------------------------------
+
+    def spent(self, event_id: EventId) -> bool:
+        """Whether this identity is on disk already."""
+        return event_id.sequence in self._set(event_id.source, event_id.generation)
+
+    def spend(self, source: str, generation: int, first: int, last: int | None = None) -> None:
+        """Note sequences as on disk (or lost for ever)."""
+        key = (source, generation)
+        if key not in self._changed:
+            self._changed[key] = SequenceSet(self._sequences.get(source, generation))
+        self._changed[key].add(first, last)
+
+    def own_id(self) -> EventId:
+        """The next identity of the gateway's own events."""
+        if self._own_next is None:
+            self._own_next = int(self.meta("next_sequence"))
+            self._own_generation = int(self.meta("generation"))
+        event_id = EventId(self.gateway_id, self._own_generation, self._own_next)
+        self._own_next += 1
+        return event_id
+
+    def _set(self, source: str, generation: int) -> SequenceSet:
+        return self._changed.get((source, generation)) or self._sequences.get(source, generation)
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    def append(self, event: Event, boot_ms: int) -> int:
+        """Store an event, spend its identity, fold it into its subject's profile. Returns its position.
+
+        `boot_ms` is the gateway's monotonic time of the event, for when the wall time becomes known later.
+        """
+        cursor = self.connection.execute(
+            "INSERT INTO events (source, generation, sequence, type, subject, time_ms, boot_ms, day, clock, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *event.id,
+                event.data.type,
+                event.subject,
+                event.time_ms,
+                boot_ms,
+                event.day,
+                event.clock,
+                event.encode_data(),
+            ),
+        )
+        self.spend(*event.id)
+        return cursor.lastrowid or 0
+
+    def append_refusal(
+        self, event_id: EventId, refusal: Refusal, body: bytes, time_ms: int, boot_ms: int, day: int, clock: ClockState
+    ) -> int:
+        """Store the bytes of an event that was refused, and spend its identity."""
+        cursor = self.connection.execute(
+            "INSERT INTO events (source, generation, sequence, time_ms, boot_ms, day, clock, data, reason, detail)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*event_id, time_ms, boot_ms, day, clock, body, refusal.reason, refusal.detail),
+        )
+        self.spend(*event_id)
+        return cursor.lastrowid or 0
+
+    def fold(self, subject: str, profile: Profile, sign: int = 1) -> None:
+        """Add a contribution to a subject's profile, or with sign -1 take it back."""
+        for key, s in profile.buckets.items():
+            sums = (sign * s.n, sign * s.w, sign * s.wq, sign * s.wqq, *(sign * b for b in s.bands))
+            self.connection.execute(_FOLD_BUCKET, (subject, *key, *sums))
+        for flavour_key, f in profile.flavours.items():
+            self.connection.execute(_FOLD_FLAVOUR, (subject, *flavour_key, sign * f.n, sign * f.w))
+        if sign < 0:
+            self.connection.execute("DELETE FROM buckets WHERE subject = ? AND n = 0", (subject,))
+            self.connection.execute("DELETE FROM flavours WHERE subject = ? AND n = 0", (subject,))
+
+    def forget(self, subject: str) -> None:
+        """Drop a subject's profile."""
+        self.connection.execute("DELETE FROM buckets WHERE subject = ?", (subject,))
+        self.connection.execute("DELETE FROM flavours WHERE subject = ?", (subject,))
+
+    def meta(self, key: str) -> str:
+        """A value of the meta table. Raises KeyError."""
+        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Set a value of the meta table."""
+        self.connection.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value)
+        )
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Write what was gathered, just before COMMIT."""
+        for (source, generation), intervals in self._changed.items():
+            before = set(self._sequences.get(source, generation))
+            for first, last in intervals:
+                if (first, last) in before:
+                    continue
+                self.connection.execute(
+                    "DELETE FROM sequences WHERE source = ? AND generation = ? AND first BETWEEN ? AND ?",
+                    (source, generation, first, last),
+                )
+                self.connection.execute("INSERT INTO sequences VALUES (?, ?, ?, ?)", (source, generation, first, last))
+        if self._own_next is not None:
+            self.set_meta("next_sequence", str(self._own_next))
+
+    def committed(self) -> None:
+        """Publish what was gathered, just after COMMIT."""
+        self._sequences.replace(self._changed)
+
+
+def read_profile(connection: sqlite3.Connection, subject: str) -> Profile:
+    """A subject's profile; empty if there is none."""
+    return read_profiles(connection, [subject])
+
+
+def read_profiles(connection: sqlite3.Connection, subjects: Iterable[str]) -> Profile:
+    """The sum of several subjects' profiles, as for a customer whose session is not claimed yet."""
+    profile = Profile()
+    for subject in subjects:
+        for row in connection.execute(
+            f"SELECT origin, day, kind, {', '.join(_SUM_COLUMNS)} FROM buckets WHERE subject = ?",  # noqa: S608 -- constants
+            (subject,),
+        ):
+            profile.add(BucketKey(*row[:3]), Sums(row[3], row[4], row[5], row[6], tuple(row[7:])))
+        for row in connection.execute(
+            "SELECT origin, day, kind, tag, n, w FROM flavours WHERE subject = ?", (subject,)
+        ):
+            profile.add_flavour(FlavourKey(*row[:4]), FlavourSums(*row[4:]))
+    return profile
+
+
+def nozzles_json(nozzles: Iterable[tuple[int, str, int]]) -> str:
+    """A dispenser's nozzles as stored: `[[nozzle, sauce, level in ml], ...]`."""
+    return json.dumps([list(nozzle) for nozzle in nozzles])
