@@ -184,8 +184,7 @@ DownMessage = Welcome | HelloRequest | Reject | Ack | Picks | Ping
 Message = UpMessage | DownMessage
 
 _BY_NUMBER: dict[int, type[Message]] = {
-    cls.number: cls
-    for cls in (Hello, Ready, EventMessage, Ask, Pong, Welcome, HelloRequest, Reject, Ack, Picks, Ping)
+    cls.number: cls for cls in (Hello, Ready, EventMessage, Ask, Pong, Welcome, HelloRequest, Reject, Ack, Picks, Ping)
 }
 
 

@@ -143,6 +143,11 @@ class LinkSession:
         """Who is at the other end, once proved."""
         return self.hello.dispenser if self.hello is not None and self.state is State.OPEN else None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the session still takes messages."""
+        return self.state is not State.CLOSED
+
     def feed(self, message: Message, now_ms: int, *, room: bool = True) -> list[Action]:
         """Take one message. With `room` false an event is left on the dispenser, which sends it again later."""
         self._heard_ms = now_ms
@@ -171,6 +176,10 @@ class LinkSession:
             return []
         self._durable = sequence
         return [Send(Ack(generation=generation, sequence=sequence))] if self.state is State.OPEN else []
+
+    def rewind(self) -> None:
+        """An event that was let through could not be stored: expect it, and what followed it, once more."""
+        self._expected = self._durable + 1
 
     def tick(self, now_ms: int) -> list[Action]:
         """What is due by the clock: an invitation, a ping, or the end. Call it about once a second."""

@@ -1,0 +1,158 @@
+"""One live link: a transport below, a link session in the middle, the gateway above.
+
+Transports hand over messages; the session decides; events go up as `Delivery` values that carry their own
+acknowledgement, so that nobody but the one who committed an event can acknowledge it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware_bridge.framing import BadFrame
+from firmware_bridge.messages import Ask, BadMessage, DownMessage, EventMessage, Hello, Message, Picks, Reject
+from firmware_bridge.session import Action, Arrived, Asked, Closed, LinkSession, Opened, Registry, Send, State
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event, and what to call once its fate is known; both callables belong to the event loop's thread."""
+
+    event: EventMessage
+    hello: Hello
+    """What the dispenser said of itself when this link opened: its boot and its name."""
+    ack: Callable[[], None]
+    """It is on disk."""
+    retry: Callable[[], None]
+    """It could not be stored: leave it on the dispenser, which will send it again."""
+
+
+class Gate(Protocol):
+    """What a link hands things to. All calls are made in the event loop's thread and return at once."""
+
+    def opened(self, link: Link, hello: Hello, gap: tuple[int, int] | None) -> None:
+        """A dispenser proved itself. `gap` are sequences that it lost."""
+
+    def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
+        """The link session ended; `hello` is who it was, if anybody had proved it."""
+
+    def has_room(self) -> bool:
+        """Whether `deliver` may be called now."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Take an event."""
+
+    def ask(self, link: Link, ask: Ask, read_ns: int) -> None:
+        """Answer an ASK through `link.answer`. `read_ns` is `time.monotonic_ns()` when its last byte was read."""
+
+
+class Transport(Protocol):
+    """What carries messages down."""
+
+    def send(self, message: DownMessage, written: Callable[[], None] | None = None) -> None:
+        """Queue a message; PICKS overtake. `written` is called when its first byte has been written."""
+
+
+def monotonic_ms() -> int:
+    """The link timers' clock, ms."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Link:
+    """A dispenser's link, from the first byte to the last."""
+
+    def __init__(
+        self, name: str, transport: Transport, registry: Registry, gate: Gate, *, expect: str | None = None
+    ) -> None:
+        self.name = name
+        """The port or topic, for people."""
+        self.session = LinkSession(registry, secrets.token_bytes, monotonic_ms())
+        self.bad: Counter[str] = Counter()
+        """Bad frames and bad messages by reason."""
+        self._transport = transport
+        self._registry = registry
+        self._gate = gate
+        self._expect = expect
+        self._ack_due = False
+
+    def receive(self, message: Message, read_ns: int, done: Callable[[], None] | None = None) -> None:
+        """Take one message. `done` is called once it has been dealt with; for an event, once it is on disk."""
+        if isinstance(message, Hello) and self._expect is not None and message.dispenser != self._expect:
+            self.bad["wrong_topic"] += 1
+            self._transport.send(Reject(reason="malformed", detail=f"this topic belongs to {self._expect}"))
+            actions: list[Action] = []
+        else:
+            actions = self.session.feed(message, monotonic_ms(), room=self._gate.has_room())
+        arrived = any(isinstance(action, Arrived) for action in actions)
+        self._perform(actions, read_ns, done if arrived else None)
+        if done is not None and not arrived:
+            done()
+
+    def receive_bad(self, bad: BadFrame | BadMessage) -> None:
+        """Count what was no frame, or no message."""
+        self.bad[bad.reason] += 1
+
+    def answer(self, picks: Picks, written: Callable[[], None]) -> None:
+        """Send PICKS down, past whatever waits."""
+        self._transport.send(picks, written)
+
+    def tick(self) -> None:
+        """Let the session's timers run; call it about once a second."""
+        self._perform(self.session.tick(monotonic_ms()), 0, None)
+
+    def close(self, reason: str) -> None:
+        """End the session."""
+        self._perform(self.session.close(reason), 0, None)
+
+    @property
+    def open(self) -> bool:
+        """Whether a dispenser has proved itself on this link."""
+        return self.session.state is State.OPEN
+
+    def _perform(self, actions: list[Action], read_ns: int, done: Callable[[], None] | None) -> None:
+        for action in actions:
+            match action:
+                case Send(message):
+                    self._transport.send(message)
+                case Arrived(event):
+                    self._deliver(event, done)
+                case Asked(ask):
+                    self._gate.ask(self, ask, read_ns)
+                case Opened(hello, gap):
+                    self._gate.opened(self, hello, gap)
+                case Closed(reason):
+                    self._gate.closed(self, self.session.hello, reason)
+
+    def _deliver(self, event: EventMessage, done: Callable[[], None] | None) -> None:
+        hello = self.session.hello
+        assert hello is not None  # events arrive in OPEN only
+
+        def ack() -> None:
+            if done is not None:
+                done()
+            self._acknowledge_soon()
+
+        def retry() -> None:
+            if done is not None:
+                done()
+            self.session.rewind()
+
+        self._gate.deliver(Delivery(event, hello, ack, retry))
+
+    def _acknowledge_soon(self) -> None:
+        # one ACK for all events of a commit: their callbacks run in one turn of the loop
+        if not self._ack_due:
+            self._ack_due = True
+            asyncio.get_running_loop().call_soon(self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._ack_due = False
+        hello = self.session.hello
+        if hello is not None:
+            durable = self._registry.durable(hello.dispenser, hello.generation)
+            self._perform(self.session.committed(hello.generation, durable), 0, None)

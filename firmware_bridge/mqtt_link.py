@@ -1,0 +1,213 @@
+"""An MQTT broker <-> messages, for all dispensers of a store, through paho-mqtt.
+
+paho's network loop runs in its own thread; everything else happens in the event loop's. The session is persistent
+(clean session off, one client id) and acknowledgement is manual: a message's PUBACK goes out when its event is on disk,
+so a broker keeps what a killed gateway had not stored. MQTT 3.1.1, which every broker speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from firmware_bridge.link import Gate, Link
+from firmware_bridge.messages import BadMessage, DownMessage, Picks, decode_packet, encode_packet
+from firmware_bridge.session import Registry
+from firmware_bridge.topics import ONLINE, parse_topic, subscription, topic
+from heat.errors import BrokerUnreachable, RemoteProtocolError
+
+CONNECT_TIMEOUT_S = 5.0
+KEEPALIVE_S = 15
+TICK_S = 0.5
+MAX_DISPENSERS = 500
+"""Dispensers on one broker; a babbling client can't make the gateway hold more."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """Where the broker is, and as whom to connect."""
+
+    host: str
+    port: int
+    client_id: str
+    store: str
+
+
+class MqttLink:
+    """One connection to the broker. Use it once: `run` connects and ends when the connection is lost."""
+
+    def __init__(self, settings: MqttSettings, registry: Registry, gate: Gate) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._gate = gate
+        self._links: dict[str, Link] = {}
+        self._written: dict[int, Callable[[], None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connected: asyncio.Future[None] | None = None
+        self._lost: asyncio.Future[None] | None = None
+        self.bad: Counter[str] = Counter()
+        """Messages that belong to no dispenser, by reason."""
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            settings.client_id,
+            clean_session=False,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        self._client.max_queued_messages_set(10_000)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+
+    @property
+    def links(self) -> list[Link]:
+        """The links of all dispensers that the broker told of."""
+        return list(self._links.values())
+
+    async def run(self) -> None:
+        """Serve the broker until the connection is lost. Raises BrokerUnreachable."""
+        settings = self._settings
+        where = f"MQTT broker {settings.host}:{settings.port}"
+        self._loop = asyncio.get_running_loop()
+        self._connected, self._lost = self._loop.create_future(), self._loop.create_future()
+        self._client.connect_timeout = CONNECT_TIMEOUT_S
+        try:
+            await asyncio.to_thread(self._client.connect, settings.host, settings.port, KEEPALIVE_S)
+            self._client.loop_start()
+            await asyncio.wait_for(self._connected, CONNECT_TIMEOUT_S)
+            for leaf in ("up", "state"):
+                self._client.subscribe(subscription(settings.store, leaf), qos=1)
+            while not self._lost.done():
+                for link in self.links:
+                    link.tick()
+                await asyncio.wait([self._lost], timeout=TICK_S)
+            self._lost.result()
+        except (OSError, TimeoutError, ValueError) as error:
+            raise BrokerUnreachable(f"{where}: {error or 'no answer'}", hint="Is it running, and reachable?") from error
+        finally:
+            for name in list(self._links):
+                self._drop(name, "broker connection closed")
+            await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # -- in paho's thread -------------------------------------------------------------------------------------------
+
+    def _on_connect(
+        self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._in_loop(self._note_connected, reason)
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._in_loop(self._note_lost, reason)
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._in_loop(self._receive, message, time.monotonic_ns())
+
+    def _on_publish(self, _client: mqtt.Client, _data: object, mid: int, _reason: object, _properties: object) -> None:
+        self._in_loop(self._note_written, mid)
+
+    def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None  # set before the network loop starts
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            pass  # the loop is closed: the daemon is ending
+
+    # -- in the event loop ------------------------------------------------------------------------------------------
+
+    def _note_connected(self, reason: ReasonCode) -> None:
+        if self._connected is not None and not self._connected.done():
+            if reason.is_failure:
+                self._connected.set_exception(ConnectionRefusedError(str(reason)))
+            else:
+                self._connected.set_result(None)
+
+    def _note_lost(self, reason: ReasonCode) -> None:
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_exception(ConnectionResetError(f"disconnected: {reason}"))
+            self._lost.exception()  # seen, even if run() is past waiting for it
+
+    def _note_written(self, mid: int) -> None:
+        if (written := self._written.pop(mid, None)) is not None:
+            written()
+
+    def _receive(self, message: mqtt.MQTTMessage, read_ns: int) -> None:
+        def done() -> None:
+            self._client.ack(message.mid, message.qos)
+
+        try:
+            where = parse_topic(message.topic)
+        except (RemoteProtocolError, UnicodeDecodeError):
+            self.bad["topic"] += 1
+            done()
+            return
+        if where.leaf == "state":
+            self._note_state(where.dispenser, message.payload == ONLINE)
+            done()
+            return
+        link = self._link(where.dispenser)
+        if link is None:
+            self.bad["too_many_dispensers"] += 1
+            done()
+            return
+        decoded = decode_packet(bytes(message.payload))
+        if isinstance(decoded, BadMessage):
+            link.receive_bad(decoded)
+            done()
+        else:
+            link.receive(decoded, read_ns, done)
+
+    def _note_state(self, dispenser: str, online: bool) -> None:
+        if online:
+            self._link(dispenser)
+        elif dispenser in self._links:
+            self._drop(dispenser, "offline")
+
+    def _link(self, dispenser: str) -> Link | None:
+        """The dispenser's link; a closed one is replaced by a new one."""
+        link = self._links.get(dispenser)
+        if link is not None and link.session.alive:
+            return link
+        if link is None and len(self._links) >= MAX_DISPENSERS:
+            return None
+        down = _Down(self, topic(self._settings.store, dispenser, "down"))
+        link = Link(f"mqtt:{dispenser}", down, self._registry, self._gate, expect=dispenser)
+        self._links[dispenser] = link
+        link.tick()
+        return link
+
+    def _drop(self, dispenser: str, reason: str) -> None:
+        self._links.pop(dispenser).close(reason)
+
+    def publish(self, to: str, message: DownMessage, written: Callable[[], None] | None) -> None:
+        """Publish a message. PICKS are worth nothing later, so they go at QoS 0."""
+        info = self._client.publish(to, encode_packet(message), qos=0 if isinstance(message, Picks) else 1)
+        if written is not None:
+            self._written[info.mid] = written
+            if len(self._written) > MAX_DISPENSERS:
+                self._written.pop(next(iter(self._written)))
+
+
+class _Down:
+    """The way down to one dispenser."""
+
+    def __init__(self, owner: MqttLink, to: str) -> None:
+        self._owner = owner
+        self._to = to
+
+    def send(self, message: DownMessage, written: Callable[[], None] | None = None) -> None:
+        """See `Transport.send`."""
+        self._owner.publish(self._to, message, written)
