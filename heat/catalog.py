@@ -63,6 +63,8 @@ def parse_catalog(text: bytes | str) -> Catalog:
         document = msgspec.json.decode(text, type=_Document)
     except msgspec.DecodeError as error:
         raise DataError(f"catalogue: {error}", hint="Compare it with heat/data/catalog.json") from error
+    if odd := [tag for tag in document.flavours if not SAUCE_ID.match(tag)]:
+        raise DataError(f"catalogue: {odd[0]!r} is not a flavour tag", hint="Use 1 to 24 of a-z, 0-9 and '-'")
     seen: set[str] = set()
     for sauce in document.sauces:
         if not SAUCE_ID.match(sauce.id):
@@ -71,6 +73,8 @@ def parse_catalog(text: bytes | str) -> Catalog:
             raise DataError(f"catalogue: {sauce.id!r} stands there twice")
         if unknown := sorted(set(sauce.flavours) - set(document.flavours)):
             raise DataError(f"catalogue: {sauce.id!r} has unknown flavours {unknown}", hint="List them in 'flavours'")
+        if len(set(sauce.flavours)) < len(sauce.flavours):
+            raise DataError(f"catalogue: {sauce.id!r} names a flavour twice")
         seen.add(sauce.id)
     if not document.sauces:
         raise DataError("catalogue: no sauces")

@@ -48,7 +48,7 @@ class EventId(NamedTuple):
 def parse_event_id(text: str) -> EventId:
     """The identity written as `source:generation:sequence`. Raises DataError if it isn't one."""
     match = re.fullmatch(r"([a-z0-9-]{1,32}):([0-9a-f]{8}):([1-9][0-9]{0,15})", text)
-    if match is None:
+    if match is None or not SOURCE_NAME.match(match[1]) or int(match[3]) > SAFE_INTEGER:
         raise DataError(f"{text[:64]!r} is not an event id", hint="It reads source:generation:sequence")
     return EventId(match[1], int(match[2], 16), int(match[3]))
 

@@ -177,9 +177,10 @@ def merge(profiles: Iterable[Profile]) -> Profile:
 def profile_of_rows(buckets: Iterable[BucketRow], flavours: Iterable[FlavourRow]) -> Profile:
     """The profile whose `rows()` these are."""
     result = Profile()
-    for b in buckets:
+    # a row without events would be dropped or kept depending on what it meets
+    for b in (row for row in buckets if row.n):
         result.add(BucketKey(b.origin, b.day, b.kind), Sums(b.n, b.w, b.wq, b.wqq, tuple(b.bands)))
-    for f in flavours:
+    for f in (row for row in flavours if row.n):
         result.add_flavour(FlavourKey(f.origin, f.day, f.kind, f.tag), FlavourSums(f.n, f.w))
     return result
 

@@ -7,6 +7,7 @@ overflow 64 bits (six pours of pure capsaicin do), so they are Python ints here 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,19 +16,22 @@ from typing import Annotated
 
 import msgspec
 
-from heat.profile import Kind, Profile
+from heat.profile import Kind, Profile, Sums
 from heat.scale import MAX_MO
 
 UNIT = 2**30
 """W of today."""
 PRECISION_UNIT = 16_000_000
 """w * variance in mo squared: a weight of 16 is a standard deviation of one octave."""
-OFFSET_MO: dict[str, int] = {"stated": 0, "poured": 0, "just_right": 0, "too_hot": -2000, "more": 1200}
-"""mo; where the preferred heat lies, seen from the heat that the evidence is about."""
+OFFSET_MO: dict[str, int] = {"too_hot": -2000, "more": 1200}
+"""mo; where the preferred heat lies, seen from the heat that the verdict is about. Other evidence lies on it."""
+ONE_SIDED = frozenset(OFFSET_MO)
 TOO_HOT_MARGIN_MO = 500
 """mo; a customer's tolerance ends this far below what they called too hot."""
 ABOVE_TASTE_MO = 2000
 """mo; with nothing else known, a customer tolerates this much more than they prefer."""
+USUAL_W = 16
+"""Weight of that usual margin against what hurt: one rating's."""
 WINDOWS_DAYS = (7, 30, 90)
 
 
@@ -90,27 +94,42 @@ class Reading:
 
 
 def heat_state(profile: Profile, today: int, prior: Prior, decay: DecayTable) -> HeatState:
-    """The posterior of preferred heat from decayed evidence and the site's prior, and the upper tolerance."""
+    """The posterior of preferred heat from decayed evidence and the site's prior, and the upper tolerance.
+
+    What was stated, poured or just right counts where it is. A verdict points one way only: *too hot* about something
+    far hotter than what is liked is no reason to like it hotter, so it counts only where it lowers the mean; *more*
+    only where it raises it.
+    """
     prior_w = max(PRECISION_UNIT * UNIT // prior.sd_mo**2, 1)
+    evidence = [(key.kind, decay.weight(key.day, today), sums) for key, sums in profile.buckets.items()]
     total_w, total_wq = prior_w, prior_w * prior.mean_mo
-    hurt_w = hurt_wq = 0
-    for key, sums in profile.buckets.items():
-        decayed = decay.weight(key.day, today)
-        total_w += decayed * sums.w
-        # an offset may not push evidence below zero heat: the numerator stays non-negative
-        total_wq += decayed * max(sums.wq + OFFSET_MO[key.kind] * sums.w, 0)
-        if key.kind == "too_hot":
-            hurt_w += decayed * sums.w
-            hurt_wq += decayed * sums.wq
+    for kind, decayed, sums in evidence:
+        if kind not in ONE_SIDED:
+            total_w, total_wq = total_w + decayed * sums.w, total_wq + decayed * sums.wq
+    liked = total_wq // total_w
+    for kind, decayed, sums in evidence:
+        if kind not in ONE_SIDED:
+            continue
+        # no heat lies below zero, and numerators must not
+        moved_wq = max(sums.wq + OFFSET_MO[kind] * sums.w, 0)
+        if (moved_wq < liked * sums.w) == (kind == "too_hot"):
+            total_w, total_wq = total_w + decayed * sums.w, total_wq + decayed * moved_wq
     mean = min(total_wq // total_w, MAX_MO)
-    sd = isqrt(PRECISION_UNIT * UNIT // total_w)
-    tolerance = min(mean + ABOVE_TASTE_MO, MAX_MO)
-    if hurt_w:
-        limit = max(hurt_wq // hurt_w - TOO_HOT_MARGIN_MO, 0)
-        if limit < tolerance:
-            # weigh what hurt against the usual margin, which counts like one rating
-            tolerance = (limit * hurt_w + tolerance * 16 * UNIT) // (hurt_w + 16 * UNIT)
-    return HeatState(mean, sd, max(tolerance, mean))
+    return HeatState(mean, isqrt(PRECISION_UNIT * UNIT // total_w), _tolerance(mean, evidence))
+
+
+def _tolerance(mean: int, evidence: Iterable[tuple[str, int, Sums]]) -> int:
+    """Where it starts to hurt: the usual margin above the mean, which counts like one rating, and what did hurt below.
+
+    What hurt above the usual margin was expected to, and says nothing.
+    """
+    usual = min(mean + ABOVE_TASTE_MO, MAX_MO)
+    total_w, total_wq = USUAL_W * UNIT, usual * USUAL_W * UNIT
+    for kind, decayed, sums in evidence:
+        limit_wq = max(sums.wq - TOO_HOT_MARGIN_MO * sums.w, 0)
+        if kind == "too_hot" and limit_wq < usual * sums.w:
+            total_w, total_wq = total_w + decayed * sums.w, total_wq + decayed * limit_wq
+    return max(total_wq // total_w, mean)
 
 
 def read(profile: Profile, today: int, prior: Prior | None = None, decay: DecayTable | None = None) -> Reading:

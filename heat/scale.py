@@ -46,7 +46,7 @@ def milli_octaves(shu: int) -> int:
 
 def shu(milli_octaves: int) -> int:
     """The SHU nearest to a heat in milli-octaves (the inverse of `milli_octaves`, to rounding)."""
-    return round(16 * (2 ** (milli_octaves / 1000) - 1))
+    return min(round(16 * (2 ** (milli_octaves / 1000) - 1)), MAX_SHU)
 
 
 def band(milli_octaves: int) -> int:
@@ -118,6 +118,9 @@ def parse_words(text: bytes | str) -> WordTable:
         table = msgspec.json.decode(text, type=WordTable)
     except msgspec.DecodeError as error:
         raise DataError(f"word table: {error}", hint="Compare it with heat/data/words.json") from error
+    words = [word for category in table.categories for word in (category.word, *category.aliases)]
+    if twice := sorted({word for word in words if words.count(word) > 1}):
+        raise DataError(f"word table: {twice[0]!r} stands there twice")
     for category in table.categories:
         if category.low_shu >= category.high_shu:
             raise DataError(f"word table: {category.word!r}: low_shu must be below high_shu")
