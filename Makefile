@@ -1,0 +1,71 @@
+# Picante's commands; `make` alone lists them. CI calls the same ones.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/done
+STEP := scripts/step
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+# Wheels alone, each with its hash: nothing is compiled here, on a PC or on a Pi.
+PIP_LOCKED := $(PIP) install --require-hashes --only-binary :all:
+# ARGS are handed to the command behind a target: make demo ARGS=--help, make test ARGS="-k uplink".
+ARGS :=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help install demo dev fmt lint test bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs into .venv
+
+demo: install ## Install, then play a store on this machine (ARGS="..." are the demo's)
+	@$(BIN)/picante demo $(ARGS)
+
+dev: $(DONE)/dev $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
+
+fmt: dev ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lint: dev ## Check style, types and the layers of imports
+	@$(STEP) "ruff check" $(BIN)/ruff check .
+	@$(STEP) "ruff format" $(BIN)/ruff format --check .
+	@$(STEP) "mypy" $(BIN)/mypy
+	@$(STEP) "import-linter" $(BIN)/lint-imports
+
+test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
+	@scripts/test-setup
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest $(ARGS)
+
+bench: dev ## Run the benchmarks
+	@for bench in benchmarks/*.py; do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done
+
+lock: $(DONE)/venv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@$(STEP) "install uv" $(PIP_LOCKED) -r requirements/uv.lock
+	@scripts/lock $(BIN)/uv $(ARGS)
+
+clean: ## Remove .venv, caches and build products
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What has been installed leaves a file in $(DONE), so that a second run has nothing to do.
+
+$(DONE)/venv:
+	@$(STEP) "make $(VENV)" scripts/make-venv $(VENV)
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/demo: requirements/demo.lock | $(DONE)/venv
+	@$(STEP) "install requirements/demo.lock" $(PIP_LOCKED) -r $<
+	@touch $@
+
+$(DONE)/dev: requirements/dev.lock | $(DONE)/venv
+	@$(STEP) "install requirements/dev.lock" $(PIP_LOCKED) -r $<
+	@touch $@ $(DONE)/demo
+
+# Editable, from the build tools that both locks hold; again when the metadata or the `picante` command may have changed.
+$(DONE)/picante: pyproject.toml
+	@$(STEP) "install picante itself" $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
