@@ -89,6 +89,8 @@ class EventMessage(_Body, frozen=True, kw_only=True, omit_defaults=True):
     """The customer session; 0 where no customer is concerned."""
     kind: U8 = _key(7)
     body: dict[Any, Any] = _key(8)
+    raw: bytes = b""
+    """The CBOR body as it came, for the dead letters; never on the wire."""
 
 
 class Ask(_Body, frozen=True, kw_only=True, omit_defaults=True):
@@ -308,6 +310,8 @@ def decode_message(frame: Frame) -> Message | BadMessage:
         fields = cbor2.loads(frame.body, max_depth=8, allow_indefinite=False, allow_duplicate_keys=False)
     except (cbor2.CBORDecodeError, ValueError, OverflowError) as error:
         return BadMessage("invalid_cbor", frame.type, str(error)[:120])
+    if cls is EventMessage and isinstance(fields, dict):
+        return _convert(fields, cls, frame.type, raw=frame.body)
     return _convert(fields, cls, frame.type)
 
 
@@ -319,16 +323,17 @@ def decode_event_body(kind: int, fields: dict[Any, Any]) -> EventBody | BadMessa
     return _convert(fields, cls, kind)
 
 
-def _convert(fields: Any, cls: type[T], number: int) -> T | BadMessage:
+def _convert(fields: Any, cls: type[T], number: int, **more: Any) -> T | BadMessage:
     if not isinstance(fields, dict):
         return BadMessage("invalid_body", number, "the body is not a map")
     try:
         # the structs' field names are the keys' decimal texts; maps deeper down keep their integer keys
-        return msgspec.convert({str(k): v for k, v in fields.items()}, cls, builtin_types=(bytes,))
+        named = {str(key): value for key, value in fields.items() if type(key) is int}
+        return msgspec.convert(named | more, cls, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         return BadMessage("invalid_body", number, str(error)[:120])
 
 
 def _int_keys(body: Message | EventBody) -> dict[int, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(body, builtin_types=(bytes,))
-    return {int(key): value for key, value in fields.items()}
+    return {int(key): value for key, value in fields.items() if key != "raw"}

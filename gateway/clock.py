@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
-from heat.events import AnyData, ClockState, SessionClaimed, decode_data
+from heat.events import AnyData, SessionClaimed, Stamp, decode_data
 from heat.profile import contribution
 
 DAY_MS = 86_400_000
@@ -43,16 +43,6 @@ class Now:
     def day(self) -> int:
         """The UTC day number of `wall_ms`."""
         return self.wall_ms // DAY_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """When an event happened, in the terms of `heat.events.Event`."""
-
-    time_ms: int
-    boot_ms: int
-    day: int
-    clock: ClockState
 
 
 class Clock:

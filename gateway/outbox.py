@@ -12,9 +12,7 @@ from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.identity import EventId
 
-_READY = (
-    "position > ? AND position < ifnull((SELECT min(position) FROM events WHERE day < 0), 9223372036854775807)"
-)
+_READY = "position > ? AND position < ifnull((SELECT min(position) FROM events WHERE day < 0), 9223372036854775807)"
 """Rows that may go up: above a position, and below the first that still waits for its day."""
 _ROWS = f"""
 SELECT position, source, generation, sequence, type, subject, time_ms, day, clock, data, reason, detail,

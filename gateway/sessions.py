@@ -47,17 +47,34 @@ def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms
     return Session(name, name, None, None)
 
 
-def note_dose(tx: Transaction, session: Session, time_ms: int) -> None:
+def note_dose(tx: Transaction, session: Session, sauce: str, time_ms: int) -> None:
     """A pour happened in this session."""
+    tx.connection.execute(
+        "INSERT INTO latest VALUES (?, ?, NULL)"
+        " ON CONFLICT DO UPDATE SET sauce = excluded.sauce, verdict = excluded.verdict",
+        (session.subject, sauce),
+    )
     tx.connection.execute(
         "UPDATE sessions SET previous_dose_ms = last_dose_ms, last_dose_ms = ?, seen_ms = ? WHERE session = ?",
         (time_ms, time_ms, session.name),
     )
 
 
+def note_verdict(tx: Transaction, session: Session, sauce: str, verdict: str) -> None:
+    """The customer said how hot it was."""
+    tx.connection.execute(
+        "UPDATE latest SET verdict = ? WHERE subject = ? AND sauce = ?", (verdict, session.subject, sauce)
+    )
+
+
 def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
     """Hand the session to a pseudonym: its sums so far, which it no longer holds itself."""
     sums = Profile() if session.claimed else read_profile(tx.connection, session.name)
+    if not session.claimed:
+        tx.connection.execute(
+            "INSERT OR REPLACE INTO latest SELECT ?, sauce, verdict FROM latest WHERE subject = ?",
+            (subject, session.name),
+        )
     tx.forget(session.name)
     tx.connection.execute("UPDATE sessions SET subject = ? WHERE session = ?", (subject, session.name))
     return sums

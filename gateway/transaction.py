@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from heat.events import ClockState, Event
+from heat.events import Event, Stamp
 from heat.identity import EventId, SequenceSet
 from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
 from heat.quality import Refusal
@@ -95,11 +95,9 @@ class Transaction:
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
-    def append(self, event: Event, boot_ms: int) -> int:
-        """Store an event, spend its identity, fold it into its subject's profile. Returns its position.
-
-        `boot_ms` is the gateway's monotonic time of the event, for when the wall time becomes known later.
-        """
+    def append(self, event: Event) -> int:
+        """Store an event and spend its identity. Returns its position; folding it is a step of its own."""
+        when = event.when
         cursor = self.connection.execute(
             "INSERT INTO events (source, generation, sequence, type, subject, time_ms, boot_ms, day, clock, data)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -107,24 +105,22 @@ class Transaction:
                 *event.id,
                 event.data.type,
                 event.subject,
-                event.time_ms,
-                boot_ms,
-                event.day,
-                event.clock,
+                when.time_ms,
+                when.boot_ms,
+                when.day,
+                when.clock,
                 event.encode_data(),
             ),
         )
         self.spend(*event.id)
         return cursor.lastrowid or 0
 
-    def append_refusal(
-        self, event_id: EventId, refusal: Refusal, body: bytes, time_ms: int, boot_ms: int, day: int, clock: ClockState
-    ) -> int:
+    def append_refusal(self, event_id: EventId, refusal: Refusal, body: bytes, when: Stamp) -> int:
         """Store the bytes of an event that was refused, and spend its identity."""
         cursor = self.connection.execute(
             "INSERT INTO events (source, generation, sequence, time_ms, boot_ms, day, clock, data, reason, detail)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*event_id, time_ms, boot_ms, day, clock, body, refusal.reason, refusal.detail),
+            (*event_id, when.time_ms, when.boot_ms, when.day, when.clock, body, refusal.reason, refusal.detail),
         )
         self.spend(*event_id)
         return cursor.lastrowid or 0
@@ -142,8 +138,8 @@ class Transaction:
 
     def forget(self, subject: str) -> None:
         """Drop a subject's profile."""
-        self.connection.execute("DELETE FROM buckets WHERE subject = ?", (subject,))
-        self.connection.execute("DELETE FROM flavours WHERE subject = ?", (subject,))
+        for table in ("buckets", "flavours", "latest"):
+            self.connection.execute(f"DELETE FROM {table} WHERE subject = ?", (subject,))  # noqa: S608 -- constants
 
     def meta(self, key: str) -> str:
         """A value of the meta table. Raises KeyError."""

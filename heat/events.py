@@ -173,19 +173,25 @@ TYPES: dict[str, type[AnyData]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One fact, ready to be stored, folded and sent.
+class Stamp:
+    """When something happened, as far as the gateway knows."""
 
-    `subject` is a pseudonym, a session, or None for what concerns no customer. `time_ms` is Unix time in ms and `day`
-    its UTC day number (days since 1970-01-01); a negative `day` is -(boot number) of a gateway boot whose wall time is
-    not known yet.
-    """
+    time_ms: int
+    """Unix time, ms, as good as `clock` says."""
+    boot_ms: int
+    """ms since the gateway's kernel booted: what `time_ms` is made from once wall time becomes known."""
+    day: int
+    """UTC day number (days since 1970-01-01), or -(boot number) of a gateway boot whose wall time is not known yet."""
+    clock: ClockState
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact, ready to be stored and folded. `subject` is a pseudonym, a session, or None for nobody."""
 
     id: EventId
     subject: str | None
-    time_ms: int
-    day: int
-    clock: ClockState
+    when: Stamp
     data: AnyData
 
     def encode_data(self) -> bytes:

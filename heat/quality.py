@@ -17,7 +17,7 @@ Reason = Literal[
     "unknown_sauce",
     "unknown_word",
     "too_large",
-    "identity_reused",
+    "internal_error",
 ]
 """Why an event was refused: the reason code of its dead letter."""
 

@@ -71,6 +71,13 @@ CREATE TABLE sessions (
 ) WITHOUT ROWID;
 CREATE INDEX sessions_by_dispenser ON sessions(dispenser);
 
+-- What a subject poured last, and what they said of it.
+CREATE TABLE latest (
+    subject TEXT PRIMARY KEY,
+    sauce TEXT NOT NULL,
+    verdict TEXT
+) WITHOUT ROWID;
+
 CREATE TABLE dispensers (
     dispenser TEXT PRIMARY KEY,
     generation INTEGER NOT NULL,

@@ -1,0 +1,191 @@
+"""Deliveries -> the store. What is acknowledged is on disk; what can't be accepted is on disk too, as a refusal.
+
+    Delivery -> stamp the time -> (writer's thread) dedup -> session -> door -> append, fold -> COMMIT -> ack
+
+Called by `dispensers` in the event loop's thread; the work of an event runs in the writer's thread, inside its
+transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from firmware_bridge.link import Delivery
+from firmware_bridge.messages import BadMessage, EventMessage, Hello, RatedBody, decode_event_body
+from gateway import sessions
+from gateway.clock import Clock, Now, stamp
+from gateway.door import Door
+from gateway.sessions import Session
+from gateway.store import Store
+from gateway.transaction import Transaction, nozzles_json
+from heat.errors import StoreError
+from heat.events import Event, Poured, Rated, SequenceGap, Stamp
+from heat.identity import EventId
+from heat.profile import contribution
+from heat.quality import Reason, Refusal
+
+log = logging.getLogger("gateway.ingest")
+
+DETAIL_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a delivery: `outcome` is an event type, `duplicate`, or `refused:<reason>`."""
+
+    position: int
+    outcome: str
+
+
+class Ingest:
+    """The way in. `boot` is this kernel boot's number in the store; `on_commit` is told of each stored event."""
+
+    def __init__(
+        self, store: Store, clock: Clock, door: Door, boot: int, on_commit: Callable[[Stored, EventId], None]
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        """Deliveries by outcome."""
+        self._store = store
+        self._clock = clock
+        self._door = door
+        self._boot = boot
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Store an event, then acknowledge it through its delivery."""
+        now = self._clock.now()
+        self._submit(delivery, lambda tx: self._store_event(tx, delivery.event, delivery.hello, now))
+
+    def note_hello(self, hello: Hello, link: str, gap: tuple[int, int] | None) -> None:
+        """Remember what a dispenser said of itself, and which sequences its ring lost."""
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> None:
+            self._store_hello(tx, hello, link, now)
+            if gap is not None:
+                self._store_gap(tx, hello, gap, now)
+
+        self._store.write(work)
+
+    def _submit(self, delivery: Delivery, work: Callable[[Transaction], Stored]) -> None:
+        def done(result: Stored | None, error: BaseException | None) -> None:
+            self._loop.call_soon_threadsafe(self._finish, delivery, result, error)
+
+        try:
+            self._store.submit(work, done)
+        except StoreError:
+            self.counters["not_stored"] += 1
+            delivery.retry()
+
+    def _finish(self, delivery: Delivery, result: Stored | None, error: BaseException | None) -> None:
+        event_id = _identity(delivery.event, delivery.hello)
+        if result is not None:
+            self.counters[result.outcome] += 1
+            delivery.ack()
+            if result.position:
+                self._on_commit(result, event_id)
+        elif isinstance(error, StoreError):
+            self.counters["not_stored"] += 1
+            delivery.retry()
+        else:
+            # our own bug must neither block the dispenser nor lose its event: file the bytes and go on
+            log.error("event could not be taken in", extra={"event_id": str(event_id)}, exc_info=error)
+            refusal = Refusal("internal_error", f"{type(error).__name__}: {error}"[:DETAIL_CHARS])
+            now = self._clock.now()
+            self._submit(delivery, lambda tx: self._refuse(tx, delivery.event, delivery.hello, refusal, now))
+
+    # -- in the writer's thread -------------------------------------------------------------------------------------
+
+    def _store_event(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Stored:
+        event_id = _identity(message, hello)
+        if tx.spent(event_id):
+            return Stored(0, "duplicate")
+        body = decode_event_body(message.kind, message.body)
+        if isinstance(body, BadMessage):
+            reason: Reason = "unknown_type" if body.reason == "unknown_type" else "malformed"
+            return self._refuse(tx, message, hello, Refusal(reason, body.detail), now)
+        when = self._when(tx, message, hello, now)
+        session = self._session(tx, message, hello, when)
+        previous = _dose_before(session, when) if isinstance(body, RatedBody) else None
+        data = self._door.admit(body, "profile" if session and session.claimed else "session", previous)
+        if isinstance(data, Refusal):
+            return self._refuse(tx, message, hello, data, now)
+        subject = session.subject if session else None
+        position = tx.append(Event(event_id, subject, when, data))
+        if session is not None and subject is not None:
+            tx.fold(subject, contribution(data, tx.gateway_id, when.day))
+            if isinstance(data, Poured):
+                sessions.note_dose(tx, session, data.sauce, when.time_ms)
+            elif isinstance(data, Rated):
+                sessions.note_verdict(tx, session, data.sauce, data.verdict)
+        return Stored(position, data.type)
+
+    def _refuse(self, tx: Transaction, message: EventMessage, hello: Hello, refusal: Refusal, now: Now) -> Stored:
+        event_id = _identity(message, hello)
+        if tx.spent(event_id):
+            return Stored(0, "duplicate")
+        when = self._when(tx, message, hello, now)
+        position = tx.append_refusal(event_id, refusal, message.raw, when)
+        return Stored(position, f"refused:{refusal.reason}")
+
+    def _when(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Stamp:
+        if message.boot == hello.boot:
+            return stamp(now, self._boot, max(message.sent_uptime_ms - message.uptime_ms, 0), sure=True)
+        row = tx.connection.execute(
+            "SELECT started_ms FROM dispenser_boots WHERE dispenser = ? AND boot = ?", (hello.dispenser, message.boot)
+        ).fetchone()
+        if row is None or not now.known:
+            return stamp(now, self._boot, 0, sure=False)
+        age_ms = max(now.wall_ms - (row[0] + message.uptime_ms), 0)
+        return stamp(now, self._boot, age_ms, sure=True)
+
+    def _session(self, tx: Transaction, message: EventMessage, hello: Hello, when: Stamp) -> Session | None:
+        if message.session == 0:
+            return None
+        session = sessions.enter(tx, hello.dispenser, message.generation, message.session, when.time_ms)
+        sessions.end_older(tx, hello.dispenser, session, message.session)
+        return session
+
+    def _store_hello(self, tx: Transaction, hello: Hello, link: str, now: Now) -> None:
+        nozzles = nozzles_json((n.nozzle, n.sauce, n.level_ml) for n in hello.nozzles)
+        tx.connection.execute(
+            "INSERT OR REPLACE INTO dispensers VALUES (?, ?, ?, ?, ?, ?)",
+            (hello.dispenser, hello.generation, hello.firmware, nozzles, link, now.wall_ms),
+        )
+        if now.known:
+            tx.connection.execute(
+                "INSERT OR REPLACE INTO dispenser_boots VALUES (?, ?, ?)",
+                (hello.dispenser, hello.boot, now.wall_ms - hello.uptime_ms),
+            )
+
+    def _store_gap(self, tx: Transaction, hello: Hello, gap: tuple[int, int], now: Now) -> None:
+        first, last = gap
+        data = SequenceGap(
+            store=self._door.store,
+            region=self._door.region,
+            channel="gateway",
+            consent="none",
+            dispenser=hello.dispenser,
+            generation=hello.generation,
+            first=first,
+            last=last,
+        )
+        when = stamp(now, self._boot, 0, sure=True)
+        tx.append(Event(tx.own_id(), None, when, data))
+        tx.spend(hello.dispenser, hello.generation, first, last)
+
+
+def _identity(message: EventMessage, hello: Hello) -> EventId:
+    return EventId(hello.dispenser, message.generation, message.sequence)
+
+
+def _dose_before(session: Session | None, when: Stamp) -> int | None:
+    """ms since the dose before the last one, which is the one being rated."""
+    if session is None or session.previous_dose_ms is None:
+        return None
+    return max(when.time_ms - session.previous_dose_ms, 0)
