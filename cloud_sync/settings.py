@@ -1,0 +1,50 @@
+"""How the uplink reaches Kafka and how it behaves there."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How brokers know us, and we them. Left alone: plaintext, for loopback and tests."""
+
+    tls: ssl.SSLContext | None = None
+    """Carries the trusted certificates, and the gateway's own where brokers ask for one."""
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str | None = None
+    """None: no SASL."""
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSettings:
+    """Settings of one gateway's uplink."""
+
+    bootstrap: str
+    """HOST:PORT, comma-separated."""
+    gateway: str
+    """The gateway's name: the transactional id, so two that run under one name fence each other."""
+    position: Literal["kafka", "sqlite"] = "kafka"
+    """Who says where to go on. `sqlite` is for librdkafka's mock cluster, which keeps no positions: at least once only."""
+    batch: int = 2000
+    """Rows a transaction at most; transactions of 2,000 are as fast as plain sending, of 100 16 times slower."""
+    interval_s: float = 1.0
+    """Seconds between transactions while fewer rows than a batch wait; a transaction costs 35-52 ms however small."""
+    transaction_timeout_ms: int = 10_000
+    """ms; an open transaction hides other gateways' records from readers for at most this long (and the broker's sweep)."""
+    request_timeout_ms: int = 5_000
+    """ms for one request; a broker that is silent for longer is taken for gone."""
+    connect_timeout_s: float = 15.0
+    """Seconds from the first packet to a position, over a bad line."""
+    close_timeout_s: float = 0.4
+    """Seconds that ending may take, twice (abort, then close): systemd gets its process back within one."""
+    replication: int = 3
+    """Replicas of topics that the uplink has to create; fewer where there are fewer brokers."""
+    topics: tuple[Topic, ...] = (EVENTS, DEAD_LETTERS, OUTBOX)
+    """What must exist before anything is sent; to a missing topic, offsets would be sent for ever."""
+    security: Security = field(default_factory=Security)

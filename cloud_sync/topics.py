@@ -1,0 +1,77 @@
+"""The topics between edge and cloud: names, partitions, settings, and the names of record headers.
+
+Whoever needs a topic names it from here; `cloud_sync.kafka_client` and `deploy/` create them with these settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY_MS = 24 * 60 * 60 * 1000
+"""ms"""
+REMEMBERED_DAYS = 120
+"""Days that the cloud remembers event identities, and that compacted topics keep the tombstones of what was erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. `retention_days` is None where records stay until a newer one with the same key replaces them."""
+
+    name: str
+    partitions: int
+    retention_days: int | None
+    broker_time: bool = False
+    """The broker stamps the records: a gateway's clock may be wrong, which retention must not trust, nor a broker reject."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The topic's configuration, as Kafka names it."""
+        chosen = {"message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime"}
+        if self.retention_days is None:
+            chosen["cleanup.policy"] = "compact"
+            chosen["delete.retention.ms"] = str(REMEMBERED_DAYS * DAY_MS)
+        else:
+            chosen["cleanup.policy"] = "delete"
+            chosen["retention.ms"] = str(self.retention_days * DAY_MS)
+        return chosen
+
+
+EVENTS = Topic("picante.events.v1", 4, REMEMBERED_DAYS, broker_time=True)
+SAMPLES = Topic("picante.samples.v1", 4, 7, broker_time=True)
+DEAD_LETTERS = Topic("picante.dlq.v1", 1, REMEMBERED_DAYS, broker_time=True)
+OUTBOX = Topic("picante.outbox.v1", 1, 1)
+"""It stays empty: the uplinks' positions are offsets of consumer groups on its one partition."""
+PROFILES = Topic("picante.profiles.v1", 4, None)
+FEATURES = Topic("picante.features.v1", 4, None)
+PICKS = Topic("picante.picks.v1", 4, 7)
+CLOCK = Topic("picante.clock.v1", 1, 7)
+CONTEXT = Topic("picante.context.v1", 1, 7)
+TRENDS = Topic("picante.trends.v1", 1, REMEMBERED_DAYS)
+GATEWAYS = Topic("picante.gateways.v1", 1, None)
+RELEASES = Topic("picante.releases.v1", 1, None)
+ERASURES = Topic("picante.erasures.v1", 1, REMEMBERED_DAYS)
+
+ALL = (
+    *(EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX, PROFILES, FEATURES, PICKS),
+    *(CLOCK, CONTEXT, TRENDS, GATEWAYS, RELEASES, ERASURES),
+)
+
+CONTENT_TYPE = "content-type"
+"""Header: the media type of the record's value."""
+CLOUDEVENT = b"application/cloudevents+json; charset=utf-8"
+CBOR = b"application/cbor"
+
+CONNECT = "__connect.errors."
+"""Prefix of the dead letters' headers: Kafka Connect's own, so that its tools find their way."""
+REASON = "picante.reason"
+EVENT_ID = "picante.event.id"
+ORIGIN = "picante.origin"
+TIME = "picante.time"
+REDELIVERED = "picante.redelivered"
+FULL_SIZE = "picante.full.size"
+"""Header of a dead letter that is cut short, because nothing of its size fits into Kafka: bytes that there were."""
+
+
+def outbox_group(gateway: str) -> str:
+    """The consumer group whose offset on `OUTBOX` is a gateway's position."""
+    return f"picante-outbox-{gateway}"
