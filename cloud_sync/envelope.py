@@ -27,8 +27,8 @@ from cloud_sync.outbox import StoredEvent
 from cloud_sync.record import Record
 from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS
 from heat.errors import DataError
-from heat.events import TYPES, AnyData, ClockState, Day, Event
-from heat.identity import SAFE_INTEGER, check_subject, parse_event_id
+from heat.events import TYPES, AnyData, ClockState, Day
+from heat.identity import SAFE_INTEGER, EventId, check_subject, parse_event_id
 from heat.quality import Refusal
 
 MAX_ENVELOPE_BYTES = 900_000
@@ -86,11 +86,16 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event as a reader of the topic gets it."""
+    """An event as a reader of the topic gets it; the members mean what they mean in `StoredEvent`."""
 
-    event: Event
+    id: EventId
+    subject: str | None
+    time_ms: int
+    day: int
+    clock: ClockState
     origin: str
     redelivered: bool
+    data: AnyData
 
 
 _encoder = msgspec.json.Encoder()
@@ -149,15 +154,16 @@ def _received(envelope: Envelope, data: msgspec.json.Decoder[AnyData]) -> Receiv
         raise DataError("type and dataschema disagree")
     if not 1 <= id_.sequence <= SAFE_INTEGER:
         raise DataError("the sequence is out of range")
-    event = Event(
+    return Received(
         id=id_,
         subject=None if envelope.subject is UNSET else check_subject(envelope.subject),
         time_ms=(envelope.time - EPOCH) // MILLISECOND,
         day=envelope.heatday,
         clock=envelope.clockstate,
+        origin=envelope.origin,
+        redelivered=envelope.redelivered is True,
         data=data.decode(envelope.data),
     )
-    return Received(event, envelope.origin, envelope.redelivered is True)
 
 
 def source_uri(source: str, origin: str) -> str:
