@@ -19,11 +19,13 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs into .venv
+	@:
 
 demo: install ## Install, then play a store on this machine (ARGS="..." are the demo's)
 	@$(BIN)/picante demo $(ARGS)
 
 dev: $(DONE)/dev $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
+	@:
 
 fmt: dev ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix-only .
