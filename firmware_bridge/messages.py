@@ -1,7 +1,8 @@
 """Frames <-> typed messages. The schema is `picante.cddl`; field numbers stand beside the fields here.
 
 A message's body is one CBOR map with small integer keys. Unknown keys are ignored, so that a newer dispenser is
-understood; unknown types, versions and malformed bodies are `BadMessage` values, never exceptions.
+understood; unknown types, versions and malformed bodies are `BadMessage` values, never exceptions. CBOR tags are
+refused: none is needed, and some make a decoder build dates, patterns, or structures that contain themselves.
 
 An EVENT is decoded in two steps. Its header (identity, uptimes, session, kind) belongs to the link; its body is read by
 `decode_event_body`, so that an event which can't be accepted still has an identity to acknowledge and to file.
@@ -10,8 +11,9 @@ An EVENT is decoded in two steps. Its header (identity, uptimes, session, kind) 
 from __future__ import annotations
 
 import hmac
+import io
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, TypeVar
 
 import cbor2
 import msgspec
@@ -138,13 +140,18 @@ class HelloRequest(_Body, frozen=True, kw_only=True, omit_defaults=True):
     number: ClassVar[int] = 0x82
 
 
+RejectReason = Literal["version", "unadopted", "bad_mac", "malformed", "stale_ring", "replaced"]
+
+
 class Reject(_Body, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> dispenser: I won't talk to you, because."""
 
     number: ClassVar[int] = 0x83
-    reason: Literal["version", "unadopted", "bad_mac", "malformed", "stale_ring", "replaced"] = _key(1)
+    reason: RejectReason = _key(1)
     versions: tuple[U8, ...] = _key(2, ())
     detail: Annotated[str, Meta(max_length=80)] = _key(3, "")
+    nonce: Nonce | None = _key(4, None)
+    """nonce_d of the HELLO that this answers, if it answers one."""
 
 
 class Ack(_Body, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,6 +162,16 @@ class Ack(_Body, frozen=True, kw_only=True, omit_defaults=True):
     sequence: Uint = _key(2)
 
 
+NAME_BYTES = 32
+WHY_BYTES = 48
+"""Bytes of UTF-8 that a screen takes of a sauce's name, and of the line below it."""
+
+
+def fit(text: str, size_bytes: int) -> str:
+    """The longest beginning of `text` that takes at most `size_bytes` in UTF-8."""
+    return text.encode()[:size_bytes].decode(errors="ignore")
+
+
 class PickInfo(msgspec.Struct, frozen=True, array_like=True):
     """One slot of the screen: `[nozzle, sauce, name, heat in milli-octaves, why]`."""
 
@@ -163,6 +180,11 @@ class PickInfo(msgspec.Struct, frozen=True, array_like=True):
     name: Annotated[str, Meta(max_length=32)]
     milli_octaves: U32
     why: Annotated[str, Meta(max_length=48)]
+
+    @classmethod
+    def fitted(cls, nozzle: int, sauce: str, name: str, milli_octaves: int, why: str) -> Self:
+        """A slot whose texts are cut, between two characters, to the bytes that a screen takes."""
+        return cls(nozzle, sauce, fit(name, NAME_BYTES), milli_octaves, fit(why, WHY_BYTES))
 
 
 class Picks(_Body, frozen=True, kw_only=True, omit_defaults=True):

@@ -31,6 +31,7 @@ from firmware_bridge.messages import (
     Pong,
     Ready,
     Reject,
+    RejectReason,
     Welcome,
     ready_mac,
     welcome_mac,
@@ -164,7 +165,8 @@ class LinkSession:
                 return [Asked(message)]
             case Pong():
                 return []
-            case EventMessage() | Ask() if self.state is State.OPENING:
+            case EventMessage() | Ask() if self.state in (State.OPENING, State.PROVING):
+                # a restart here, or a READY lost on the line: the dispenser believes that the link is open
                 return self._invite(now_ms)
             case _:
                 self.counters.unexpected += 1
@@ -175,6 +177,8 @@ class LinkSession:
         if self.hello is None or generation != self.hello.generation or sequence <= self._durable:
             return []
         self._durable = sequence
+        # what an earlier link left on its way to disk is known now, and the dispenser won't send it again
+        self._expected = max(self._expected, sequence + 1)
         return [Send(Ack(generation=generation, sequence=sequence))] if self.state is State.OPEN else []
 
     def rewind(self) -> None:
@@ -211,16 +215,17 @@ class LinkSession:
     def _on_hello(self, hello: Hello) -> list[Action]:
         self.state, self.hello = State.OPENING, None
         if VERSION not in hello.versions:
-            return self._reject("version", f"spoken here: {VERSION}")
+            return self._reject("version", f"spoken here: {VERSION}", hello)
         if not SOURCE_NAME.match(hello.dispenser) or hello.lowest > hello.next:
-            return self._reject("malformed", "dispenser name" if hello.lowest <= hello.next else "lowest above next")
+            detail = "dispenser name" if hello.lowest <= hello.next else "lowest above next"
+            return self._reject("malformed", detail, hello)
         key = self._registry.key_of(hello.dispenser)
         if key is None:
-            return self._reject("unadopted", "no key for this dispenser")
+            return self._reject("unadopted", "no key for this dispenser", hello)
         durable = self._registry.durable(hello.dispenser, hello.generation)
         if hello.next <= durable:
             # its next event would reuse an identity that is already spent, and be taken for a duplicate
-            return self._reject("stale_ring", f"sequence {durable} is already on disk: start a new generation")
+            return self._reject("stale_ring", f"sequence {durable} is already on disk: start a new generation", hello)
         self._nonce_g = self._random_bytes(16)
         unsigned = Welcome(
             version=VERSION,
@@ -241,7 +246,7 @@ class LinkSession:
         key = self._registry.key_of(hello.dispenser)
         if key is None or not hmac.compare_digest(ready.mac, ready_mac(key, hello, self._nonce_g)):
             self.state, self.hello = State.OPENING, None
-            return self._reject("bad_mac", "the key does not fit")
+            return self._reject("bad_mac", "the key does not fit", hello)
         # asked again: commits may have come in since the HELLO
         durable = self._registry.durable(hello.dispenser, hello.generation)
         gap = (durable + 1, hello.lowest - 1) if hello.lowest > durable + 1 else None
@@ -276,6 +281,6 @@ class LinkSession:
         self._asked_ms = now_ms
         return [Send(HelloRequest())]
 
-    def _reject(self, reason: str, detail: str) -> list[Action]:
+    def _reject(self, reason: RejectReason, detail: str, hello: Hello) -> list[Action]:
         self.counters.rejected[reason] = self.counters.rejected.get(reason, 0) + 1
-        return [Send(Reject(reason=reason, versions=(VERSION,), detail=detail))]  # type: ignore[arg-type]
+        return [Send(Reject(reason=reason, versions=(VERSION,), detail=detail, nonce=hello.nonce))]

@@ -1,0 +1,298 @@
+"""The firmware's side of the wire. Pure: messages and the uptime in, the next message out, on demand.
+
+    DOWN --link up--> GREETING --HELLO--> WAITING --WELCOME--> PROVING --READY--> OPEN
+
+A line takes its next message only when it is free to send one (`next_message`), so an ASK overtakes any number of
+queued events, which go by `go_back_n`.
+
+A new HELLO is due whenever the two sides can't agree by themselves: an event that the gateway still needs was pushed
+out of the ring, the gateway asks for it, it has been silent, or resending changed nothing (a lost READY).
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware_bridge.messages import (
+    VERSION,
+    Ack,
+    Ask,
+    Hello,
+    HelloRequest,
+    Message,
+    NozzleInfo,
+    Picks,
+    Ping,
+    Pong,
+    Ready,
+    Reject,
+    UpMessage,
+    Welcome,
+    ready_mac,
+    welcome_mac,
+)
+from hw_sim.go_back_n import GoBackN
+from hw_sim.question import Question
+from hw_sim.ring import Ring
+
+HELLO_AGAIN_MS = 1_000
+"""ms without a WELCOME after which HELLO is said again; doubles up to `HELLO_SLOWEST_MS`."""
+HELLO_SLOWEST_MS = 30_000
+HELLO_ANSWERED_MS = 500
+"""ms; a HELLO_REQUEST so soon after a HELLO has crossed it on the line."""
+BACK_OFF_MS = 1_000
+"""ms of silence after a REJECT; doubles up to `BACK_OFF_SLOWEST_MS`, so an adopted dispenser is there within 8 s."""
+BACK_OFF_SLOWEST_MS = 8_000
+SILENT_MS = 10_000
+"""ms without a byte from the gateway, which pings after 2 s, before HELLO is said again."""
+
+
+class LinkState(enum.Enum):
+    """Where the link stands, as the dispenser sees it."""
+
+    DOWN = "down"
+    GREETING = "greeting"
+    WAITING = "waiting"
+    PROVING = "proving"
+    OPEN = "open"
+    BACKING_OFF = "backing off"
+
+
+class Panel(Protocol):
+    """What the firmware knows and shows of the dispenser around it."""
+
+    def nozzles(self) -> tuple[NozzleInfo, ...]: ...
+
+    def show(self, picks: Picks) -> None: ...
+
+    def show_own_choice(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a dispenser is. `key` is shared with the gateway alone."""
+
+    dispenser: str
+    firmware: str
+    key: bytes
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened on the link since the boot."""
+
+    hellos: int = 0
+    opened: int = 0
+    foreign_welcomes: int = 0
+    rejected: int = 0
+    unexpected: int = 0
+
+
+class Mcu:
+    """One dispenser's firmware. `random_bytes(n)` makes nonces, `new_generation()` the ring's next generation."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        ring: Ring,
+        panel: Panel,
+        random_bytes: Callable[[int], bytes],
+        new_generation: Callable[[], int],
+    ) -> None:
+        self.identity = identity
+        self.state = LinkState.DOWN
+        self.counters = Counters()
+        self._ring = ring
+        self._panel = panel
+        self._random_bytes = random_bytes
+        self._new_generation = new_generation
+        self._hello: Hello | None = None
+        self._ready: Ready | None = None
+        self._pong: Pong | None = None
+        self._question: Question | None = None
+        self._hello_ms = self._heard_ms = self._due_ms = 0
+        self._hello_again_ms, self._back_off_ms = HELLO_AGAIN_MS, BACK_OFF_MS
+        self._flow = GoBackN(ring)
+        self._window, self._base = 1, 1
+
+    # -- the line's side ----------------------------------------------------------------------------------------------
+
+    def link_up(self, now_ms: int) -> None:
+        """A cable, or a broker, is there."""
+        self._hello_again_ms, self._back_off_ms = HELLO_AGAIN_MS, BACK_OFF_MS
+        self._flow.link_up()
+        self._heard_ms = now_ms
+        self.state = LinkState.GREETING
+
+    def link_down(self) -> None:
+        """It is gone. What was under way is sent again after the next opening."""
+        self.state = LinkState.DOWN
+        self._pong = None
+
+    def feed(self, message: Message, now_ms: int) -> None:
+        """Take one message from the gateway."""
+        if self.state is LinkState.DOWN:
+            return
+        self._heard_ms = now_ms
+        match message:
+            case Welcome():
+                self._on_welcome(message)
+            case HelloRequest():
+                self._on_hello_request(now_ms)
+            case Reject():
+                self._on_reject(message, now_ms)
+            case Ack() if self.state is LinkState.OPEN:
+                self._on_ack(message, now_ms)
+            case Picks() if self._question is not None and self._question.is_answered_by(message):
+                self._question = None
+                self._panel.show(message)
+            case Ping():
+                self._pong = Pong(nonce=message.nonce)
+            case _:
+                self.counters.unexpected += 1
+
+    def next_message(self, now_ms: int) -> UpMessage | None:
+        """The message to send now that the line is free, or None while there is none (see `due_ms`)."""
+        self._expire_question(now_ms)
+        if self.state is LinkState.OPEN and (self._is_silent(now_ms) or self._flow.is_stuck(now_ms)):
+            self.state = LinkState.GREETING
+        match self.state:
+            case LinkState.WAITING | LinkState.BACKING_OFF if now_ms >= self._due_ms:
+                return self._greet(now_ms)
+            case LinkState.GREETING:
+                return self._greet(now_ms)
+            case LinkState.PROVING:
+                return self._open(now_ms)
+            case LinkState.OPEN:
+                ask = self._question.next_ask(now_ms) if self._question is not None else None
+                return ask or self._next_pong() or self._flow.next_event(now_ms)
+            case _:
+                return None
+
+    def due_ms(self, now_ms: int) -> int | None:
+        """The uptime at which `next_message` should be called even if nothing comes in; None: never."""
+        due = [] if self._question is None else [self._question.gives_up_ms]
+        match self.state:
+            case LinkState.GREETING | LinkState.PROVING:
+                return now_ms
+            case LinkState.WAITING | LinkState.BACKING_OFF:
+                due.append(self._due_ms)
+            case LinkState.OPEN:
+                if self._pong is not None or self._flow.may_send:
+                    return now_ms
+                due.append(self._heard_ms + SILENT_MS)
+                if self._question is not None:
+                    due.append(self._question.next_ms)
+                if (resend_ms := self._flow.resend_due_ms()) is not None:
+                    due.append(resend_ms)
+        return min(due, default=None)
+
+    # -- the dispenser's side -----------------------------------------------------------------------------------------
+
+    def ask(self, session: int, now_ms: int, *, token: str | None, dial: int | None, mood: str | None) -> bytes:
+        """Ask for picks; the nonce that their PICKS will carry. An earlier question is forgotten."""
+        nonce = self._random_bytes(8)
+        ask = Ask(session=session, nonce=nonce, token=token, dial=dial, mood=mood)
+        self._question = Question(ask, now_ms)
+        return nonce
+
+    @property
+    def asking(self) -> bool:
+        """Whether a customer waits for picks."""
+        return self._question is not None
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _greet(self, now_ms: int) -> Hello:
+        header = self._ring.header
+        self._hello = Hello(
+            dispenser=self.identity.dispenser,
+            firmware=self.identity.firmware,
+            versions=(VERSION,),
+            nozzles=self._panel.nozzles(),
+            generation=header.generation,
+            lowest=header.lowest,
+            next=header.next,
+            nonce=self._random_bytes(16),
+            boot=header.boot,
+            uptime_ms=now_ms,
+        )
+        self.counters.hellos += 1
+        self.state = LinkState.WAITING
+        self._hello_ms, self._due_ms = now_ms, now_ms + self._hello_again_ms
+        self._hello_again_ms = min(2 * self._hello_again_ms, HELLO_SLOWEST_MS)
+        return self._hello
+
+    def _on_welcome(self, welcome: Welcome) -> None:
+        hello = self._hello
+        if self.state is not LinkState.WAITING or hello is None:
+            self.counters.unexpected += 1
+            return
+        proved = hmac.compare_digest(welcome.mac, welcome_mac(self.identity.key, hello, welcome))
+        fits = welcome.version == VERSION and welcome.generation == hello.generation and welcome.durable < hello.next
+        if not (proved and fits):
+            # an answer to an earlier HELLO, a replay, or a stranger
+            self.counters.foreign_welcomes += 1
+            return
+        self._ring.free(welcome.durable)
+        self._base, self._window = max(welcome.durable + 1, hello.lowest), welcome.window
+        self._ready = Ready(mac=ready_mac(self.identity.key, hello, welcome.nonce))
+        self.state = LinkState.PROVING
+
+    def _open(self, now_ms: int) -> Ready:
+        assert self._ready is not None  # PROVING has one
+        self.state = LinkState.OPEN
+        self.counters.opened += 1
+        self._hello_again_ms = HELLO_AGAIN_MS
+        self._heard_ms = now_ms
+        self._flow.open(self._base, self._window, now_ms)
+        return self._ready
+
+    def _on_hello_request(self, now_ms: int) -> None:
+        if self.state is LinkState.BACKING_OFF:
+            return
+        if self.state is LinkState.WAITING and now_ms - self._hello_ms < HELLO_ANSWERED_MS:
+            return
+        self._hello_again_ms = HELLO_AGAIN_MS
+        self.state = LinkState.GREETING
+
+    def _on_reject(self, reject: Reject, now_ms: int) -> None:
+        self.counters.rejected += 1
+        answers_hello = self._hello is not None and reject.nonce == self._hello.nonce
+        if reject.nonce is not None and not answers_hello:
+            return  # it is about an earlier HELLO
+        if reject.reason == "stale_ring":
+            # renumbering the ring twice would give events a second identity: only ever in answer to this HELLO
+            if answers_hello and self.state is LinkState.WAITING:
+                self._ring.renew(self._new_generation())
+                self.state = LinkState.GREETING
+            return
+        self.state = LinkState.BACKING_OFF
+        self._due_ms = now_ms + self._back_off_ms
+        self._back_off_ms = min(2 * self._back_off_ms, BACK_OFF_SLOWEST_MS)
+
+    # -- while open ---------------------------------------------------------------------------------------------------
+
+    def _on_ack(self, ack: Ack, now_ms: int) -> None:
+        header = self._ring.header
+        if ack.generation != header.generation or ack.sequence >= header.next:
+            self.counters.unexpected += 1
+            return
+        if self._flow.acknowledge(ack.sequence, now_ms):
+            self._back_off_ms = BACK_OFF_MS
+
+    def _is_silent(self, now_ms: int) -> bool:
+        return now_ms - self._heard_ms >= SILENT_MS
+
+    def _expire_question(self, now_ms: int) -> None:
+        if self._question is not None and now_ms >= self._question.gives_up_ms:
+            self._question = None
+            self._panel.show_own_choice()
+
+    def _next_pong(self) -> Pong | None:
+        pong, self._pong = self._pong, None
+        return pong
