@@ -22,6 +22,7 @@ from cloud_sync.topics import (
     EVENT_ID,
     EVENTS,
     FULL_SIZE,
+    JSON,
     ORIGIN,
     REASON,
     REDELIVERED,
@@ -34,19 +35,27 @@ KEPT_BYTES = 64 * 1024
 """bytes of a record that is too large for Kafka; enough to see what it was, and sure to fit."""
 
 
-def from_refusal(row: StoredRefusal) -> Record:
+def from_refusal(row: StoredRefusal, keep_bytes: int = KEPT_BYTES) -> Record:
     """The dead letter of an event that was refused at the door; its value is the wire body as it came."""
-    return _record(row, row.body, CBOR, row.reason, row.detail)
+    return _record(
+        row, row.body[:keep_bytes], len(row.body), {**_headers(row, row.reason, row.detail), CONTENT_TYPE: CBOR}
+    )
 
 
-def from_event(row: StoredEvent, reason: Reason, detail: str) -> Record:
-    """The dead letter of a stored event that Kafka will never take; its value is the event's `data`, cut if need be."""
-    return _record(row, row.data, b"application/json", reason, detail)
+def from_event(row: StoredEvent, detail: str, keep_bytes: int = KEPT_BYTES) -> Record:
+    """The dead letter of a stored event that is too large for Kafka; its value is the beginning of its `data`."""
+    headers = {**_headers(row, "too_large", detail), CONTENT_TYPE: JSON}
+    return _record(row, row.data[:keep_bytes], len(row.data), headers)
 
 
-def _record(row: StoredEvent | StoredRefusal, body: bytes, content_type: bytes, reason: Reason, detail: str) -> Record:
+def _record(row: StoredEvent | StoredRefusal, value: bytes, full_size: int, headers: dict[str, bytes]) -> Record:
+    if len(value) < full_size:
+        headers[FULL_SIZE] = str(full_size).encode()
+    return Record(DEAD_LETTERS.name, row.id.source.encode(), value, tuple(headers.items()))
+
+
+def _headers(row: StoredEvent | StoredRefusal, reason: Reason, detail: str) -> dict[str, bytes]:
     headers = {
-        CONTENT_TYPE: content_type,
         f"{CONNECT}topic": EVENTS.name.encode(),
         f"{CONNECT}connector.name": WRITER.encode(),
         f"{CONNECT}exception.class.name": f"{Refusal.__module__}.{Refusal.__qualname__}".encode(),
@@ -58,6 +67,4 @@ def _record(row: StoredEvent | StoredRefusal, body: bytes, content_type: bytes, 
     }
     if row.redelivered:
         headers[REDELIVERED] = b"true"
-    if len(body) > KEPT_BYTES:
-        headers[FULL_SIZE] = str(len(body)).encode()
-    return Record(DEAD_LETTERS.name, row.id.source.encode(), body[:KEPT_BYTES], tuple(headers.items()))
+    return headers

@@ -3,7 +3,7 @@
 The uplink encodes, every reader decodes. Attributes beyond CloudEvents' own (its extensions must be lower case):
 
     origin       the gateway, app or survey that took the event
-    heatday      the UTC day number that the event's profile bucket has; negative: a boot whose wall time was never known
+    heatday      the UTC day number that its profile bucket has; negative: a boot whose wall time was never known
     clockstate   how far `time` can be trusted
     redelivered  true if the topic may hold the event already; absent otherwise
     traceparent  W3C trace context, derived from the event id, so that whoever holds the id can compute it
@@ -34,6 +34,8 @@ from heat.quality import Refusal
 MAX_ENVELOPE_BYTES = 900_000
 """bytes; brokers take batches of 1,048,588 by default, and a record must fit with its batch's header."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST = datetime.min.replace(tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 _NAME = "[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
@@ -182,5 +184,5 @@ def format_time(time_ms: int) -> str:
     try:
         moment = EPOCH + time_ms * MILLISECOND
     except OverflowError:
-        moment = (datetime.max if time_ms > 0 else datetime.min).replace(tzinfo=UTC)
+        moment = LAST if time_ms > 0 else FIRST
     return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"

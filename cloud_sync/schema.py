@@ -1,5 +1,4 @@
-"""The released JSON Schemas (2020-12): made from the msgspec types, one file per event type and version, and one for
-the envelope.
+"""The released JSON Schemas (2020-12): made from the msgspec types, one file a type and version, one for the envelope.
 
     python -m cloud_sync.schema           write them into cloud_sync/schemas/
     python -m cloud_sync.schema --check   say which files differ; exit status 1 if any does
@@ -70,7 +69,7 @@ def main() -> int:
     if options.parse_args().check:
         different = list(differing())
         for name in different:
-            print(f"cloud_sync/schemas/{name} differs from the types")
+            sys.stdout.write(f"cloud_sync/schemas/{name} differs from the types\n")
         return 1 if different else 0
     DIRECTORY.mkdir(exist_ok=True)
     for name, schema in schemas().items():

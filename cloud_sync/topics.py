@@ -21,7 +21,7 @@ class Topic:
     partitions: int
     retention_days: int | None
     broker_time: bool = False
-    """The broker stamps the records: a gateway's clock may be wrong, which retention must not trust, nor a broker reject."""
+    """The broker stamps the records: a gateway's clock may be wrong, and retention would believe it."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -60,6 +60,7 @@ CONTENT_TYPE = "content-type"
 """Header: the media type of the record's value."""
 CLOUDEVENT = b"application/cloudevents+json; charset=utf-8"
 CBOR = b"application/cbor"
+JSON = b"application/json"
 
 CONNECT = "__connect.errors."
 """Prefix of the dead letters' headers: Kafka Connect's own, so that its tools find their way."""

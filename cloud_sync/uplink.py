@@ -1,0 +1,204 @@
+"""The outbox -> Kafka, exactly once into the topic. The gateway composes it: `Uplink(outbox, settings).run()`.
+
+One turn: gather rows, and only then open a transaction, send all of them, add their position, commit; then tell the
+outbox. Kafka's position, committed with the rows, says where to go on after a restart, not SQLite's. After any failure
+`run()` raises and everything is thrown away; the supervisor runs it again, with backoff.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from cloud_sync import dead_letter, envelope
+from cloud_sync.kafka_client import KafkaSink
+from cloud_sync.outbox import Outbox, Row, StoredRefusal
+from cloud_sync.position import DatabaseSide, Foreign, GoOn, GoOnMarked, KafkaPosition, Note, decide, explain
+from cloud_sync.record import Record
+from cloud_sync.settings import UplinkSettings
+from heat.errors import ForeignInstance, RecordRejected, SinkUnavailable, SyncError
+
+log = logging.getLogger(__name__)
+
+State = Literal["connecting", "idle", "draining", "unreachable", "foreign"]
+"""`draining`: at least a whole batch waits. `foreign`: stopped, until a person says that nobody else has our name."""
+
+
+@dataclass(slots=True)
+class UplinkStatus:
+    """What the uplink does now and has done since the process began. Read it; the uplink writes it."""
+
+    since_s: float
+    """When `state` began, by the uplink's clock (monotonic)."""
+    position_kept_by: Literal["kafka", "sqlite"]
+    """`sqlite`: at least once only."""
+    state: State = "connecting"
+    position: int = 0
+    """Rows up to here are in Kafka."""
+    epoch: int = 0
+    in_flight: int = 0
+    """Rows in the open transaction."""
+    transactions: int = 0
+    sent: int = 0
+    """Records in committed transactions, dead letters included."""
+    dead_letters: int = 0
+    redelivered: int = 0
+    failures: int = 0
+    last_error: str | None = None
+    """It stays after the state got better."""
+    foreign_instance: str | None = None
+
+
+def pause_s(waiting: int, limit: int, since_last_s: float, interval_s: float) -> float:
+    """Seconds to gather on before the next transaction; 0 where a whole batch waits or the last one is long ago."""
+    return 0.0 if waiting >= limit else max(interval_s - since_last_s, 0.0)
+
+
+class Uplink:
+    """One gateway's way up."""
+
+    def __init__(self, outbox: Outbox, settings: UplinkSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self.instance = secrets.token_hex(8)
+        """Names this process in the position's note, and tells us from a clone."""
+        self.status = UplinkStatus(clock(), settings.position)
+        self._outbox = outbox
+        self._settings = settings
+        self._clock = clock
+        self._limit = settings.batch
+        self._rejections: Counter[int] = Counter()
+
+    async def run(self) -> NoReturn:
+        """Send until cancelled.
+
+        Raises:
+            SinkUnavailable: run again after a pause.
+            ForeignInstance: don't, until `adopt()`.
+        """
+        try:
+            await self._outbox.register_instance(self.instance)
+            sink, position = await KafkaSink.open(self._settings)
+            try:
+                await self._send_all(sink, await self._where_to_go_on(position))
+            finally:
+                self.status.in_flight = 0
+                await sink.aclose()
+        except SyncError as error:
+            self._tell(error)
+            raise
+
+    async def adopt(self) -> None:
+        """Count the foreign instance as one of ours: it was this gateway, before its database was lost or restored."""
+        if self.status.foreign_instance is not None:
+            await self._outbox.register_instance(self.status.foreign_instance)
+            self.status.foreign_instance = None
+            self._enter("connecting")
+
+    async def _where_to_go_on(self, kafka: KafkaPosition | None) -> int:
+        confirmed, epoch = await self._outbox.confirmed(), await self._outbox.epoch()
+        if self._settings.position == "sqlite":
+            self._connected(confirmed, epoch, f"at least once, from the database's position {confirmed}")
+            return confirmed
+        knows = kafka is not None and await self._outbox.knows_instance(kafka.instance)
+        there = await self._outbox.id_at(kafka.offset) if kafka is not None else None
+        decision = decide(kafka, DatabaseSide(confirmed, epoch, knows, there))
+        match decision:
+            case GoOn():
+                await self._outbox.confirm(decision.position)
+            case GoOnMarked():
+                epoch = await self._outbox.begin_epoch(decision.position)
+            case Foreign():
+                self.status.foreign_instance = decision.instance
+                hint = "Make sure that no other gateway has this name, then let this one go on in its place"
+                raise ForeignInstance(explain(decision), hint=hint)
+        self._connected(decision.position, epoch, explain(decision))
+        return decision.position
+
+    async def _send_all(self, sink: KafkaSink, position: int) -> NoReturn:
+        began_s = float("-inf")
+        while True:
+            rows = await self._gather(position, began_s)
+            began_s = self._clock()
+            self._enter("draining" if len(rows) >= self._limit else "idle")
+            await self._commit(sink, rows)
+            position = rows[-1].position
+            await self._outbox.confirm(position)
+
+    async def _gather(self, after: int, began_s: float) -> list[Row]:
+        while True:
+            rows = await self._outbox.read(after, self._limit)
+            if rows:
+                pause = pause_s(len(rows), self._limit, self._clock() - began_s, self._settings.interval_s)
+                if not pause:
+                    return rows
+                await asyncio.sleep(pause)
+                continue
+            self._enter("idle")
+            await self._outbox.wait(after)
+            if not await self._outbox.read(after, 1):
+                # rows that wait for the time of day may wake us, too; they will not be ready at once
+                await asyncio.sleep(self._settings.interval_s)
+
+    async def _commit(self, sink: KafkaSink, rows: Sequence[Row]) -> None:
+        last = rows[-1]
+        note = Note(epoch=self.status.epoch, instance=self.instance, last=str(last.id))
+        self.status.in_flight = len(rows)
+        try:
+            await sink.commit((self._record(row) for row in rows), last.position, note)
+        except RecordRejected as error:
+            self._narrow(rows)
+            raise SinkUnavailable(str(error), hint="Smaller batches will find the record that is at fault") from error
+        self._count(rows)
+        self._limit = min(self._limit * 2, self._settings.batch)
+
+    def _record(self, row: Row) -> Record:
+        rejections = self._rejections[row.position]
+        keep_bytes = 0 if rejections > 1 else dead_letter.KEPT_BYTES
+        if isinstance(row, StoredRefusal):
+            return dead_letter.from_refusal(row, 0 if rejections else keep_bytes)
+        record = envelope.encode(row)
+        if rejections or record.size_bytes > envelope.MAX_ENVELOPE_BYTES:
+            return dead_letter.from_event(row, f"{len(record.value)} bytes are too large for Kafka", keep_bytes)
+        return record
+
+    def _narrow(self, rows: Sequence[Row]) -> None:
+        """Halve the batches until the record that Kafka will not take is alone in one; then it is a dead letter."""
+        self._limit = max(len(rows) // 2, 1)
+        if len(rows) == 1:
+            self._rejections[rows[0].position] += 1
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        status = self.status
+        status.in_flight = 0
+        status.position = rows[-1].position
+        status.transactions += 1
+        status.sent += len(rows)
+        status.redelivered += sum(row.redelivered for row in rows)
+        status.dead_letters += sum(isinstance(row, StoredRefusal) for row in rows)
+        for row in rows:
+            status.dead_letters += self._rejections.pop(row.position, 0) > 0
+
+    def _connected(self, position: int, epoch: int, how: str) -> None:
+        self.status.position, self.status.epoch = position, epoch
+        if self.status.state != "idle":
+            log.info("Kafka at %s: %s", self._settings.bootstrap, how)
+        self._enter("idle")
+
+    def _tell(self, error: SyncError) -> None:
+        self.status.failures += 1
+        self.status.last_error = str(error)
+        state: State = "foreign" if isinstance(error, ForeignInstance) else "unreachable"
+        if self._enter(state):
+            log.warning("Uplink: %s", error)
+
+    def _enter(self, state: State) -> bool:
+        """Take note of a state; whether it is another one than before."""
+        if self.status.state == state:
+            return False
+        self.status.state, self.status.since_s = state, self._clock()
+        return True
