@@ -84,10 +84,11 @@ def stamp(now: Now, boot: int, age_ms: int, *, sure: bool) -> Stamp:
 
 
 def settle(tx: Transaction, boot: int, now: Now) -> int:
-    """Give every event that waits for its day one: wall time is known `now`. Returns how many were moved.
+    """Give every event that waits for its day one. Returns how many were moved.
 
-    Events of the present boot get their true time. Those of earlier boots, in which time never became known, can only
-    be put on today; they keep the mark `unknown`.
+    If wall time is known `now`, events of the present boot get their true time. Those of earlier boots, in which time
+    never became known, can only be put on today, and keep the mark `unknown`; so do all if wall time is still unknown
+    and the wait has been given up.
     """
     rows = tx.connection.execute(
         "SELECT position, type, subject, boot_ms, day, data FROM events WHERE day < 0 ORDER BY position"
@@ -96,7 +97,7 @@ def settle(tx: Transaction, boot: int, now: Now) -> int:
     for position, type_, subject, boot_ms, old_day, text in rows:
         ours = old_day == -boot
         time_ms = boot_ms + offset_ms if ours else now.wall_ms
-        day, state = time_ms // DAY_MS, "estimated" if ours else "unknown"
+        day, state = time_ms // DAY_MS, "estimated" if ours and now.known else "unknown"
         if type_ is not None:
             text = _move(tx, subject, decode_data(type_, text), old_day, day) or text
         tx.connection.execute(

@@ -1,0 +1,223 @@
+"""The composition root: configuration in, a running daemon out.
+
+    store -> ingest, recommender -> dispensers -> serial ports, MQTT      uplink      web      housekeeping
+
+All parts run in one task group under the supervisor. SIGTERM and SIGINT set `stopping`: links close, the store flushes,
+and the daemon is gone within 5 s, whatever Kafka, brokers or browsers do meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from cloud_sync.settings import UplinkSettings
+from cloud_sync.uplink import Uplink
+from firmware_bridge.mqtt_link import MqttLink, MqttSettings
+from firmware_bridge.serial_link import SerialLink
+from gateway import housekeeping, store
+from gateway.clock import Clock, kernel_boot_id, register_boot
+from gateway.config import Config, MqttSection, SerialSection, load_dispenser_keys, load_pseudonym_key
+from gateway.dispensers import Dispensers
+from gateway.door import Door
+from gateway.ingest import Ingest, Stored
+from gateway.outbox import StoreOutbox
+from gateway.picks import Recommender
+from gateway.state import GatewayState
+from gateway.store import Store
+from gateway.supervisor import Supervisor
+from gateway.web.server import serve
+from heat.catalog import default_catalog, parse_catalog
+from heat.errors import ConfigError, DataError, StoreError
+from heat.identity import EventId
+from heat.scale import default_words, parse_words
+from models.bundle import pretrained
+from models.ranker import open_ranker
+
+log = logging.getLogger("gateway.app")
+
+PORT_SCAN_S = 1.0
+"""s between looks for serial ports that came or went."""
+HOUSEKEEPING_S = 1.0
+STOP_GRACE_S = 3.0
+"""s that parts get to end after they were cancelled."""
+
+
+async def run(config: Config) -> None:
+    """Run the gateway until it is told to stop.
+
+    Raises:
+        ConfigError: a file that the configuration names can't be used.
+        StoreError: the store can't be opened, or broke while running.
+    """
+    async with _assemble(config) as state:
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, state.stopping.set)
+        work = asyncio.create_task(_run_parts(state), name="parts")
+        stop = asyncio.create_task(state.stopping.wait(), name="stop")
+        await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        work.cancel()
+        _, late = await asyncio.wait([work], timeout=STOP_GRACE_S)
+        if late:
+            log.warning("parts did not end in %s s", STOP_GRACE_S)
+        elif not work.cancelled() and (error := work.exception()) is not None:
+            raise _first(error)
+    if state.store.broken is not None:
+        raise state.store.broken
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error itself, out of the groups that task groups wrap around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _run_parts(state: GatewayState) -> None:
+    config, supervise = state.config, state.supervisor.run
+    async with asyncio.TaskGroup() as group:
+
+        def start(name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+            group.create_task(coroutine, name=name)
+
+        start("web", serve(state))
+        start("housekeeping", _keep_house(state))
+        if config.serial is not None:
+            start("serial", _watch_ports(state, config.serial))
+        if config.mqtt is not None:
+            start("mqtt", supervise("mqtt", lambda: _run_mqtt(state, config.mqtt)))  # type: ignore[arg-type]
+        if state.uplink is not None:
+            start("uplink", supervise("uplink", state.uplink.run))
+
+
+# -- assembly -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
+    dispenser_keys = load_dispenser_keys(config.path(config.keys.dispensers))
+    pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
+    door = _open_door(config)
+    bundle = config.path(config.picks.bundle) if config.picks.bundle is not None else pretrained()
+    ranker, model_error = open_ranker(bundle)
+    if model_error is not None:
+        log.warning("%s", model_error)
+    section = config.gateway
+    opened = store.open_store(
+        store.Settings(
+            config.path(section.data_dir),
+            section.id,
+            section.quota_mb * 1024 * 1024,
+            section.ballast_mb * 1024 * 1024,
+            section.commit_interval_ms,
+        )
+    )
+    try:
+        clock = Clock(config.clock.trust)
+        boot_id = kernel_boot_id()
+        boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id)))
+        outbox = StoreOutbox(opened)
+
+        def on_commit(_stored: Stored, _event_id: EventId) -> None:
+            outbox.wake()
+
+        ingest = Ingest(opened, clock, door, boot, on_commit)
+        recommender = Recommender(opened, clock, door, boot, ranker, pseudonym_key, outbox.wake)
+        reader = opened.reader()
+        state = GatewayState(
+            config=config,
+            store=opened,
+            reader=reader,
+            clock=clock,
+            catalog=door.catalog,
+            ingest=ingest,
+            recommender=recommender,
+            dispensers=Dispensers(dispenser_keys, opened, clock, ingest, recommender),
+            supervisor=Supervisor(),
+            uplink=_uplink(config, outbox),
+            model_error=model_error,
+            stopping=asyncio.Event(),
+            boot=boot,
+        )
+        try:
+            yield state
+        finally:
+            recommender.close()
+            reader.close()
+    finally:
+        await asyncio.to_thread(opened.close)
+
+
+def _open_door(config: Config) -> Door:
+    picks = config.picks
+    try:
+        catalog = parse_catalog(_read(config.path(picks.catalog))) if picks.catalog else default_catalog()
+        words = parse_words(_read(config.path(picks.words))) if picks.words else default_words()
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    return Door(catalog, words, config.gateway.store, config.gateway.region)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="[picks] in gateway.toml names this file") from error
+
+
+def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
+    if config.kafka is None:
+        return None
+    return Uplink(outbox, UplinkSettings(config.kafka.bootstrap, config.gateway.id, config.kafka.position))
+
+
+# -- parts ----------------------------------------------------------------------------------------------------------
+
+
+async def _watch_ports(state: GatewayState, section: SerialSection) -> None:
+    """Keep a supervised link for each port that exists."""
+    tasks: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        while True:
+            present = {path for pattern in section.ports for path in glob.glob(pattern)}  # noqa: PTH207 -- absolute
+            for path in present - tasks.keys():
+                name = f"serial:{path}"
+                run = state.supervisor.run(name, lambda path=path: _run_port(state, path, section.baud))  # type: ignore[misc]
+                tasks[path] = group.create_task(run, name=name)
+            for path in [path for path in tasks if path not in present or tasks[path].done()]:
+                tasks.pop(path).cancel()
+                state.serial.pop(path, None)
+            await asyncio.sleep(PORT_SCAN_S)
+
+
+async def _run_port(state: GatewayState, path: str, baud: int) -> None:
+    link = state.serial[path] = SerialLink(path, baud, state.dispensers, state.dispensers)
+    await link.run()
+
+
+async def _run_mqtt(state: GatewayState, section: MqttSection) -> None:
+    gateway = state.config.gateway
+    settings = MqttSettings(section.host, section.port, f"picante-{gateway.id}", gateway.store)
+    link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers)
+    await link.run()
+
+
+async def _keep_house(state: GatewayState) -> None:
+    """Give waiting events their day, end idle sessions, prune what Kafka has; end the daemon if the store broke."""
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_S)
+        if state.store.broken is not None:
+            state.stopping.set()
+            return
+        work = housekeeping.due(state.reader, state.clock.now(), state.boot, state.config.clock.hold_hours)
+        if work is not None:
+            with contextlib.suppress(StoreError):  # full: looked at again in a second; broken: seen above
+                await asyncio.wrap_future(state.store.write(work))

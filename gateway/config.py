@@ -1,0 +1,246 @@
+"""gateway.toml -> `Config`. Unknown keys are refused, with the line and the nearest right key.
+
+Relative paths are relative to the file. Secrets stand in files of their own, which nobody else may read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from heat.errors import ConfigError, DataError
+from heat.identity import check_name
+
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class GatewaySection(_Section):
+    """Who this gateway is and where it keeps its data."""
+
+    id: str
+    """Name of the gateway; also its Kafka transactional id."""
+    store: str
+    """Name of the shop or restaurant."""
+    region: str
+    data_dir: str = "/var/lib/picante"
+    quota_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
+    """MiB that the database may take: 30 days offline at 33,000 events a day."""
+    ballast_mb: Annotated[int, Field(ge=0, le=1024)] = 8
+    """MiB kept aside, to be given up when the disk is full."""
+    commit_interval_ms: Annotated[int, Field(ge=0, le=1000)] = 0
+    """ms between commits at least; above 0 it spares an SD card and costs latency."""
+
+    @field_validator("id", "store", "region")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        try:
+            return check_name(value, "value")
+        except DataError as error:
+            raise ValueError(str(error)) from error
+
+
+class KeysSection(_Section):
+    """Files with secrets, mode 0600."""
+
+    dispensers: str = "keys.toml"
+    """TOML: a table [dispensers] with a line `name = "64 hex digits"` each."""
+    pseudonym: str = "pseudonym.toml"
+    """TOML: `version` and `key` (64 hex digits), given by the brand."""
+
+
+class SerialSection(_Section):
+    """Serial ports."""
+
+    ports: tuple[str, ...] = ("/dev/serial/by-id/usb-picante-*",)
+    """Paths or glob patterns; ports may come and go."""
+    baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
+
+
+class MqttSection(_Section):
+    """The MQTT broker in the shop."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+
+
+class KafkaSection(_Section):
+    """The cloud's Kafka."""
+
+    bootstrap: str
+    """HOST:PORT, several separated by commas."""
+    position: Literal["kafka", "sqlite"] = "kafka"
+    """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
+
+
+class HttpSection(_Section):
+    """The local web page and API."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+
+
+class PicksSection(_Section):
+    """What ranks the sauces."""
+
+    bundle: str | None = None
+    """Directory of a bundle; without it the one that ships with Picante."""
+    catalog: str | None = None
+    """JSON file of the brand's sauces; without it the one that ships with Picante."""
+    words: str | None = None
+    """JSON file of the brand's heat words; without it the one that ships with Picante."""
+
+
+class ClockSection(_Section):
+    """What makes the wall clock trustworthy."""
+
+    trust: Literal["system", "ntp"] = "system"
+    """`ntp`: only once systemd-timesyncd has synchronised; `system`: whenever the clock is plausible."""
+    hold_hours: Annotated[int, Field(ge=1, le=720)] = 72
+    """Hours that events wait for the time before they go up marked as unknown."""
+
+
+class Config(_Section):
+    """The whole configuration."""
+
+    gateway: GatewaySection
+    keys: KeysSection = KeysSection()
+    serial: SerialSection | None = None
+    mqtt: MqttSection | None = None
+    kafka: KafkaSection | None = None
+    http: HttpSection = HttpSection()
+    picks: PicksSection = PicksSection()
+    clock: ClockSection = ClockSection()
+    directory: Path = Field(default=Path(), exclude=True)
+    """Where the file stood; not a key of the file."""
+
+    def path(self, text: str) -> Path:
+        """A path of the file, made absolute."""
+        return self.directory / Path(text).expanduser()
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file. Raises ConfigError naming file, line, key and the remedy."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", hint="Give the path of a gateway.toml") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}", hint="TOML reads: key = value, texts in quotes") from error
+    if "directory" in document:
+        raise ConfigError(_unknown(path, text, ("directory",)))
+    try:
+        # lists of TOML are tuples here: JSON mode accepts them in strict mode
+        config = Config.model_validate({**_tuples(document), "directory": path.resolve().parent})
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, text, problem) for problem in error.errors())) from error
+    if config.http.host not in LOOPBACK:
+        line = _line(text, ("http", "host"))
+        raise ConfigError(
+            f"{path}:{line}: http.host = {config.http.host!r} would be open to the network",
+            hint="Access has not been set up: use 127.0.0.1, and a tunnel (ssh -L 8080:127.0.0.1:8080) from elsewhere",
+        )
+    return config
+
+
+def load_dispenser_keys(path: Path) -> dict[str, bytes]:
+    """The dispensers' keys, by name. Raises ConfigError; the keys themselves are never repeated."""
+    table = _read_secret(path).get("dispensers", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: [dispensers] is not a table")
+    keys = {}
+    for name, value in table.items():
+        try:
+            check_name(name, "dispenser")
+        except DataError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        keys[name] = _hex_key(path, f"dispensers.{name}", value)
+    return keys
+
+
+def load_pseudonym_key(path: Path) -> tuple[bytes, int]:
+    """The brand's pseudonym key and its version. Raises ConfigError; the key itself is never repeated."""
+    document = _read_secret(path)
+    version = document.get("version")
+    if type(version) is not int or not 1 <= version <= 9999:
+        raise ConfigError(f"{path}: version must be a number from 1 to 9999")
+    return _hex_key(path, "key", document.get("key")), version
+
+
+def _read_secret(path: Path) -> dict[str, Any]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", hint="[keys] in gateway.toml says where keys are read from") from error
+    if mode & 0o077:
+        raise ConfigError(f"{path}: others may read it (mode {mode:04o})", hint=f"chmod 600 {path}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # tomllib's message may quote the line: say only where
+        where = re.search(r"line \d+", str(error))
+        raise ConfigError(f"{path}: not TOML, at {where[0] if where else 'its end'}") from None
+
+
+def _hex_key(path: Path, name: str, value: object) -> bytes:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ConfigError(f"{path}: {name} must be 64 hex digits in quotes", hint="Make one: openssl rand -hex 32")
+    return bytes.fromhex(value)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _explain(path: Path, text: str, problem: Any) -> str:
+    location = tuple(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return _unknown(path, text, location)
+    if problem["type"] == "missing":
+        section = ".".join(location[:-1])
+        where = f"[{section}] needs" if section else "there must be a table"
+        return f"{path}: {where} {location[-1] if section else f'[{location[-1]}]'}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}:{_line(text, location)}: {'.'.join(location)}: {message} (got {problem['input']!r})"
+
+
+def _unknown(path: Path, text: str, location: tuple[str, ...]) -> str:
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    known = [name for name in model.model_fields if name != "directory"]
+    near = difflib.get_close_matches(location[-1], known, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    return f"{path}:{_line(text, location)}: unknown key {'.'.join(location)!r}: {advice}"
+
+
+def _line(text: str, location: tuple[str, ...]) -> int:
+    """The line of a key: its own, or that of its table; 1 if neither is written out."""
+    table: tuple[str, ...] = ()
+    found = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w.\-\s]+?)\s*\]", line):
+            table = tuple(header[1].split("."))
+            if table == location[: len(table)]:
+                found = number
+        elif (key := re.match(r"""\s*["']?([\w.\-]+)["']?\s*=""", line)) is not None:
+            full = (*table, *key[1].split("."))
+            if full == location[: len(full)]:
+                return number
+    return found

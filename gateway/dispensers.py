@@ -1,0 +1,105 @@
+"""Who is out there: which dispensers are adopted, online, on which link. The gate of all links.
+
+The newest proof wins: a dispenser that opens a second link (the cable was put back, MQTT beside serial) has its older
+one closed, so its events come in once and its picks go to one place.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firmware_bridge.link import Delivery, Link
+from firmware_bridge.messages import Ask, Hello
+from gateway.clock import Clock
+from gateway.ingest import Ingest
+from gateway.picks import Recommender
+from gateway.store import Store
+
+log = logging.getLogger("gateway.dispensers")
+
+
+@dataclass(slots=True)
+class Dispenser:
+    """A dispenser that said HELLO since this daemon started."""
+
+    hello: Hello
+    link: Link | None
+    """The open link, or None while it is away."""
+    since: float
+    """Unix time, s, of the last coming or going."""
+    openings: int = 0
+    events: int = 0
+
+
+class Dispensers:
+    """The registry that sessions ask, and the gate that links hand things to."""
+
+    def __init__(
+        self, keys: Mapping[str, bytes], store: Store, clock: Clock, ingest: Ingest, recommender: Recommender
+    ) -> None:
+        self.known: dict[str, Dispenser] = {}
+        self.closings: Counter[str] = Counter()
+        """Links that ended, by reason."""
+        self._keys = keys
+        self._store = store
+        self._clock = clock
+        self._ingest = ingest
+        self._recommender = recommender
+
+    # -- what sessions ask (`firmware_bridge.session.Registry`) -----------------------------------------------------
+
+    def key_of(self, dispenser: str) -> bytes | None:
+        """See `Registry.key_of`."""
+        return self._keys.get(dispenser)
+
+    def durable(self, dispenser: str, generation: int) -> int:
+        """See `Registry.durable`."""
+        return self._store.sequences.durable(dispenser, generation)
+
+    def clock_ms(self) -> int:
+        """See `Registry.clock_ms`."""
+        return self._clock.unix_ms()
+
+    # -- what links hand over (`firmware_bridge.link.Gate`) ---------------------------------------------------------
+
+    def opened(self, link: Link, hello: Hello, gap: tuple[int, int] | None) -> None:
+        """See `Gate.opened`."""
+        known = self.known.get(hello.dispenser)
+        if known is None:
+            known = self.known[hello.dispenser] = Dispenser(hello, link, time.time())
+        elif known.link is not None and known.link is not link:
+            known.link.close("replaced")
+        if known.link is not link or known.openings == 0:
+            log.info("%s is online on %s", hello.dispenser, link.name, extra={"dispenser": hello.dispenser})
+            known.since = time.time()
+        known.hello, known.link = hello, link
+        known.openings += 1
+        self._ingest.note_hello(hello, link.name, gap)
+
+    def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
+        """See `Gate.closed`."""
+        self.closings[reason] += 1
+        known = self.known.get(hello.dispenser) if hello is not None else None
+        if known is not None and known.link is link:
+            log.warning("%s is offline: %s", known.hello.dispenser, reason, extra={"dispenser": known.hello.dispenser})
+            known.link, known.since = None, time.time()
+
+    def has_room(self) -> bool:
+        """See `Gate.has_room`."""
+        return self._store.has_room()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """See `Gate.deliver`."""
+        if (known := self.known.get(delivery.hello.dispenser)) is not None:
+            known.events += 1
+        self._ingest.deliver(delivery)
+
+    def ask(self, link: Link, ask: Ask, read_ns: int) -> None:
+        """See `Gate.ask`."""
+        hello = link.session.hello
+        if hello is not None:
+            self._recommender.answer(link, hello, ask, read_ns)

@@ -1,0 +1,57 @@
+"""What the daemon does for its store once a second, if anything is due: an idle gateway writes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from gateway import sessions
+from gateway.clock import Now, settle
+from gateway.transaction import Transaction
+
+KEEP_CONFIRMED_ROWS = 200_000
+"""Rows kept after Kafka has them: what the page's history and a salvage can look back on."""
+PRUNE_ROWS = 500
+"""Rows pruned in one transaction: a few ms of the writer's time."""
+HOUR_MS = 3_600_000
+
+_DUE = """
+SELECT EXISTS (SELECT 1 FROM events WHERE day < 0),
+       EXISTS (SELECT 1 FROM events WHERE day < 0 AND (day <> -:boot OR boot_ms < :waiting_since)),
+       EXISTS (SELECT 1 FROM sessions WHERE seen_ms < :idle_before),
+       EXISTS (SELECT 1 FROM events WHERE position <= (SELECT value - :keep FROM meta WHERE key = 'confirmed'))
+"""
+
+
+def due(reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int) -> Callable[[Transaction], None] | None:
+    """The work that is due, or None. `hold_hours` is how long events wait for the time of day to become known."""
+    idle_before = now.wall_ms - sessions.IDLE_MS if now.known else 0
+    waiting, waited_long, idle, prunable = reader.execute(
+        _DUE,
+        {
+            "boot": boot,
+            "waiting_since": now.boot_ms - hold_hours * HOUR_MS,
+            "idle_before": idle_before,
+            "keep": KEEP_CONFIRMED_ROWS,
+        },
+    ).fetchone()
+    settling = waiting and (now.known or waited_long)
+    if not (settling or idle or prunable):
+        return None
+
+    def work(tx: Transaction) -> None:
+        if settling:
+            settle(tx, boot, now)
+        if idle:
+            sessions.end_idle(tx, idle_before)
+        if prunable:
+            _prune(tx)
+
+    return work
+
+
+def _prune(tx: Transaction) -> None:
+    tx.connection.execute(
+        "DELETE FROM events WHERE position IN (SELECT position FROM events WHERE position <= ? ORDER BY position LIMIT ?)",
+        (int(tx.meta("confirmed")) - KEEP_CONFIRMED_ROWS, PRUNE_ROWS),
+    )

@@ -1,0 +1,229 @@
+"""ASK -> PICKS, within milliseconds, from what is on disk here; then the impression, as an event of the gateway's own.
+
+The answer reads the profile through a read-only connection, never waits for the writer, and is sent before anything is
+written. What was shown, and the claim of the session if a loyalty token came with the ASK, is committed right after.
+The token is replaced by its pseudonym before anything else looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from firmware_bridge.link import Link
+from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
+from gateway import sessions
+from gateway.clock import Clock, stamp
+from gateway.door import Door
+from gateway.store import Store
+from gateway.transaction import Transaction, read_profiles
+from heat.catalog import Sauce
+from heat.errors import StoreError
+from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
+from heat.identity import is_session, pseudonym, session_subject
+from heat.profile import contribution
+from heat.reading import Reading, read
+from models.explore import Pick, suggest
+from models.features import Context, Menu
+from models.ranker import Ranker
+
+RECENT = 200
+"""Latencies and impressions kept in memory for the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """What a customer at a dispenser would be shown now."""
+
+    subject: str | None
+    reading: Reading
+    menu: Menu
+    nozzles: dict[str, int]
+    picks: tuple[Pick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An impression, as the page tells it."""
+
+    time_ms: int
+    dispenser: str
+    subject: str | None
+    pick_id: str
+    picks: tuple[PickInfo, ...]
+    latency_us: int
+
+
+class Recommender:
+    """Answers ASKs. `pseudonym_key` is the brand's key and its version; `on_commit` hears of stored impressions."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        door: Door,
+        boot: int,
+        ranker: Ranker,
+        pseudonym_key: tuple[bytes, int],
+        on_commit: Callable[[], None],
+    ) -> None:
+        self.ranker = ranker
+        self.recent: deque[Shown] = deque(maxlen=RECENT)
+        self.shown = 0
+        self.not_stored = 0
+        """Impressions that the store could not take."""
+        self._store = store
+        self._clock = clock
+        self._door = door
+        self._boot = boot
+        self._key = pseudonym_key
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._reader = store.reader()
+        self._menus: dict[tuple[NozzleInfo, ...], tuple[Menu, dict[str, int]]] = {}
+        self._answers: dict[str, tuple[bytes, Picks]] = {}
+
+    def close(self) -> None:
+        """Give back the reading connection."""
+        self._reader.close()
+
+    def answer(self, link: Link, hello: Hello, ask: Ask, read_ns: int) -> None:
+        """Answer an ASK; the same ASK again gets the same answer, and no second impression."""
+        last = self._answers.get(hello.dispenser)
+        if last is not None and last[0] == ask.nonce:
+            link.answer(last[1], lambda: None)
+            return
+        claimed_by = pseudonym(ask.token, *self._key) if ask.token is not None else None
+        session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
+        dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
+        subjects = self._subjects(session, claimed_by)
+        slate = self.slate(hello.nozzles, subjects, Context(dial=dial, mood=ask.mood))
+        message = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
+        self._answers[hello.dispenser] = (ask.nonce, message)
+
+        def written() -> None:
+            latency_us = (time.monotonic_ns() - read_ns) // 1000
+            self._record(hello, ask.session, claimed_by, slate, message, latency_us)
+
+        link.answer(message, written)
+
+    def slate(self, nozzles: Sequence[NozzleInfo], subjects: Sequence[str], context: Context) -> Slate:
+        """The picks for one customer, who may be known by a session and a pseudonym."""
+        menu, places = self._menu(tuple(nozzles))
+        reading = read(read_profiles(self._reader, subjects), self._clock.now().day)
+        last, verdict = self._latest(subjects)
+        context = Context(context.dial, context.mood, context.popularity, last, verdict)  # type: ignore[arg-type]
+        picks = suggest(self.ranker, reading, menu, context)
+        return Slate(subjects[-1] if subjects else None, reading, menu, places, picks)
+
+    def _menu(self, nozzles: tuple[NozzleInfo, ...]) -> tuple[Menu, dict[str, int]]:
+        if (known := self._menus.get(nozzles)) is not None:
+            return known
+        places: dict[str, int] = {}
+        for nozzle in nozzles:
+            if nozzle.sauce in self._door.catalog and nozzle.level_ml > 0:
+                places.setdefault(nozzle.sauce, nozzle.nozzle)
+        menu = Menu([self._door.catalog[sauce] for sauce in places])
+        if len(self._menus) >= 1000:
+            self._menus.clear()
+        self._menus[nozzles] = menu, places
+        return menu, places
+
+    def _subjects(self, session: str | None, claimed_by: str | None) -> list[str]:
+        """Whose profiles count: the session's, as long as it is unclaimed, and the customer's."""
+        if session is None:
+            return [claimed_by] if claimed_by else []
+        row = self._reader.execute("SELECT subject FROM sessions WHERE session = ?", (session,)).fetchone()
+        owner = row[0] if row is not None else session
+        if claimed_by is None:
+            return [owner]
+        return [owner, claimed_by] if is_session(owner) else [claimed_by]
+
+    def _latest(self, subjects: Sequence[str]) -> tuple[Sauce | None, str | None]:
+        for subject in subjects:
+            row = self._reader.execute("SELECT sauce, verdict FROM latest WHERE subject = ?", (subject,)).fetchone()
+            if row is not None:
+                return self._door.catalog.get(row[0]), row[1]
+        return None, None
+
+    def _record(
+        self, hello: Hello, session: int, claimed_by: str | None, slate: Slate, message: Picks, latency_us: int
+    ) -> None:
+        now = self._clock.now()
+        self.shown += 1
+        self.recent.append(
+            Shown(now.wall_ms, hello.dispenser, slate.subject, message.pick_id, message.picks, latency_us)
+        )
+        when = stamp(now, self._boot, 0, sure=True)
+
+        def work(tx: Transaction) -> None:
+            subject = None
+            if session:
+                entered = sessions.enter(tx, hello.dispenser, hello.generation, session, when.time_ms)
+                subject = entered.subject
+                if claimed_by is not None and subject != claimed_by:
+                    self._claim(tx, entered, claimed_by, when)
+                    subject = claimed_by
+            tx.append(Event(tx.own_id(), subject, when, self._impression(hello, subject, slate, message, latency_us)))
+
+        def done(_result: object, error: BaseException | None) -> None:
+            if error is not None:
+                self.not_stored += 1
+            else:
+                self._loop.call_soon_threadsafe(self._on_commit)
+
+        try:
+            self._store.submit(work, done)
+        except StoreError:
+            self.not_stored += 1
+
+    def _claim(self, tx: Transaction, session: sessions.Session, subject: str, when: Stamp) -> None:
+        buckets, flavours = sessions.take_sums(tx, session, subject).rows()
+        data = SessionClaimed(
+            store=self._door.store,
+            region=self._door.region,
+            channel="gateway",
+            consent="profile",
+            session=session.name,
+            buckets=buckets,
+            flavours=flavours,
+        )
+        tx.append(Event(tx.own_id(), subject, when, data))
+        tx.fold(subject, contribution(data, tx.gateway_id, when.day))
+
+    def _impression(
+        self, hello: Hello, subject: str | None, slate: Slate, message: Picks, latency_us: int
+    ) -> Impression:
+        return Impression(
+            store=self._door.store,
+            region=self._door.region,
+            channel="gateway",
+            consent="session" if subject is None or is_session(subject) else "profile",
+            pick_id=message.pick_id,
+            dispenser=hello.dispenser,
+            picks=tuple(
+                ShownPick(
+                    slot=slot,
+                    nozzle=slate.nozzles[pick.sauce.id],
+                    sauce=pick.sauce.id,
+                    milli_octaves=pick.sauce.heat.milli_octaves,
+                    score=pick.score,
+                    propensity=pick.propensity,
+                )
+                for slot, pick in enumerate(slate.picks, 1)
+            ),
+            candidates=slate.menu.ids,
+            ranker=self.ranker.name,
+            latency_us=latency_us,
+        )
+
+
+def _for_the_screen(slate: Slate) -> tuple[PickInfo, ...]:
+    return tuple(
+        PickInfo(slate.nozzles[pick.sauce.id], pick.sauce.id, pick.sauce.name, pick.sauce.heat.milli_octaves, pick.why)
+        for pick in slate.picks
+    )

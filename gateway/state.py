@@ -1,0 +1,53 @@
+"""The running daemon's parts, as the web looks at them. Made by `app`."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import dataclass, field
+
+from cloud_sync.uplink import Uplink
+from firmware_bridge.link import Link
+from firmware_bridge.mqtt_link import MqttLink
+from firmware_bridge.serial_link import SerialLink
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.dispensers import Dispensers
+from gateway.ingest import Ingest
+from gateway.picks import Recommender
+from gateway.store import Store
+from gateway.supervisor import Supervisor
+from heat.catalog import Catalog
+from heat.errors import ModelError
+
+
+@dataclass(slots=True)
+class GatewayState:
+    """Everything that pages, API and metrics read. Nothing in here is written by them."""
+
+    config: Config
+    store: Store
+    reader: sqlite3.Connection
+    """A read-only connection of the event loop's thread."""
+    clock: Clock
+    catalog: Catalog
+    ingest: Ingest
+    recommender: Recommender
+    dispensers: Dispensers
+    supervisor: Supervisor
+    uplink: Uplink | None
+    """None where no Kafka is configured."""
+    model_error: ModelError | None
+    """Why picks come from something less than the configured bundle."""
+    boot: int
+    """This kernel boot's number in the store."""
+    stopping: asyncio.Event
+    serial: dict[str, SerialLink] = field(default_factory=dict)
+    mqtt: MqttLink | None = None
+    started: float = field(default_factory=time.time)
+
+    @property
+    def links(self) -> list[Link]:
+        """All links, serial and MQTT, open or not."""
+        return [serial.link for serial in self.serial.values()] + (self.mqtt.links if self.mqtt else [])

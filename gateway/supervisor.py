@@ -1,0 +1,85 @@
+"""Keeps the parts of the daemon running: the one place that retries, and the one that catches everything.
+
+A part is a coroutine function that runs until something goes wrong, and says so by raising. The error's class decides:
+`ConfigError`, `ForeignInstance` and `StoreError` stop the part, whatever else comes is retried with jittered backoff.
+A change of state is one log line; its repetition is a counter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from heat.errors import ConfigError, ForeignInstance, PicanteError, StoreError
+
+log = logging.getLogger("gateway.supervisor")
+
+FIRST_BACKOFF_S = 0.25
+LONGEST_BACKOFF_S = 4.0
+"""s; a cable put back is found within 5 s."""
+SETTLED_S = 10.0
+"""s; a part that ran this long was healthy, and its next backoff is short again."""
+
+State = Literal["running", "waiting", "stopped"]
+
+
+@dataclass(slots=True)
+class Part:
+    """How a part of the daemon is doing. `error` is what ended it last, until it has settled again."""
+
+    name: str
+    state: State = "running"
+    since: float = 0.0
+    """Unix time of the last change of state, s."""
+    error: str | None = None
+    restarts: int = 0
+
+
+class Supervisor:
+    """Runs parts and knows how they are."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Part] = {}
+
+    async def run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part until it ends by itself, or must not go on. Cancellation passes through."""
+        part = self.parts[name] = Part(name, since=time.time())
+        backoff_s = FIRST_BACKOFF_S
+        try:
+            while True:
+                started = time.monotonic()
+                try:
+                    await run()
+                    return
+                except (ConfigError, ForeignInstance, StoreError) as error:
+                    self._note(part, "stopped", str(error))
+                    return
+                except Exception as error:  # noqa: BLE001 -- a part's failure is not the daemon's
+                    if not isinstance(error, PicanteError):
+                        log.exception("part failed unexpectedly", extra={"part": name})
+                    if time.monotonic() - started > SETTLED_S:
+                        backoff_s = FIRST_BACKOFF_S
+                    part.restarts += 1
+                    self._note(part, "waiting", str(error) or type(error).__name__)
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+                backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+        finally:
+            if part.state != "stopped":
+                self.parts.pop(name, None)
+
+    def healthy(self, name: str) -> None:
+        """A part says that it is at work again."""
+        if (part := self.parts.get(name)) is not None and part.state == "waiting":
+            self._note(part, "running", None)
+
+    def _note(self, part: Part, state: State, error: str | None) -> None:
+        if part.state != state or (state == "stopped"):
+            part.since = time.time()
+            level = logging.WARNING if state != "running" else logging.INFO
+            log.log(level, "%s is %s", part.name, state, extra={"part": part.name, "error": error})
+        part.state, part.error = state, error

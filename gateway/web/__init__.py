@@ -1,0 +1,1 @@
+"""The local web: health, metrics, the API, and one live page."""
