@@ -87,7 +87,7 @@ def precision_class(kind: Kind, heat: Heat, dose_percent: int = 100) -> int:
 
 
 class Profile:
-    """The sums of one subject: buckets and flavour rows. Sums that fall to n = 0 are gone."""
+    """The sums of one subject: buckets and flavour rows. Sums that have fallen to zero are gone."""
 
     __slots__ = ("buckets", "flavours")
 
@@ -110,7 +110,7 @@ class Profile:
             old.wqq + sign * sums.wqq,
             tuple(a + sign * b for a, b in zip(old.bands, sums.bands, strict=True)),
         )
-        if new.n == 0:
+        if new == ZERO:
             self.buckets.pop(key, None)
         else:
             self.buckets[key] = new
@@ -119,7 +119,7 @@ class Profile:
         """Add (or take back) the sums of one flavour row."""
         n, w = self.flavours.get(key, FlavourSums(0, 0))
         new = FlavourSums(n + sign * sums.n, w + sign * sums.w)
-        if new.n == 0:
+        if new == FlavourSums(0, 0):
             self.flavours.pop(key, None)
         else:
             self.flavours[key] = new

@@ -2,7 +2,8 @@
 
 Sums are kept whole in `heat.profile`; age is applied here. A bucket k days old counts
 `W[k] = round(2**30 * 2**(-k / half-life))`, a table shipped as data so that no engine recomputes it. W-weighted sums
-overflow 64 bits (six pours of pure capsaicin do), so they are Python ints here and DECIMAL(38,0) in SQL engines.
+overflow 64 bits (sum w*q of 1,100 sure verdicts on pure capsaicin does, sum w*q*q of two pours), so they are Python
+ints here and DECIMAL(38,0) in SQL engines.
 """
 
 from __future__ import annotations

@@ -27,10 +27,12 @@ WEIGHT_TOLERANCE = 1e-4
 
 
 class Ranker(Protocol):
-    """Scores a menu. `name` goes into each impression: `rule`, or the short id of the bundle."""
+    """Scores a menu."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """`rule`, or the short id of the bundle: what impressions name the ranker by."""
+        ...
 
     @property
     def weights(self) -> Matrix:
@@ -146,14 +148,14 @@ def onnxruntime_works() -> bool:
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
     """What onnxruntime raises: classes of its own without a common base, and a few of Python's."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state  # type: ignore[import-untyped]
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
     return (RuntimeError, ValueError, *own)
 
 
 def _session(bundle: Bundle) -> Any:
-    import onnxruntime  # type: ignore[import-untyped]  # not at the top: see `onnxruntime_works`
+    import onnxruntime  # not at the top: see `onnxruntime_works`
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

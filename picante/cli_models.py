@@ -57,7 +57,7 @@ _catalog_option = click.option(
 @_catalog_option
 @_plain_errors
 def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None) -> None:
-    """Simulate customers, fit the ranker to their choices, write a bundle.
+    r"""Simulate customers, fit the ranker to their choices, write a bundle.
 
     \b
     Example:
@@ -86,7 +86,7 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
 @_catalog_option
 @_plain_errors
 def evaluate(bundle: Path | None, seed: int, customers: int, days: int, as_json: bool, catalog: Path | None) -> None:
-    """Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
+    r"""Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
 
     \b
     Example:
@@ -106,7 +106,7 @@ def evaluate(bundle: Path | None, seed: int, customers: int, days: int, as_json:
 @click.argument("directory", type=click.Path(path_type=Path), required=False)
 @_plain_errors
 def inspect(directory: Path | None) -> None:
-    """Check a bundle and print its manifest, weights and metrics.
+    r"""Check a bundle and print its manifest, weights and metrics.
 
     \b
     Example:
