@@ -1,7 +1,7 @@
 """Fixtures that every package's tests share: real servers, topics on them, and a browser.
 
-Servers start when the first test asks for one, and end with the session. What can't be had on a machine is skipped with a
-reason; under CI=true a skip is a failure, so that no promise goes unproved in silence.
+Servers start when the first test asks for one, and end with the session. What can't be had on a machine is skipped
+with a reason; under CI=true a skip is a failure, so that no promise goes unproved in silence.
 """
 
 import functools
@@ -101,15 +101,15 @@ def killable_mqtt(tmp_path: Path) -> Iterator[MosquittoServer]:
 
 @pytest.fixture
 def topic(kafka: KafkaServer | ServerElsewhere) -> Callable[..., Awaitable[str]]:
-    """`await topic(partitions=3, settings={...})` makes a topic with a random name on the session's Kafka and returns it."""
+    """What makes a topic on the session's Kafka, as `create_topic` does, and returns its random name."""
     return functools.partial(create_topic, kafka.bootstrap)
 
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """A headless Chromium under Playwright's synchronous API, for tests that are not `async`; it starts in half a second.
+    """A headless Chromium under Playwright's synchronous API, for tests that are not `async`; half a second to start.
 
-    It is one test's alone, because Playwright keeps its event loop running in this thread, where no other could start.
+    It is one test's alone: while Playwright is up, its event loop runs in this thread, and no other could start.
     """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:

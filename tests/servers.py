@@ -5,8 +5,8 @@ The fixtures of `conftest` hand these out; whatever runs outside pytest (fault s
     with KafkaServer(directory) as kafka, MosquittoServer(directory) as mqtt:
         ...  # kafka.bootstrap, mqtt.host, mqtt.port
 
-Each keeps its port and its files over kill() and start(), so that clients meet the same server again. All calls block: in an
-event loop use `asyncio.to_thread`. The servers' logs are in their directories.
+Each keeps its port and its files over kill() and start(), so that clients meet the same server again. All calls block:
+in an event loop use `asyncio.to_thread`. The servers' logs are in their directories.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from tests.waiting import wait_until, wait_until_async
 HERE = Path(__file__).parent
 
 UNUSED_BY_CLIENTS = range(15_000, 32_000)
-"""Ports below Linux' ephemeral range (32,768 up): no outgoing connection can take a killed server's port before its restart."""
+"""Below Linux' ephemeral range (32,768 up), so that no outgoing connection takes a killed server's port meanwhile."""
 
 KAFKA_READY_S = 90.0
 """Seconds that Kafka may take: 4 on an idle machine with 2 cores, ten times that when it is busy."""
@@ -106,7 +107,7 @@ def mosquitto_program() -> str:
     return program
 
 
-class LocalServer:
+class LocalServer(ABC):
     """A process of ours that listens on loopback: its output goes to a file, and nothing but its own pid ends it."""
 
     host = "127.0.0.1"
@@ -119,13 +120,13 @@ class LocalServer:
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
+    @abstractmethod
     def start(self) -> None:
         """Start it, for the first time or after kill() or stop(), and return when it serves.
 
         Raises:
             ServerBroken: it ended, or didn't serve in time.
         """
-        raise NotImplementedError
 
     @property
     def alive(self) -> bool:
@@ -206,7 +207,7 @@ class KafkaServer(LocalServer):
         return f"{self.host}:{self.port}"
 
     def start(self) -> None:
-        """See `LocalServer.start`. It returns when topics can be made and groups and transactions have their coordinators."""
+        """See `LocalServer.start`; groups and transactions have their coordinators then."""
         if not self._configuration.exists():
             self._format()
         self._spawn(
@@ -231,7 +232,10 @@ class KafkaServer(LocalServer):
                 *("java", "-Dlog4j2.level=WARN", "-cp", self._classpath),
                 *("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(unformatted)),
             ],
-            capture_output=True, text=True, timeout=KAFKA_READY_S, check=False,
+            capture_output=True,
+            text=True,
+            timeout=KAFKA_READY_S,
+            check=False,
         )
         if done.returncode:
             raise ServerBroken(f"Kafka's storage can't be formatted: {done.stdout}{done.stderr}")
@@ -266,9 +270,9 @@ class KafkaServer(LocalServer):
 class MosquittoServer(LocalServer):
     """Mosquitto on loopback, open to anyone, with persistence and unbounded queues.
 
-    What a kill() leaves is what the last save wrote. Mosquitto acknowledges a message before it saves it, and saves
-    everything each time; so it saves every second here (Debian's default is half an hour), and `save()` makes it do so at once.
-    A message acknowledged after that is gone with the process. stop() always saves.
+    A kill() leaves what the last save wrote: Mosquitto acknowledges a message first, and saves now and then all that it
+    has. Here that is every second or two (by default every half hour), and at once by `save()`; what was acknowledged
+    after that is gone with the process. stop() always saves.
     """
 
     def __init__(self, directory: Path, port: int | None = None, autosave_s: int = 1) -> None:
@@ -294,13 +298,15 @@ class MosquittoServer(LocalServer):
         self._configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
 
     def start(self) -> None:
-        """See `LocalServer.start`. It returns when a client is accepted, which comes after the saved sessions are loaded."""
+        """See `LocalServer.start`; the saved sessions are loaded then."""
         self._spawn(
-            [self._program, "-c", str(self._configuration)], lambda: mqtt_accepts(self.host, self.port), MOSQUITTO_READY_S
+            [self._program, "-c", str(self._configuration)],
+            lambda: mqtt_accepts(self.host, self.port),
+            MOSQUITTO_READY_S,
         )
 
     def save(self) -> None:
-        """Write sessions, queues and retained messages to disk now: what was acknowledged before survives a kill() after."""
+        """Write sessions, queues and retained messages to disk now; what was acknowledged before survives a kill()."""
         before = self.last_save
         os.kill(self.pid, signal.SIGUSR1)
         wait_until(lambda: self.last_save != before, MOSQUITTO_READY_S, f"Mosquitto wrote {self._saved}")
@@ -337,7 +343,9 @@ class ServerElsewhere:
 
 def mqtt_accepts(host: str, port: int) -> bool:
     """Whether an MQTT broker answers an anonymous CONNECT there with "accepted"."""
-    connect = bytes.fromhex("100c 0004 4d515454 04 02 0005 0000")  # MQTT 3.1.1, clean session, keep-alive 5 s, no client id
+    connect = bytes.fromhex(
+        "100c 0004 4d515454 04 02 0005 0000"
+    )  # MQTT 3.1.1, clean session, keep-alive 5 s, no client id
     with contextlib.suppress(OSError), socket.create_connection((host, port), 1.0) as link:
         link.sendall(connect)
         accepted = link.recv(4) == bytes.fromhex("20020000")

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
@@ -16,8 +16,8 @@ def wait_until(predicate: Callable[[], T], deadline_s: float, what: str) -> T:
     """Return the predicate's first truthy value.
 
     Raises:
-        AssertionError: naming `what` and the last value, when none came within `deadline_s`. The predicate is asked at least
-            once, and what it raises itself passes through.
+        AssertionError: naming `what` and the last value, when none came within `deadline_s`. The predicate is asked at
+            least once, and what it raises itself passes through.
     """
     give_up = time.monotonic() + deadline_s
     while not (value := predicate()):
@@ -27,24 +27,29 @@ def wait_until(predicate: Callable[[], T], deadline_s: float, what: str) -> T:
     return value
 
 
-async def wait_until_async(predicate: Callable[[], T | Awaitable[T]], deadline_s: float, what: str) -> T:
+@overload
+async def wait_until_async(predicate: Callable[[], Awaitable[T]], deadline_s: float, what: str) -> T: ...
+@overload
+async def wait_until_async(predicate: Callable[[], T], deadline_s: float, what: str) -> T: ...
+async def wait_until_async(predicate: Callable[[], object], deadline_s: float, what: str) -> object:
     """Like `wait_until`, leaving the event loop free between two looks; the predicate may be a coroutine function.
 
     A coroutine that hangs is cancelled at the deadline.
     """
-    value: T | None = None
+    value: object = None
+    deadline = asyncio.timeout(deadline_s)
     try:
-        async with asyncio.timeout(deadline_s) as deadline:
-            while True:
+        async with deadline:
+            while not value:
                 answer = predicate()
-                value = await answer if inspect.isawaitable(answer) else cast(T, answer)
-                if value:
-                    return value
-                await asyncio.sleep(POLL_S)
+                value = await answer if inspect.isawaitable(answer) else answer
+                if not value:
+                    await asyncio.sleep(POLL_S)
     except TimeoutError:
         if deadline.expired():
             raise AssertionError(_complaint(what, deadline_s, value)) from None
         raise
+    return value
 
 
 def _complaint(what: str, deadline_s: float, value: object) -> str:

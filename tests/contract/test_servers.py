@@ -58,7 +58,9 @@ async def test_kafka_shows_a_committed_transaction_once_and_an_aborted_one_never
     assert sorted(await read_committed(kafka.bootstrap, name, 3)) == [b"hot", b"mild"]
 
 
-async def test_kafka_keeps_its_address_and_what_was_committed_over_a_kill(killable_kafka: KafkaServer, topic: Topic) -> None:
+async def test_kafka_keeps_its_address_and_what_was_committed_over_a_kill(
+    killable_kafka: KafkaServer, topic: Topic
+) -> None:
     name = await topic()
     await produce(killable_kafka.bootstrap, name, [b"mild"], commit=True)
     killable_kafka.kill()
@@ -75,12 +77,14 @@ async def test_a_topic_takes_settings(kafka: KafkaServer | ServerElsewhere, topi
 
 
 @contextmanager
-def mqtt_client(broker: MosquittoServer, name: str, subscription: str | None = None) -> Iterator[tuple[paho.Client, list[bytes]]]:
+def mqtt_client(
+    broker: MosquittoServer, name: str, subscription: str | None = None
+) -> Iterator[tuple[paho.Client, list[bytes]]]:
     """A connected client with a persistent session, subscribed where it says, and what it receives."""
     received: list[bytes] = []
     answers: list[str] = []
     client = paho.Client(CallbackAPIVersion.VERSION2, name, clean_session=False)
-    client.on_message = lambda _client, _userdata, message: received.append(message.payload)
+    client.on_message = lambda _client, _userdata, message: received.append(bytes(message.payload))
     client.on_connect = lambda *_: answers.append("CONNACK")
     client.on_subscribe = lambda *_: answers.append("SUBACK")
     client.connect(broker.host, broker.port)

@@ -1,0 +1,49 @@
+"""The polling that every other test leans on: it returns what came, and names what didn't."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.waiting import wait_until, wait_until_async
+
+
+def counted() -> Iterator[int]:
+    yield from range(10)
+
+
+def test_it_returns_the_first_truthy_value() -> None:
+    looks = counted()
+    assert wait_until(lambda: next(looks) >= 3 and "here", 5, "three looks") == "here"
+
+
+def test_it_names_what_did_not_come() -> None:
+    with pytest.raises(AssertionError, match=r"not within 0\.05 s: the ACK \(last seen: 0\)"):
+        wait_until(lambda: 0, 0.05, "the ACK")
+
+
+def test_it_looks_once_though_there_is_no_time() -> None:
+    assert wait_until(lambda: True, 0, "what is there already")
+
+
+async def test_it_takes_functions_and_coroutine_functions() -> None:
+    looks = counted()
+
+    async def look() -> bool:
+        return next(looks) >= 3
+
+    assert await wait_until_async(look, 5, "three looks")
+    assert await wait_until_async(lambda: next(looks) >= 7, 5, "four more")
+
+
+async def test_it_cancels_a_look_that_hangs() -> None:
+    with pytest.raises(AssertionError, match="not within 0.05 s: an answer"):
+        await wait_until_async(asyncio.Event().wait, 0.05, "an answer")
+
+
+async def test_it_leaves_the_time_limits_of_others_alone() -> None:
+    async def gives_up() -> bool:
+        raise TimeoutError("the broker's own")
+
+    with pytest.raises(TimeoutError, match="the broker's own"):
+        await wait_until_async(gives_up, 5, "never")
