@@ -43,7 +43,7 @@ test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
 	@$(BIN)/pytest $(ARGS)
 
 bench: dev ## Run the benchmarks
-	@for bench in benchmarks/*.py; do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done
+	@for bench in $(sort $(wildcard benchmarks/*.py)); do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done
 
 lock: $(DONE)/venv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@$(STEP) "install uv" $(PIP_LOCKED) -r requirements/uv.lock
