@@ -5,7 +5,7 @@ it is never wrong about the rows of *its* history; the question is whether this 
 
     Kafka's note                         the database                        so
     ------------                         ------------                        --
-    none                                 confirmed nothing yet               first start: from 0
+    none                                 never sent anything                 first start: from 0
     none                                 confirmed up to c                   Kafka forgot: from c, marked redelivered
     from an instance never recorded      -                                   a clone, or an older database: stop
     no note of ours, let pass            -                                   moved by hand: from p or c, marked
@@ -53,6 +53,8 @@ class DatabaseSide:
 
     confirmed: int
     epoch: int
+    has_sent: bool
+    """Whether a transaction was ever begun with its rows; Kafka may hold some though nothing is confirmed."""
     knows_instance: bool
     id_at_offset: str | None
 
@@ -85,7 +87,7 @@ Decision = GoOn | GoOnMarked | Foreign
 def decide(kafka: KafkaPosition | None, database: DatabaseSide) -> Decision:
     """Where to go on."""
     if kafka is None:
-        return GoOnMarked(database.confirmed, "forgotten") if database.confirmed else GoOn(0)
+        return GoOnMarked(database.confirmed, "forgotten") if database.has_sent else GoOn(0)
     if not database.knows_instance:
         return Foreign(kafka.instance)
     if kafka.note is None:

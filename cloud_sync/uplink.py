@@ -26,6 +26,8 @@ from heat.errors import ForeignInstance, RecordRejected, SinkUnavailable, SyncEr
 
 log = logging.getLogger(__name__)
 
+ANY_INSTANCE = "any"
+"""Recorded beside the instances before the first transaction: this database has sent something."""
 State = Literal["connecting", "idle", "draining", "unreachable", "foreign"]
 """`draining`: at least a whole batch waits. `foreign`: stopped, until a person says that nobody else has our name."""
 
@@ -104,9 +106,10 @@ class Uplink:
         if self._settings.position == "sqlite":
             self._connected(confirmed, epoch, f"at least once, from the database's position {confirmed}")
             return confirmed
+        has_sent = await self._outbox.knows_instance(ANY_INSTANCE)
         knows = kafka is not None and await self._outbox.knows_instance(kafka.instance)
         there = await self._outbox.id_at(kafka.offset) if kafka is not None else None
-        decision = decide(kafka, DatabaseSide(confirmed, epoch, knows, there))
+        decision = decide(kafka, DatabaseSide(confirmed, epoch, has_sent, knows, there))
         match decision:
             case GoOn():
                 await self._outbox.confirm(decision.position)
@@ -123,6 +126,8 @@ class Uplink:
         began_s = float("-inf")
         while True:
             rows = await self._gather(position, began_s)
+            if not self.status.transactions:
+                await self._outbox.register_instance(ANY_INSTANCE)
             began_s = self._clock()
             self._enter("draining" if len(rows) >= self._limit else "idle")
             await self._commit(sink, rows)
