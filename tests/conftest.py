@@ -111,7 +111,7 @@ def browser() -> Iterator[Browser]:
 
     It is one test's alone: while Playwright is up, its event loop runs in this thread, and no other could start.
     """
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium: run scripts/test-setup")
     with sync_playwright() as playwright:
