@@ -91,7 +91,8 @@ class MqttLink:
                 await asyncio.wait([self._lost], timeout=TICK_S)
             self._lost.result()
         except (OSError, TimeoutError, ValueError) as error:
-            raise BrokerUnreachable(f"{where}: {error or 'no answer'}", hint="Is it running, and reachable?") from error
+            reason = str(error) or "no answer"
+            raise BrokerUnreachable(f"{where}: {reason}", hint="Is it running, and reachable?") from error
         finally:
             for name in list(self._links):
                 self._drop(name, "broker connection closed")

@@ -37,6 +37,7 @@ from heat.catalog import default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, StoreError
 from heat.identity import EventId
 from heat.scale import default_words, parse_words
+from models.bundle import load as load_bundle
 from models.bundle import pretrained
 from models.ranker import open_ranker
 
@@ -98,6 +99,31 @@ async def _run_parts(state: GatewayState) -> None:
             start("uplink", supervise("uplink", state.uplink.run))
 
 
+def check(config: Config) -> list[str]:
+    """What a configuration leads to, a line each, having read every file that it names.
+
+    Raises:
+        ConfigError: a file can't be used.
+        ModelError: the bundle can't be used (the daemon would run, and rank by rule).
+    """
+    keys = load_dispenser_keys(config.path(config.keys.dispensers))
+    _, key_version = load_pseudonym_key(config.path(config.keys.pseudonym))
+    door = _open_door(config)
+    bundle = load_bundle(_bundle_path(config))
+    kafka = config.kafka
+    return [
+        f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
+        f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
+        f"keys       {len(keys)} dispensers, pseudonym key version {key_version}",
+        f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
+        f"ranker     bundle {bundle.short_id}",
+        f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
+        f"mqtt       {f'{config.mqtt.host}:{config.mqtt.port}' if config.mqtt else 'none'}",
+        f"kafka      {f'{kafka.bootstrap}, position in {kafka.position}' if kafka else 'none: events stay here'}",
+        f"page       http://{config.http.host}:{config.http.port}/",
+    ]
+
+
 # -- assembly -------------------------------------------------------------------------------------------------------
 
 
@@ -106,8 +132,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
     dispenser_keys = load_dispenser_keys(config.path(config.keys.dispensers))
     pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
     door = _open_door(config)
-    bundle = config.path(config.picks.bundle) if config.picks.bundle is not None else pretrained()
-    ranker, model_error = open_ranker(bundle)
+    ranker, model_error = open_ranker(_bundle_path(config))
     if model_error is not None:
         log.warning("%s", model_error)
     section = config.gateway
@@ -154,6 +179,10 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             reader.close()
     finally:
         await asyncio.to_thread(opened.close)
+
+
+def _bundle_path(config: Config) -> Path:
+    return config.path(config.picks.bundle) if config.picks.bundle is not None else pretrained()
 
 
 def _open_door(config: Config) -> Door:

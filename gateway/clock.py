@@ -96,7 +96,7 @@ def settle(tx: Transaction, boot: int, now: Now) -> int:
     offset_ms = now.wall_ms - now.boot_ms
     for position, type_, subject, boot_ms, old_day, text in rows:
         ours = old_day == -boot
-        time_ms = boot_ms + offset_ms if ours else now.wall_ms
+        time_ms = max(boot_ms + offset_ms, 0) if ours else now.wall_ms
         day, state = time_ms // DAY_MS, "estimated" if ours and now.known else "unknown"
         if type_ is not None:
             text = _move(tx, subject, decode_data(type_, text), old_day, day) or text

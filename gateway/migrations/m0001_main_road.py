@@ -116,6 +116,6 @@ CREATE TABLE epochs (
 
 def apply(db: Database) -> None:
     """Create the tables."""
-    for statement in SCHEMA.split(";"):
+    for statement in SCHEMA.split(";\n"):
         if statement.strip():
             db.execute(statement)

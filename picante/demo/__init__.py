@@ -1,0 +1,1 @@
+"""`picante demo`: a store, its gateway and a Kafka, on one machine, in one minute."""

@@ -1,0 +1,93 @@
+"""Counts along what is in the topic, in a thread: which events, and which of them twice.
+
+It reads from the beginning with librdkafka (aiokafka's consumer can't read the mock cluster), `read_committed`, and
+keeps identities as sets of sequences, so that a demo that runs all day stays small.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from heat.identity import EventId, SequenceSet, parse_event_id
+
+
+class TopicReader:
+    """Reads one topic to the end, for ever."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self.duplicates = 0
+        self._seen: dict[tuple[str, int], SequenceSet] = defaultdict(SequenceSet)
+        self._arrivals: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="topic-reader", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(3)
+
+    def count(self, source: str, generation: int) -> int:
+        """How many different events of a source are in the topic."""
+        with self._lock:
+            return self._seen[source, generation].count()
+
+    def holds(self, event_id: EventId) -> bool:
+        """Whether an event is in the topic."""
+        with self._lock:
+            return event_id.sequence in self._seen[event_id.source, event_id.generation]
+
+    def arrival(self, event_id: str) -> float | None:
+        """Unix time, s, at which an event was read here; the last few thousand are remembered."""
+        with self._lock:
+            return self._arrivals.get(event_id)
+
+    def _read(self) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "picante-demo-reader",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "log_level": 0,
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        partitions = self._partitions(consumer)
+        consumer.assign([TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in partitions])
+        while not self._stop.is_set():
+            message = consumer.poll(0.1)
+            if message is None or message.error() is not None:
+                continue
+            self._note(json.loads(message.value() or b"{}")["id"])
+        consumer.close()
+
+    def _partitions(self, consumer: Consumer) -> list[int]:
+        while not self._stop.is_set():
+            try:
+                found = consumer.list_topics(self._topic, timeout=2).topics[self._topic].partitions
+            except KafkaException:
+                continue
+            if found:
+                return list(found)
+            self._stop.wait(0.2)
+        return []
+
+    def _note(self, text: str) -> None:
+        event_id = parse_event_id(text)
+        with self._lock:
+            known = self._seen[event_id.source, event_id.generation]
+            if event_id.sequence in known:
+                self.duplicates += 1
+            known.add(event_id.sequence)
+            self._arrivals[text] = time.time()
+            if len(self._arrivals) > 5_000:
+                self._arrivals.pop(next(iter(self._arrivals)))

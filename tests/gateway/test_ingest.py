@@ -1,0 +1,200 @@
+"""The way in: dedup, refusals, sessions and claims, time, and what never reaches the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from firmware_bridge.messages import PouredBody, RatedBody, RefilledBody, StatedBody
+from gateway import sessions
+from gateway.clock import Clock
+from gateway.door import Door
+from gateway.ingest import Ingest
+from gateway.store import Store
+from gateway.transaction import Transaction, read_profile
+from heat.catalog import default_catalog
+from heat.identity import session_subject
+from heat.profile import Profile
+from tests.gateway.conftest import DAY, NOON_MS, Counter
+from tests.reference import profiles as reference_profiles
+
+Query = Callable[[str], list[tuple[object, ...]]]
+
+POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=5000, duration_ms=900)
+TOO_HOT = RatedBody(sauce="table-red", verdict="too_hot")
+SESSION = session_subject("hot-bar-1", 7, 1)
+CUSTOMER = "p1-" + "0" * 32
+
+
+def profile(store: Store, subject: str) -> Profile:
+    return store.write(lambda tx: read_profile(tx.connection, subject)).result(5)
+
+
+async def test_an_event_is_stored_folded_and_then_acknowledged(counter: Counter, store: Store, rows: Query) -> None:
+    counter.send(POUR, age_ms=1500)
+    await counter.settled(1)
+    assert counter.acked == [1]
+    assert rows("SELECT source, generation, sequence, type, subject, time_ms, day, clock, reason FROM events") == [
+        ("hot-bar-1", 7, 1, "picante.poured.v1", SESSION, NOON_MS - 1500, DAY, "known", None)
+    ]
+    sums = next(iter(profile(store, SESSION).buckets.items()))
+    assert sums[0] == ("gw-1", DAY, "poured")
+    assert sums[1].n == 1
+
+
+async def test_the_same_identity_is_folded_once(counter: Counter, store: Store, rows: Query) -> None:
+    for _ in range(3):
+        counter.send(POUR, sequence=1)
+    counter.send(PouredBody(nozzle=2, sauce="garlic-ghost", volume_ul=1, duration_ms=1), sequence=1)
+    await counter.settled(4)
+    assert counter.acked == [1, 1, 1, 1]
+    assert rows("SELECT count(*) FROM events") == [(1,)]
+    assert counter.ingest.counters["duplicate"] == 3
+    assert [sums.n for sums in profile(store, SESSION).buckets.values()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (StatedBody(shu=99_000_000), "impossible_heat"),
+        (StatedBody(shu=-1), "impossible_heat"),
+        (StatedBody(word="lukewarm"), "unknown_word"),
+        (StatedBody(shu=500, dial=3), "malformed"),
+        (StatedBody(), "malformed"),
+        (PouredBody(nozzle=1, sauce="table-red", volume_ul=-5, duration_ms=9), "impossible_volume"),
+        (PouredBody(nozzle=1, sauce="ketchup", volume_ul=5, duration_ms=9), "unknown_sauce"),
+        (RatedBody(sauce="ketchup", verdict="more"), "unknown_sauce"),
+        (RefilledBody(nozzle=1, sauce="ketchup", volume_ul=5), "unknown_sauce"),
+    ],
+)
+async def test_a_refused_event_is_filed_acknowledged_and_blocks_nothing(
+    counter: Counter, rows: Query, body: StatedBody, reason: str
+) -> None:
+    counter.send(body)
+    counter.send(POUR)
+    await counter.settled(2)
+    assert counter.acked == [1, 2]
+    assert rows("SELECT sequence, reason, type FROM events ORDER BY position") == [
+        (1, reason, None),
+        (2, None, "picante.poured.v1"),
+    ]
+    assert counter.ingest.counters[f"refused:{reason}"] == 1
+
+
+async def test_kinds_and_bodies_of_the_future_are_refused_with_their_bytes(counter: Counter, rows: Query) -> None:
+    counter.send(kind=99, fields={1: "from the future"})
+    counter.send(kind=1, fields={1: "not a nozzle"})
+    await counter.settled(2)
+    filed = rows("SELECT reason, detail, data FROM events ORDER BY position")
+    assert [row[0] for row in filed] == ["unknown_type", "malformed"]
+    assert b"from the future" in filed[0][2]  # type: ignore[operator]
+    assert "99" in str(filed[0][1])
+
+
+async def test_a_refused_event_is_filed_once(counter: Counter, rows: Query) -> None:
+    for _ in range(2):
+        counter.send(StatedBody(shu=-1), sequence=1)
+    await counter.settled(2)
+    assert rows("SELECT count(*) FROM events") == [(1,)]
+
+
+async def test_a_bug_of_ours_neither_blocks_nor_loses(
+    store: Store, clock: Clock, boot: int, rows: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BrokenDoor(Door):
+        def admit(self, *_: object) -> object:  # type: ignore[override]
+            raise ZeroDivisionError("nobody expected this")
+
+    ingest = Ingest(store, clock, BrokenDoor(default_catalog(), None, "plaza", "south"), boot, lambda *_: None)  # type: ignore[arg-type]
+    counter = Counter(ingest)
+    counter.send(POUR)
+    await counter.settled(1)
+    assert counter.acked == [1]
+    ((reason, detail),) = rows("SELECT reason, detail FROM events")
+    assert (reason, detail) == ("internal_error", "ZeroDivisionError: nobody expected this")
+
+
+async def test_a_full_store_leaves_events_on_the_dispenser(counter: Counter, store: Store) -> None:
+    store.write(lambda tx: tx.connection.execute("PRAGMA max_page_count=1")).result(5)
+    limit = store.write(lambda tx: tx.connection.execute("PRAGMA page_count").fetchone()[0]).result(5)
+    store.write(lambda tx: tx.connection.execute(f"PRAGMA max_page_count={limit}")).result(5)
+    sent = 0
+    while not counter.retried:
+        counter.send(POUR)
+        sent += 1
+        await counter.settled(sent)
+    assert counter.acked == list(range(1, sent))
+    assert store.sequences.durable("hot-bar-1", 7) == sent - 1
+
+
+async def test_a_claimed_session_belongs_to_the_customer(counter: Counter, store: Store) -> None:
+    counter.send(POUR)
+    counter.send(TOO_HOT)
+    await counter.settled(2)
+
+    def claim(tx: Transaction) -> Profile:
+        session = sessions.enter(tx, "hot-bar-1", 7, 1, NOON_MS)
+        sums = sessions.take_sums(tx, session, CUSTOMER)
+        tx.fold(CUSTOMER, sums)
+        return sums
+
+    taken = store.write(claim).result(5)
+    assert {key.kind for key in taken.buckets} == {"poured", "too_hot"}
+    assert profile(store, SESSION).buckets == {}
+    counter.send(POUR)
+    await counter.settled(3)
+    assert {k.kind: s.n for k, s in profile(store, CUSTOMER).buckets.items()} == {"poured": 2, "too_hot": 1}
+
+
+async def test_a_session_ends_with_the_next_one(counter: Counter, store: Store, rows: Query) -> None:
+    counter.send(POUR, session=1)
+    counter.send(POUR, session=2)
+    await counter.settled(2)
+    assert profile(store, SESSION).buckets == {}
+    assert profile(store, session_subject("hot-bar-1", 7, 2)).buckets != {}
+    assert rows("SELECT session FROM sessions") == [(session_subject("hot-bar-1", 7, 2),)]
+    store.write(lambda tx: sessions.end_idle(tx, NOON_MS + 1)).result(5)
+    assert rows("SELECT count(*) FROM sessions") == rows("SELECT count(*) FROM buckets") == [(0,)]
+
+
+async def test_a_rating_soon_after_another_dose_weighs_half(counter: Counter, rows: Query) -> None:
+    counter.send(POUR, age_ms=10 * 60_000)
+    counter.send(TOO_HOT, age_ms=9 * 60_000)
+    counter.send(POUR, age_ms=2_000)
+    counter.send(TOO_HOT, age_ms=1_000)
+    await counter.settled(4)
+    weights = [msgspec.json.decode(row[0])["w"] for row in rows("SELECT data FROM events WHERE type LIKE '%rated%'")]  # type: ignore[arg-type]
+    assert weights[1] == weights[0] // 2
+
+
+async def test_events_of_an_earlier_boot_use_what_was_known_of_it(counter: Counter, rows: Query, store: Store) -> None:
+    store.write(
+        lambda tx: tx.connection.execute("INSERT INTO dispenser_boots VALUES ('hot-bar-1', 2, ?)", (NOON_MS - 7_200_000,))
+    ).result(5)
+    counter.uptime_ms = 600_000
+    counter.send(POUR, boot=2)
+    counter.send(POUR, boot=1)
+    await counter.settled(2)
+    assert rows("SELECT time_ms, clock FROM events ORDER BY position") == [
+        (NOON_MS - 7_200_000 + 600_000, "known"),
+        (NOON_MS, "unknown"),
+    ]
+
+
+async def test_profiles_equal_the_naive_reference(counter: Counter, store: Store, rows: Query) -> None:
+    sauces = list(default_catalog())
+    for n in range(60):
+        sauce = sauces[n % len(sauces)]
+        counter.send(PouredBody(nozzle=1, sauce=sauce, volume_ul=4000, duration_ms=800), session=5)
+        counter.send(RatedBody(sauce=sauce, verdict=("too_hot", "just_right", "more")[n % 3]), session=5)
+        counter.send(StatedBody(dial=n), session=5)
+    await counter.settled(180)
+    stored = rows("SELECT subject, day, type, data FROM events")
+    events = [
+        {"subject": s, "origin": "gw-1", "day": d, "type": t, "data": msgspec.json.decode(x)}  # type: ignore[arg-type]
+        for s, d, t, x in stored
+    ]
+    subject = session_subject("hot-bar-1", 7, 5)
+    assert profile(store, subject).digest() == reference_profiles(events)[subject]["digest"]

@@ -1,0 +1,191 @@
+"""The store: group commit, isolation of failures, locks, limits, kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.store import Settings, Store, open_store
+from gateway.transaction import Transaction
+from heat.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
+from heat.events import Refilled, Stamp
+from heat.events import Event as StoredFact
+from heat.identity import EventId
+from tests.waiting import wait_until
+
+WHEN = Stamp(1_790_000_000_000, 0, 20_717, "known")
+
+
+def fact(sequence: int, source: str = "hot-bar-1") -> StoredFact:
+    data = Refilled(
+        store="plaza", region="south", channel="dispenser", consent="none", nozzle=1, sauce="table-red", volume_ul=1
+    )
+    return StoredFact(EventId(source, 7, sequence), None, WHEN, data)
+
+
+def append(sequence: int, source: str = "hot-bar-1"):  # type: ignore[no-untyped-def]
+    return lambda tx: tx.append(fact(sequence, source))
+
+
+def test_rules_of_storage_hold_on_the_writer(store: Store) -> None:
+    def pragmas(tx: Transaction) -> dict[str, object]:
+        names = ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "max_page_count")
+        return {name: tx.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+
+    assert store.write(pragmas).result(5) == {
+        "journal_mode": "wal",
+        "synchronous": 2,  # FULL
+        "secure_delete": 1,
+        "foreign_keys": 1,
+        "max_page_count": 512 * 1024 * 1024 // 4096,
+    }
+
+
+def test_readers_cannot_write(store: Store) -> None:
+    reader = store.reader()
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("DELETE FROM events")
+    reader.close()
+
+
+def test_what_waits_is_committed_together(store: Store) -> None:
+    gate = threading.Event()
+    first = store.write(lambda _tx: gate.wait(10))
+    futures = [store.write(append(n)) for n in range(1, 101)]
+    before = store.figures.commits
+    gate.set()
+    assert first.result(5)
+    assert [future.result(5) for future in futures] == list(range(1, 101))
+    wait_until(lambda: store.figures.pieces >= 101, 5, "all pieces written")
+    assert store.figures.commits - before <= 3
+
+
+def test_a_piece_that_fails_takes_only_itself_down(store: Store) -> None:
+    gate = threading.Event()
+    store.write(lambda _tx: gate.wait(10))
+
+    def fail(tx: Transaction) -> None:
+        tx.append(fact(2))
+        raise RuntimeError("broken piece")
+
+    futures = [store.write(append(1)), store.write(fail), store.write(append(3))]
+    gate.set()
+    assert futures[0].result(5) == 1
+    with pytest.raises(RuntimeError, match="broken piece"):
+        futures[1].result(5)
+    assert futures[2].result(5) == 2
+    # what failed is not spent, so nothing above it counts as durable
+    assert list(store.sequences.get("hot-bar-1", 7)) == [(1, 1), (3, 3)]
+    assert store.sequences.durable("hot-bar-1", 7) == 1
+
+
+def test_sequences_survive_reopening_and_melt_together(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, "gw-1")
+    store = open_store(settings)
+    for n in (1, 2, 5, 6, 3):
+        store.write(append(n)).result(5)
+    store.close()
+    store = open_store(settings)
+    assert list(store.sequences.get("hot-bar-1", 7)) == [(1, 3), (5, 6)]
+    store.write(append(4)).result(5)
+    assert store.sequences.durable("hot-bar-1", 7) == 6
+    assert store.write(lambda tx: tx.connection.execute("SELECT first, last FROM sequences").fetchall()).result(5) == [
+        (1, 6)
+    ]
+    store.close()
+
+
+def test_a_directory_has_one_owner(store: Store) -> None:
+    with pytest.raises(StoreLocked, match="in use by another gateway"):
+        open_store(store.settings)
+
+
+def test_full_quota_refuses_writes_and_keeps_reads(tmp_path: Path) -> None:
+    store = open_store(Settings(tmp_path, "gw-1", quota_bytes=64 * 4096, ballast_bytes=0))
+    stored = 0
+    with pytest.raises(StoreFull, match="full"):
+        for n in range(1, 100_000):
+            store.write(append(n)).result(5)
+            stored = n
+    assert store.broken is None
+    reader = store.reader()
+    assert reader.execute("SELECT count(*) FROM events").fetchone()[0] == stored
+    reader.close()
+    assert store.sequences.durable("hot-bar-1", 7) == stored
+    store.write(lambda tx: tx.connection.execute("DELETE FROM events")).result(5)
+    store.write(append(stored + 1)).result(5)
+    store.close()
+
+
+def test_a_damaged_database_is_told_from_an_empty_one(tmp_path: Path) -> None:
+    store = open_store(Settings(tmp_path, "gw-1"))
+    for n in range(1, 2000):
+        store.write(append(n))
+    store.close()
+    path = tmp_path / "gateway.db"
+    content = bytearray(path.read_bytes())
+    for at in range(8192, len(content), 4096):
+        content[at : at + 64] = os.urandom(64)
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match=r"gateway\.db"):
+        open_store(Settings(tmp_path, "gw-1"))
+    path.write_bytes(b"this is no database, but it is long enough to be taken for one" * 200)
+    with pytest.raises(StoreCorrupt):
+        open_store(Settings(tmp_path, "gw-1"))
+
+
+def test_an_unusable_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        open_store(Settings(tmp_path / "file", "gw-1"))
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from gateway.store import Settings, open_store
+from tests.gateway.test_store import append
+store = open_store(Settings(Path(sys.argv[1]), "gw-1"))
+n = store.sequences.durable("hot-bar-1", 7)
+while True:
+    n += 1
+    store.write(append(n)).result(5)
+    print(n, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    acknowledged = 0
+    for _ in range(3):
+        command = [sys.executable, "-c", _WRITER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(150):
+                acknowledged = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            acknowledged = max([acknowledged, *map(int, process.stdout.read().split())])
+    store = open_store(Settings(tmp_path, "gw-1"))
+    assert store.sequences.durable("hot-bar-1", 7) >= acknowledged >= 450
+    reader = store.reader()
+    assert reader.execute("SELECT count(*), count(DISTINCT sequence) FROM events").fetchone() == (
+        store.sequences.durable("hot-bar-1", 7),
+    ) * 2
+    reader.close()
+    store.close()
+
+
+def test_own_events_get_rising_sequences_across_restarts(tmp_path: Path) -> None:
+    ids = []
+    for _ in range(2):
+        store = open_store(Settings(tmp_path, "gw-1"))
+        ids += [store.write(lambda tx: tx.own_id()).result(5) for _ in range(3)]
+        store.close()
+    assert [event_id.sequence for event_id in ids] == [1, 2, 3, 4, 5, 6]
+    assert len({event_id.generation for event_id in ids}) == 1

@@ -1,0 +1,70 @@
+"""The supervisor: what is retried, what stops, what is said."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from gateway.supervisor import Supervisor
+from heat.errors import ForeignInstance, LinkLost
+from tests.waiting import wait_until_async
+
+
+async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    supervisor = Supervisor()
+    runs = 0
+
+    async def part() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 4:
+            raise LinkLost("the cable", hint="Put it back")
+
+    with caplog.at_level(logging.INFO, "gateway.supervisor"):
+        await supervisor.run("port", part)
+    assert runs == 4
+    assert [record.message for record in caplog.records] == ["port is waiting"]
+    assert "port" not in supervisor.parts
+
+
+async def test_an_error_that_says_stop_stops(caplog: pytest.LogCaptureFixture) -> None:
+    supervisor = Supervisor()
+
+    async def part() -> None:
+        raise ForeignInstance("another gateway uses our name")
+
+    await supervisor.run("uplink", part)
+    assert supervisor.parts["uplink"].state == "stopped"
+    assert "another gateway" in str(supervisor.parts["uplink"].error)
+
+
+async def test_an_unexpected_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    supervisor = Supervisor()
+    failed = False
+
+    async def part() -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise ZeroDivisionError
+
+    await supervisor.run("x", part)
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_cancellation_passes_through() -> None:
+    supervisor = Supervisor()
+    started = asyncio.Event()
+
+    async def part() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(supervisor.run("x", part))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await wait_until_async(lambda: "x" not in supervisor.parts, 1, "the part is gone")
