@@ -1,0 +1,81 @@
+"""`picante models`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from models.bundle import load, pretrained
+from models.features import FEATURES
+from picante.cli_models import models
+
+
+def _run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(models, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_train_then_inspect_then_evaluate(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    code, stdout, stderr = _run("train", "--out", str(out), "--seed", "3", "--customers", "60", "--days", "14")
+    assert code == 0
+    assert "popularity" in stdout
+    bundle = load(out)
+    assert bundle.short_id in stderr
+    assert "visits with a pour" in stderr
+
+    code, stdout, _ = _run("inspect", str(out))
+    assert code == 0
+    assert bundle.id in stdout
+    assert all(name in stdout for name in FEATURES)
+    assert "overall.model" in stdout
+
+    code, stdout, _ = _run("evaluate", "--bundle", str(out), "--customers", "30", "--days", "14", "--json")
+    assert code == 0
+    judged = json.loads(stdout)
+    assert judged["ranker"] == bundle.short_id
+    assert {score["policy"] for score in judged["overall"]["scores"]} >= {"model", "popularity", "oracle"}
+
+
+def test_without_arguments_it_is_about_the_shipped_bundle() -> None:
+    code, stdout, _ = _run("inspect")
+    assert code == 0
+    assert load(pretrained()).id in stdout
+
+
+@pytest.mark.parametrize("command", ["inspect", "evaluate"])
+def test_a_missing_bundle_is_one_line_and_exit_2(command: str, tmp_path: Path) -> None:
+    arguments = [str(tmp_path)] if command == "inspect" else ["--bundle", str(tmp_path)]
+    code, stdout, stderr = _run(command, *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: ")
+    assert "manifest.json: can't be read" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_missing_catalogue_is_an_error(tmp_path: Path) -> None:
+    code, _, stderr = _run("train", "--out", str(tmp_path), "--catalog", str(tmp_path / "none.json"))
+    assert code == 2
+    assert "none.json: can't be read" in stderr
+
+
+def test_training_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    code, _, stderr = _run("train", "--out", str(tmp_path))
+    assert code == 2
+    assert "pip install 'picante[train]'" in stderr
+
+
+@pytest.mark.parametrize("name", sorted(models.commands))
+def test_every_command_shows_an_example(name: str) -> None:
+    command = models.commands[name]
+    assert isinstance(command, click.Command)
+    code, stdout, _ = _run(name, "--help")
+    assert code == 0
+    assert f"picante models {name}" in stdout.split("Example:")[1]

@@ -1,0 +1,107 @@
+"""The feature matrix: its figures, its symmetry, its cost."""
+
+from __future__ import annotations
+
+import math
+import timeit
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heat.reading import Reading
+from heat.scale import heat_from_shu
+from models.features import COLUMN, FEATURES, MIN_SHARE, Context, Menu, features
+from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings, sauce
+
+MENU = Menu([sauce("mild", 1008, ("smoky", "sweet"), 3), sauce("hot", 65_520, ("sweet",), 1)])  # 6 and 12 octaves
+
+
+def _column(name: str, read: Reading, context: Context | None = None) -> list[float]:
+    matrix = features(read, MENU, context or Context())
+    return [round(float(value), 4) for value in matrix[:, COLUMN[name]]]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gap", [-2, 4]),
+        ("distance", [2, 4]),
+        ("distance_sq", [4, 16]),
+        # e**(-gap**2 / 2 / (0.36 for the label + 0.5 + 1))
+        ("near", [round(math.exp(-4 / 3.72), 4), round(math.exp(-16 / 3.72), 4)]),
+        ("above_tolerance", [0, 2.5]),
+        ("gap_sure", [-1, 2]),
+        ("distance_sure", [1, 2]),
+        ("recent_distance", [1, 5]),
+        ("flavour", [0.6, 0.2]),
+        ("flavour_best", [0.4, 0.2]),
+        ("popularity", [round(math.log(1.5), 4), round(math.log(0.5), 4)]),
+        ("popularity_cold", [round(math.log(1.5) / 4, 4), round(math.log(0.5) / 4, 4)]),
+        ("dial_distance", [4, 2]),
+        ("dial_above", [0, 2]),
+        ("dial_unsure", [2, 1]),
+        ("distance_dialled", [1, 2]),
+        ("mood_gap", [2, -4]),
+        ("again", [0, 1]),
+        ("after_too_hot", [0, 1]),
+    ],
+)
+def test_every_feature_by_hand(name: str, expected: list[float]) -> None:
+    known = reading(8000, 1000, 9500, evidence=3, recent_mo=7000, flavours={"smoky": 0.4, "sweet": 0.2, "umami": 0.9})
+    context = Context(
+        dial=heat_from_shu(16_368), mood="mellow", last_poured=MENU.sauces[1], last_verdict="too_hot"
+    )  # the dial stands at 10 octaves
+    assert _column(name, known, context) == expected
+
+
+def test_no_feature_was_forgotten_above() -> None:
+    marks = test_every_feature_by_hand.pytestmark  # type: ignore[attr-defined]  # pytest puts it there
+    assert [case[0] for case in marks[0].args[1]] == list(FEATURES)
+
+
+def test_what_is_unknown_is_zero() -> None:
+    for name in FEATURES:
+        if name.startswith(("dial", "mood", "again", "after", "flavour", "recent")) or name == "distance_dialled":
+            assert _column(name, reading()) == [0, 0]
+    assert _column("mood_gap", reading(), Context(mood="hangry")) == [0, 0]
+
+
+def test_a_site_s_popularity_comes_before_the_catalogue_s() -> None:
+    assert _column("popularity", reading(), Context(popularity={"hot": 7.0, "other": 99.0})) == [
+        round(math.log(2 * MIN_SHARE), 4),
+        round(math.log(2), 4),
+    ]
+    # nothing known of any: nothing to choose by
+    assert len(set(_column("popularity", reading(), Context(popularity={})))) == 1
+
+
+@given(readings(), MENUS, CONTEXTS)
+def test_features_are_finite_float32_in_rows(known: Reading, menu: Menu, context: Context) -> None:
+    matrix = features(known, menu, context)
+    assert matrix.shape == (len(menu), len(FEATURES))
+    assert matrix.dtype == np.float32
+    assert matrix.flags.c_contiguous
+    assert np.isfinite(matrix).all()
+
+
+@given(readings(), MENUS, CONTEXTS, st.randoms())
+def test_a_sauce_s_features_do_not_depend_on_its_place(
+    known: Reading, menu: Menu, context: Context, random: object
+) -> None:
+    order = list(range(len(menu)))
+    random.shuffle(order)  # type: ignore[attr-defined]  # Hypothesis types it as an object
+    shuffled = Menu([menu.sauces[row] for row in order])
+    np.testing.assert_allclose(
+        features(known, shuffled, context), features(known, menu, context)[order], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_sixty_sauces_take_less_than_a_tenth_of_a_millisecond() -> None:
+    many = Menu([msgspec.structs.replace(one, id=f"{one.id[:20]}-{i}") for i in range(3) for one in SAUCES][:60])
+    context = Context(dial=heat_from_shu(5000), mood="bold", last_poured=SAUCES[0], last_verdict="too_hot")
+    known = reading(flavours={"smoky": 0.5}, recent_mo=7000)
+    best = min(timeit.repeat(lambda: features(known, many, context), number=100, repeat=20)) / 100
+    assert best < 100e-6
