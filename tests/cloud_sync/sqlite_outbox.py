@@ -22,11 +22,14 @@ INSERT OR IGNORE INTO epochs VALUES (1, 0, 0);
 
 
 class SqliteOutbox:
-    """`cloud_sync.outbox.Outbox`, and ways to fill it. Rows from `hold_from` on are not to be sent yet."""
+    """`cloud_sync.outbox.Outbox`, and ways to fill it. Rows from `hold_from` on are not to be sent yet.
+
+    It survives the death of its process, not of its machine.
+    """
 
     def __init__(self, path: Path) -> None:
         self.db = sqlite3.connect(path, isolation_level=None)
-        self.db.executescript(f"PRAGMA journal_mode=WAL; {SCHEMA}")
+        self.db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; {SCHEMA}")
         self.hold_from = 2**63 - 1
         self.reads = 0
         self._more = asyncio.Event()
