@@ -20,7 +20,7 @@ from gateway import sessions
 from gateway.clock import Clock, Now, stamp
 from gateway.door import Door
 from gateway.sessions import Session
-from gateway.store import Store
+from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
 from heat.errors import StoreError
 from heat.events import Event, Poured, Rated, SequenceGap, Stamp
@@ -74,7 +74,7 @@ class Ingest:
 
     def _submit(self, delivery: Delivery, work: Callable[[Transaction], Stored]) -> None:
         def done(result: Stored | None, error: BaseException | None) -> None:
-            self._loop.call_soon_threadsafe(self._finish, delivery, result, error)
+            in_loop(self._loop, self._finish, delivery, result, error)
 
         try:
             self._store.submit(work, done)

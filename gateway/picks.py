@@ -19,7 +19,7 @@ from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
 from gateway import sessions
 from gateway.clock import Clock, stamp
 from gateway.door import Door
-from gateway.store import Store
+from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles
 from heat.catalog import Sauce
 from heat.errors import StoreError
@@ -174,7 +174,7 @@ class Recommender:
             if error is not None:
                 self.not_stored += 1
             else:
-                self._loop.call_soon_threadsafe(self._on_commit)
+                in_loop(self._loop, self._on_commit)
 
         try:
             self._store.submit(work, done)

@@ -9,6 +9,8 @@ Who calls it: `ingest` (events), `picks` (impressions), `uplink` (positions) thr
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import os
 import queue
@@ -95,7 +97,8 @@ class Store:
         return self.broken is None and self._queue.qsize() < QUEUE_LIMIT - MAX_BATCH
 
     def submit(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        """Queue a piece of work. `done(result, error)` is called in the writer's thread, after commit or rollback.
+        """Queue a piece of work. `done(result, error)` is called in the writer's thread, after commit or rollback; it
+        must not raise (see `in_loop`).
 
         Raises:
             StoreFull: too much is waiting already.
@@ -217,6 +220,12 @@ class Store:
             self.broken = kind(f"{self.path}: {error}", hint="The daemon ends; the database is checked at its start")
             return self.broken
         return error
+
+
+def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
+    """Call a function in the event loop's thread soon; nothing happens if the loop has ended meanwhile."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *arguments)
 
 
 def open_store(settings: Settings) -> Store:

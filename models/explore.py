@@ -35,10 +35,13 @@ class Pick:
 def limit_mo(reading: Reading, context: Context) -> int:
     """The heat above which nothing is shown unless the menu has nothing milder.
 
-    A customer who turns the dial up asks for it: the limit is never below the dial.
+    A customer who turns the dial up asks for it: the limit is never below the dial. One who called the last sauce too
+    hot is shown nothing near it, whatever the profile says.
     """
     tolerance = reading.state.tolerance_mo
-    if context.dial is not None and context.last_verdict != "too_hot":
+    if context.last_verdict == "too_hot" and context.last_poured is not None:
+        return min(tolerance + MARGIN_MO, context.last_poured.heat.milli_octaves - MARGIN_MO)
+    if context.dial is not None:
         tolerance = max(tolerance, context.dial.milli_octaves)
     return tolerance + MARGIN_MO
 

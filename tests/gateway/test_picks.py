@@ -1,0 +1,132 @@
+"""ASK -> PICKS: what is shown, what is remembered of it, and that a token never stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+
+from firmware_bridge.messages import Ask, NozzleInfo, Picks, PouredBody, RatedBody
+from gateway.clock import Clock
+from gateway.door import Door
+from gateway.picks import Recommender
+from gateway.store import Store
+from heat.catalog import default_catalog
+from heat.identity import pseudonym, session_subject
+from models.bundle import pretrained
+from models.ranker import open_ranker
+from tests.gateway.conftest import Counter
+from tests.waiting import wait_until_async
+
+Query = Callable[[str], list[tuple[object, ...]]]
+KEY = bytes(range(32))
+TOKEN = "loyalty-4711-jane"
+
+
+class Screen:
+    """A link's way down."""
+
+    def __init__(self) -> None:
+        self.shown: list[Picks] = []
+
+    def answer(self, picks: Picks, written: Callable[[], None]) -> None:
+        self.shown.append(picks)
+        written()
+
+
+@pytest.fixture
+async def recommender(store: Store, clock: Clock, door: Door, boot: int) -> Iterator[Recommender]:  # type: ignore[misc]
+    ranker, error = open_ranker(pretrained())
+    assert error is None
+    made = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
+    yield made
+    made.close()
+
+
+def ask(nonce: int, session: int = 1, **more: object) -> Ask:
+    return Ask(session=session, nonce=nonce.to_bytes(8, "big"), **more)  # type: ignore[arg-type]
+
+
+async def impressions(rows: Query, count: int) -> list[dict[str, object]]:
+    sql = "SELECT data FROM events WHERE type = 'picante.impression.v1' ORDER BY position"
+    await wait_until_async(lambda: len(rows(sql)) >= count, 5, f"{count} impressions stored")
+    return [msgspec.json.decode(row[0]) for row in rows(sql)]  # type: ignore[arg-type]
+
+
+async def test_three_picks_and_one_impression(recommender: Recommender, counter: Counter, rows: Query) -> None:
+    screen = Screen()
+    recommender.answer(screen, counter.hello, ask(1), 0)  # type: ignore[arg-type]
+    recommender.answer(screen, counter.hello, ask(1), 0)  # type: ignore[arg-type]  # repeated until answered
+    assert len(screen.shown) == 2
+    assert screen.shown[0] == screen.shown[1]
+    picks = screen.shown[0].picks
+    assert len({pick.sauce for pick in picks}) == 3
+    assert all(pick.why for pick in picks)
+    (impression,) = await impressions(rows, 1)
+    assert impression["pick_id"] == screen.shown[0].pick_id
+    assert [shown["sauce"] for shown in impression["picks"]] == [pick.sauce for pick in picks]  # type: ignore[index, attr-defined]
+    assert impression["ranker"] == recommender.ranker.name != "rule"
+    assert set(impression["candidates"]) == set(default_catalog())  # type: ignore[call-overload]
+
+
+async def test_too_hot_makes_the_next_picks_milder(recommender: Recommender, counter: Counter) -> None:
+    screen = Screen()
+    recommender.answer(screen, counter.hello, ask(1), 0)  # type: ignore[arg-type]
+    hot = max(screen.shown[0].picks, key=lambda pick: pick.milli_octaves)
+    counter.send(PouredBody(nozzle=hot.nozzle, sauce=hot.sauce, volume_ul=4000, duration_ms=800))
+    counter.send(RatedBody(sauce=hot.sauce, verdict="too_hot"))
+    await counter.settled(2)
+    recommender.answer(screen, counter.hello, ask(2), 0)  # type: ignore[arg-type]
+    before, after = (max(pick.milli_octaves for pick in shown.picks) for shown in screen.shown)
+    assert after < before
+    assert hot.sauce not in {pick.sauce for pick in screen.shown[1].picks}
+
+
+async def test_only_what_can_be_poured_is_shown(recommender: Recommender, counter: Counter) -> None:
+    full, empty = NozzleInfo(1, "table-red", 200), NozzleInfo(2, "garden-green", 0)
+    unknown = NozzleInfo(3, "ketchup", 500)
+    hello = msgspec.structs.replace(counter.hello, nozzles=(full, empty, unknown))
+    screen = Screen()
+    recommender.answer(screen, hello, ask(1), 0)  # type: ignore[arg-type]
+    assert [(pick.nozzle, pick.sauce) for pick in screen.shown[0].picks] == [(1, "table-red")]
+
+
+async def test_a_token_claims_the_session_and_is_never_stored(
+    recommender: Recommender, counter: Counter, store: Store, rows: Query
+) -> None:
+    counter.send(PouredBody(nozzle=1, sauce="garlic-ghost", volume_ul=4000, duration_ms=800))
+    await counter.settled(1)
+    screen = Screen()
+    recommender.answer(screen, counter.hello, ask(1, token=TOKEN), 0)  # type: ignore[arg-type]
+    customer = pseudonym(TOKEN, KEY, 1)
+    (impression,) = await impressions(rows, 1)
+    assert impression["consent"] == "profile"
+    claims = rows("SELECT subject, data FROM events WHERE type = 'picante.session-claimed.v1'")
+    assert [claim[0] for claim in claims] == [customer]
+    assert rows("SELECT DISTINCT subject FROM buckets") == [(customer,)]
+    assert rows("SELECT subject FROM sessions") == [(customer,)]
+    # once more in the same session: no second claim
+    recommender.answer(screen, counter.hello, ask(2, token=TOKEN), 0)  # type: ignore[arg-type]
+    await impressions(rows, 2)
+    assert rows("SELECT count(*) FROM events WHERE type = 'picante.session-claimed.v1'") == [(1,)]
+    for file in store.path.parent.iterdir():
+        assert TOKEN.encode() not in file.read_bytes()
+    assert TOKEN not in repr(ask(1, token=TOKEN))
+
+
+async def test_a_returning_customer_is_known_in_a_new_session(
+    recommender: Recommender, counter: Counter, rows: Query
+) -> None:
+    screen = Screen()
+    for session in (1, 2, 3):
+        recommender.answer(screen, counter.hello, ask(session, session, token=TOKEN), 0)  # type: ignore[arg-type]
+        await impressions(rows, session)
+        counter.send(PouredBody(nozzle=1, sauce="scorpion-mango", volume_ul=4000, duration_ms=800), session=session)
+        counter.send(RatedBody(sauce="scorpion-mango", verdict="just_right"), session=session)
+        await counter.settled(2 * session)
+    recommender.answer(screen, counter.hello, ask(9, 9), 0)  # type: ignore[arg-type]
+    recommender.answer(screen, counter.hello, ask(10, 10, token=TOKEN), 0)  # type: ignore[arg-type]
+    stranger, regular = (shown.picks for shown in screen.shown[-2:])
+    assert session_subject("hot-bar-1", 7, 9) not in {row[0] for row in rows("SELECT subject FROM buckets")}
+    assert min(pick.milli_octaves for pick in regular) > max(pick.milli_octaves for pick in stranger)
