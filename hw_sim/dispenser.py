@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from firmware_bridge.messages import (
     EventBody,
@@ -31,10 +30,8 @@ LOW_TANK_UL = 40_000
 """µl; below this somebody brings a new bottle."""
 
 
-class Log(Protocol):
-    """Where a dispenser's events go; it returns their sequence."""
-
-    def __call__(self, session: int, body: EventBody, now_ms: int) -> int: ...
+Log = Callable[[int, EventBody, int], int]
+"""Where a dispenser's events go: (session, body, uptime in ms) -> sequence."""
 
 
 @dataclass(slots=True)

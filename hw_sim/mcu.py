@@ -65,11 +65,14 @@ class LinkState(enum.Enum):
 class Panel(Protocol):
     """What the firmware knows and shows of the dispenser around it."""
 
-    def nozzles(self) -> tuple[NozzleInfo, ...]: ...
+    def nozzles(self) -> tuple[NozzleInfo, ...]:
+        """The nozzles, as HELLO tells of them."""
 
-    def show(self, picks: Picks) -> None: ...
+    def show(self, picks: Picks) -> None:
+        """Put picks on the screen."""
 
-    def show_own_choice(self) -> None: ...
+    def show_own_choice(self) -> None:
+        """No picks came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Counters:
 
 
 class Mcu:
-    """One dispenser's firmware. `random_bytes(n)` makes nonces, `new_generation()` the ring's next generation."""
+    """One dispenser's firmware. `random_bytes(n)` makes nonces; `renew()` gives the ring another generation."""
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class Mcu:
         ring: Ring,
         panel: Panel,
         random_bytes: Callable[[int], bytes],
-        new_generation: Callable[[], int],
+        renew: Callable[[], None],
     ) -> None:
         self.identity = identity
         self.state = LinkState.DOWN
@@ -109,7 +112,7 @@ class Mcu:
         self._ring = ring
         self._panel = panel
         self._random_bytes = random_bytes
-        self._new_generation = new_generation
+        self._renew = renew
         self._hello: Hello | None = None
         self._ready: Ready | None = None
         self._pong: Pong | None = None
@@ -181,6 +184,8 @@ class Mcu:
                 return now_ms
             case LinkState.WAITING | LinkState.BACKING_OFF:
                 due.append(self._due_ms)
+            case LinkState.DOWN:
+                pass
             case LinkState.OPEN:
                 if self._pong is not None or self._flow.may_send:
                     return now_ms
@@ -253,9 +258,8 @@ class Mcu:
         return self._ready
 
     def _on_hello_request(self, now_ms: int) -> None:
-        if self.state is LinkState.BACKING_OFF:
-            return
-        if self.state is LinkState.WAITING and now_ms - self._hello_ms < HELLO_ANSWERED_MS:
+        just_said = self.state is LinkState.WAITING and now_ms - self._hello_ms < HELLO_ANSWERED_MS
+        if just_said or self.state is LinkState.BACKING_OFF:
             return
         self._hello_again_ms = HELLO_AGAIN_MS
         self.state = LinkState.GREETING
@@ -268,7 +272,7 @@ class Mcu:
         if reject.reason == "stale_ring":
             # renumbering the ring twice would give events a second identity: only ever in answer to this HELLO
             if answers_hello and self.state is LinkState.WAITING:
-                self._ring.renew(self._new_generation())
+                self._renew()
                 self.state = LinkState.GREETING
             return
         self.state = LinkState.BACKING_OFF

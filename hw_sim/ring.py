@@ -17,7 +17,6 @@ dispenser tell the gateway about the loss before the next one.
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -201,7 +200,7 @@ def _create(path: Path, header: RingHeader) -> None:
     with unfinished.open("wb") as file:
         file.write(_encode_header(header, counter=0))
         file.truncate(SLOTS_OFFSET + header.capacity * SLOT_BYTES)
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def _encode_header(header: RingHeader, counter: int) -> bytes:

@@ -1,0 +1,52 @@
+"""A bad line, on purpose: frames lost, doubled, damaged, by chance from a seed."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from heat.errors import ConfigError
+
+
+class FaultRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often a frame is lost, doubled, or has one bit turned; each a share of all frames."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"faults.{name} is a share of all frames", hint="Give a number from 0 to 1")
+
+
+class Faults:
+    """The faults of one line, the same ones for the same seed."""
+
+    def __init__(self, rates: FaultRates, seed: str) -> None:
+        self.dropped = self.duplicated = self.corrupted = 0
+        self._rates = rates
+        self._rng = random.Random(seed)
+
+    def pass_on(self, frame: bytes) -> list[bytes]:
+        """What comes out of the line where `frame` went in: nothing, one frame, or two."""
+        if self._happens(self._rates.drop):
+            self.dropped += 1
+            return []
+        if self._happens(self._rates.corrupt):
+            self.corrupted += 1
+            frame = self._turn_a_bit(frame)
+        if self._happens(self._rates.duplicate):
+            self.duplicated += 1
+            return [frame, frame]
+        return [frame]
+
+    def _happens(self, rate: float) -> bool:
+        return rate > 0 and self._rng.random() < rate
+
+    def _turn_a_bit(self, frame: bytes) -> bytes:
+        damaged = bytearray(frame)
+        damaged[self._rng.randrange(len(frame))] ^= 1 << self._rng.randrange(8)
+        return bytes(damaged)

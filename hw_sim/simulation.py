@@ -1,0 +1,159 @@
+"""All dispensers of a scenario in one process: made from a state directory, run on one event loop, left on disk.
+
+<state>/ports/usb-picante-<id>   the serial dispensers' ports
+<state>/rings/<id>.ring          every dispenser's ring
+<state>/journal.jsonl            what truly happened
+<state>/keys.toml                the dispensers' keys, which the gateway reads as well
+<state>/sim.sock                 the control socket
+<state>/sim.lock                 held by the one simulator of this directory
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import random
+import secrets
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Self
+
+from heat.catalog import default_catalog
+from heat.errors import ConfigError
+from hw_sim.faults import FaultRates, Faults
+from hw_sim.firmware import Firmware
+from hw_sim.journal import Journal, Recorder
+from hw_sim.keys import ensure_keys
+from hw_sim.load import keep_loading, share_of
+from hw_sim.mcu import Identity
+from hw_sim.mqtt_device import MqttLine, MqttSettings
+from hw_sim.ports import PortSettings, SerialLine
+from hw_sim.ring import Ring
+from hw_sim.scenario import Broker, DispenserSettings, Scenario, nozzles_of
+from hw_sim.shoppers import Crowd
+from hw_sim.shopping import keep_shop
+from hw_sim.unit import Line, Unit, new_generation
+
+DRAIN_POLL_S = 0.05
+
+
+def ring_path(state: Path, dispenser: str) -> Path:
+    """Where a dispenser's ring is."""
+    return state / "rings" / f"{dispenser}.ring"
+
+
+def port_path(state: Path, dispenser: str) -> Path:
+    """The port of a serial dispenser."""
+    return state / "ports" / f"usb-picante-{dispenser}"
+
+
+def journal_path(state: Path) -> Path:
+    """Where the journal is."""
+    return state / "journal.jsonl"
+
+
+class Simulation:
+    """The dispensers of a scenario, running. Use it as an asynchronous context."""
+
+    def __init__(self, scenario: Scenario, state: Path) -> None:
+        self.scenario = scenario
+        self.state = state
+        self.units: dict[str, Unit] = {}
+        self.opened = asyncio.Event()
+        """Set while customers may come and load is made."""
+        self.opened.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        state.mkdir(parents=True, exist_ok=True)
+        self._lock = (state / "sim.lock").open("w", encoding="ascii")
+        self._journal: Journal | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another simulator runs in {self.state}", hint="Stop it, or give another --state"
+            ) from error
+        self._journal = Journal(journal_path(self.state))
+        names = [settings.id for settings in self.scenario.dispensers]
+        keys = ensure_keys(self.state / self.scenario.keys, names)
+        last = self._journal.last_sequences()
+        for settings in self.scenario.dispensers:
+            unit = self._make_unit(settings, keys[settings.id], self._journal, last)
+            self.units[settings.id] = unit
+            unit.line.plug()
+        self._start_customers()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(unit.aclose() for unit in self.units.values()))
+        if self._journal is not None:
+            self._journal.close()
+        self._lock.close()
+
+    def check_tasks(self) -> None:
+        """Raise what a customer's task died of, if one did."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Let nobody in any more, and wait until every ring is empty; whether it came to that in time."""
+        self.opened.clear()
+        give_up = asyncio.get_running_loop().time() + deadline_s
+        while any(unit.header.held or unit.in_use.locked() for unit in self.units.values()):
+            if asyncio.get_running_loop().time() >= give_up:
+                return False
+            await asyncio.sleep(DRAIN_POLL_S)
+        return True
+
+    @property
+    def load_is_done(self) -> bool:
+        """Whether a load with a total has all been made."""
+        load = self.scenario.load
+        return load is not None and load.total is not None and all(task.done() for task in self._tasks)
+
+    def _make_unit(
+        self, settings: DispenserSettings, key: bytes, journal: Journal, last: dict[tuple[str, int], int]
+    ) -> Unit:
+        ring = Ring.open(ring_path(self.state, settings.id), settings.ring, lambda: new_generation(secrets.token_bytes))
+        recorder = Recorder(settings.id, ring, journal)
+        recorder.catch_up(last.get((settings.id, ring.header.generation), 0))
+        return Unit(
+            Identity(settings.id, settings.firmware, key),
+            nozzles_of(settings, self.scenario.seed),
+            recorder,
+            secrets.token_bytes,
+            lambda firmware: self._make_line(settings, firmware),
+        )
+
+    def _make_line(self, settings: DispenserSettings, firmware: Firmware) -> Line:
+        rates, seed = self.scenario.faults, f"{self.scenario.seed}:{settings.id}:faults"
+        if settings.link == "serial":
+            port = PortSettings(port_path(self.state, settings.id), settings.baud)
+            return SerialLine(firmware, port, Faults(rates, seed))
+        # TCP lets no damaged byte through
+        intact = FaultRates(drop=rates.drop, duplicate=rates.duplicate)
+        broker = self.scenario.mqtt or Broker()
+        where = MqttSettings(broker.host, broker.port, self.scenario.store, settings.id)
+        return MqttLine(firmware, where, Faults(intact, seed))
+
+    def _start_customers(self) -> None:
+        scenario = self.scenario
+        units = list(self.units.values())
+        if scenario.crowd is not None:
+            crowd = Crowd(scenario.seed, scenario.crowd.size, default_catalog())
+            for unit in units:
+                rng = random.Random(f"{scenario.seed}:{unit.name}:crowd")
+                self._start(f"shop {unit.name}", keep_shop(unit, crowd, scenario.crowd, rng, self.opened))
+        if scenario.load is not None:
+            for index, unit in enumerate(units):
+                rng = random.Random(f"{scenario.seed}:{unit.name}:load")
+                share = share_of(scenario.load, index, len(units))
+                self._start(f"load {unit.name}", keep_loading(unit, share, rng, self.opened))
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
