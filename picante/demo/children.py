@@ -29,16 +29,18 @@ def _die_with_parent() -> None:
 class Child:
     """One child process, its output in a log file."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, directory: Path) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
+        self.directory = directory
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self.command,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,5 @@
+"""`python -m picante`."""
+
+from picante.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""The demo from curtain to curtain: start the stage, play the acts on time, count all the while, reconcile at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from heat.errors import LinkLost, PicanteError
+from picante.demo.acts import Act, drain, playable
+from picante.demo.show import WHAT_IS_REAL, Show
+from picante.demo.stage import MQTT, SERIAL, Numbers, Stage
+
+DRAIN_S = 4.0
+"""Seconds that the end may take to see everything in Kafka; Ctrl-C leaves nothing running within 5 s."""
+VERDICT_S = 60.0
+STEP_S = 0.25
+
+
+class Demo:
+    """One performance."""
+
+    def __init__(self, state: Path, kafka: str | None, port: int | None, *, quiet: bool) -> None:
+        self._stage = Stage(state, kafka, port)
+        self._show = Show(quiet=quiet)
+        self._begun = time.monotonic()
+
+    def run(self, seconds: float | None) -> dict[str, Any]:
+        """Play for so many seconds (None: until Ctrl-C), and return the reckoning.
+
+        Raises:
+            PicanteError: the stage could not be set, or a process ended by itself.
+        """
+        stage, show = self._stage, self._show
+        show.tell(WHAT_IS_REAL.format(kafka="" if stage.kafka else ", Kafka broker (librdkafka's mock cluster)"))
+        try:
+            with show:
+                try:
+                    self._open()
+                    self._play(seconds)
+                except KeyboardInterrupt:
+                    show.tell("[dim]Ctrl-C: nobody comes any more; what is under way still arrives …[/]")
+                picks = self._pick_ms()
+                numbers = drain(stage, DRAIN_S if seconds is None else DRAIN_S * 3)
+            show.verdict(numbers, picks)
+        finally:
+            stage.end()
+        return _reckoning(numbers, picks, stage)
+
+    def _open(self) -> None:
+        stage, show = self._stage, self._show
+        stage.start()
+        while not stage.page_is_up():
+            stage.check()
+            if self._elapsed() > 30:
+                raise PicanteError("the gateway's page does not answer", hint=f"See {stage.state}/logs/gateway.log")
+            time.sleep(STEP_S / 5)
+        moved = "" if stage.page.endswith(":8080/") else "  (8080 is busy)"
+        show.tell(f"[bold]{stage.page}[/]  open it: the page of this gateway, live{moved}")
+
+    def _play(self, seconds: float | None) -> None:
+        acts = playable(seconds, embedded=self._stage.kafka is None)
+        told = False
+        while seconds is None or self._elapsed() < seconds:
+            self._stage.check()
+            if acts and self._elapsed() >= acts[0].at_s:
+                self._perform(acts.pop(0))
+            self._show.update(self._numbers(), self._elapsed())
+            if not acts and not told and self._elapsed() >= VERDICT_S:
+                told = True
+                self._tell_verdict()
+            time.sleep(STEP_S)
+
+    def _perform(self, act: Act) -> None:
+        try:
+            act.play(self._stage, self._show.tell)
+        except LinkLost as error:
+            self._show.tell(f"[red]{error}[/]")
+
+    def _tell_verdict(self) -> None:
+        self._show.verdict(self._numbers(), self._pick_ms())
+        self._show.tell(
+            "[dim]It goes on until Ctrl-C. Try next:  "
+            f"curl -s {self._stage.page}api/v1/sync   "
+            f"picante sim screen {SERIAL[0]} --state {self._stage.state}/sim   "
+            "picante demo --kafka HOST:PORT   picante models evaluate[/]"
+        )
+
+    def _numbers(self) -> Numbers:
+        return self._stage.numbers()
+
+    def _pick_ms(self) -> dict[str, float]:
+        figures = (self._stage.gateway_json("api/v1/status") or {}).get("pick_ms") or {}
+        return {"p50": float(figures.get("p50") or 0.0), "p99": float(figures.get("p99") or 0.0)}
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begun
+
+
+def _reckoning(numbers: Numbers, picks: dict[str, float], stage: Stage) -> dict[str, Any]:
+    return {
+        "dispensers": len(SERIAL + MQTT),
+        "events_generated": numbers.generated,
+        "events_stored": numbers.stored,
+        "events_in_topic": numbers.in_topic,
+        "duplicates_in_topic": numbers.duplicates,
+        "lost": numbers.generated - numbers.in_topic,
+        "picks_shown": numbers.picks_shown,
+        "picks_accepted": numbers.picks_accepted,
+        "pick_ms": picks,
+        "position": "kafka" if stage.kafka else "sqlite",
+    }

@@ -1,0 +1,78 @@
+"""How the demo looks: acts scroll by as they happen, a table of numbers stays below them."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from picante.demo.stage import Numbers
+
+WHAT_IS_REAL = (
+    "[bold red]Picante[/]  real: gateway daemon, SQLite, wire protocol on PTYs, MQTT broker, ONNX picks, Kafka protocol."
+    "  Simulated: dispensers, shoppers{kafka}."
+)
+
+
+class Show:
+    """The terminal. Without one (or with `quiet`) there is no table, and acts are plain lines."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(quiet=quiet, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._has_table = self._console.is_terminal and not quiet
+
+    def __enter__(self) -> Show:
+        if self._has_table:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_table:
+            self._live.stop()
+
+    def tell(self, line: str) -> None:
+        """Print a line above the table."""
+        self._console.print(line, soft_wrap=True)
+
+    def update(self, numbers: Numbers, elapsed_s: float) -> None:
+        """Draw the table anew."""
+        if self._has_table:
+            self._live.update(
+                Group(Text(""), _table(numbers), Text(f"{elapsed_s:5.0f} s · Ctrl-C ends it", "dim")), refresh=True
+            )
+
+    def verdict(self, numbers: Numbers, picks: dict[str, float]) -> None:
+        """Say how it went."""
+        good = numbers.lost == 0 and numbers.duplicates == 0
+        sign = "[bold green]✔ nothing lost, nothing twice[/]" if good else "[bold red]✘ something went wrong[/]"
+        accepted = f"{numbers.picks_accepted / numbers.picks_shown:.0%}" if numbers.picks_shown else "none"
+        self._console.print(_table(numbers))
+        self.tell(
+            f"{sign}: {numbers.generated} events generated, {numbers.in_topic} in Kafka, {numbers.lost} lost,"
+            f" {numbers.duplicates} doubled"
+        )
+        self.tell(
+            f"picks: {numbers.picks_shown} shown, {accepted} accepted;"
+            f" ASK → PICKS p50 {picks['p50']:.1f} ms, p99 {picks['p99']:.1f} ms"
+        )
+
+
+def _table(numbers: Numbers) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    cells = {
+        "online": (numbers.online, "green" if numbers.online == 6 else "yellow"),
+        "generated": (numbers.generated, ""),
+        "stored": (numbers.stored, ""),
+        "in Kafka": (numbers.in_topic, ""),
+        "outbox": (numbers.waiting, "yellow" if numbers.waiting > 100 else ""),
+        "lost": (numbers.lost, "red" if numbers.lost else "green"),
+        "doubled": (numbers.duplicates, "red" if numbers.duplicates else "green"),
+        "picks shown": (numbers.picks_shown, ""),
+        "accepted": (numbers.picks_accepted, ""),
+    }
+    for name in cells:
+        table.add_column(name, justify="right", min_width=9)
+    table.add_row(*(Text(f"{value:,}", style) for value, style in cells.values()))
+    return table

@@ -1,0 +1,287 @@
+"""The demo's world: a shop with six dispensers, a gateway, a broker, a Kafka, each a process of its own.
+
+`Stage` starts and ends them and does to them what the acts ask for. Counting is independent of the gateway: what was
+generated is read from the dispensers' rings, what was stored from SQLite, what arrived by a reader of the topic.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cloud_sync.topics import EVENTS
+from heat.errors import LinkLost, PicanteError
+from hw_sim.control import call
+from picante.demo.children import Child, any_free_port, end_all, free_port, listening, python_module
+from picante.demo.reader import TopicReader
+
+SERIAL = ("counter-1", "counter-2", "window-1", "terrace-1")
+MQTT = ("bar-1", "bar-2")
+GATEWAY = "gw-demo"
+FIRST_PORT = 8080
+STEP_S = 0.02
+
+_SCENARIO = """\
+seed = {seed}
+store = "demo-store"
+keys = "keys.toml"
+
+[mqtt]
+port = {mqtt_port}
+
+[crowd]
+size = 60
+visit_every_s = 1.5
+pace = 0.25
+"""
+_GATEWAY = """\
+[gateway]
+id = "{gateway}"
+store = "demo-store"
+region = "demo"
+data_dir = "gateway"
+quota_mb = 64
+ballast_mb = 1
+
+[keys]
+dispensers = "sim/keys.toml"
+pseudonym = "pseudonym.toml"
+
+[serial]
+ports = ["{state}/sim/ports/usb-picante-*"]
+baud = 115200
+
+[mqtt]
+port = {mqtt_port}
+
+[kafka]
+bootstrap = "{bootstrap}"
+position = "{position}"
+
+[http]
+port = {http_port}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Where the events are now."""
+
+    generated: int
+    stored: int
+    in_topic: int
+    duplicates: int
+    waiting: int
+    """Stored, and not in Kafka yet."""
+    held: int
+    """Not acknowledged yet: still in the dispensers' rings."""
+    picks_shown: int
+    picks_accepted: int
+    online: int
+
+    @property
+    def lost(self) -> int:
+        """Generated, and neither in Kafka nor on the way there."""
+        return max(self.generated - self.held - self.stored, 0) + max(self.stored - self.waiting - self.in_topic, 0)
+
+
+class Stage:
+    """Everything that runs. `kafka` is the address of a real broker, or None for the embedded one."""
+
+    def __init__(self, state: Path, kafka: str | None, port: int | None) -> None:
+        self.state = state
+        self.kafka = kafka
+        self.http_port = port if port is not None else free_port(FIRST_PORT)
+        self.page = f"http://127.0.0.1:{self.http_port}/"
+        self.mqtt_kind = "mosquitto" if shutil.which("mosquitto", path=_broker_path()) else "amqtt"
+        self.reader: TopicReader | None = None
+        self._mqtt_port = any_free_port()
+        self._children: dict[str, Child] = {}
+        self._http = httpx.Client(base_url=self.page, timeout=2.0)
+        (state / "sim").mkdir(parents=True, exist_ok=True)
+        (state / "logs").mkdir(exist_ok=True)
+
+    # -- start and end ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything, as fast as it goes; returns when all processes run.
+
+        Raises:
+            PicanteError: a process ended, or did not come up in time.
+        """
+        self._start_mqtt()
+        if self.kafka is None:
+            self._start("kafka", python_module("picante.demo.kafka_mock", str(self.state / "kafka.address")))
+        self._write_scenario()
+        self._start("sim", self._picante("sim", "run", "--scenario", "scenario.toml", "--state", "sim"))
+        address = self.state / "kafka.address"
+        bootstrap = self.kafka or self._wait(lambda: address.exists() and address.read_text(), "the embedded Kafka", 10)
+        self._write_gateway_config(bootstrap)
+        self._wait(lambda: (self.state / "sim" / "keys.toml").exists(), "the simulator", 10)
+        self._start("gateway", self._picante("gateway", "run", "--config", "gateway.toml"))
+        self.reader = TopicReader(bootstrap, EVENTS.name)
+
+    def end(self) -> None:
+        """End every process that was started."""
+        if self.reader is not None:
+            self.reader.stop()
+        end_all(list(self._children.values()))
+        self._http.close()
+
+    def _start(self, name: str, command: list[str]) -> None:
+        self._children[name] = Child(name, command, self.state / "logs" / f"{name}.log", self.state)
+
+    def _picante(self, *arguments: str) -> list[str]:
+        return python_module("picante", *arguments)
+
+    def _start_mqtt(self) -> None:
+        port = str(self._mqtt_port)
+        if self.mqtt_kind == "mosquitto":
+            config = self.state / "mosquitto.conf"
+            config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\n")
+            self._start("mqtt", [shutil.which("mosquitto", path=_broker_path()) or "mosquitto", "-c", str(config)])
+        else:
+            self._start("mqtt", python_module("picante.demo.amqtt_broker", port))
+        self._wait(lambda: listening(self._mqtt_port), f"the MQTT broker ({self.mqtt_kind})", 10)
+
+    def _write_scenario(self) -> None:
+        text = _SCENARIO.format(seed=secrets.randbelow(10_000), mqtt_port=self._mqtt_port)
+        for link, names in (("serial", SERIAL), ("mqtt", MQTT)):
+            text += "".join(f'\n[[dispensers]]\nid = "{name}"\nlink = "{link}"\nnozzles = 10\n' for name in names)
+        (self.state / "scenario.toml").write_text(text)
+
+    def _write_gateway_config(self, bootstrap: str) -> None:
+        secret = self.state / "pseudonym.toml"
+        if not secret.exists():
+            secret.touch(0o600)
+            secret.write_text(f'version = 1\nkey = "{secrets.token_hex(32)}"\n')
+        (self.state / "gateway.toml").write_text(
+            _GATEWAY.format(
+                gateway=GATEWAY,
+                state=self.state,
+                mqtt_port=self._mqtt_port,
+                bootstrap=bootstrap,
+                position="kafka" if self.kafka else "sqlite",
+                http_port=self.http_port,
+            )
+        )
+
+    def _wait(self, ready: Callable[[], Any], what: str, within_s: float) -> Any:
+        deadline = time.monotonic() + within_s
+        while not (value := ready()):
+            self.check()
+            if time.monotonic() > deadline:
+                raise PicanteError(f"{what} did not come up in {within_s:g} s", hint=f"Logs are in {self.state}/logs")
+            time.sleep(STEP_S)
+        return value
+
+    def check(self) -> None:
+        """Raise PicanteError if a process ended that should run."""
+        for child in self._children.values():
+            if not child.running():
+                raise PicanteError(
+                    f"{child.name} ended by itself: {child.last_words()}", hint=f"Its log is {child.log}"
+                )
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def ask_sim(self, do: str, **more: Any) -> dict[str, Any]:
+        """A request to the simulator's control socket."""
+        return call(self.state / "sim" / "sim.sock", {"do": do, **more}, timeout_s=10)
+
+    def gateway_json(self, path: str) -> dict[str, Any] | None:
+        """An answer of the gateway's API, or None while it does not answer."""
+        try:
+            answer = self._http.get(path)
+            return answer.json() if answer.status_code == httpx.codes.OK else None
+        except (httpx.HTTPError, ValueError):
+            return None
+
+    def page_is_up(self) -> bool:
+        """Whether the gateway's page answers."""
+        return self.gateway_json("healthz") is not None
+
+    def online(self) -> int:
+        """How many dispensers are online, as they see it themselves."""
+        try:
+            return sum(unit["online"] for unit in self.ask_sim("status")["dispensers"].values())
+        except LinkLost:
+            return 0
+
+    def numbers(self) -> Numbers:
+        """Where the events are."""
+        units: dict[str, Any] = self.ask_sim("status")["dispensers"]
+        stored, waiting = self._stored()
+        reader = self.reader
+        in_topic = sum(reader.count(name, unit["generation"]) for name, unit in units.items()) if reader else 0
+        return Numbers(
+            generated=sum(unit["generated"] for unit in units.values()),
+            stored=stored,
+            in_topic=in_topic,
+            duplicates=reader.duplicates if reader else 0,
+            waiting=waiting,
+            held=sum(unit["held"] for unit in units.values()),
+            picks_shown=sum(unit["picks_shown"] for unit in units.values()),
+            picks_accepted=sum(unit["picks_accepted"] for unit in units.values()),
+            online=sum(unit["online"] for unit in units.values()),
+        )
+
+    def _stored(self) -> tuple[int, int]:
+        """Dispenser events on disk, and how many of them Kafka is not known to have."""
+        marks = ",".join("?" * len(SERIAL + MQTT))
+        try:
+            with closing(sqlite3.connect(f"file:{self.state}/gateway/gateway.db?mode=ro", uri=True)) as connection:
+                return connection.execute(  # type: ignore[no-any-return]
+                    f"SELECT (SELECT ifnull(sum(last - first + 1), 0) FROM sequences WHERE source IN ({marks})),"  # noqa: S608
+                    f" (SELECT count(*) FROM events WHERE source IN ({marks}) AND position >"
+                    " (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'confirmed'))",
+                    (*SERIAL, *MQTT, *SERIAL, *MQTT),
+                ).fetchone()
+        except sqlite3.Error:
+            return 0, 0
+
+    # -- doing ------------------------------------------------------------------------------------------------------
+
+    def cut_internet(self) -> None:
+        """Freeze the embedded Kafka: its connections stay up and nothing answers, as when a line goes dead."""
+        self._quiet_moment()
+        self._children["kafka"].signal(signal.SIGSTOP)
+
+    def mend_internet(self) -> None:
+        """Let the embedded Kafka go on."""
+        self._children["kafka"].signal(signal.SIGCONT)
+
+    def kill_gateway(self) -> None:
+        """SIGKILL, and start it again at once, as systemd would."""
+        if self.kafka is None:
+            self._quiet_moment()
+        child = self._children["gateway"]
+        os.kill(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+        child.restart()
+
+    def _quiet_moment(self, within_s: float = 5.0) -> None:
+        """Wait for the moment after a transaction: the embedded Kafka can't take one back that was cut in two."""
+        first = (self.gateway_json("api/v1/sync") or {}).get("transactions")
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            sync = self.gateway_json("api/v1/sync") or {}
+            if sync.get("transactions") != first and sync.get("in_flight") == 0:
+                return
+            time.sleep(STEP_S / 2)
+
+
+def _broker_path() -> str:
+    """Where Mosquitto may be: Debian keeps it in a directory that is on root's PATH alone."""
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
