@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 from paho.mqtt.enums import CallbackAPIVersion
+from playwright.sync_api import Browser
 
 from tests.servers import KafkaServer, MosquittoServer, ServerBroken, ServerElsewhere
 from tests.waiting import wait_until
@@ -163,3 +164,13 @@ def test_a_server_that_ends_while_starting_says_why(tmp_path: Path) -> None:
     with pytest.raises(ServerBroken, match="Unknown configuration variable"):
         server.start()
     assert not server.alive
+
+
+def test_a_browser_runs_scripts_and_leaves_the_thread_to_others(browser: Browser) -> None:
+    page = browser.new_page()
+    page.set_content("<p>mild</p><script>document.querySelector('p').textContent = 'hot'</script>")
+    assert page.inner_text("p") == "hot"
+
+
+async def test_an_event_loop_starts_after_a_browser_test() -> None:
+    await asyncio.sleep(0)
