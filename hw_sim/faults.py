@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from heat.errors import ConfigError
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class FaultRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How often a frame is lost, doubled, or has one bit turned; each a share of all frames."""
 
-    drop: float = 0.0
-    duplicate: float = 0.0
-    corrupt: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"faults.{name} is a share of all frames", hint="Give a number from 0 to 1")
+    drop: Share = 0.0
+    duplicate: Share = 0.0
+    corrupt: Share = 0.0
 
 
 class Faults:
