@@ -64,12 +64,14 @@ def _line(group: str, row: int, matrix: Matrix, reading: Reading, menu: Menu, co
         case "dial":
             return "close to your dial" if matrix[row, COLUMN["dial_distance"]] < LITTLE_OCTAVES else None
         case "mood":
+            if matrix[row, COLUMN["mood_gap"]] <= 0:  # nearer to the mood than others, but not beyond the usual
+                return None
             return "bolder, for today's mood" if context.mood == "bold" else "milder, for today's mood"
         case "again":
             return "the one you had last time"
         case "caution":
             last = context.last_poured
-            milder = last is not None and menu.sauces[row].heat.milli_octaves < last.heat.milli_octaves
+            milder = last is not None and menu.milli_octaves[row] < last.heat.milli_octaves
             return "milder: the last was too hot" if milder else None
         case _:
             return None

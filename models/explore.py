@@ -56,9 +56,9 @@ def suggest(ranker: Ranker, reading: Reading, menu: Menu, context: Context, slot
     matrix = features(reading, menu, context)
     scores = ranker.scores(matrix)
     order = rank(scores, len(menu))
-    limit = limit_mo(reading, context) / 1000
-    within = [row for row in order if menu.octaves[row] <= limit]
-    beyond = sorted((row for row in order if menu.octaves[row] > limit), key=lambda row: float(menu.octaves[row]))
+    limit = limit_mo(reading, context)
+    within = [row for row in order if menu.milli_octaves[row] <= limit]
+    beyond = sorted((row for row in order if menu.milli_octaves[row] > limit), key=menu.milli_octaves.__getitem__)
     rows = (within + beyond)[:slots]
     return tuple(
         Pick(

@@ -78,13 +78,14 @@ class Context:
 class Menu:
     """The sauces that could be picked, as arrays, in a fixed order (ties in a ranking keep it)."""
 
-    __slots__ = ("_shares", "ids", "octaves", "sauces", "tag_matrix", "tags", "variance")
+    __slots__ = ("_shares", "ids", "milli_octaves", "octaves", "sauces", "tag_matrix", "tags", "variance")
 
     def __init__(self, sauces: Sequence[Sauce]) -> None:
         self.sauces = tuple(sauces)
         self.ids = tuple(sauce.id for sauce in sauces)
         heats = [sauce.heat for sauce in sauces]
-        self.octaves: Matrix = np.array([heat.milli_octaves for heat in heats], dtype=np.float32) / np.float32(1000)
+        self.milli_octaves = tuple(heat.milli_octaves for heat in heats)
+        self.octaves: Matrix = np.array(self.milli_octaves, dtype=np.float32) / np.float32(1000)
         sd: Matrix = np.array([heat.sd_milli_octaves for heat in heats], dtype=np.float32) / np.float32(1000)
         self.variance: Matrix = sd * sd
         self.tags = tuple(sorted({tag for sauce in sauces for tag in sauce.flavours}))

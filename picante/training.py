@@ -73,6 +73,16 @@ class Moment:
     chosen: str | None
 
 
+def training_crowd(seed: int, customers: int, catalog: Catalog) -> Crowd:
+    """The customers that a seed trains on."""
+    return Crowd(2 * seed, customers, catalog)
+
+
+def judging_crowd(seed: int, customers: int, catalog: Catalog) -> Crowd:
+    """The customers that a seed judges on: no seed trains on any of them."""
+    return Crowd(2 * seed + 1, customers, catalog)
+
+
 def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
     """The visits of a crowd, in order. While a moment is out, its shopper has not poured yet."""
     rng = random.Random(seed)
@@ -113,7 +123,7 @@ def evaluate_ranker(ranker: Ranker, catalog: Catalog, *, seed: int, customers: i
     """The ranker beside the baselines and the oracle, on customers whom training never saw."""
     policies: dict[str, Policy] = {"model": lambda question: served(ranker, question)} | baselines()
     outcomes = []
-    for moment in moments(Crowd(2 * seed + 1, customers, catalog), seed, days):
+    for moment in moments(judging_crowd(seed, customers, catalog), seed, days):
         offer = moment.question.menu.sauces
         picks = {name: policy(moment.question) for name, policy in policies.items()}
         picks["oracle"] = _oracle(moment)
@@ -126,7 +136,7 @@ def train_bundle(
     out: Path, catalog: Catalog, *, seed: int, customers: int, days: int, progress: Progress = lambda _: None
 ) -> tuple[Bundle, Fit, Report]:
     """Simulate, fit, judge on other customers, and write the bundle into `out`."""
-    slates = simulate_slates(Crowd(2 * seed, customers, catalog), seed, days)
+    slates = simulate_slates(training_crowd(seed, customers, catalog), seed, days)
     progress(f"{len(slates)} visits with a pour, of {customers} customers in {days} days")
     fitted = fit(slates)
     progress(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from heat.catalog import default_catalog
 from heat.reading import Reading
-from hw_sim.shoppers import Crowd
 from models.bundle import load, pretrained
 from models.evaluate import (
     Outcome,
@@ -22,7 +23,7 @@ from models.evaluate import (
 from models.features import Context, Menu
 from models.ranker import OnnxRanker
 from models.train import fit
-from picante.training import evaluate_ranker, simulate_slates, train_bundle
+from picante.training import evaluate_ranker, judging_crowd, simulate_slates, train_bundle, training_crowd
 from tests.tasting import reading, sauce
 
 MENU = Menu(
@@ -72,6 +73,12 @@ def test_the_interval_is_about_customers_not_visits() -> None:
     assert (wide.low, wide.high) == (0.0, 1.0)
 
 
+def test_a_resample_divides_by_its_own_visits() -> None:
+    lopsided = [Outcome(1, True, {"model": True})] * 9 + [Outcome(2, True, {"model": False})]
+    (score,) = report("r", lopsided, seed=1).overall.scores
+    assert (score.accepted, score.low, score.high) == (0.9, 0.0, 1.0)
+
+
 def test_a_section_without_visits_is_empty() -> None:
     summed = report("r", [Outcome(1, True, {"model": True})], seed=1)
     assert (summed.returning.visits, summed.returning.scores) == (0, ())
@@ -119,15 +126,23 @@ def test_nobody_beats_the_oracle(judged: Report) -> None:
 
 def test_the_shipped_bundle_is_what_training_gives() -> None:
     manifest = load(pretrained()).manifest
-    crowd = Crowd(2 * manifest.training.seed, manifest.training.customers, default_catalog())
+    crowd = training_crowd(manifest.training.seed, manifest.training.customers, default_catalog())
     slates = simulate_slates(crowd, manifest.training.seed, days=56)
     assert len(slates) == manifest.training.slates
     assert fit(slates).weights == pytest.approx(manifest.weights, abs=2e-3)
 
 
-def test_same_seed_same_bundle(tmp_path: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_who_judges_was_not_trained_on(seed: int) -> None:
+    trained = {shopper.token for shopper in training_crowd(seed, 50, default_catalog()).shoppers}
+    for other in (seed, seed + 1, 1001):
+        judges = {shopper.token for shopper in judging_crowd(other, 50, default_catalog()).shoppers}
+        assert trained & judges == {None}
+
+
+def test_same_seed_same_bundle(tmp_path: Path) -> None:
     a, b, c = (
-        train_bundle(tmp_path / str(i), default_catalog(), seed=seed, customers=40, days=14)[0].id  # type: ignore[operator]
+        train_bundle(tmp_path / str(i), default_catalog(), seed=seed, customers=40, days=14)[0].id
         for i, seed in enumerate((5, 5, 6))
     )
     assert a == b != c

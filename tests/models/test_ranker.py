@@ -60,7 +60,18 @@ def test_the_limit_is_the_tolerance_unless_more_is_dialled() -> None:
     dial = SAUCES[12].heat  # 10.8 octaves
     assert limit_mo(known, Context()) == 7000 + MARGIN_MO
     assert limit_mo(known, Context(dial=dial)) == dial.milli_octaves + MARGIN_MO
-    assert limit_mo(known, Context(dial=dial, last_verdict="too_hot")) == 7000 + MARGIN_MO
+
+
+def test_nothing_near_what_was_too_hot_is_within_the_limit() -> None:
+    known, dial = reading(6000, tolerance_mo=9000), SAUCES[12].heat
+    mild, hot = SAUCES[3], SAUCES[16]  # 6.5 and 12.9 octaves
+    for context, limit in (
+        (Context(last_poured=mild, last_verdict="too_hot"), mild.heat.milli_octaves - MARGIN_MO),
+        (Context(dial=dial, last_poured=mild, last_verdict="too_hot"), mild.heat.milli_octaves - MARGIN_MO),
+        (Context(dial=dial, last_poured=hot, last_verdict="too_hot"), 9000 + MARGIN_MO),
+        (Context(dial=dial, last_poured=mild, last_verdict="just_right"), dial.milli_octaves + MARGIN_MO),
+    ):
+        assert limit_mo(known, context) == limit
 
 
 def test_an_empty_menu_has_no_picks() -> None:
