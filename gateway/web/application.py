@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from pathlib import Path
 
-from gateway.web import health
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from gateway.web import api, health, page, stream
+from gateway.web.guard import Guard
+from gateway.web.problems import handle_errors
+from gateway.web.status import VERSION
 from gateway.web.web import Web
 
+STATIC = Path(__file__).parent / "static"
+DESCRIPTION = (
+    "What the gateway of this shop's dispensers knows. "
+    "Everything is read with GET; errors are problem details (RFC 9457)."
+)
 
-def make_application(web: Web) -> FastAPI:
+
+def make_application(web: Web) -> ASGIApp:
     """The application that shows these parts."""
-    application = FastAPI(title="Picante gateway", docs_url=None, redoc_url=None)
+    application = FastAPI(
+        title="Picante gateway",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,  # its scripts come from elsewhere
+        redoc_url=None,
+    )
     application.state.web = web
-    application.include_router(health.router)
-    return application
+    for module in (health, api, stream, page):
+        application.include_router(module.router)
+    application.mount("/static", StaticFiles(directory=STATIC), name="static")
+    handle_errors(application)
+    return Guard(application)

@@ -1,25 +1,187 @@
-"""What must be looked at again and again to be told later. Called by the server, once a second."""
+"""What must be looked at again and again to be told later: sums over links that come and go, histograms, levels.
+
+The server runs it once a second. Links, MQTT connections and parts are replaced when they fail, and their counters
+with them; here the sums go on. Latencies and commit times are taken out of short lists before these forget them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+import time
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import islice
 
 from gateway.state import GatewayState
+from gateway.web import reads
+from gateway.web.levels import Levels
 
 EVERY_S = 1.0
+HISTORY = 120
+"""Samples of the outbox that the page draws."""
+HISTORY_EVERY = 5
+"""Looks from one of these samples to the next: ten minutes in all."""
+RECENT_S = 60.0
+"""s for which a full store is told of after it last refused to take something."""
+FAILING_S = 15.0
+"""s after its last failure for which a part counts as failing: three times what it waits and tries at most."""
+MAX_LABELS = 64
+"""Links told apart in the metrics; what comes on top is counted as one more."""
+OTHERS = "others"
+
+PICK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+"""s; 20 ms is what a pick may take, p99."""
+COMMIT_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""s; an SSD commits in 1 to 5 ms, an SD card in up to a few hundred."""
+
+
+class Histogram:
+    """Counts of values by upper bound. `bounds` rise; a last bucket takes what is above."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Prometheus' buckets: how many values lie at or below each bound."""
+        names = [*(str(bound) for bound in self.bounds), "+Inf"]
+        sums, seen = [], 0
+        for count in self.counts:
+            seen += count
+            sums.append(float(seen))
+        return list(zip(names, sums, strict=True))
+
+
+class Sums:
+    """Sums of counters whose owners come and go, by (label, key)."""
+
+    def __init__(self) -> None:
+        self.total: Counter[tuple[str, str]] = Counter()
+        self._last: dict[int, tuple[str, Mapping[str, int], dict[str, int]]] = {}
+        self._labels: set[str] = set()
+
+    def look(self, counters: Sequence[tuple[str, Mapping[str, int]]]) -> None:
+        """Add what these counters, and those of the last look, have counted since then."""
+        for label, counter in counters:
+            self._last.setdefault(id(counter), (self._bounded(label), counter, {}))
+        present = {id(counter) for _, counter in counters}
+        for key, (label, counter, before) in list(self._last.items()):
+            for name, count in counter.items():
+                self.total[label, name] += count - before.get(name, 0)
+            if key in present:
+                self._last[key] = (label, counter, dict(counter))
+            else:
+                del self._last[key]
+
+    def _bounded(self, label: str) -> str:
+        if label not in self._labels and len(self._labels) >= MAX_LABELS:
+            return OTHERS
+        self._labels.add(label)
+        return label
 
 
 class Watch:
     """Looks at the gateway's parts once a second."""
 
     def __init__(self, state: GatewayState) -> None:
+        self.pick_s = Histogram(PICK_BUCKETS_S)
+        self.commit_s = Histogram(COMMIT_BUCKETS_S)
+        self.bad = Sums()
+        """Bad frames and messages by link and reason."""
+        self.rejected = Sums()
+        """HELLOs turned away, by link and reason."""
+        self.restarts: Counter[str] = Counter()
+        self.pending: deque[int] = deque(maxlen=HISTORY)
+        """Rows that waited for Kafka, newest last."""
+        self.levels = Levels(state)
         self._state = state
+        self._looks = 0
+        self._shown = 0
+        self._restarts: dict[str, int] = {}
+        self._failed_s: dict[str, float] = {}
+        self._full = 0
+        self._full_s = float("-inf")
+        self._uplink_since: tuple[float, datetime] | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             self.look()
+            with contextlib.suppress(sqlite3.Error):  # the routes tell of it; the rest of the daemon goes on
+                self._look_at_rows()
             await asyncio.sleep(EVERY_S)
 
     def look(self) -> None:
-        """Look once."""
+        """Look once; done before a scrape, too."""
+        self._look_at_links()
+        self._look_at_picks()
+        self._look_at_store()
+        self._look_at_parts()
+
+    @property
+    def store_full(self) -> bool:
+        """Whether the store refused something for want of space within the last minute."""
+        return time.monotonic() - self._full_s < RECENT_S
+
+    def failing(self, part: str) -> bool:
+        """Whether a part failed so recently that it can't be said to be at work again."""
+        return time.monotonic() - self._failed_s.get(part, float("-inf")) < FAILING_S
+
+    def uplink_since(self) -> datetime | None:
+        """When the uplink's state began, in wall time; the same answer as long as it lasts."""
+        uplink = self._state.uplink
+        if uplink is None:
+            return None
+        since_s = uplink.status.since_s
+        if self._uplink_since is None or self._uplink_since[0] != since_s:
+            self._uplink_since = since_s, reads.moment((time.time() - time.monotonic() + since_s) * 1000)
+        return self._uplink_since[1]
+
+    def _look_at_rows(self) -> None:
+        self.levels.look()
+        if self._looks % HISTORY_EVERY == 0:
+            self.pending.append(reads.backlog(self._state.reader).pending)
+        self._looks += 1
+
+    def _look_at_links(self) -> None:
+        links, mqtt = self._state.links, self._state.mqtt
+        self.bad.look([(link.name, link.bad) for link in links] + ([("mqtt", mqtt.bad)] if mqtt else []))
+        self.rejected.look([(link.name, link.session.counters.rejected) for link in links])
+
+    def _look_at_picks(self) -> None:
+        recommender = self._state.recommender
+        new = min(recommender.shown - self._shown, len(recommender.recent))
+        self._shown = recommender.shown
+        for shown in islice(reversed(recommender.recent), new):
+            self.pick_s.observe(shown.latency_us / 1e6)
+
+    def _look_at_store(self) -> None:
+        figures = self._state.store.figures
+        taken = figures.commit_s[:]
+        del figures.commit_s[: len(taken)]  # the writer's thread may have added more meanwhile
+        for seconds in taken:
+            self.commit_s.observe(seconds)
+        if figures.full > self._full:
+            self._full, self._full_s = figures.full, time.monotonic()
+
+    def _look_at_parts(self) -> None:
+        parts = self._state.supervisor.parts
+        for name, part in parts.items():
+            new = part.restarts - self._restarts.get(name, 0)
+            if new > 0:
+                self.restarts[name if name in self.restarts or len(self.restarts) < MAX_LABELS else OTHERS] += new
+                self._failed_s[name] = time.monotonic()
+            self._restarts[name] = part.restarts
+        for name in self._restarts.keys() - parts.keys():
+            del self._restarts[name]
+            self._failed_s.pop(name, None)

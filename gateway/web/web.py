@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Annotated
 
 from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 
 from gateway.state import GatewayState
+from gateway.web.glance import Status
+from gateway.web.metrics import Figures
+from gateway.web.status import snapshot
 from gateway.web.watch import Watch
+
+FRESH_S = 0.4
+"""s for which one snapshot serves all who ask: twenty open pages cost as much as one."""
 
 
 class Web:
@@ -17,10 +25,21 @@ class Web:
     def __init__(self, state: GatewayState) -> None:
         self.state = state
         self.watch = Watch(state)
+        self.registry = CollectorRegistry()
+        self.registry.register(Figures(state, self.watch))
         self.closing = asyncio.Event()
         """Set when the server ends: event streams end with it."""
         self.streams = 0
         """Event streams that are open."""
+        self._status: Status | None = None
+        self._status_s = 0.0
+
+    def status(self) -> Status:
+        """The gateway at a glance, at most `FRESH_S` old."""
+        now_s = time.monotonic()
+        if self._status is None or now_s - self._status_s > FRESH_S:
+            self._status, self._status_s = snapshot(self.state, self.watch), now_s
+        return self._status
 
 
 def _web(request: Request) -> Web:

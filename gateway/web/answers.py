@@ -1,0 +1,245 @@
+"""What the API answers, as pydantic models: the schemas and examples of `/openapi.json`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PSEUDONYM = "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d"
+"""An example of one."""
+
+
+class Answer(BaseModel):
+    """Base of all answers. Docstrings of fields become descriptions."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+def example(value: Any) -> Any:
+    """An example for the schema."""
+    return Field(examples=[value])
+
+
+class HeatAt(Answer):
+    """A heat, on both scales."""
+
+    milli_octaves: Annotated[int, example(7651)]
+    shu: Annotated[int, example(3200)]
+
+
+class SauceView(HeatAt):
+    """One sauce on a nozzle."""
+
+    nozzle: Annotated[int, example(2)]
+    sauce: Annotated[str, example("chipotle-honey")]
+    name: Annotated[str, example("Chipotle Honey")]
+
+
+class NozzleView(Answer):
+    """A nozzle and what is on it."""
+
+    nozzle: Annotated[int, example(2)]
+    sauce: Annotated[str, example("chipotle-honey")]
+    name: Annotated[str, example("Chipotle Honey")]
+    heat: HeatAt | None
+    """None for a sauce that is not in the catalogue."""
+    level_ml: Annotated[int, example(412)]
+    """About how much is in the bottle: its last HELLO, less what was poured since."""
+
+
+class ScreenPick(SauceView):
+    """One line of a dispenser's screen."""
+
+    why: Annotated[str, example("close to your usual heat")]
+
+
+class ShownView(Answer):
+    """Picks that a dispenser was given."""
+
+    time: datetime
+    dispenser: Annotated[str, example("hot-bar-1")]
+    subject: Annotated[str | None, example(PSEUDONYM)]
+    pick_id: Annotated[str, example("9f2c4e1ab07d3355")]
+    latency_us: Annotated[int, example(1240)]
+    """From the last byte of the question to the first byte of the answer."""
+    picks: list[ScreenPick]
+
+
+class DispenserView(Answer):
+    """A dispenser that opened a link at least once."""
+
+    name: Annotated[str, example("hot-bar-1")]
+    online: bool
+    link: Annotated[str | None, example("/dev/serial/by-id/usb-picante-0001")]
+    """The port or topic it speaks through, or last spoke through."""
+    since: datetime
+    """When it came, or was last heard of."""
+    firmware: Annotated[str, example("1.4.2")]
+    generation: Annotated[str, example("5e3a09c1")]
+    openings: int
+    """Links opened since the gateway started."""
+    events: int
+    """Events delivered since the gateway started."""
+    nozzles: list[NozzleView]
+    screen: ShownView | None
+    """What was put on its screen last, since the gateway started."""
+
+
+class Dispensers(Answer):
+    """All dispensers, by name."""
+
+    dispensers: list[DispenserView]
+
+
+class RefusalView(Answer):
+    """Why an event was not accepted. Its bytes are on their way to the dead letters."""
+
+    reason: Annotated[str, example("unknown_sauce")]
+    detail: Annotated[str, example("'sriracha' is not in the catalogue")]
+
+
+class EventView(Answer):
+    """A stored event: with `data`, or with `refusal`."""
+
+    position: Annotated[int, example(1042)]
+    id: Annotated[str, example("hot-bar-1:5e3a09c1:42")]
+    type: Annotated[str | None, example("picante.poured.v1")] = None
+    source: Annotated[str, example("hot-bar-1")]
+    subject: Annotated[str | None, example(PSEUDONYM)] = None
+    time: datetime
+    day: Annotated[int, example(20776)]
+    """UTC day number; negative while the gateway's clock is not known."""
+    clock: Literal["known", "estimated", "unknown"]
+    data: dict[str, Any] | None = None
+    refusal: RefusalView | None = None
+
+
+class Events(Answer):
+    """A page of events, in the order of their commits."""
+
+    events: list[EventView]
+    next: Annotated[int | None, example(1142)]
+    """Give it as `after` for the next page; null at the end."""
+
+
+class StateView(Answer):
+    """What a customer is believed to like."""
+
+    mean: HeatAt
+    sd_milli_octaves: Annotated[int, example(900)]
+    tolerance: HeatAt
+    """Above it, it hurts."""
+
+
+class WindowView(Answer):
+    """What was poured in the last days, today included."""
+
+    days: Annotated[int, example(30)]
+    pours: Annotated[int, example(12)]
+    mean: HeatAt | None
+
+
+class BucketView(Answer):
+    """The integer sums of one bucket."""
+
+    origin: Annotated[str, example("gw-1")]
+    day: Annotated[int, example(20776)]
+    kind: Annotated[str, example("poured")]
+    n: int
+    w: int
+    wq: int
+    wqq: int
+    bands: list[int]
+
+
+class FlavourView(Answer):
+    """The integer sums of one flavour row."""
+
+    origin: Annotated[str, example("gw-1")]
+    day: Annotated[int, example(20776)]
+    kind: Annotated[str, example("poured")]
+    tag: Annotated[str, example("smoky")]
+    n: int
+    w: int
+
+
+class Digests(Answer):
+    """SHA-256 of the profile's rows: equal where the same events were folded."""
+
+    all: str
+    own: str
+    """Of the rows whose origin is this gateway."""
+
+
+class LatestView(Answer):
+    """What was poured last."""
+
+    sauce: Annotated[str, example("chipotle-honey")]
+    verdict: Annotated[str | None, example("just_right")]
+
+
+class ProfileView(Answer):
+    """A heat profile."""
+
+    subject: Annotated[str, example(PSEUDONYM)]
+    day: int
+    """The UTC day on which it was read."""
+    evidence: int
+    state: StateView
+    windows: list[WindowView]
+    flavours: dict[str, float]
+    latest: LatestView | None
+    buckets: list[BucketView]
+    flavour_rows: list[FlavourView]
+    digest: Digests
+
+
+class RankedPick(ScreenPick):
+    """A pick and how it came about."""
+
+    slot: int
+    score: float
+    propensity: float
+
+
+class PicksView(Answer):
+    """What a customer would be shown now. Nothing is recorded."""
+
+    dispenser: Annotated[str, example("hot-bar-1")]
+    subject: Annotated[str | None, example(PSEUDONYM)]
+    ranker: Annotated[str, example("rule")]
+    state: StateView
+    candidates: int
+    """Sauces that could be poured."""
+    picks: list[RankedPick]
+
+
+class SyncView(Answer):
+    """The way to Kafka."""
+
+    mode: Literal["kafka", "sqlite", "off"]
+    """Who keeps the position: `kafka` is exactly once, `sqlite` at least once; `off`: no Kafka is configured."""
+    state: Annotated[str, example("idle")]
+    """connecting, idle, draining, unreachable, foreign; or off."""
+    since: datetime | None
+    stored: int
+    """The last position given out."""
+    confirmed: int
+    """Rows up to here are known to be in Kafka."""
+    pending: int
+    oldest_age_s: int | None
+    """Age of the first row that waits; null where none does, or its time is not known."""
+    waits_for_time: bool
+    """Rows are held back until the time of day is known."""
+    in_flight: int = 0
+    transactions: int = 0
+    sent: int = 0
+    dead_letters: int = 0
+    redelivered: int = 0
+    failures: int = 0
+    last_error: str | None = None
+    foreign_instance: str | None = None
+    instance: str | None = None
+    epoch: int

@@ -1,0 +1,102 @@
+"""The API: what the gateway knows, as JSON. Nothing here changes anything.
+
+Customers are asked after by pseudonym or session, never by token: paths end in logs and histories.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+
+from firmware_bridge.messages import NozzleInfo
+from gateway.state import GatewayState
+from gateway.web import reads, views
+from gateway.web.answers import Dispensers, Events, PicksView, ProfileView, SyncView
+from gateway.web.glance import Status
+from gateway.web.problems import Fault, Problem, documented
+from gateway.web.web import TheWeb
+from heat.errors import DataError
+from heat.identity import SAFE_INTEGER, SOURCE_NAME, check_subject
+from models.features import Context
+
+router = APIRouter(prefix="/api/v1", tags=["v1"])
+
+
+@router.get("/status")
+async def status(web: TheWeb) -> Status:
+    """Everything that the page shows, at most 0.4 s old."""
+    return web.status()
+
+
+@router.get("/dispensers")
+async def dispensers(web: TheWeb) -> Dispensers:
+    """All dispensers that ever opened a link: where they are, what is on their nozzles and on their screens."""
+    return Dispensers(dispensers=views.dispenser_views(web.state, web.watch))
+
+
+@router.get("/events", response_model=Events, responses=documented(422))
+async def events(
+    web: TheWeb,
+    after: Annotated[int, Query(ge=0, le=SAFE_INTEGER, description="Events above this position")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Events and refusals in the order of their commits. What Kafka has, and 200,000 rows have followed, is pruned."""
+    return Response(await asyncio.to_thread(_events_json, web.state, after, limit), media_type="application/json")
+
+
+def _events_json(state: GatewayState, after: int, limit: int) -> bytes:
+    # in a thread, with a connection of its own: a thousand rows would hold up the loop that answers customers
+    with closing(state.store.reader()) as reader:
+        return msgspec.json.encode(views.events_page(reads.rows_after(reader, after, limit + 1), limit))
+
+
+@router.get("/profiles/{pseudonym}", responses=documented(400, 404))
+async def profile(web: TheWeb, pseudonym: str) -> ProfileView:
+    """The heat profile of a customer, or of a session that nobody has claimed yet."""
+    view = views.profile_view(web.state, _subject(pseudonym, "path.pseudonym"))
+    if view is None:
+        hint = "Nobody of this pseudonym poured or said anything here; a session's profile ends with the session"
+        raise Problem(404, "no-profile", "there is no profile of this subject", hint=hint)
+    return view
+
+
+@router.get("/picks", responses=documented(400, 404, 422))
+async def picks(
+    web: TheWeb,
+    dispenser: Annotated[str, Query(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))],
+    subject: Annotated[str | None, Query(description="A pseudonym or session; without it, somebody new")] = None,
+) -> PicksView:
+    """What a customer would be shown now at a dispenser, and why. No impression comes of it."""
+    state = web.state
+    subjects = [] if subject is None else [reads.owner(state.reader, _subject(subject, "query.subject"))]
+    slate = state.recommender.slate(_nozzles(state, dispenser), subjects, Context())
+    return views.picks_view(state, dispenser, subject, slate)
+
+
+@router.get("/sync")
+async def sync(web: TheWeb) -> SyncView:
+    """The way to Kafka: what waits, what went, what is wrong."""
+    return views.sync_view(web.state, web.watch)
+
+
+def _subject(text: str, where: str) -> str:
+    try:
+        return check_subject(text)
+    except DataError as error:
+        fault = Fault(where=where, what=str(error.args[0]))
+        raise Problem(400, "not-a-subject", "this is no subject", hint=error.hint, faults=(fault,)) from None
+
+
+def _nozzles(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
+    known = state.dispensers.known.get(dispenser)
+    if known is not None:
+        return known.hello.nozzles
+    for stored in reads.dispensers(state.reader):
+        if stored.name == dispenser:
+            return tuple(NozzleInfo(*nozzle) for nozzle in views.nozzles(stored))
+    hint = "/api/v1/dispensers lists those that opened a link"
+    raise Problem(404, "no-such-dispenser", "no dispenser of this name was ever here", hint=hint)

@@ -1,0 +1,81 @@
+"""The answer that tells everything at a glance: what the page, `/api/v1/status` and the streams show."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from gateway.web.answers import Answer, DispenserView, HeatAt, ShownView, SyncView, example
+
+
+class Trouble(Answer):
+    """Something that somebody should do something about."""
+
+    code: Annotated[str, example("dispenser_offline")]
+    urgent: bool
+    """False: it will do until there is time."""
+    what: Annotated[str, example("hot-bar-1 is offline")]
+    fix: Annotated[str, example("Check its power and its cable")]
+    since: datetime | None = None
+
+
+class Counts(Answer):
+    """The gateway in numbers; the last three since it started."""
+
+    stored: int
+    in_kafka: int
+    pending: int
+    refused: int
+    duplicates: int
+    picks_shown: int
+
+
+class PickTimes(Answer):
+    """How long the last picks took, from the question's last byte to the answer's first."""
+
+    count: int
+    p50_us: int | None
+    p99_us: int | None
+
+
+class Told(Answer):
+    """An event as a sentence."""
+
+    position: int
+    time: datetime
+    clock: str
+    kind: Annotated[str, example("poured")]
+    text: Annotated[str, example("hot-bar-1 poured Chipotle Honey, 5.2 ml")]
+    heat: HeatAt | None = None
+
+
+class GatewayView(Answer):
+    """Which gateway this is."""
+
+    id: Annotated[str, example("gw-1")]
+    store: Annotated[str, example("mercado-12")]
+    region: Annotated[str, example("eu")]
+    version: Annotated[str, example("0.1.0")]
+    started: datetime
+    ranker: Annotated[str, example("rule")]
+    clock_known: bool
+    database_bytes: int
+    quota_bytes: int
+
+
+class Status(Answer):
+    """Everything that the page shows."""
+
+    now: datetime
+    gateway: GatewayView
+    warnings: list[Trouble]
+    counts: Counts
+    dispensers: list[DispenserView]
+    times: PickTimes
+    picks: list[ShownView]
+    """The last picks shown, newest first."""
+    events: list[Told]
+    """The last events, newest first; impressions are among the picks."""
+    sync: SyncView
+    backlog: list[int]
+    """`pending` every 5 s, newest last."""

@@ -1,0 +1,156 @@
+"""The gateway's figures for Prometheus, read when they are asked for.
+
+Labels are bounded: outcomes, reasons and states are closed sets, dispensers are those that have a key, links are at
+most `watch.MAX_LABELS` and one for all others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import get_args
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    StateSetMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from cloud_sync.uplink import State as UplinkState
+from firmware_bridge.session import State as LinkState
+from gateway.state import GatewayState
+from gateway.web import reads
+from gateway.web.status import VERSION
+from gateway.web.watch import Histogram, Watch
+
+
+class Figures(Collector):
+    """Collects everything anew at each scrape."""
+
+    def __init__(self, state: GatewayState, watch: Watch) -> None:
+        self._state = state
+        self._watch = watch
+
+    def collect(self) -> Iterator[Metric]:
+        """All metric families."""
+        self._watch.look()
+        for family in (self._process, self._events, self._links, self._picks, self._store, self._outbox, self._uplink):
+            yield from family()
+
+    def _process(self) -> Iterator[Metric]:
+        state = self._state
+        yield InfoMetricFamily("picante_build", "Version of Picante.", {"version": VERSION})
+        yield _gauge("picante_start_time_seconds", "Unix time at which the gateway started.", state.started)
+        yield _gauge("picante_clock_known", "1 while the gateway knows what time it is.", state.clock.now().known)
+        yield _counters(
+            "picante_part_restarts", "Failures after which a part was started again.", "part", self._watch.restarts
+        )
+
+    def _events(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "picante_events", "Events delivered, by what became of them.", labels=("outcome", "kind")
+        )
+        for outcome, count in sorted(self._state.ingest.counters.items()):
+            family.add_metric(_outcome(outcome), count)
+        yield family
+
+    def _links(self) -> Iterator[Metric]:
+        state = self._state
+        known = state.dispensers.known
+        yield _gauge(
+            "picante_dispensers_online",
+            "Dispensers with an open link.",
+            sum(d.link is not None for d in known.values()),
+        )
+        openings = {name: dispenser.openings for name, dispenser in known.items()}
+        yield _counters("picante_link_openings", "Link sessions opened.", "dispenser", openings)
+        yield _counters("picante_link_closings", "Link sessions ended.", "reason", state.dispensers.closings)
+        links = GaugeMetricFamily("picante_links", "Links by the state of their session.", labels=("state",))
+        for link_state in LinkState:
+            links.add_metric((link_state.value,), sum(link.session.state is link_state for link in state.links))
+        yield links
+        yield _pairs("picante_bad_frames", "Frames and messages that were none.", self._watch.bad.total)
+        yield _pairs("picante_link_rejections", "HELLOs turned away.", self._watch.rejected.total)
+
+    def _picks(self) -> Iterator[Metric]:
+        recommender = self._state.recommender
+        family = CounterMetricFamily(
+            "picante_impressions", "Picks shown, and those of them that could not be recorded.", labels=("outcome",)
+        )
+        family.add_metric(("shown",), recommender.shown)
+        family.add_metric(("not_stored",), recommender.not_stored)
+        yield family
+        text = "Time from the last byte of a question to the first byte of its picks."
+        yield _histogram("picante_pick_latency_seconds", text, self._watch.pick_s)
+
+    def _store(self) -> Iterator[Metric]:
+        store = self._state.store
+        yield _histogram("picante_commit_seconds", "Time of one commit of the store.", self._watch.commit_s)
+        yield CounterMetricFamily("picante_commits", "Commits of the store.", store.figures.commits)
+        yield CounterMetricFamily("picante_commit_pieces", "Pieces of work in these commits.", store.figures.pieces)
+        yield CounterMetricFamily("picante_store_full", "Refusals for want of space.", store.figures.full)
+        yield _gauge("picante_store_broken", "1 once the store failed for good.", store.broken is not None)
+        yield _gauge("picante_store_bytes", "Bytes of the database in use.", reads.used_bytes(self._state.reader))
+        yield _gauge("picante_store_quota_bytes", "Bytes that the database may take.", store.settings.quota_bytes)
+
+    def _outbox(self) -> Iterator[Metric]:
+        backlog, now = reads.backlog(self._state.reader), self._state.clock.now()
+        oldest_ms = backlog.oldest_ms if backlog.oldest_ms is not None and now.known else now.wall_ms
+        yield _gauge("picante_outbox_rows", "Rows that are not in Kafka.", backlog.pending)
+        yield _gauge(
+            "picante_outbox_oldest_age_seconds", "Age of the first of them.", max(now.wall_ms - oldest_ms, 0) / 1000
+        )
+        yield CounterMetricFamily("picante_outbox_position", "Position of the last row stored.", backlog.stored)
+        yield CounterMetricFamily(
+            "picante_outbox_confirmed_position", "Position up to which Kafka has all rows.", backlog.confirmed
+        )
+
+    def _uplink(self) -> Iterator[Metric]:
+        if self._state.uplink is None:
+            return
+        status = self._state.uplink.status
+        states = {name: name == status.state for name in get_args(UplinkState)}
+        yield StateSetMetricFamily("picante_uplink_state", "State of the way to Kafka.", states)
+        yield _gauge("picante_uplink_state_seconds", "Time since that state began.", time.monotonic() - status.since_s)
+        for name, text, value in (
+            ("transactions", "Transactions committed.", status.transactions),
+            ("sent", "Records in committed transactions.", status.sent),
+            ("dead_letters", "Dead letters among them.", status.dead_letters),
+            ("redelivered", "Records among them that Kafka may have had before.", status.redelivered),
+            ("failures", "Times that the way broke.", status.failures),
+        ):
+            yield CounterMetricFamily(f"picante_uplink_{name}", text, value)
+
+
+def _outcome(outcome: str) -> tuple[str, str]:
+    """`ingest`'s outcome as the labels (outcome, kind): an event type means that it was stored."""
+    if outcome.startswith("picante."):
+        return "stored", outcome.split(".")[1]
+    name, _, reason = outcome.partition(":")
+    return name, reason
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value)
+
+
+def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for key, count in sorted(counts.items()):
+        family.add_metric((key,), count)
+    return family
+
+
+def _pairs(name: str, text: str, counts: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=("link", "reason"))
+    for labels, count in sorted(counts.items()):
+        family.add_metric(labels, count)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=histogram.cumulative(), sum_value=histogram.total)

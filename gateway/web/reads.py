@@ -1,0 +1,127 @@
+"""What the web asks the database. Every query rests on an index, and none leaves a transaction open."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+
+_BACKLOG = """
+SELECT ifnull((SELECT max(position) FROM events), 0), confirmed,
+       (SELECT time_ms FROM events WHERE position > confirmed ORDER BY position LIMIT 1),
+       EXISTS (SELECT 1 FROM events WHERE day < 0)
+FROM (SELECT CAST(value AS INTEGER) AS confirmed FROM meta WHERE key = 'confirmed')
+"""
+_COLUMNS = "position, source, generation, sequence, type, subject, time_ms, day, clock, data, reason, detail"
+_ROWS_AFTER = f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 -- constants
+_LAST_ROWS = f"SELECT {_COLUMNS} FROM events ORDER BY position DESC LIMIT ?"  # noqa: S608 -- constants
+
+
+class Row(NamedTuple):
+    """One row of `events`. A refusal has a reason and no type, and its data are bytes as they came."""
+
+    position: int
+    source: str
+    generation: int
+    sequence: int
+    type: str | None
+    subject: str | None
+    time_ms: int
+    day: int
+    clock: str
+    data: bytes
+    reason: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How far Kafka is behind. Positions of rows count them: none is ever skipped."""
+
+    stored: int
+    """The last position given out."""
+    confirmed: int
+    oldest_ms: int | None
+    """When the first row that waits happened, Unix time in ms."""
+    waits_for_time: bool
+    """Whether rows wait for the time of day to become known."""
+
+    @property
+    def pending(self) -> int:
+        """Rows that are not in Kafka."""
+        return max(self.stored - self.confirmed, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDispenser:
+    """A dispenser as its last HELLO left it in the database."""
+
+    name: str
+    generation: int
+    firmware: str
+    nozzles: str
+    link: str
+    seen_ms: int
+
+
+def moment(time_ms: float) -> datetime:
+    """Unix time in ms as a datetime; what no datetime can hold becomes its end."""
+    return _EPOCH + timedelta(milliseconds=min(max(int(time_ms), 0), _LAST_MS))
+
+
+def backlog(reader: sqlite3.Connection) -> Backlog:
+    """The outbox in numbers."""
+    stored, confirmed, oldest_ms, waits = reader.execute(_BACKLOG).fetchone()
+    return Backlog(stored, confirmed, oldest_ms, bool(waits))
+
+
+def epoch(reader: sqlite3.Connection) -> int:
+    """The epoch of this database."""
+    return int(reader.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
+
+
+def used_bytes(reader: sqlite3.Connection) -> int:
+    """Bytes of the database that hold something."""
+    pages, free, size = (
+        int(reader.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def rows_after(reader: sqlite3.Connection, position: int, limit: int) -> list[Row]:
+    """Rows above a position, in order."""
+    return [Row(*row) for row in reader.execute(_ROWS_AFTER, (position, limit))]
+
+
+def last_rows(reader: sqlite3.Connection, limit: int) -> list[Row]:
+    """The last rows, newest first."""
+    return [Row(*row) for row in reader.execute(_LAST_ROWS, (limit,))]
+
+
+def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:
+    """All dispensers that ever opened a link, by name."""
+    return [
+        StoredDispenser(*row)
+        for row in reader.execute(
+            "SELECT dispenser, generation, firmware, nozzles, link, seen_ms FROM dispensers ORDER BY dispenser"
+        )
+    ]
+
+
+def latest(reader: sqlite3.Connection, subject: str) -> tuple[str, str | None] | None:
+    """What a subject poured last and what they said of it."""
+    row: tuple[str, str | None] | None = reader.execute(
+        "SELECT sauce, verdict FROM latest WHERE subject = ?", (subject,)
+    ).fetchone()
+    return row
+
+
+def owner(reader: sqlite3.Connection, subject: str) -> str:
+    """Who a subject's events belong to now: the customer who claimed a session, or the subject itself."""
+    row = reader.execute("SELECT subject FROM sessions WHERE session = ?", (subject,)).fetchone()
+    return str(row[0]) if row else subject

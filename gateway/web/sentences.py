@@ -1,0 +1,78 @@
+"""A stored event as one sentence that somebody in the shop understands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from gateway.web.answers import HeatAt
+from gateway.web.glance import Told
+from gateway.web.reads import Row, moment
+from heat.catalog import Sauce
+from heat.events import (
+    AnyData,
+    Impression,
+    Poured,
+    Rated,
+    Refilled,
+    SequenceGap,
+    SessionClaimed,
+    Stated,
+    decode_data,
+)
+
+_VERDICTS = {"too_hot": "was too hot", "just_right": "was just right", "more": "could have been hotter"}
+SAID_CHARS = 40
+
+
+def tell(row: Row, catalog: Mapping[str, Sauce]) -> Told:
+    """A row as the page tells it."""
+    heat = None
+    if row.type is None:
+        kind, text = "refused", f"{row.source} sent something that was refused: {_plain(row.reason or '')}"
+    else:
+        data = decode_data(row.type, row.data)
+        kind = row.type.split(".")[1]
+        text = _sentence(row.source, data, catalog)
+        if data.flags:
+            text += f" ({', '.join(_plain(flag) for flag in data.flags)})"
+        if isinstance(data, Poured | Rated | Stated):
+            heat = HeatAt(milli_octaves=data.heat.milli_octaves, shu=data.heat.shu)
+    return Told(position=row.position, time=moment(row.time_ms), clock=row.clock, kind=kind, text=text, heat=heat)
+
+
+def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
+    match data:
+        case Poured():
+            return f"{source} poured {_name(data.sauce, catalog)}, {data.volume_ul / 1000:.1f} ml"
+        case Rated():
+            return f"{_name(data.sauce, catalog)} {_VERDICTS[data.verdict]}, at {source}"
+        case Stated():
+            said = data.said if len(data.said) <= SAID_CHARS else data.said[:SAID_CHARS] + "…"
+            return f"Somebody at {source} likes it “{said}”"
+        case Refilled():
+            ml = data.volume_ul // 1000
+            return f"{source} got {_name(data.sauce, catalog)} on nozzle {data.nozzle}, {ml} ml"
+        case Impression():
+            names = ", ".join(_name(pick.sauce, catalog) for pick in data.picks)
+            return f"{data.dispenser} showed {names or 'nothing'}"
+        case SessionClaimed():
+            return f"A loyalty card was shown at {_dispenser(data.session)}"
+        case SequenceGap():
+            return f"{data.dispenser} lost {data.last - data.first + 1:,} events: its memory was full"
+        case _ as never:
+            assert_never(never)
+
+
+def _name(sauce: str, catalog: Mapping[str, Sauce]) -> str:
+    known = catalog.get(sauce)
+    return known.name if known else sauce
+
+
+def _plain(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _dispenser(session: str) -> str:
+    """The dispenser in `s-dispenser-generation-number`."""
+    return session.removeprefix("s-").rsplit("-", 2)[0]

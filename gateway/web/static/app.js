@@ -1,0 +1,78 @@
+// Keeps the page true: takes its parts from /live as they change, lets ages grow, and says when the line is dead.
+
+const QUIET_MS = 12_000; // the gateway says something every 5 s
+const AGAIN_MS = 2_000;
+
+const connection = document.querySelector("#connection");
+let clockOffset = Date.parse(document.body.dataset.now) - Date.now(); // the gateway's clock, less this device's
+let heardAt = Date.now();
+let lostAt = null;
+let source = null;
+
+function connect() {
+  source?.close();
+  source = new EventSource("/live");
+  for (const section of document.querySelectorAll("section[id]")) {
+    source.addEventListener(section.id, (event) => { heard(); replace(section.id, event.data); });
+  }
+  source.addEventListener("tick", (event) => {
+    clockOffset = Date.parse(JSON.parse(event.data).now) - Date.now();
+    heard();
+  });
+  source.onerror = () => {
+    lost();
+    // a browser does not come back by itself from an answer that was no stream
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+  };
+}
+
+function heard() {
+  heardAt = Date.now();
+  lostAt = null;
+  connection.dataset.state = "live";
+  connection.textContent = "live";
+}
+
+function lost() {
+  lostAt ??= heardAt;
+  connection.dataset.state = "lost";
+  connection.textContent = `not connected since ${new Date(lostAt).toLocaleTimeString()}`;
+}
+
+function replace(id, html) {
+  const old = document.getElementById(id);
+  const before = new Set(Array.from(old.querySelectorAll("[data-key]"), (element) => element.dataset.key));
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const section = template.content.firstElementChild;
+  for (const element of section.querySelectorAll("[data-key]")) {
+    if (!before.has(element.dataset.key)) element.classList.add("new");
+  }
+  tellAges(section);
+  old.replaceWith(section);
+}
+
+function tellAges(root) {
+  const now = Date.now() + clockOffset;
+  for (const time of root.querySelectorAll("time[data-ago]")) {
+    const text = ago((now - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+function ago(seconds) {
+  for (const [size, unit] of [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
+  }
+  return "now";
+}
+
+setInterval(() => {
+  tellAges(document);
+  if (Date.now() - heardAt > QUIET_MS) {
+    lost();
+    connect();
+    heardAt = Date.now();
+  }
+}, 1_000);
+connect();

@@ -1,0 +1,165 @@
+"""Everything that may be wrong, as one list, with what to do about it beside each entry; the worst first."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+from gateway.state import GatewayState
+from gateway.web import reads
+from gateway.web.answers import DispenserView, SyncView
+from gateway.web.glance import Trouble
+from gateway.web.watch import Watch
+
+SETTLING_S = 10.0
+"""s after the start in which dispensers, Kafka and the broker may still be on their way."""
+LOW_ML = 60
+"""ml; a busy evening pours so much of one sauce."""
+FULL_SHARE = 0.9
+"""Share of the store's quota above which it is told of."""
+DISK_LOW_BYTES = 200 * 1024 * 1024
+"""Bytes; a disk with less left is told of."""
+
+_TURNED_AWAY = {
+    "unadopted": ("it has no key here", "Add its key to the [dispensers] of the keys file, and restart the gateway"),
+    "bad_mac": ("its key is not the one that is known here", "Give it and the keys file the same key"),
+    "version": ("it speaks another version of the protocol", "Update its firmware, or this gateway"),
+    "malformed": ("what it says of itself makes no sense", "Update its firmware; if it stays so, replace it"),
+    "stale_ring": ("its memory was set back", "It starts anew by itself; if it stays so, clear its memory"),
+    "replaced": ("it is connected twice", "Leave it one of its two cables"),
+}
+_PARTS = {"mqtt": "The way to the MQTT broker", "uplink": "The way to Kafka"}
+
+
+def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView], sync: SyncView) -> list[Trouble]:
+    """The list."""
+    found = [
+        *_of_store(state, watch),
+        *_of_clock(state),
+        *_of_dispensers(state, dispensers),
+        *_of_links(state),
+        *_of_parts(state, watch),
+        *_of_sync(sync, time.time() - state.started),
+        *_of_model(state),
+        *_of_bottles(dispensers),
+    ]
+    return sorted(found, key=lambda trouble: not trouble.urgent)
+
+
+def _of_store(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
+    store = state.store
+    if store.broken is not None:
+        yield _urgent("store_broken", "The store is broken: nothing is taken in", str(store.broken))
+    if watch.store_full:
+        fix = "Free space on the disk, or let Kafka take what waits; dispensers keep their events meanwhile"
+        yield _urgent("store_full", "The store is full", fix)
+    elif (share := reads.used_bytes(state.reader) / store.settings.quota_bytes) > FULL_SHARE:
+        fix = "Let Kafka take what waits, or raise quota_mb in gateway.toml"
+        yield _urgent("store_filling", f"The store is {share:.0%} full", fix)
+    free = shutil.disk_usage(store.settings.data_dir).free
+    if free < DISK_LOW_BYTES:
+        yield _urgent("disk_low", f"The disk has {free // 1024**2} MB left", "Delete what is not needed")
+
+
+def _of_clock(state: GatewayState) -> Iterator[Trouble]:
+    if not state.clock.now().known:
+        fix = "Connect the gateway to a network once, or set its clock; events are kept, and dated when it is known"
+        yield _urgent("clock_unknown", "The gateway does not know what time it is", fix)
+
+
+def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iterator[Trouble]:
+    if time.time() - state.started < SETTLING_S:
+        return
+    for dispenser in dispensers:
+        if not dispenser.online:
+            yield Trouble(
+                code="dispenser_offline",
+                urgent=True,
+                what=f"{dispenser.name} is offline",
+                fix=f"Check its power and its cable ({dispenser.link})",
+                since=dispenser.since,
+            )
+    serial = state.config.serial
+    if serial is not None and not state.serial:
+        fix = f"Plug a dispenser in, or mend [serial] ports in gateway.toml ({', '.join(serial.ports)})"
+        yield _urgent("no_serial_port", "No serial port is there", fix)
+
+
+def _of_links(state: GatewayState) -> Iterator[Trouble]:
+    for link in state.links:
+        rejected = link.session.counters.rejected
+        if rejected and not link.open:
+            reason = list(rejected)[-1]
+            why, fix = _TURNED_AWAY.get(reason, (reason, "See the daemon's log"))
+            yield _urgent("dispenser_turned_away", f"The dispenser on {link.name} is turned away: {why}", fix)
+
+
+def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
+    for part in state.supervisor.parts.values():
+        if part.name == "uplink" and part.state != "stopped":
+            continue  # it tells of itself
+        if part.state == "stopped" or (part.state == "waiting" and watch.failing(part.name)):
+            name = _PARTS.get(part.name, part.name.replace("serial:", "The serial port "))
+            how = "has stopped" if part.state == "stopped" else "is not at work"
+            what, fix = _split(part.error or "")
+            yield Trouble(
+                code="part_failing",
+                urgent=True,
+                what=f"{name} {how}: {what}",
+                fix=fix or "It is tried again every few seconds",
+                since=reads.moment(part.since * 1000),
+            )
+
+
+def _of_sync(sync: SyncView, running_s: float) -> Iterator[Trouble]:
+    away: dict[str, Literal["unreachable", "connecting", "foreign"]] = {
+        "unreachable": "unreachable",
+        "foreign": "foreign",
+    }
+    if running_s > 2 * SETTLING_S:
+        away["connecting"] = "connecting"
+    if (state := away.get(sync.state)) is None:
+        return
+    what, fix = _split(sync.last_error or "no answer yet")
+    if state == "foreign":
+        yield Trouble(
+            code="sync_foreign", urgent=True, what=f"Nothing goes to Kafka: {what}", fix=fix, since=sync.since
+        )
+    else:
+        fix = fix or "Check the network, and [kafka] bootstrap in gateway.toml"
+        kept = f"Kafka can't be reached: {what}. Events are kept here"
+        yield Trouble(code="sync_unreachable", urgent=True, what=kept, fix=fix, since=sync.since)
+
+
+def _of_model(state: GatewayState) -> Iterator[Trouble]:
+    if state.model_error is not None:
+        what, fix = _split(str(state.model_error))
+        yield _later("model_fallback", f"Picks are made with {state.recommender.ranker.name}: {what}", fix)
+
+
+def _of_bottles(dispensers: list[DispenserView]) -> Iterator[Trouble]:
+    for dispenser in dispensers:
+        for nozzle in dispenser.nozzles if dispenser.online else []:
+            where = f"nozzle {nozzle.nozzle} of {dispenser.name}"
+            if nozzle.heat is None:
+                fix = "Set the nozzle to one of the catalogue's sauces; meanwhile it is not among the picks"
+                yield _urgent("unknown_sauce", f"{nozzle.sauce} on {where} is not in the catalogue", fix)
+            elif nozzle.level_ml <= LOW_ML:
+                left = f"is down to {nozzle.level_ml} ml" if nozzle.level_ml else "is empty"
+                yield _later("bottle_low", f"{nozzle.name} {left}", f"Put a new bottle on {where}")
+
+
+def _split(error: str) -> tuple[str, str]:
+    """What happened and what to do, out of an error's text (`heat.errors` writes the hint last)."""
+    what, _, fix = error.partition(". ")
+    return what.rstrip("."), fix
+
+
+def _urgent(code: str, what: str, fix: str) -> Trouble:
+    return Trouble(code=code, urgent=True, what=what, fix=fix)
+
+
+def _later(code: str, what: str, fix: str) -> Trouble:
+    return Trouble(code=code, urgent=False, what=what, fix=fix)

@@ -1,0 +1,235 @@
+"""The gateway's parts -> what the API answers. Reading alone; nothing here writes or waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.picks import Shown, Slate
+from gateway.state import GatewayState
+from gateway.transaction import read_profile
+from gateway.web import reads
+from gateway.web.answers import (
+    BucketView,
+    Digests,
+    DispenserView,
+    FlavourView,
+    HeatAt,
+    LatestView,
+    NozzleView,
+    PicksView,
+    ProfileView,
+    RankedPick,
+    ScreenPick,
+    ShownView,
+    StateView,
+    SyncView,
+    WindowView,
+)
+from gateway.web.watch import Watch
+from heat.identity import EventId
+from heat.reading import HeatState, Reading, read
+from heat.scale import shu
+
+
+def heat_at(milli_octaves: int) -> HeatAt:
+    """A heat on both scales."""
+    return HeatAt(milli_octaves=milli_octaves, shu=shu(milli_octaves))
+
+
+# -- dispensers -----------------------------------------------------------------------------------------------------
+
+
+def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
+    """All dispensers: those of the database, as far as this daemon met them with what it knows itself."""
+    screens = {shown.dispenser: shown for shown in state.recommender.recent}  # the newest of each stays
+    views = []
+    for stored in reads.dispensers(state.reader):
+        known = state.dispensers.known.get(stored.name)
+        link = known.link if known else None
+        screen = screens.get(stored.name)
+        views.append(
+            DispenserView(
+                name=stored.name,
+                online=link is not None,
+                link=link.name if link else stored.link,
+                since=reads.moment(known.since * 1000 if known else stored.seen_ms),
+                firmware=stored.firmware,
+                generation=f"{stored.generation:08x}",
+                openings=known.openings if known else 0,
+                events=known.events if known else 0,
+                nozzles=[_nozzle(state, watch, stored.name, *row) for row in nozzles(stored)],
+                screen=shown_view(screen) if screen else None,
+            )
+        )
+    return views
+
+
+def nozzles(stored: reads.StoredDispenser) -> list[tuple[int, str, int]]:
+    """The nozzles of a dispenser: (nozzle, sauce, level in ml)."""
+    return msgspec.json.decode(stored.nozzles, type=list[tuple[int, str, int]])
+
+
+def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauce_id: str, level_ml: int) -> NozzleView:
+    sauce = state.catalog.get(sauce_id)
+    level_now = watch.levels.level_ml(dispenser, nozzle)
+    return NozzleView(
+        nozzle=nozzle,
+        sauce=sauce_id,
+        name=sauce.name if sauce else sauce_id,
+        heat=HeatAt(milli_octaves=sauce.heat.milli_octaves, shu=sauce.shu) if sauce else None,
+        level_ml=level_ml if level_now is None else level_now,
+    )
+
+
+def shown_view(shown: Shown) -> ShownView:
+    """Picks that were shown."""
+    return ShownView(
+        time=reads.moment(shown.time_ms),
+        dispenser=shown.dispenser,
+        subject=shown.subject,
+        pick_id=shown.pick_id,
+        latency_us=shown.latency_us,
+        picks=[
+            ScreenPick(
+                nozzle=pick.nozzle,
+                sauce=pick.sauce,
+                name=pick.name,
+                milli_octaves=pick.milli_octaves,
+                shu=shu(pick.milli_octaves),
+                why=pick.why,
+            )
+            for pick in shown.picks
+        ],
+    )
+
+
+# -- events ---------------------------------------------------------------------------------------------------------
+
+
+def events_page(rows: Sequence[reads.Row], limit: int) -> dict[str, Any]:
+    """Rows as `models.Events`, the stored JSON passed through as it is; `rows` may hold one more than `limit`."""
+    more = len(rows) > limit
+    return {
+        "events": [_event(row) for row in rows[:limit]],
+        "next": rows[limit - 1].position if more else None,
+    }
+
+
+def _event(row: reads.Row) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "position": row.position,
+        "id": str(EventId(row.source, row.generation, row.sequence)),
+        "type": row.type,
+        "source": row.source,
+        "subject": row.subject,
+        "time": reads.moment(row.time_ms),
+        "day": row.day,
+        "clock": row.clock,
+    }
+    if row.reason is None:
+        return event | {"data": msgspec.Raw(row.data)}
+    return event | {"refusal": {"reason": row.reason, "detail": row.detail or ""}}
+
+
+# -- profiles and picks ---------------------------------------------------------------------------------------------
+
+
+def profile_view(state: GatewayState, subject: str) -> ProfileView | None:
+    """A subject's profile as of now, or None if there is nothing."""
+    profile = read_profile(state.reader, subject)
+    latest = reads.latest(state.reader, subject)
+    if not profile.buckets and latest is None:
+        return None
+    today = state.clock.now().day
+    reading = read(profile, today)
+    buckets, flavours = profile.rows()
+    return ProfileView(
+        subject=subject,
+        day=today,
+        evidence=reading.evidence,
+        state=_state(reading.state),
+        windows=_windows(reading),
+        flavours=reading.flavours,
+        latest=LatestView(sauce=latest[0], verdict=latest[1]) if latest else None,
+        buckets=[BucketView.model_validate(msgspec.structs.asdict(row)) for row in buckets],
+        flavour_rows=[FlavourView.model_validate(msgspec.structs.asdict(row)) for row in flavours],
+        digest=Digests(all=profile.digest(), own=profile.digest(state.config.gateway.id)),
+    )
+
+
+def picks_view(state: GatewayState, dispenser: str, subject: str | None, slate: Slate) -> PicksView:
+    """What would be shown, and why."""
+    return PicksView(
+        dispenser=dispenser,
+        subject=subject,
+        ranker=state.recommender.ranker.name,
+        state=_state(slate.reading.state),
+        candidates=len(slate.menu),
+        picks=[
+            RankedPick(
+                slot=slot,
+                nozzle=slate.nozzles[pick.sauce.id],
+                sauce=pick.sauce.id,
+                name=pick.sauce.name,
+                milli_octaves=pick.sauce.heat.milli_octaves,
+                shu=pick.sauce.shu,
+                score=pick.score,
+                propensity=pick.propensity,
+                why=pick.why,
+            )
+            for slot, pick in enumerate(slate.picks, 1)
+        ],
+    )
+
+
+def _state(state: HeatState) -> StateView:
+    return StateView(mean=heat_at(state.mean_mo), sd_milli_octaves=state.sd_mo, tolerance=heat_at(state.tolerance_mo))
+
+
+def _windows(reading: Reading) -> list[WindowView]:
+    return [
+        WindowView(
+            days=window.days,
+            pours=window.pours,
+            mean=None if window.mean_mo is None else heat_at(window.mean_mo),
+        )
+        for window in reading.windows
+    ]
+
+
+# -- the way to Kafka -----------------------------------------------------------------------------------------------
+
+
+def sync_view(state: GatewayState, watch: Watch) -> SyncView:
+    """The outbox and the uplink."""
+    backlog, now = reads.backlog(state.reader), state.clock.now()
+    age_s = None if backlog.oldest_ms is None or not now.known else max(now.wall_ms - backlog.oldest_ms, 0) // 1000
+    outbox: dict[str, Any] = {
+        "stored": backlog.stored,
+        "confirmed": backlog.confirmed,
+        "pending": backlog.pending,
+        "oldest_age_s": age_s,
+        "waits_for_time": backlog.waits_for_time,
+    }
+    if state.uplink is None:
+        return SyncView(mode="off", state="off", since=None, epoch=reads.epoch(state.reader), **outbox)
+    status = state.uplink.status
+    return SyncView(
+        mode=status.position_kept_by,
+        state=status.state,
+        since=watch.uplink_since(),
+        in_flight=status.in_flight,
+        transactions=status.transactions,
+        sent=status.sent,
+        dead_letters=status.dead_letters,
+        redelivered=status.redelivered,
+        failures=status.failures,
+        last_error=status.last_error,
+        foreign_instance=status.foreign_instance,
+        instance=state.uplink.instance,
+        epoch=status.epoch or reads.epoch(state.reader),
+        **outbox,
+    )
