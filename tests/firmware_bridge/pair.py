@@ -1,0 +1,289 @@
+"""A dispenser's firmware and a gateway's link session joined back to back: no I/O, and time that only a test moves.
+
+Mcu --next_message--> Wire(up) --feed--> LinkSession --Arrived--> commit after a while --> Disk
+    <------feed------ Wire(down) <---Send----                <-----committed-----
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from firmware_bridge.framing import Frame, FrameDecoder
+from firmware_bridge.messages import (
+    Ask,
+    DownMessage,
+    EventMessage,
+    Hello,
+    Message,
+    NozzleInfo,
+    PickInfo,
+    Picks,
+    PouredBody,
+    UpMessage,
+    decode_message,
+    encode_body,
+    encode_message,
+)
+from firmware_bridge.session import Action, Arrived, Asked, Closed, LinkSession, Opened, Send
+from heat.identity import SequenceSet
+from hw_sim.mcu import Identity, Mcu
+from hw_sim.ring import Record, Ring
+
+KEY = bytes(range(32))
+NAME = "bar-1"
+WIRE_MS = 5
+LATE_MS = 300
+"""ms; long enough for dozens of messages to overtake."""
+COMMIT_MS = 30
+TICK_MS = 10
+PER_TICK = 8
+"""Messages that the line takes in a tick: a line of 500,000 baud."""
+LATE, LOST, DOUBLED = "late", "lost", "doubled"
+Fates = Iterable[str]
+
+
+@dataclass
+class Panel:
+    """What the firmware shows."""
+
+    shown: list[Picks] = field(default_factory=list)
+    unanswered: int = 0
+
+    def nozzles(self) -> tuple[NozzleInfo, ...]:
+        return (NozzleInfo(1, "table-red", 700), NozzleInfo(2, "garlic-ghost", 12))
+
+    def show(self, picks: Picks) -> None:
+        self.shown.append(picks)
+
+    def show_own_choice(self) -> None:
+        self.unanswered += 1
+
+
+@dataclass
+class Disk:
+    """What a gateway has stored; it outlives the gateway. Its registry answers for `KEY`'s dispenser alone."""
+
+    stored: dict[tuple[int, int], EventMessage] = field(default_factory=dict)
+    known: dict[int, SequenceSet] = field(default_factory=dict)
+    """By generation: what is on disk, or known to be lost."""
+    gaps: list[tuple[int, int, int]] = field(default_factory=list)
+    keys: dict[str, bytes] = field(default_factory=lambda: {NAME: KEY})
+
+    def key_of(self, dispenser: str) -> bytes | None:
+        return self.keys.get(dispenser)
+
+    def durable(self, dispenser: str, generation: int) -> int:
+        intervals = list(self.known.get(generation, SequenceSet()))
+        return intervals[0][1] if intervals and intervals[0][0] == 1 else 0
+
+    def clock_ms(self) -> int:
+        return 1_700_000_000_000
+
+    def store(self, event: EventMessage) -> None:
+        self.stored.setdefault((event.generation, event.sequence), event)
+        self.known.setdefault(event.generation, SequenceSet()).add(event.sequence)
+
+    def record_gap(self, generation: int, first: int, last: int) -> None:
+        self.gaps.append((generation, first, last))
+        self.known.setdefault(generation, SequenceSet()).add(first, last)
+
+
+class Wire:
+    """One direction of the line: messages come out a while later, some of them late, twice, or never."""
+
+    def __init__(self, fates: Fates = ()) -> None:
+        self._fates = iter(fates)
+        self._under_way: list[tuple[int, int, Message]] = []
+        self._count = 0
+
+    def put(self, message: Message, now_ms: int) -> None:
+        fate = next(self._fates, "")
+        if fate == LOST:
+            return
+        for _ in range(2 if fate == DOUBLED else 1):
+            self._count += 1
+            self._under_way.append((now_ms + (LATE_MS if fate == LATE else WIRE_MS), self._count, message))
+
+    def take(self, now_ms: int) -> list[Message]:
+        """What has come out by now. It went through the codec, as bytes."""
+        due = sorted(item[:2] for item in self._under_way if item[0] <= now_ms)
+        by_key = {item[:2]: item[2] for item in self._under_way}
+        self._under_way = [item for item in self._under_way if item[0] > now_ms]
+        return [through_bytes(by_key[key]) for key in due]
+
+    def cut(self) -> None:
+        """Whatever was under way is gone."""
+        self._under_way.clear()
+
+
+def through_bytes(message: Message) -> Message:
+    """The message after its way over a serial line."""
+    [frame] = FrameDecoder().feed(encode_message(message))
+    assert isinstance(frame, Frame)
+    decoded = decode_message(frame)
+    assert isinstance(decoded, type(message))
+    return decoded
+
+
+class Pair:
+    """A dispenser and a gateway on one line. `arrived` lists what was let through since the gateway's last start."""
+
+    def __init__(self, directory: Path, *, up: Fates = (), down: Fates = (), capacity: int = 64, seed: int = 0) -> None:
+        self.now_ms = 0
+        self.panel, self.disk = Panel(), Disk()
+        self.up, self.down = Wire(up), Wire(down)
+        self.room: Callable[[], bool] = lambda: True
+        self.arrived: list[EventMessage] = []
+        self.asks: list[Ask] = []
+        self.opened: list[Hello] = []
+        self.closed: list[str] = []
+        self.sent: list[UpMessage] = []
+        self.answers = True
+        self.commit_ms = COMMIT_MS
+        self._path = directory / f"{seed}.ring"
+        self._capacity = capacity
+        self._random = random.Random(seed)
+        self._commits: deque[tuple[int, EventMessage]] = deque()
+        self._next = 1
+        self.generations: list[int] = []
+        self.session = LinkSession(self.disk, self._random.randbytes, 0)
+        self._boot()
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def reboot(self) -> None:
+        """The dispenser loses its power and comes back."""
+        self.ring.close()
+        self._boot()
+
+    def _boot(self) -> None:
+        self.ring = Ring.open(self._path, self._capacity, self._generation)
+        identity = Identity(NAME, "1.0.0", KEY)
+        self.mcu = Mcu(identity, self.ring, self.panel, self._random.randbytes, self._renew)
+        self.up.cut()
+        self.mcu.link_up(self.now_ms)
+
+    def restart_gateway(self) -> None:
+        """The gateway is killed and comes back; what it had not stored is gone."""
+        self._commits.clear()
+        self.down.cut()
+        self.arrived, self.opened = [], []
+        self.session = LinkSession(self.disk, self._random.randbytes, self.now_ms)
+
+    def fail_commits(self) -> None:
+        """What has arrived and is not on disk yet can't be stored."""
+        self._commits.clear()
+        self.session.rewind()
+        self._next = 1
+
+    def replug(self) -> None:
+        """The cable goes out and in; the gateway opens the port anew."""
+        self.up.cut()
+        self.down.cut()
+        self.mcu.link_up(self.now_ms)
+
+    def pour(self, count: int = 1) -> list[int]:
+        """So many events happen at the dispenser; their sequences."""
+        sequences = []
+        for _ in range(count):
+            volume_ul = self.ring.header.generated
+            body = PouredBody(nozzle=1, sauce="table-red", volume_ul=volume_ul, duration_ms=1)
+            record = Record(self.ring.header.boot, self.now_ms, 1, 1, encode_body(body))
+            sequences.append(self.ring.append(record))
+        return sequences
+
+    def ask(self, token: str | None = None) -> bytes:
+        """A customer asks."""
+        return self.mcu.ask(1, self.now_ms, token=token, dial=None, mood=None)
+
+    def run(self, ms: int) -> None:
+        """Let time pass."""
+        for _ in range(0, ms, TICK_MS):
+            self.tick()
+
+    def run_until(self, condition: Callable[[], bool], ms: int = 120_000) -> None:
+        """Let time pass until something holds, and fail if it never does."""
+        end_ms = self.now_ms + ms
+        while not condition():
+            assert self.now_ms < end_ms, (self.mcu.state, self.session.state, self.ring.header)
+            self.tick()
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the ring is empty."""
+        return self.ring.header.held == 0
+
+    # -- one tick ----------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """10 ms pass on both sides."""
+        self.now_ms += TICK_MS
+        for _ in range(PER_TICK):
+            said = self.mcu.next_message(self.now_ms)
+            if said is None:
+                break
+            self.sent.append(said)
+            self.up.put(said, self.now_ms)
+        for message in self.up.take(self.now_ms):
+            self.perform(self.session.feed(message, self.now_ms, room=self.room()))
+        self._commit()
+        if self.now_ms % 500 == 0:
+            self.perform(self.session.tick(self.now_ms))
+        for message in self.down.take(self.now_ms):
+            self.mcu.feed(message, self.now_ms)
+
+    def perform(self, actions: Iterable[Action]) -> None:
+        """Do what the session decided."""
+        for action in actions:
+            match action:
+                case Send(message):
+                    self.send_down(message)
+                case Arrived(event):
+                    self._check_order(event)
+                    self.arrived.append(event)
+                    self._commits.append((self.now_ms + self.commit_ms, event))
+                case Opened(hello, gap):
+                    self.opened.append(hello)
+                    if gap is not None:
+                        self.disk.record_gap(hello.generation, *gap)
+                    self._next = self.disk.durable(NAME, hello.generation) + 1
+                case Asked(ask):
+                    self.asks.append(ask)
+                    if self.answers:
+                        pick = PickInfo.fitted(1, "table-red", "Table Red", 7109, "a favourite")
+                        self.send_down(Picks(nonce=ask.nonce, pick_id=f"p{len(self.asks)}", picks=(pick,)))
+                case Closed(reason):
+                    self.closed.append(reason)
+
+    def send_down(self, message: DownMessage) -> None:
+        """Put a message on the line to the dispenser."""
+        self.down.put(message, self.now_ms)
+
+    def _check_order(self, event: EventMessage) -> None:
+        """Neither a hole nor a repetition of what is on disk: exactly the sequence that is due."""
+        assert event.sequence == max(self._next, self.disk.durable(NAME, event.generation) + 1)
+        self._next = event.sequence + 1
+
+    def _commit(self) -> None:
+        while self._commits and self._commits[0][0] <= self.now_ms:
+            event = self._commits.popleft()[1]
+            self.disk.store(event)
+            self.perform(self.session.committed(event.generation, self.disk.durable(NAME, event.generation)))
+
+    def _generation(self) -> int:
+        self.generations.append(len(self.generations) + 1)
+        return self.generations[-1]
+
+    def _renew(self) -> None:
+        self.ring.renew(self._generation())
+
+
+def volume_of(event: EventMessage) -> int:
+    """What `Pair.pour` numbered its events with."""
+    volume = event.body[3]
+    assert isinstance(volume, int)
+    return volume
