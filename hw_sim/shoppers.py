@@ -179,14 +179,16 @@ class Shopper:
 
 
 class Crowd:
-    """A population of shoppers, drawn from one seed; other seeds are other people of the same kind."""
+    """A population of shoppers, drawn from one seed; other seeds are other people.
 
-    def __init__(self, seed: int, size: int, catalog: Catalog, words: WordTable | None = None) -> None:
+    `kind` is how they choose: as the module says, or another class that does it its own way.
+    """
+
+    def __init__(self, seed: int, size: int, catalog: Catalog, kind: type[Shopper] = Shopper) -> None:
         rng = random.Random(seed)
-        words = words or default_words()
         fame = _fame(catalog)
         self.catalog = catalog
-        self.shoppers = tuple(_shopper(rng, seed, number, catalog, fame, words) for number in range(size))
+        self.shoppers = tuple(_shopper(rng, kind, f"{seed:x}-{number:06d}", catalog, fame) for number in range(size))
         self._weights = [shopper.visits_per_week for shopper in self.shoppers]
 
     def draw(self, rng: random.Random) -> Shopper:
@@ -203,10 +205,10 @@ class Crowd:
 
 
 def _shopper(
-    rng: random.Random, seed: int, number: int, catalog: Catalog, fame: Mapping[str, float], words: WordTable
+    rng: random.Random, kind: type[Shopper], name: str, catalog: Catalog, fame: Mapping[str, float]
 ) -> Shopper:
-    token = f"loyal-{seed & 0xFFFFFFFF:08x}-{number:06d}" if rng.random() < 0.6 else None
-    return Shopper(token, _taste(rng, catalog), min(rng.lognormvariate(0.2, 0.7), 7.0), fame, words)
+    token = f"loyal-{name}" if rng.random() < 0.6 else None
+    return kind(token, _taste(rng, catalog), min(rng.lognormvariate(0.2, 0.7), 7.0), fame, default_words())
 
 
 def _taste(rng: random.Random, catalog: Catalog) -> Taste:

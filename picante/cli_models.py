@@ -82,10 +82,19 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
 )
 @click.option("--customers", type=click.IntRange(10, 100_000), default=500, show_default=True)
 @click.option("--days", type=click.IntRange(1, 365), default=56, show_default=True, help="Simulated days.")
+@click.option(
+    "--truth",
+    type=click.Choice(["burn", "satisficing"]),
+    default="burn",
+    show_default=True,
+    help="How the customers choose; bundles are trained on the first kind.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @_catalog_option
 @_plain_errors
-def evaluate(bundle: Path | None, seed: int, customers: int, days: int, as_json: bool, catalog: Path | None) -> None:
+def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
+    bundle: Path | None, seed: int, customers: int, days: int, truth: str, as_json: bool, catalog: Path | None
+) -> None:
     r"""Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
 
     \b
@@ -98,7 +107,7 @@ def evaluate(bundle: Path | None, seed: int, customers: int, days: int, as_json:
     from picante.training import evaluate_ranker
 
     ranker = OnnxRanker(load(bundle or pretrained()))
-    judged = evaluate_ranker(ranker, _catalog(catalog), seed=seed, customers=customers, days=days)
+    judged = evaluate_ranker(ranker, _catalog(catalog), seed=seed, customers=customers, days=days, truth=truth)
     click.echo(msgspec.json.format(msgspec.json.encode(judged)).decode() if as_json else table(judged))
 
 

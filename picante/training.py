@@ -25,6 +25,7 @@ from heat.events import AnyData, Poured, Rated, Stated, Verdict
 from heat.profile import Profile, contribution, precision_class
 from heat.reading import read
 from heat.scale import Heat, WordTable, default_words, heat_from_shu
+from hw_sim.satisficers import Satisficer
 from hw_sim.shoppers import Crowd, Shopper, Visit
 from models.bundle import Bundle, Training
 from models.evaluate import Outcome, Policy, Question, Report, baselines, report, served
@@ -42,6 +43,8 @@ AT_HOME = 0.8
 """Chance of going to one's usual dispenser."""
 CATALOG_POURS = 200
 """Pours that the catalogue's popularity counts as, before a site has its own."""
+TRUTHS: dict[str, type[Shopper]] = {"burn": Shopper, "satisficing": Satisficer}
+"""How simulated customers choose. Figures of any one of them are no evidence about real customers."""
 ORIGIN = "simulated"
 _PLACE: dict[str, Any] = {
     "store": ORIGIN,
@@ -78,9 +81,9 @@ def training_crowd(seed: int, customers: int, catalog: Catalog) -> Crowd:
     return Crowd(2 * seed, customers, catalog)
 
 
-def judging_crowd(seed: int, customers: int, catalog: Catalog) -> Crowd:
+def judging_crowd(seed: int, customers: int, catalog: Catalog, truth: str = "burn") -> Crowd:
     """The customers that a seed judges on: no seed trains on any of them."""
-    return Crowd(2 * seed + 1, customers, catalog)
+    return Crowd(2 * seed + 1, customers, catalog, TRUTHS[truth])
 
 
 def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
@@ -119,11 +122,16 @@ def simulate_slates(crowd: Crowd, seed: int, days: int) -> list[Slate]:
     return slates
 
 
-def evaluate_ranker(ranker: Ranker, catalog: Catalog, *, seed: int, customers: int, days: int) -> Report:
-    """The ranker beside the baselines and the oracle, on customers whom training never saw."""
+def evaluate_ranker(
+    ranker: Ranker, catalog: Catalog, *, seed: int, customers: int, days: int, truth: str = "burn"
+) -> Report:
+    """The ranker beside the baselines and the oracle, on customers whom training never saw.
+
+    `truth` is how they choose (a key of `TRUTHS`); training always simulates the first kind.
+    """
     policies: dict[str, Policy] = {"model": lambda question: served(ranker, question)} | baselines()
     outcomes = []
-    for moment in moments(judging_crowd(seed, customers, catalog), seed, days):
+    for moment in moments(judging_crowd(seed, customers, catalog, truth), seed, days):
         offer = moment.question.menu.sauces
         picks = {name: policy(moment.question) for name, policy in policies.items()}
         picks["oracle"] = _oracle(moment)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from models.bundle import load, pretrained
 from models.features import FEATURES
 from picante.cli_models import models
+from picante.training import TRUTHS
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
@@ -47,6 +48,17 @@ def test_without_arguments_it_is_about_the_shipped_bundle() -> None:
     code, stdout, _ = _run("inspect")
     assert code == 0
     assert load(pretrained()).id in stdout
+
+
+def test_another_truth_gives_other_figures() -> None:
+    arguments = ("evaluate", "--customers", "20", "--days", "7", "--truth")
+    assert _run(*arguments, "burn")[1] != _run(*arguments, "satisficing")[1] != ""
+
+
+def test_every_truth_can_be_asked_for() -> None:
+    (option,) = (option for option in models.commands["evaluate"].params if option.name == "truth")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == list(TRUTHS)
 
 
 @pytest.mark.parametrize("command", ["inspect", "evaluate"])

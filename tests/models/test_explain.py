@@ -68,6 +68,24 @@ def test_the_dial() -> None:
     assert _first(reading(), Context(dial=dial)) == "close to your dial"
 
 
+@pytest.mark.parametrize(
+    ("mood", "octaves", "line"),
+    [
+        ("bold", 9, "bolder, for today's mood"),
+        ("mellow", 7, "milder, for today's mood"),
+        # milder than the other one, yet not milder than usual: that would not be true
+        ("mellow", 9, "something else to try"),
+    ],
+)
+def test_the_mood(mood: str, octaves: float, line: str) -> None:
+    other = 4 if mood == "bold" else 12
+    menu = Menu([sauce("a", round(16 * (2**octaves - 1))), sauce("b", round(16 * (2**other - 1)))])
+    weights = MODEL.weights * 0
+    weights[FEATURES.index("mood_gap")] = 1
+    known, context = reading(8000, 500, evidence=9), Context(mood=mood)
+    assert reason(0, features(known, menu, context), weights, known, menu, context) == line
+
+
 def test_after_something_too_hot() -> None:
     known = reading(11_000, 1500, 11_500, evidence=3)
     context = Context(last_poured=CATALOG["smoked-thai"], last_verdict="too_hot")
