@@ -150,15 +150,17 @@ class KafkaSink:
         if running:
             await asyncio.wait(running, timeout=patience_s / 2)
         unsent.fail_all(ProducerClosed())
-        if (end := manager.wait_for_transaction_end()) is not None and end.done():
-            _retrieve(end)
+        waiters = [batch._drain_waiter for queue in unsent._batches.values() for batch in queue]  # noqa: SLF001
+        for future in (*waiters, manager.wait_for_transaction_end()):
+            if future is not None and future.done():
+                _retrieve(future)
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(patience_s / 2):
                 await producer.stop()
 
 
 def _append(batch: Any, record: Record) -> bool:
-    return batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is not None
+    return batch.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers)) is not None
 
 
 def _retrieve(future: asyncio.Future[object]) -> None:
@@ -241,7 +243,8 @@ def _translated(what: str) -> Iterator[None]:
     except TimeoutError as error:
         raise SinkUnavailable(f"{what}: no answer in time", hint="Check the network and Kafka") from error
     except (KafkaError, IllegalOperation, OSError) as error:
-        raise SinkUnavailable(f"{what}: {error!r}", hint="Check the network and Kafka") from error
+        why = error.__cause__ or error  # aiokafka hides some of the broker's answers behind "unexpected error"
+        raise SinkUnavailable(f"{what}: {why!r}", hint="Check the network and Kafka") from error
 
 
 def _be_quiet() -> None:

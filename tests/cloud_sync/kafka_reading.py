@@ -1,0 +1,96 @@
+"""Read what is in Kafka, as a test wants it: all records of some topic, from given offsets to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from cloud_sync.envelope import Received, decode
+from cloud_sync.topics import EVENTS
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+Offsets = dict[TopicPartition, int]
+
+
+async def read(
+    bootstrap: str, topic: str, isolation: Isolation = "read_committed", since: Offsets | None = None
+) -> list[Any]:
+    """Every record that a reader with this isolation sees now, partition by partition, each in order.
+
+    "Now" ends at the last stable offset for `read_committed`: what follows an open transaction is not there yet.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level=isolation, auto_offset_reset="earliest", max_poll_records=10_000
+    )
+    await consumer.start()
+    records: list[Any] = []
+    try:
+        places = await places_of(bootstrap, topic)
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        for place in places:
+            consumer.seek(place, (since or {}).get(place, 0))
+        for place in places:
+            consumer.pause(*(other for other in places if other != place))
+            consumer.resume(place)
+            while await consumer.position(place) < ends[place]:
+                found = await consumer.getmany(place, timeout_ms=200)
+                records += [record for record in found.get(place, []) if record.offset < ends[place]]
+    finally:
+        await consumer.stop()
+    return records
+
+
+async def end_of(bootstrap: str, topic: str) -> Offsets:
+    """Where a topic ends now; nowhere if there is none yet."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        ends: Offsets = await consumer.end_offsets(await places_of(bootstrap, topic))
+        return ends
+    finally:
+        await consumer.stop()
+
+
+async def places_of(bootstrap: str, topic: str) -> list[TopicPartition]:
+    """A topic's partitions; none if there is no such topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (found,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    return sorted(TopicPartition(topic, partition["partition"]) for partition in found["partitions"])
+
+
+async def topic_config(bootstrap: str, topic: str) -> dict[str, str]:
+    """A topic's whole configuration."""
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    found = await asyncio.to_thread(lambda: client.describe_configs([resource])[resource].result(10))
+    return {name: str(entry.value) for name, entry in found.items()}
+
+
+async def read_events(
+    bootstrap: str, origin: str, isolation: Isolation = "read_committed", since: Offsets | None = None
+) -> dict[int, list[Received]]:
+    """The events of one gateway by partition, in the order of their offsets."""
+    by_partition: dict[int, list[Received]] = defaultdict(list)
+    for record in await read(bootstrap, EVENTS.name, isolation, since):
+        received = decode(record.value)
+        assert isinstance(received, Received), received
+        if received.origin == origin:
+            by_partition[record.partition].append(received)
+    return by_partition
+
+
+def ids(events: dict[int, list[Received]] | Iterable[Received]) -> list[str]:
+    """Event ids, sorted."""
+    flat = [event for part in events.values() for event in part] if isinstance(events, dict) else events
+    return sorted(str(event.id) for event in flat)
