@@ -29,7 +29,7 @@ router = APIRouter(prefix="/api/v1", tags=["v1"])
 @router.get("/status")
 async def status(web: TheWeb) -> Status:
     """Everything that the page shows, at most 0.4 s old."""
-    return web.status()
+    return web.drawn().status
 
 
 @router.get("/dispensers")

@@ -35,7 +35,7 @@ def snapshot(state: GatewayState, watch: Watch) -> Status:
         counts=_counts(state, sync),
         dispensers=dispensers,
         times=_times([shown.latency_us for shown in recent]),
-        picks=[shown_view(shown) for shown in list(recent)[: -PICKS - 1 : -1]],
+        picks=[shown_view(state, shown) for shown in list(recent)[: -PICKS - 1 : -1]],
         events=_events(state),
         sync=sync,
         backlog=list(watch.pending),

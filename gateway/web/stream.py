@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from gateway.web.glance import Status
-from gateway.web.page import PARTS, render_part
 from gateway.web.problems import Problem, documented
+from gateway.web.rendering import PARTS, Drawn
 from gateway.web.web import TheWeb, Web
 
 router = APIRouter(tags=["v1"])
@@ -44,7 +44,7 @@ async def _counted(web: TheWeb) -> AsyncIterator[Web]:
 
 
 Streaming = Annotated[Web, Depends(_counted)]
-Told = Callable[[Status | None, Status], list[ServerSentEvent]]
+Told = Callable[[Status | None, Drawn], Iterator[ServerSentEvent]]
 """What is sent of a status to somebody who knows the one before (None: nothing yet)."""
 
 
@@ -66,14 +66,14 @@ async def _follow(web: Web, tell: Told) -> AsyncIterator[ServerSentEvent]:
     before: Status | None = None
     told_s = 0.0
     while not web.closing.is_set():
-        status = web.status()
-        events = tell(before, status)
-        before = status
-        if events or time.monotonic() - told_s >= TICK_S:
+        drawn, told = web.drawn(), False
+        for event in tell(before, drawn):  # made one by one: customers' questions come between
+            told = True
+            yield event
+        before = drawn.status
+        if told or time.monotonic() - told_s >= TICK_S:
             told_s = time.monotonic()
-            for event in events:
-                yield event
-            yield ServerSentEvent(event="tick", data={"now": status.now}, retry=RETRY_MS)
+            yield ServerSentEvent(event="tick", data={"now": drawn.status.now}, retry=RETRY_MS)
         await _pause(web)
 
 
@@ -85,18 +85,21 @@ async def _pause(web: Web) -> None:
         pass
 
 
-def _as_json(before: Status | None, status: Status) -> list[ServerSentEvent]:
+def _as_json(before: Status | None, drawn: Drawn) -> Iterator[ServerSentEvent]:
+    status = drawn.status
     if before is None:
-        return [ServerSentEvent(event="snapshot", data=status)]
-    names = [name for name in Status.model_fields if name != "now" and getattr(status, name) != getattr(before, name)]
-    if not names:
-        return []
-    return [ServerSentEvent(event="change", raw_data=status.model_dump_json(include={"now", *names}))]
+        yield ServerSentEvent(event="snapshot", data=status)
+    elif changed := _changed(before, status):
+        yield ServerSentEvent(event="change", raw_data=status.model_dump_json(include={"now", *changed}))
 
 
-def _as_html(before: Status | None, status: Status) -> list[ServerSentEvent]:
-    return [
-        ServerSentEvent(event=part, raw_data=render_part(part, status))
-        for part, members in PARTS.items()
-        if before is None or any(getattr(status, name) != getattr(before, name) for name in members)
-    ]
+def _as_html(before: Status | None, drawn: Drawn) -> Iterator[ServerSentEvent]:
+    changed = _changed(before, drawn.status)
+    for part, members in PARTS.items():
+        if not changed.isdisjoint(members):
+            yield ServerSentEvent(event=part, raw_data=drawn.part(part))
+
+
+def _changed(before: Status | None, status: Status) -> set[str]:
+    members = Status.model_fields.keys() - {"now"}
+    return {name for name in members if before is None or getattr(status, name) != getattr(before, name)}

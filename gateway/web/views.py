@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from firmware_bridge.messages import PickInfo
 from gateway.picks import Shown, Slate
 from gateway.state import GatewayState
 from gateway.transaction import read_profile
@@ -61,7 +62,7 @@ def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
                 openings=known.openings if known else 0,
                 events=known.events if known else 0,
                 nozzles=[_nozzle(state, watch, stored.name, *row) for row in nozzles(stored)],
-                screen=shown_view(screen) if screen else None,
+                screen=shown_view(state, screen) if screen else None,
             )
         )
     return views
@@ -84,7 +85,7 @@ def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauc
     )
 
 
-def shown_view(shown: Shown) -> ShownView:
+def shown_view(state: GatewayState, shown: Shown) -> ShownView:
     """Picks that were shown."""
     return ShownView(
         time=reads.moment(shown.time_ms),
@@ -98,12 +99,18 @@ def shown_view(shown: Shown) -> ShownView:
                 sauce=pick.sauce,
                 name=pick.name,
                 milli_octaves=pick.milli_octaves,
-                shu=shu(pick.milli_octaves),
+                shu=_label_shu(state, pick),
                 why=pick.why,
             )
             for pick in shown.picks
         ],
     )
+
+
+def _label_shu(state: GatewayState, pick: PickInfo) -> int:
+    """What the label says; rounding to milli-octaves and back would say 6,501 for 6,500."""
+    sauce = state.catalog.get(pick.sauce)
+    return sauce.shu if sauce is not None else shu(pick.milli_octaves)
 
 
 # -- events ---------------------------------------------------------------------------------------------------------

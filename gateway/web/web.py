@@ -10,8 +10,8 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from gateway.state import GatewayState
-from gateway.web.glance import Status
 from gateway.web.metrics import Figures
+from gateway.web.rendering import Drawn
 from gateway.web.status import snapshot
 from gateway.web.watch import Watch
 
@@ -31,15 +31,15 @@ class Web:
         """Set when the server ends: event streams end with it."""
         self.streams = 0
         """Event streams that are open."""
-        self._status: Status | None = None
-        self._status_s = 0.0
+        self._drawn: Drawn | None = None
+        self._drawn_s = 0.0
 
-    def status(self) -> Status:
+    def drawn(self) -> Drawn:
         """The gateway at a glance, at most `FRESH_S` old."""
         now_s = time.monotonic()
-        if self._status is None or now_s - self._status_s > FRESH_S:
-            self._status, self._status_s = snapshot(self.state, self.watch), now_s
-        return self._status
+        if self._drawn is None or now_s - self._drawn_s > FRESH_S:
+            self._drawn, self._drawn_s = Drawn(snapshot(self.state, self.watch)), now_s
+        return self._drawn
 
 
 def _web(request: Request) -> Web:

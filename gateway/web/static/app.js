@@ -42,12 +42,14 @@ function lost() {
 function replace(id, html) {
   const old = document.getElementById(id);
   const before = new Set(Array.from(old.querySelectorAll("[data-key]"), (element) => element.dataset.key));
+  const open = new Set(Array.from(old.querySelectorAll("details[open]"), (element) => element.dataset.key));
   const template = document.createElement("template");
   template.innerHTML = html;
   const section = template.content.firstElementChild;
   for (const element of section.querySelectorAll("[data-key]")) {
-    if (!before.has(element.dataset.key)) element.classList.add("new");
+    if (before.size > 0 && !before.has(element.dataset.key)) element.classList.add("new");
   }
+  for (const details of section.querySelectorAll("details")) details.open = open.has(details.dataset.key);
   tellAges(section);
   old.replaceWith(section);
 }

@@ -1,0 +1,116 @@
+"""The page's HTML: Jinja2 templates over a status, with the filters that they use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gateway.web.answers import HeatAt
+from gateway.web.glance import Status
+from heat.identity import is_session
+from heat.scale import MAX_MO, band
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "status": ("gateway", "warnings", "counts", "dispensers", "times", "sync"),
+    "dispensers": ("dispensers",),
+    "picks": ("picks", "times"),
+    "events": ("events",),
+    "outbox": ("counts", "sync", "backlog"),
+}
+"""Parts of the page, in its order, and the members of the status that each shows."""
+FULL_BOTTLE_ML = 750
+SPARK_WIDTH, SPARK_HEIGHT = 240, 48
+
+
+class Drawn:
+    """A status and what of it has been drawn: each part once, however many look."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        self._parts: dict[str, str] = {}
+
+    def page(self) -> str:
+        """The whole document."""
+        return _environment.get_template("page.html").render(status=self.status)
+
+    def part(self, name: str) -> str:
+        """One of `PARTS`."""
+        if name not in self._parts:
+            self._parts[name] = _environment.get_template(f"{name}.html").render(status=self.status)
+        return self._parts[name]
+
+
+# -- filters --------------------------------------------------------------------------------------------------------
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How long ago something was, in the words that static/app.js uses too."""
+    seconds = max(int((now - then).total_seconds()), 0)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return "now"
+
+
+def number(value: int) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
+
+
+def milliseconds(us: int) -> str:
+    """Microseconds as milliseconds."""
+    return f"{us / 1000:.1f} ms" if us < 100_000 else f"{us // 1000:,} ms"
+
+
+def who(subject: str | None) -> str:
+    """A customer, without more than is needed to tell two apart."""
+    if subject is None:
+        return "Somebody new"
+    return f"Visit {subject.rpartition('-')[2]}" if is_session(subject) else f"Card {subject[:7]}…"
+
+
+def percent(heat: HeatAt) -> str:
+    """Where a heat lies on the scale, 0..100."""
+    return f"{100 * heat.milli_octaves / MAX_MO:.1f}"
+
+
+def band_of(heat: HeatAt) -> int:
+    """The heat's colour."""
+    return band(heat.milli_octaves)
+
+
+def spark(values: list[int]) -> str:
+    """An SVG path through these values, 0 at the bottom."""
+    if len(values) < 2:
+        return f"M0 {SPARK_HEIGHT - 1}H{SPARK_WIDTH}"
+    top = max(*values, 1)
+    step = SPARK_WIDTH / (len(values) - 1)
+    points = (
+        f"{i * step:.1f} {SPARK_HEIGHT - 1 - value / top * (SPARK_HEIGHT - 2):.1f}" for i, value in enumerate(values)
+    )
+    return "M" + "L".join(points)
+
+
+def fill(level_ml: int) -> float:
+    """How much of a drawn bottle is full, 0..1."""
+    return min(level_ml / FULL_BOTTLE_ML, 1)
+
+
+_environment = Environment(
+    loader=PackageLoader("gateway.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "ago": ago,
+    "band": band_of,
+    "fill": fill,
+    "ms": milliseconds,
+    "number": number,
+    "percent": percent,
+    "spark": spark,
+    "who": who,
+}
