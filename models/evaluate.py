@@ -41,7 +41,7 @@ Policy = Callable[[Question], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one visit under each policy."""
+    """What came of one visit under each policy. `cold` if nothing was known of the customer before it."""
 
     customer: int
     cold: bool
@@ -74,7 +74,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All visits; those of customers without any evidence; those with."""
+    """All visits; those of customers of whom nothing was known before the visit; the others."""
 
     ranker: str
     overall: Section
@@ -139,7 +139,7 @@ def report(ranker: str, outcomes: Sequence[Outcome], seed: int) -> Report:
         ranker=ranker,
         overall=_section("all visits", outcomes, seed),
         cold_start=_section("cold start", [outcome for outcome in outcomes if outcome.cold], seed),
-        returning=_section("with evidence", [outcome for outcome in outcomes if not outcome.cold], seed),
+        returning=_section("known customers", [outcome for outcome in outcomes if not outcome.cold], seed),
     )
 
 

@@ -69,6 +69,8 @@ class Moment:
     """One visit just before the pour: what the gateway knows, what was shown, and what will be chosen."""
 
     customer: int
+    cold: bool
+    """Nothing was known of the customer before this visit."""
     shopper: Shopper
     visit: Visit
     question: Question
@@ -100,10 +102,11 @@ def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
             known[customer] = _Known()
         menu = dispensers[customer % DISPENSERS if rng.random() < AT_HOME else rng.randrange(DISPENSERS)]
         visit = shopper.arrive(rng)
+        cold = not known[customer].profile.buckets
         question = _ask(known[customer], visit, menu, FIRST_DAY + day, pours, words)
         shown = _logged_picks(rng, menu, pours)
         chosen = shopper.choose(visit, menu.sauces, shown)
-        yield Moment(customer, shopper, visit, question, shown, chosen)
+        yield Moment(customer, cold, shopper, visit, question, shown, chosen)
         if chosen is not None:
             pours[chosen] += 1
             _after(known[customer], shopper, visit, crowd.catalog[chosen], FIRST_DAY + day)
@@ -136,7 +139,7 @@ def evaluate_ranker(
         picks = {name: policy(moment.question) for name, policy in policies.items()}
         picks["oracle"] = _oracle(moment)
         accepted = {name: moment.shopper.choose(moment.visit, offer, shown) in shown for name, shown in picks.items()}
-        outcomes.append(Outcome(moment.customer, moment.question.reading.evidence == 0, accepted))
+        outcomes.append(Outcome(moment.customer, moment.cold, accepted))
     return report(ranker.name, outcomes, seed)
 
 
@@ -180,14 +183,27 @@ def _menu(rng: random.Random, catalog: Catalog) -> Menu:
 
 
 def _ask(known: _Known, visit: Visit, menu: Menu, today: int, pours: dict[str, float], words: WordTable) -> Question:
-    stated = heat_from_shu(visit.said_shu) if visit.said_shu is not None else words.word(visit.said_word or "")
-    if stated is not None:
-        said = visit.said_word or str(visit.said_shu)
-        _fold(known, Stated(**_PLACE, heat=stated, w=precision_class("stated", stated), said=said), today)
     dial = words.dial(visit.dial) if visit.dial is not None else None
+    stated = _stated(visit, words)
+    if stated is not None:
+        _fold(known, stated, today)
     context = Context(dial, visit.mood, pours, known.last, known.verdict)
-    wish = dial or stated
-    return Question(read(known.profile, today), menu, context, wish.shu if wish else None, visit.seed)
+    wish = dial.shu if dial is not None else stated.heat.shu if stated is not None else None
+    return Question(read(known.profile, today), menu, context, wish, visit.seed)
+
+
+def _stated(visit: Visit, words: WordTable) -> Stated | None:
+    """What the dispenser sends of what was said before the pour: one thing, the dial only for want of another."""
+    said: str | int
+    if visit.said_shu is not None:
+        heat, said = heat_from_shu(visit.said_shu), visit.said_shu
+    elif visit.said_word is not None and (meant := words.word(visit.said_word)) is not None:
+        heat, said = meant, visit.said_word
+    elif visit.dial is not None:
+        heat, said = words.dial(visit.dial), visit.dial
+    else:
+        return None
+    return Stated(**_PLACE, heat=heat, w=precision_class("stated", heat), said=str(said))
 
 
 def _after(known: _Known, shopper: Shopper, visit: Visit, sauce: Sauce, today: int) -> None:
