@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from confluent_kafka.admin import AdminClient, ConfigResource
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cloud_sync.envelope import Received, decode
 from cloud_sync.topics import EVENTS
@@ -60,21 +60,34 @@ async def end_of(bootstrap: str, topic: str) -> Offsets:
 
 async def places_of(bootstrap: str, topic: str) -> list[TopicPartition]:
     """A topic's partitions; none if there is no such topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
+    async with _admin(bootstrap) as admin:
         (found,) = await admin.describe_topics([topic])
-    finally:
-        await admin.close()
     return sorted(TopicPartition(topic, partition["partition"]) for partition in found["partitions"])
 
 
 async def topic_config(bootstrap: str, topic: str) -> dict[str, str]:
     """A topic's whole configuration."""
-    client = AdminClient({"bootstrap.servers": bootstrap})
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    found = await asyncio.to_thread(lambda: client.describe_configs([resource])[resource].result(10))
-    return {name: str(entry.value) for name, entry in found.items()}
+    async with _admin(bootstrap) as admin:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    ((_, _, _, _, entries),) = answer.resources
+    return {name: value for name, value, *_ in entries}
+
+
+async def set_topic_config(bootstrap: str, topic: str, config: dict[str, str]) -> None:
+    """Replace what a topic's configuration sets."""
+    async with _admin(bootstrap) as admin:
+        (answer,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
+    assert [code for code, *_ in answer.resources] == [0]
+
+
+@contextlib.asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def read_events(
