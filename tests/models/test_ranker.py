@@ -55,6 +55,21 @@ def test_nothing_above_the_limit_is_shown_while_something_milder_is_left(
     assert all(pick.propensity == 1.0 and np.isfinite(pick.score) for pick in picks)
 
 
+def test_a_ranker_that_loves_heat_is_held_back() -> None:
+    weights = [0.0] * len(FEATURES)
+    weights[COLUMN["gap"]] = 1
+    reckless, known = LinearRanker("reckless", weights), reading(6000, tolerance_mo=7000, evidence=5)
+    shown = [pick.sauce.id for pick in suggest(reckless, known, Menu(SAUCES), Context())]
+    assert shown == ["table-red", "lime-jalapeno", "smoked-paprika"]  # the hottest three up to 7.5 octaves
+    # with too few of them, the mildest beyond fill up
+    few = Menu([SAUCES[23], SAUCES[20], SAUCES[15], SAUCES[0]])
+    assert [pick.sauce.id for pick in suggest(reckless, known, few, Context())] == [
+        "garden-green",
+        "smoked-thai",
+        "ghost-honey",
+    ]
+
+
 def test_the_limit_is_the_tolerance_unless_more_is_dialled() -> None:
     known = reading(6000, tolerance_mo=7000)
     dial = SAUCES[12].heat  # 10.8 octaves
