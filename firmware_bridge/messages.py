@@ -197,7 +197,7 @@ class Picks(_Body, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ping(_Body, frozen=True, kw_only=True, omit_defaults=True):
-    """Gateway -> dispenser: are you there?"""
+    """Gateway -> dispenser: say PONG if you are there."""
 
     number: ClassVar[int] = 0x86
     nonce: Nonce = _key(1)
@@ -329,12 +329,39 @@ def decode_message(frame: Frame) -> Message | BadMessage:
     if cls is None:
         return BadMessage("unknown_type", frame.type, f"message type {frame.type:#04x}")
     try:
-        fields = cbor2.loads(frame.body, max_depth=8, allow_indefinite=False, allow_duplicate_keys=False)
+        fields = _decode_cbor(frame.body)
     except (cbor2.CBORDecodeError, ValueError, OverflowError) as error:
         return BadMessage("invalid_cbor", frame.type, str(error)[:120])
     if cls is EventMessage and isinstance(fields, dict):
         return _convert(fields, cls, frame.type, raw=frame.body)
     return _convert(fields, cls, frame.type)
+
+
+def _refuse_tag(*_: Any) -> NoReturn:
+    raise ValueError("tags are not part of this protocol")
+
+
+_TAGS_OF_CBOR2 = (*range(64), 100, 256, 258, 260, 261, 1004, 43000, 55799, 55800)
+"""All tags that the decoder knows by itself are among these; the others come to its tag hook."""
+_REFUSE_TAGS = dict.fromkeys(_TAGS_OF_CBOR2, _refuse_tag)
+
+
+def _decode_cbor(body: bytes) -> Any:
+    """The one item that `body` is. Raises CBORDecodeError, ValueError, OverflowError."""
+    decoder = cbor2.CBORDecoder(
+        io.BytesIO(body),
+        max_depth=8,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        semantic_decoders=_REFUSE_TAGS,
+        tag_hook=_refuse_tag,
+    )
+    item = decoder.decode()
+    try:
+        decoder.read(1)
+    except cbor2.CBORDecodeEOF:
+        return item
+    raise ValueError("bytes after the map")
 
 
 def decode_event_body(kind: int, fields: dict[Any, Any]) -> EventBody | BadMessage:
