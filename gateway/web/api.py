@@ -54,7 +54,7 @@ def _events_json(state: GatewayState, after: int, limit: int) -> bytes:
         return msgspec.json.encode(views.events_page(reads.rows_after(reader, after, limit + 1), limit))
 
 
-@router.get("/profiles/{pseudonym}", responses=documented(400, 404))
+@router.get("/profiles/{pseudonym}", responses=documented(400, 404, 422))
 async def profile(web: TheWeb, pseudonym: str) -> ProfileView:
     """The heat profile of a customer, or of a session that nobody has claimed yet."""
     view = views.profile_view(web.state, _subject(pseudonym, "path.pseudonym"))

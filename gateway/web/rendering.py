@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "outbox": ("counts", "sync", "backlog"),
 }
 """Parts of the page, in its order, and the members of the status that each shows."""
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 FULL_BOTTLE_ML = 750
 SPARK_WIDTH, SPARK_HEIGHT = 240, 48
 
@@ -44,13 +45,16 @@ class Drawn:
 # -- filters --------------------------------------------------------------------------------------------------------
 
 
-def ago(then: datetime, now: datetime) -> str:
-    """How long ago something was, in the words that static/app.js uses too."""
+def age(then: datetime, now: datetime) -> str:
+    """The time since, in the words that static/app.js uses too."""
     seconds = max(int((now - then).total_seconds()), 0)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return "now"
+    size, unit = next((step for step in _UNITS if seconds >= step[0]), _UNITS[-1])
+    return f"{seconds // size} {unit}"
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How long ago something was."""
+    return f"{age(then, now)} ago" if now - then >= timedelta(seconds=1) else "now"
 
 
 def number(value: int) -> str:
@@ -84,7 +88,7 @@ def spark(values: list[int]) -> str:
     """An SVG path through these values, 0 at the bottom."""
     if len(values) < 2:
         return f"M0 {SPARK_HEIGHT - 1}H{SPARK_WIDTH}"
-    top = max(*values, 1)
+    top = max(max(values) * 1.25, 4)
     step = SPARK_WIDTH / (len(values) - 1)
     points = (
         f"{i * step:.1f} {SPARK_HEIGHT - 1 - value / top * (SPARK_HEIGHT - 2):.1f}" for i, value in enumerate(values)
@@ -101,10 +105,12 @@ _environment = Environment(
     loader=PackageLoader("gateway.web"),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )
 _environment.filters |= {
+    "age": age,
     "ago": ago,
     "band": band_of,
     "fill": fill,

@@ -10,6 +10,7 @@ from gateway.web.glance import Told
 from gateway.web.reads import Row, moment
 from heat.catalog import Sauce
 from heat.events import (
+    TYPES,
     AnyData,
     Impression,
     Poured,
@@ -30,6 +31,8 @@ def tell(row: Row, catalog: Mapping[str, Sauce]) -> Told:
     heat = None
     if row.type is None:
         kind, text = "refused", f"{row.source} sent something that was refused: {_plain(row.reason or '')}"
+    elif row.type not in TYPES:  # written by a later version
+        kind, text = "unknown", f"{row.source}: {row.type}"
     else:
         data = decode_data(row.type, row.data)
         kind = row.type.split(".")[1]
@@ -48,8 +51,7 @@ def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
         case Rated():
             return f"{_name(data.sauce, catalog)} {_VERDICTS[data.verdict]}, at {source}"
         case Stated():
-            said = data.said if len(data.said) <= SAID_CHARS else data.said[:SAID_CHARS] + "…"
-            return f"Somebody at {source} likes it “{said}”"
+            return f"Somebody at {source} {_wish(data)}"
         case Refilled():
             ml = data.volume_ul // 1000
             return f"{source} got {_name(data.sauce, catalog)} on nozzle {data.nozzle}, {ml} ml"
@@ -62,6 +64,17 @@ def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
             return f"{data.dispenser} lost {data.last - data.first + 1:,} events: its memory was full"
         case _ as never:
             assert_never(never)
+
+
+def _wish(stated: Stated) -> str:
+    said = stated.said if len(stated.said) <= SAID_CHARS else stated.said[:SAID_CHARS] + "…"
+    match stated.heat.source:
+        case "dial":
+            return f"set the dial to {said.removeprefix('dial ')}"
+        case "word":
+            return f"likes it “{said}”"
+        case _:
+            return f"asked for {stated.heat.shu:,} SHU"
 
 
 def _name(sauce: str, catalog: Mapping[str, Sauce]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 from gateway.state import GatewayState
 from gateway.web import reads
@@ -30,7 +29,6 @@ _TURNED_AWAY = {
     "stale_ring": ("its memory was set back", "It starts anew by itself; if it stays so, clear its memory"),
     "replaced": ("it is connected twice", "Leave it one of its two cables"),
 }
-_PARTS = {"mqtt": "The way to the MQTT broker", "uplink": "The way to Kafka"}
 
 
 def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView], sync: SyncView) -> list[Trouble]:
@@ -38,10 +36,10 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
     found = [
         *_of_store(state, watch),
         *_of_clock(state),
-        *_of_dispensers(state, dispensers),
-        *_of_links(state),
         *_of_parts(state, watch),
-        *_of_sync(sync, time.time() - state.started),
+        *_of_sync(state, sync),
+        *_of_links(state),
+        *_of_dispensers(state, dispensers),
         *_of_model(state),
         *_of_bottles(dispensers),
     ]
@@ -78,13 +76,19 @@ def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iter
                 code="dispenser_offline",
                 urgent=True,
                 what=f"{dispenser.name} is offline",
-                fix=f"Check its power and its cable ({dispenser.link})",
+                fix=_way(dispenser.link or ""),
                 since=dispenser.since,
             )
     serial = state.config.serial
     if serial is not None and not state.serial:
         fix = f"Plug a dispenser in, or mend [serial] ports in gateway.toml ({', '.join(serial.ports)})"
         yield _urgent("no_serial_port", "No serial port is there", fix)
+
+
+def _way(link: str) -> str:
+    if link.startswith("mqtt:"):
+        return "Check its power and its network"
+    return f"Check its power and its cable ({link.rpartition('/')[2]})"
 
 
 def _of_links(state: GatewayState) -> Iterator[Trouble]:
@@ -101,36 +105,32 @@ def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
         if part.name == "uplink" and part.state != "stopped":
             continue  # it tells of itself
         if part.state == "stopped" or (part.state == "waiting" and watch.failing(part.name)):
-            name = _PARTS.get(part.name, part.name.replace("serial:", "The serial port "))
-            how = "has stopped" if part.state == "stopped" else "is not at work"
-            what, fix = _split(part.error or "")
+            what, fix = _split(part.error or f"{part.name} failed")
             yield Trouble(
-                code="part_failing",
+                code="part_stopped" if part.state == "stopped" else "part_failing",
                 urgent=True,
-                what=f"{name} {how}: {what}",
+                what=what,
                 fix=fix or "It is tried again every few seconds",
                 since=reads.moment(part.since * 1000),
             )
 
 
-def _of_sync(sync: SyncView, running_s: float) -> Iterator[Trouble]:
-    away: dict[str, Literal["unreachable", "connecting", "foreign"]] = {
-        "unreachable": "unreachable",
-        "foreign": "foreign",
-    }
-    if running_s > 2 * SETTLING_S:
-        away["connecting"] = "connecting"
-    if (state := away.get(sync.state)) is None:
-        return
-    what, fix = _split(sync.last_error or "no answer yet")
-    if state == "foreign":
+def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:
+    if sync.state == "foreign":
+        what, fix = _split(sync.last_error or "")
         yield Trouble(
             code="sync_foreign", urgent=True, what=f"Nothing goes to Kafka: {what}", fix=fix, since=sync.since
         )
-    else:
-        fix = fix or "Check the network, and [kafka] bootstrap in gateway.toml"
-        kept = f"Kafka can't be reached: {what}. Events are kept here"
-        yield Trouble(code="sync_unreachable", urgent=True, what=kept, fix=fix, since=sync.since)
+        return
+    still_looking = sync.state == "connecting" and time.time() - state.started > 2 * SETTLING_S
+    if (sync.state == "unreachable" or still_looking) and state.config.kafka is not None:
+        yield Trouble(
+            code="sync_unreachable",
+            urgent=True,
+            what="Kafka can't be reached; events are kept here",
+            fix=f"Check the network, and [kafka] bootstrap in gateway.toml ({state.config.kafka.bootstrap})",
+            since=sync.since,
+        )
 
 
 def _of_model(state: GatewayState) -> Iterator[Trouble]:

@@ -2,6 +2,7 @@
 
 const QUIET_MS = 12_000; // the gateway says something every 5 s
 const AGAIN_MS = 2_000;
+const UNITS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
 
 const connection = document.querySelector("#connection");
 let clockOffset = Date.parse(document.body.dataset.now) - Date.now(); // the gateway's clock, less this device's
@@ -56,17 +57,17 @@ function replace(id, html) {
 
 function tellAges(root) {
   const now = Date.now() + clockOffset;
-  for (const time of root.querySelectorAll("time[data-ago]")) {
-    const text = ago((now - Date.parse(time.dateTime)) / 1000);
+  for (const time of root.querySelectorAll("time[data-age]")) {
+    const seconds = (now - Date.parse(time.dateTime)) / 1000;
+    const text = time.dataset.age === "for" ? `for ${age(seconds)}` : seconds < 1 ? "now" : `${age(seconds)} ago`;
     if (time.textContent !== text) time.textContent = text;
   }
 }
 
-function ago(seconds) {
-  for (const [size, unit] of [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]]) {
-    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
-  }
-  return "now";
+function age(seconds) {
+  const whole = Math.max(Math.floor(seconds), 0);
+  const [size, unit] = UNITS.find(([size]) => whole >= size) ?? UNITS.at(-1);
+  return `${Math.floor(whole / size)} ${unit}`;
 }
 
 setInterval(() => {
