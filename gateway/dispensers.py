@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from firmware_bridge.link import Delivery, Link
@@ -44,11 +44,20 @@ class Dispensers:
         self.known: dict[str, Dispenser] = {}
         self.closings: Counter[str] = Counter()
         """Links that ended, by reason."""
+        self._ended_links: Counter[str] = Counter()
         self._keys = keys
         self._store = store
         self._clock = clock
         self._ingest = ingest
         self._recommender = recommender
+
+    def resends(self, links: Iterable[Link]) -> Counter[str]:
+        """Events that did not move a link on, by why: what ended links saw, and these, as far as they live."""
+        total = Counter(self._ended_links)
+        for link in links:
+            if link.session.alive:
+                total += _resends(link)
+        return total
 
     # -- what sessions ask (`firmware_bridge.session.Registry`) -----------------------------------------------------
 
@@ -83,6 +92,7 @@ class Dispensers:
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         """See `Gate.closed`."""
         self.closings[reason] += 1
+        self._ended_links += _resends(link)
         known = self.known.get(hello.dispenser) if hello is not None else None
         if known is not None and known.link is link:
             log.warning("%s is offline: %s", known.hello.dispenser, reason, extra={"dispenser": known.hello.dispenser})
@@ -103,3 +113,9 @@ class Dispensers:
         hello = link.session.hello
         if hello is not None:
             self._recommender.answer(link, hello, ask, read_ns)
+
+
+def _resends(link: Link) -> Counter[str]:
+    counters = link.session.counters
+    names = ("duplicates", "out_of_order", "held_back", "unexpected")
+    return Counter({name: getattr(counters, name) for name in names})

@@ -74,6 +74,8 @@ class Figures(Collector):
             links.add_metric((link_state.value,), sum(link.session.state is link_state for link in state.links))
         yield links
         yield _pairs("picante_bad_frames", "Frames and messages that were none.", self._watch.bad.total)
+        resends = state.dispensers.resends(state.links)
+        yield _counters("picante_link_resends", "Events that were not the next in sequence.", "reason", resends)
         yield _pairs("picante_link_rejections", "HELLOs turned away.", self._watch.rejected.total)
 
     def _picks(self) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from typing import Any
 from heat.errors import LinkLost
 from heat.identity import parse_event_id
 from heat.scale import shu
-from picante.demo.stage import SERIAL, Numbers, Stage
+from picante.demo.stage import MQTT, SERIAL, Numbers, Stage
 
 Tell = Callable[[str], None]
 POLL_S = 0.01
@@ -89,18 +89,17 @@ def mend_the_internet(stage: Stage, tell: Tell) -> None:
     shown = stage.numbers().picks_shown
     stage.mend_internet()
     drained, took_s = wait_for(lambda: stage.numbers().waiting == 0, 20)
-    outcome = f"drained to 0 in {took_s:.1f} s" if drained else f"still {stage.numbers().waiting}"
+    outcome = f"drained to 0 in {took_s * 1000:.0f} ms" if drained else f"still {stage.numbers().waiting}"
     tell(f"[green]The Internet is back[/]: {waiting} events had waited, {outcome}; {shown} picks shown so far.")
 
 
 def kill_the_gateway(stage: Stage, tell: Tell) -> None:
     """kill -9, and everything is there again."""
     tell("[red]☠ kill -9[/] of the gateway" + (" (between two transactions)" if stage.kafka is None else ""))
-    begun = time.monotonic()
-    stage.kill_gateway()
+    begun = stage.kill_gateway()
     wait_for(stage.page_is_up, 15)
     page_s = time.monotonic() - begun
-    online, _ = wait_for(lambda: (stage.gateway_json("api/v1/status") or {}).get("online") == 6, 15)
+    online, _ = wait_for(lambda: _online(stage) == len(SERIAL + MQTT), 15)
     total_s = time.monotonic() - begun
     state = "six dispensers online" if online else "some dispensers still away"
     tell(f"[green]It is back[/]: page after {page_s:.1f} s, {state} after {total_s:.1f} s. Nothing else was touched.")
@@ -156,6 +155,12 @@ def _recent_picks(stage: Stage) -> list[dict[str, Any]]:
 
 def _warning(stage: Stage, name: str) -> str | None:
     for warning in (stage.gateway_json("api/v1/status") or {}).get("warnings", []):
-        if name in str(warning):
-            return str(warning.get("text", warning))
+        if name in warning["what"]:
+            return str(warning["what"])
     return None
+
+
+def _online(stage: Stage) -> int:
+    """How many dispensers are online, as the gateway sees it."""
+    dispensers = (stage.gateway_json("api/v1/dispensers") or {}).get("dispensers", [])
+    return sum(dispenser["online"] for dispenser in dispensers)

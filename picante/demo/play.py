@@ -90,8 +90,8 @@ class Demo:
         return self._stage.numbers()
 
     def _pick_ms(self) -> dict[str, float]:
-        figures = (self._stage.gateway_json("api/v1/status") or {}).get("pick_ms") or {}
-        return {"p50": float(figures.get("p50") or 0.0), "p99": float(figures.get("p99") or 0.0)}
+        times = (self._stage.gateway_json("api/v1/status") or {}).get("times") or {}
+        return {name: round((times.get(f"{name}_us") or 0) / 1000, 2) for name in ("p50", "p99")}
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._begun

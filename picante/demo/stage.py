@@ -42,8 +42,8 @@ port = {mqtt_port}
 
 [crowd]
 size = 60
-visit_every_s = 1.5
-pace = 0.25
+visit_every_s = 0.8
+pace = 0.12
 """
 _GATEWAY = """\
 [gateway]
@@ -262,14 +262,16 @@ class Stage:
         """Let the embedded Kafka go on."""
         self._children["kafka"].signal(signal.SIGCONT)
 
-    def kill_gateway(self) -> None:
-        """SIGKILL, and start it again at once, as systemd would."""
+    def kill_gateway(self) -> float:
+        """SIGKILL, and start it again at once, as systemd would. Returns the (monotonic) time of the kill."""
         if self.kafka is None:
             self._quiet_moment()
         child = self._children["gateway"]
         os.kill(child.process.pid, signal.SIGKILL)
         child.process.wait()
+        killed = time.monotonic()
         child.restart()
+        return killed
 
     def _quiet_moment(self, within_s: float = 5.0) -> None:
         """Wait for the moment after a transaction: the embedded Kafka can't take one back that was cut in two."""

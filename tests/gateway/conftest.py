@@ -85,7 +85,9 @@ class Counter:
             kind=kind if kind is not None else (body.number if body is not None else 0),
             body=fields if fields is not None else (event_body_map(body) if body is not None else {}),
         )
-        message = EventMessage(**{f: getattr(message, f) for f in message.__struct_fields__[:-1]}, raw=encode_body(message))
+        message = EventMessage(
+            **{f: getattr(message, f) for f in message.__struct_fields__[:-1]}, raw=encode_body(message)
+        )
         self.ingest.deliver(
             Delivery(message, self.hello, lambda: self.acked.append(number), lambda: self.retried.append(number))
         )

@@ -171,7 +171,9 @@ async def test_a_rating_soon_after_another_dose_weighs_half(counter: Counter, ro
 
 async def test_events_of_an_earlier_boot_use_what_was_known_of_it(counter: Counter, rows: Query, store: Store) -> None:
     store.write(
-        lambda tx: tx.connection.execute("INSERT INTO dispenser_boots VALUES ('hot-bar-1', 2, ?)", (NOON_MS - 7_200_000,))
+        lambda tx: tx.connection.execute(
+            "INSERT INTO dispenser_boots VALUES ('hot-bar-1', 2, ?)", (NOON_MS - 7_200_000,)
+        )
     ).result(5)
     counter.uptime_ms = 600_000
     counter.send(POUR, boot=2)

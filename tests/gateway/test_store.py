@@ -174,9 +174,10 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     store = open_store(Settings(tmp_path, "gw-1"))
     assert store.sequences.durable("hot-bar-1", 7) >= acknowledged >= 450
     reader = store.reader()
-    assert reader.execute("SELECT count(*), count(DISTINCT sequence) FROM events").fetchone() == (
-        store.sequences.durable("hot-bar-1", 7),
-    ) * 2
+    assert (
+        reader.execute("SELECT count(*), count(DISTINCT sequence) FROM events").fetchone()
+        == (store.sequences.durable("hot-bar-1", 7),) * 2
+    )
     reader.close()
     store.close()
 

@@ -1,0 +1,200 @@
+"""A shop made of processes: the simulator and the gateway, against real brokers, and a reader of the topic."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, free_port
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+PSEUDONYM_KEY = bytes(range(32))
+
+Kafka = KafkaServer | ServerElsewhere
+Mqtt = MosquittoServer | ServerElsewhere
+
+_CONFIG = """\
+[gateway]
+id = "{gateway}"
+store = "flow-store"
+region = "south"
+data_dir = "gateway"
+
+[keys]
+dispensers = "sim/keys.toml"
+pseudonym = "pseudonym.toml"
+
+[serial]
+ports = ["{directory}/sim/ports/usb-picante-*"]
+
+[mqtt]
+host = "{mqtt_host}"
+port = {mqtt_port}
+
+[kafka]
+bootstrap = "{bootstrap}"
+
+[http]
+port = {http_port}
+"""
+
+
+class Process:
+    """A `picante` command as a child, its output in a file."""
+
+    def __init__(self, directory: Path, name: str, *arguments: str) -> None:
+        self.log = directory / f"{name}.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "picante", *arguments], cwd=directory, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, within_s: float = 10) -> int:
+        """SIGTERM, and its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def said(self) -> str:
+        """The end of its output."""
+        return self.log.read_text(errors="replace")[-2000:]
+
+
+@dataclass
+class World:
+    """One shop in a directory. `gateway` is the running daemon, `sim` the running dispensers."""
+
+    directory: Path
+    gateway_id: str
+    bootstrap: str
+    http_port: int
+    gateway: Process | None = None
+    sim: Process | None = None
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "gateway" / "gateway.db"
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "sim" / "sim.sock"
+
+    def start_sim(self, *arguments: str) -> Process:
+        """Start the dispensers of scenario.toml."""
+        self.sim = Process(
+            self.directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim", *arguments
+        )
+        keys = self.directory / "sim" / "keys.toml"
+        wait_until(lambda: keys.exists() or self.sim_ended(), 20, "the simulator has made its keys")
+        return self.sim
+
+    def sim_ended(self) -> bool:
+        """Whether the simulator is over."""
+        return self.sim is None or self.sim.process.poll() is not None
+
+    def start_gateway(self) -> Process:
+        """Start the daemon and wait for its page."""
+        self.gateway = Process(self.directory, "gateway", "gateway", "run", "--config", "gateway.toml")
+        wait_until(self._ready, 30, f"the gateway is ready: {self.gateway.said()}")
+        return self.gateway
+
+    def _ready(self) -> bool:
+        assert self.gateway is not None
+        assert self.gateway.process.poll() is None, self.gateway.said()
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).is_success
+        except httpx.HTTPError:
+            return False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def get(self, path: str) -> Any:
+        """An answer of the gateway's API."""
+        return httpx.get(self.url + path, timeout=5).raise_for_status().json()
+
+    def get_text(self, path: str) -> str:
+        """An answer that is no JSON."""
+        return httpx.get(self.url + path, timeout=5).raise_for_status().text
+
+    def query(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Rows of the gateway's database, read beside it."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql, arguments).fetchall()
+
+    def stored(self) -> int:
+        """Rows in the database; 0 while there is none."""
+        try:
+            return int(self.query("SELECT count(*) FROM events")[0][0])
+        except sqlite3.Error:
+            return 0
+
+    def everything_confirmed(self) -> bool:
+        """Whether Kafka has all that the database holds."""
+        return bool(
+            self.query(
+                "SELECT (SELECT max(position) FROM events) = (SELECT CAST(value AS INTEGER) FROM meta"
+                " WHERE key = 'confirmed')"
+            )[0][0]
+        )
+
+    def read_topic(self, topic: str, isolation: str = "read_committed") -> list[dict[str, Any]]:
+        """All records of a topic from its beginning, by a reader that is a process of its own."""
+        command = [sys.executable, "-m", "tests.flow.read_topic", self.bootstrap, topic, isolation]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@contextmanager
+def world(directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: str) -> Iterator[World]:
+    """A shop with its files written; whatever still runs at the end is stopped.
+
+    `scenario` are the tables of a scenario file; the store, the broker and the gateway's address are put before them.
+    """
+    port = free_port()
+    head = (
+        f'store = "flow-store"\ngateway = "http://127.0.0.1:{port}"\n[mqtt]\nhost = "{mqtt.host}"\nport = {mqtt.port}\n'
+    )
+    (directory / "scenario.toml").write_text(head + scenario)
+    secret = directory / "pseudonym.toml"
+    secret.write_text(f'version = 1\nkey = "{PSEUDONYM_KEY.hex()}"\n')
+    secret.chmod(0o600)
+    (directory / "gateway.toml").write_text(
+        _CONFIG.format(
+            gateway=gateway_id,
+            directory=directory,
+            mqtt_host=mqtt.host,
+            mqtt_port=mqtt.port,
+            bootstrap=kafka.bootstrap,
+            http_port=port,
+        )
+    )
+    made = World(directory, gateway_id, kafka.bootstrap, port)
+    try:
+        yield made
+    finally:
+        for process in (made.sim, made.gateway):
+            if process is not None:
+                process.stop()

@@ -1,0 +1,144 @@
+"""A dispenser driven by hand over a PTY: opens a link properly, then sends whatever bytes a test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+import tty
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from firmware_bridge.framing import BadFrame, FrameDecoder
+from firmware_bridge.messages import (
+    Ack,
+    BadMessage,
+    EventBody,
+    EventMessage,
+    Hello,
+    Message,
+    NozzleInfo,
+    Ready,
+    UpMessage,
+    Welcome,
+    decode_message,
+    encode_message,
+    event_body_map,
+    ready_mac,
+    welcome_mac,
+)
+
+M = TypeVar("M", bound=Message)
+
+
+class HandDevice:
+    """The device's end of a PTY; `port` is a link to the other end."""
+
+    def __init__(self, port: Path, name: str, key: bytes, *, generation: int = 0xABCD, sauces: tuple[str, ...]) -> None:
+        self.name = name
+        self.key = key
+        self.generation = generation
+        self.sequence = 0
+        self._nozzles = tuple(NozzleInfo(n, sauce, 500) for n, sauce in enumerate(sauces, 1))
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        port.parent.mkdir(parents=True, exist_ok=True)
+        port.symlink_to(os.ttyname(self._slave))
+        self._port = port
+        self._decoder = FrameDecoder()
+        self._read: list[Message] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.pull()
+
+    def pull(self) -> None:
+        """Pull the cable."""
+        self._port.unlink(missing_ok=True)
+        for end in (self._master, self._slave):
+            if end >= 0:
+                os.close(end)
+        self._master = self._slave = -1
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the line."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._master, view) :]
+
+    def send(self, message: UpMessage) -> None:
+        """Put a message on the line."""
+        self.write(encode_message(message))
+
+    def expect(self, kind: type[M], within_s: float = 10) -> M:
+        """The next message of a kind; others before it are passed over."""
+        give_up = time.monotonic() + within_s
+        while True:
+            while self._read:
+                message = self._read.pop(0)
+                if isinstance(message, kind):
+                    return message
+            ready, _, _ = select.select([self._master], [], [], max(give_up - time.monotonic(), 0))
+            assert ready, f"no {kind.__name__} within {within_s} s"
+            for frame in self._decoder.feed(os.read(self._master, 65536)):
+                assert not isinstance(frame, BadFrame), frame
+                message = decode_message(frame)
+                assert not isinstance(message, BadMessage), message
+                self._read.append(message)
+
+    def hello(self, **changes: object) -> Hello:
+        """A HELLO of this device."""
+        fields: dict[str, object] = {
+            "dispenser": self.name,
+            "firmware": "9.9.9",
+            "versions": (1,),
+            "nozzles": self._nozzles,
+            "generation": self.generation,
+            "lowest": self.sequence + 1,
+            "next": self.sequence + 1,
+            "nonce": os.urandom(8),
+            "boot": 1,
+            "uptime_ms": 1_000,
+        }
+        return Hello(**(fields | changes))  # type: ignore[arg-type]
+
+    def greet(self, hello: Hello, kind: type[M]) -> M:
+        """Say HELLO until it is answered (what was written before the gateway opened its port is lost)."""
+        for _ in range(10):
+            self.send(hello)
+            with contextlib.suppress(AssertionError):
+                return self.expect(kind, 1)
+        raise AssertionError(f"no {kind.__name__} to ten HELLOs")
+
+    def open(self) -> Welcome:
+        """HELLO, WELCOME, READY."""
+        hello = self.hello()
+        welcome = self.greet(hello, Welcome)
+        assert welcome.mac == welcome_mac(self.key, hello, welcome)
+        self.send(Ready(mac=ready_mac(self.key, hello, welcome.nonce)))
+        return welcome
+
+    def event(
+        self, body: EventBody | None = None, *, kind: int | None = None, fields: dict[int, object] | None = None
+    ) -> EventMessage:
+        """The next event in sequence."""
+        self.sequence += 1
+        return EventMessage(
+            generation=self.generation,
+            sequence=self.sequence,
+            boot=1,
+            uptime_ms=2_000,
+            sent_uptime_ms=2_000,
+            session=1,
+            kind=kind if kind is not None else (body.number if body is not None else 0),
+            body=fields if fields is not None else (event_body_map(body) if body is not None else {}),
+        )
+
+    def expect_ack(self, sequence: int, within_s: float = 10) -> None:
+        """Wait for the ACK of a sequence."""
+        while self.expect(Ack, within_s).sequence < sequence:
+            pass
