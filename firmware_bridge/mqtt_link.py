@@ -8,6 +8,7 @@ so a broker keeps what a killed gateway had not stored. MQTT 3.1.1, which every 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -122,10 +123,8 @@ class MqttLink:
 
     def _in_loop(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None  # set before the network loop starts
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon is ending
             self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            pass  # the loop is closed: the daemon is ending
 
     # -- in the event loop ------------------------------------------------------------------------------------------
 

@@ -30,7 +30,6 @@ from gateway.ingest import Ingest, Stored
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.state import GatewayState
-from gateway.store import Store
 from gateway.supervisor import Supervisor
 from gateway.web.server import serve
 from heat.catalog import default_catalog, parse_catalog

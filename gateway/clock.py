@@ -98,11 +98,12 @@ def settle(tx: Transaction, boot: int, now: Now) -> int:
         ours = old_day == -boot
         time_ms = max(boot_ms + offset_ms, 0) if ours else now.wall_ms
         day, state = time_ms // DAY_MS, "estimated" if ours and now.known else "unknown"
+        rewritten = None
         if type_ is not None:
-            text = _move(tx, subject, decode_data(type_, text), old_day, day) or text
+            rewritten = _move(tx, subject, decode_data(type_, text), old_day, day)
         tx.connection.execute(
             "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
-            (time_ms, day, state, text, position),
+            (time_ms, day, state, rewritten or text, position),
         )
     return len(rows)
 

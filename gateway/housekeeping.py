@@ -52,6 +52,7 @@ def due(reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int) -> Cal
 
 def _prune(tx: Transaction) -> None:
     tx.connection.execute(
-        "DELETE FROM events WHERE position IN (SELECT position FROM events WHERE position <= ? ORDER BY position LIMIT ?)",
+        "DELETE FROM events WHERE position IN"
+        " (SELECT position FROM events WHERE position <= ? ORDER BY position LIMIT ?)",
         (int(tx.meta("confirmed")) - KEEP_CONFIRMED_ROWS, PRUNE_ROWS),
     )

@@ -61,7 +61,7 @@ class Shown:
 class Recommender:
     """Answers ASKs. `pseudonym_key` is the brand's key and its version; `on_commit` hears of stored impressions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- the composition root hands over what an answer is made of
         self,
         store: Store,
         clock: Clock,

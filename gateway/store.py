@@ -97,8 +97,9 @@ class Store:
         return self.broken is None and self._queue.qsize() < QUEUE_LIMIT - MAX_BATCH
 
     def submit(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        """Queue a piece of work. `done(result, error)` is called in the writer's thread, after commit or rollback; it
-        must not raise (see `in_loop`).
+        """Queue a piece of work.
+
+        `done(result, error)` is called in the writer's thread, after commit or rollback; it must not raise.
 
         Raises:
             StoreFull: too much is waiting already.

@@ -59,14 +59,14 @@ class Supervisor:
                 except (ConfigError, ForeignInstance, StoreError) as error:
                     self._note(part, "stopped", str(error))
                     return
-                except Exception as error:  # noqa: BLE001 -- a part's failure is not the daemon's
+                except Exception as error:
                     if not isinstance(error, PicanteError):
                         log.exception("part failed unexpectedly", extra={"part": name})
                     if time.monotonic() - started > SETTLED_S:
                         backoff_s = FIRST_BACKOFF_S
                     part.restarts += 1
                     self._note(part, "waiting", str(error) or type(error).__name__)
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
         finally:
             if part.state != "stopped":

@@ -19,7 +19,7 @@ from heat.scale import BANDS
 _BAND_COLUMNS = [f"b{i}" for i in range(BANDS)]
 _SUM_COLUMNS = ["n", "w", "wq", "wqq", *_BAND_COLUMNS]
 _FOLD_BUCKET = (
-    f"INSERT INTO buckets (subject, origin, day, kind, {', '.join(_SUM_COLUMNS)})"
+    f"INSERT INTO buckets (subject, origin, day, kind, {', '.join(_SUM_COLUMNS)})"  # noqa: S608 -- made of constants
     f" VALUES ({', '.join('?' * (4 + len(_SUM_COLUMNS)))})"
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = {c} + excluded.{c}' for c in _SUM_COLUMNS)}"
 )

@@ -8,7 +8,6 @@ import select
 import time
 import tty
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from firmware_bridge.framing import BadFrame, FrameDecoder
@@ -53,7 +52,7 @@ class HandDevice:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.pull()
 
     def pull(self) -> None:
@@ -86,9 +85,9 @@ class HandDevice:
             assert ready, f"no {kind.__name__} within {within_s} s"
             for frame in self._decoder.feed(os.read(self._master, 65536)):
                 assert not isinstance(frame, BadFrame), frame
-                message = decode_message(frame)
-                assert not isinstance(message, BadMessage), message
-                self._read.append(message)
+                decoded = decode_message(frame)
+                assert not isinstance(decoded, BadMessage), decoded
+                self._read.append(decoded)
 
     def hello(self, **changes: object) -> Hello:
         """A HELLO of this device."""

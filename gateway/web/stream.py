@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse, format_sse_event
 
 from gateway.web.glance import Status
 from gateway.web.problems import Problem, documented
@@ -44,36 +44,39 @@ async def _counted(web: TheWeb) -> AsyncIterator[Web]:
 
 
 Streaming = Annotated[Web, Depends(_counted)]
-Told = Callable[[Status | None, Drawn], Iterator[ServerSentEvent]]
-"""What is sent of a status to somebody who knows the one before (None: nothing yet)."""
+Tell = Callable[[Status | None, Drawn], Iterator[tuple[str, str]]]
+"""The events (name, data) that tell a status to somebody who knows the one before (None: nothing yet)."""
 
 
 @router.get("/api/v1/stream", response_class=EventSourceResponse, responses=documented(503))
-async def stream(web: Streaming) -> AsyncIterator[ServerSentEvent]:
+async def stream(web: Streaming) -> EventSourceResponse:
     """The status: once whole, then what changes, at most twice a second."""
-    async for event in _follow(web, _as_json):
-        yield event
+    return _response(web, _as_json)
 
 
 @router.get("/live", response_class=EventSourceResponse, include_in_schema=False)
-async def live(web: Streaming) -> AsyncIterator[ServerSentEvent]:
+async def live(web: Streaming) -> EventSourceResponse:
     """The page's parts as they change."""
-    async for event in _follow(web, _as_html):
-        yield event
+    return _response(web, _as_html)
 
 
-async def _follow(web: Web, tell: Told) -> AsyncIterator[ServerSentEvent]:
+def _response(web: Web, tell: Tell) -> EventSourceResponse:
+    # FastAPI's own streaming of `yield`ing endpoints logs a traceback when a browser leaves while it is being sent to
+    return EventSourceResponse(_follow(web, tell), headers={"x-accel-buffering": "no"})
+
+
+async def _follow(web: Web, tell: Tell) -> AsyncIterator[bytes]:
     before: Status | None = None
     told_s = 0.0
     while not web.closing.is_set():
         drawn, told = web.drawn(), False
-        for event in tell(before, drawn):  # made one by one: customers' questions come between
+        for name, text in tell(before, drawn):  # made one by one: customers' questions come between
             told = True
-            yield event
+            yield format_sse_event(event=name, data_str=text)
         before = drawn.status
         if told or time.monotonic() - told_s >= TICK_S:
             told_s = time.monotonic()
-            yield ServerSentEvent(event="tick", data={"now": drawn.status.now}, retry=RETRY_MS)
+            yield format_sse_event(event="tick", data_str=before.model_dump_json(include={"now"}), retry=RETRY_MS)
         await _pause(web)
 
 
@@ -85,19 +88,19 @@ async def _pause(web: Web) -> None:
         pass
 
 
-def _as_json(before: Status | None, drawn: Drawn) -> Iterator[ServerSentEvent]:
+def _as_json(before: Status | None, drawn: Drawn) -> Iterator[tuple[str, str]]:
     status = drawn.status
     if before is None:
-        yield ServerSentEvent(event="snapshot", data=status)
+        yield "snapshot", status.model_dump_json()
     elif changed := _changed(before, status):
-        yield ServerSentEvent(event="change", raw_data=status.model_dump_json(include={"now", *changed}))
+        yield "change", status.model_dump_json(include={"now", *changed})
 
 
-def _as_html(before: Status | None, drawn: Drawn) -> Iterator[ServerSentEvent]:
+def _as_html(before: Status | None, drawn: Drawn) -> Iterator[tuple[str, str]]:
     changed = _changed(before, drawn.status)
     for part, members in PARTS.items():
         if not changed.isdisjoint(members):
-            yield ServerSentEvent(event=part, raw_data=drawn.part(part))
+            yield part, drawn.part(part)
 
 
 def _changed(before: Status | None, status: Status) -> set[str]:

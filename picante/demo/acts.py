@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,10 +138,8 @@ def playable(seconds: float | None, embedded: bool) -> list[Act]:
 
 def drain(stage: Stage, within_s: float) -> Numbers:
     """Let nobody come any more, and wait until everything generated is in Kafka, or time is up."""
-    try:
+    with contextlib.suppress(LinkLost):
         stage.ask_sim("pause")
-    except LinkLost:
-        pass
     wait_for(lambda: _all_there(stage.numbers()), within_s)
     return stage.numbers()
 

@@ -1,4 +1,4 @@
-"""The demo from curtain to curtain: start the stage, play the acts on time, count all the while, reconcile at the end."""
+"""The demo from curtain to curtain: start the stage, play the acts on time, count all the while, reconcile."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -10,8 +12,8 @@ from rich.text import Text
 from picante.demo.stage import Numbers
 
 WHAT_IS_REAL = (
-    "[bold red]Picante[/]  real: gateway daemon, SQLite, wire protocol on PTYs, MQTT broker, ONNX picks, Kafka protocol."
-    "  Simulated: dispensers, shoppers{kafka}."
+    "[bold red]Picante[/]  real: gateway daemon, SQLite, wire protocol on PTYs, MQTT broker, ONNX picks, Kafka"
+    " protocol.  Simulated: dispensers, shoppers{kafka}."
 )
 
 
@@ -23,7 +25,7 @@ class Show:
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._has_table = self._console.is_terminal and not quiet
 
-    def __enter__(self) -> Show:
+    def __enter__(self) -> Self:
         if self._has_table:
             self._live.start()
         return self

@@ -128,7 +128,7 @@ class Stage:
         address = self.state / "kafka.address"
         bootstrap = self.kafka or self._wait(lambda: address.exists() and address.read_text(), "the embedded Kafka", 10)
         self._write_gateway_config(bootstrap)
-        self._wait(lambda: (self.state / "sim" / "keys.toml").exists(), "the simulator", 10)
+        self._wait((self.state / "sim" / "keys.toml").exists, "the simulator", 10)
         self._start("gateway", self._picante("gateway", "run", "--config", "gateway.toml"))
         self.reader = TopicReader(bootstrap, EVENTS.name)
 

@@ -18,7 +18,7 @@ async def read(bootstrap: str, topic: str, isolation: str) -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation, enable_auto_commit=False)
     await consumer.start()
     try:
-        await consumer._client.add_topic(topic)  # noqa: SLF001 -- metadata of a topic that is assigned by hand
+        await consumer._client.add_topic(topic)
         partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
@@ -26,7 +26,7 @@ async def read(bootstrap: str, topic: str, isolation: str) -> None:
         while True:
             for records in (await consumer.getmany(timeout_ms=500, max_records=5000)).values():
                 for record in records:
-                    print(json.dumps(_line(record)))
+                    sys.stdout.write(json.dumps(_line(record)) + "\n")
             # positions move past aborted records and transaction markers as well
             if all([await consumer.position(partition) >= ends[partition] for partition in partitions]):
                 return

@@ -105,7 +105,8 @@ def test_the_topic_holds_what_the_dispensers_made_each_once(
 
 
 def test_resends_did_happen(shop: World) -> None:
-    resent = [line for line in shop.get_text("/metrics").splitlines() if 'link_resends_total{reason="duplicates"' in line]
+    metrics = shop.get_text("/metrics").splitlines()
+    resent = [line for line in metrics if 'link_resends_total{reason="duplicates"' in line]
     assert [float(line.rsplit(" ", 1)[1]) > 0 for line in resent] == [True]
 
 
@@ -183,12 +184,16 @@ ring = 8192
 """
     with world(tmp_path, kafka, mqtt, scenario, "gw-queue") as shop:
         shop.start_sim()
-        full = lambda: call(shop.socket, {"do": "status"})["dispensers"]["full-bar"]["held"] >= 5_000  # noqa: E731
-        wait_until(lambda: shop.socket.exists() and full(), 60, "5,000 events wait on the dispenser")
+
+        def device() -> dict[str, Any]:
+            status: dict[str, Any] = call(shop.socket, {"do": "status"})["dispensers"]["full-bar"]
+            return status
+
+        wait_until(shop.socket.exists, 20, "the simulator answers")
+        wait_until(lambda: device()["held"] >= TOTAL, 60, "5,000 events wait on the dispenser")
         shop.start_gateway()
-        online = lambda: call(shop.socket, {"do": "status"})["dispensers"]["full-bar"]["online"]  # noqa: E731
-        wait_until(online, 20, "the dispenser is online")
+        wait_until(lambda: device()["online"], 20, "the dispenser is online")
         visit = call(shop.socket, {"do": "visit", "dispenser": "full-bar", "pour": ""})
-        held = call(shop.socket, {"do": "status"})["dispensers"]["full-bar"]["held"]
+        held = device()["held"]
         assert len(visit["picks"]) == 3
         assert held > 1_000, "the queue was gone before the question was asked"

@@ -46,7 +46,7 @@ def weight(sd: float, percent: int = 100) -> int:
 def evidence(
     journal: Iterable[Mapping[str, Any]], owners: Mapping[str, str], days: Mapping[str, int], origin: str
 ) -> list[dict[str, Any]]:
-    """The journal as events for `tests.reference`. `owners` says to whom sessions were claimed, `days` an event's day."""
+    """The journal as events for `tests.reference`; `owners`: who claimed a session, `days`: the day of an event."""
     doses: dict[str, list[int]] = defaultdict(list)
     result = []
     for line in journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from heat.events import Event, SessionClaimed, Stamp
 from heat.identity import session_subject
 from tests.gateway.conftest import DAY, NOON_MS, Counter, HandClock
 
-Query = Callable[[str], list[tuple[object, ...]]]
+Query = Callable[[str], list[tuple[Any, ...]]]
 
 POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=5000, duration_ms=900)
 SESSION = session_subject("hot-bar-1", 7, 1)
@@ -97,7 +98,7 @@ async def test_a_claim_made_without_time_is_rewritten(
     assert days_of(store, CUSTOMER) == {DAY: 2}
     assert days_of(store, SESSION) == {}
     ((text,),) = rows("SELECT data FROM events WHERE type = 'picante.session-claimed.v1'")
-    assert [bucket[1] for bucket in msgspec.json.decode(text)["buckets"]] == [DAY]  # type: ignore[arg-type]
+    assert [bucket[1] for bucket in msgspec.json.decode(text)["buckets"]] == [DAY]
 
 
 async def test_an_earlier_boot_that_never_knew_goes_up_marked(

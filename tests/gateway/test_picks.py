@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from models.ranker import open_ranker
 from tests.gateway.conftest import Counter
 from tests.waiting import wait_until_async
 
-Query = Callable[[str], list[tuple[object, ...]]]
+Query = Callable[[str], list[tuple[Any, ...]]]
 KEY = bytes(range(32))
 TOKEN = "loyalty-4711-jane"
 
@@ -48,10 +49,10 @@ def ask(nonce: int, session: int = 1, **more: object) -> Ask:
     return Ask(session=session, nonce=nonce.to_bytes(8, "big"), **more)  # type: ignore[arg-type]
 
 
-async def impressions(rows: Query, count: int) -> list[dict[str, object]]:
+async def impressions(rows: Query, count: int) -> list[dict[str, Any]]:
     sql = "SELECT data FROM events WHERE type = 'picante.impression.v1' ORDER BY position"
     await wait_until_async(lambda: len(rows(sql)) >= count, 5, f"{count} impressions stored")
-    return [msgspec.json.decode(row[0]) for row in rows(sql)]  # type: ignore[arg-type]
+    return [msgspec.json.decode(row[0]) for row in rows(sql)]
 
 
 async def test_three_picks_and_one_impression(recommender: Recommender, counter: Counter, rows: Query) -> None:
@@ -65,7 +66,7 @@ async def test_three_picks_and_one_impression(recommender: Recommender, counter:
     assert all(pick.why for pick in picks)
     (impression,) = await impressions(rows, 1)
     assert impression["pick_id"] == screen.shown[0].pick_id
-    assert [shown["sauce"] for shown in impression["picks"]] == [pick.sauce for pick in picks]  # type: ignore[index, attr-defined]
+    assert [shown["sauce"] for shown in impression["picks"]] == [pick.sauce for pick in picks]
     assert impression["ranker"] == recommender.ranker.name != "rule"
     assert set(impression["candidates"]) == set(default_catalog())  # type: ignore[call-overload]
 

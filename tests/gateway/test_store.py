@@ -8,15 +8,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction
 from heat.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
-from heat.events import Refilled, Stamp
 from heat.events import Event as StoredFact
+from heat.events import Refilled, Stamp
 from heat.identity import EventId
 from tests.waiting import wait_until
 
@@ -30,7 +33,7 @@ def fact(sequence: int, source: str = "hot-bar-1") -> StoredFact:
     return StoredFact(EventId(source, 7, sequence), None, WHEN, data)
 
 
-def append(sequence: int, source: str = "hot-bar-1"):  # type: ignore[no-untyped-def]
+def append(sequence: int, source: str = "hot-bar-1") -> Callable[[Transaction], int]:
     return lambda tx: tx.append(fact(sequence, source))
 
 
@@ -75,7 +78,7 @@ def test_a_piece_that_fails_takes_only_itself_down(store: Store) -> None:
         tx.append(fact(2))
         raise RuntimeError("broken piece")
 
-    futures = [store.write(append(1)), store.write(fail), store.write(append(3))]
+    futures: list[Future[Any]] = [store.write(append(1)), store.write(fail), store.write(append(3))]
     gate.set()
     assert futures[0].result(5) == 1
     with pytest.raises(RuntimeError, match="broken piece"):
@@ -149,7 +152,9 @@ def test_an_unusable_directory_is_named(tmp_path: Path) -> None:
 
 _WRITER = """
 import sys
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 from gateway.store import Settings, open_store
 from tests.gateway.test_store import append
 store = open_store(Settings(Path(sys.argv[1]), "gw-1"))
