@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -22,6 +22,7 @@ from cloud_sync.outbox import Outbox, Row, StoredRefusal
 from cloud_sync.position import DatabaseSide, Foreign, GoOn, GoOnMarked, KafkaPosition, Note, decide, explain
 from cloud_sync.record import Record
 from cloud_sync.settings import UplinkSettings
+from cloud_sync.topics import DEAD_LETTERS
 from heat.errors import ForeignInstance, RecordRejected, SinkUnavailable, SyncError
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Uplink:
         self._outbox = outbox
         self._settings = settings
         self._clock = clock
+        self._had_sent: bool | None = None
         self._limit = settings.batch
         self._rejections: Counter[int] = Counter()
 
@@ -106,7 +108,10 @@ class Uplink:
         if self._settings.position == "sqlite":
             self._connected(confirmed, epoch, f"at least once, from the database's position {confirmed}")
             return confirmed
-        has_sent = await self._outbox.knows_instance(ANY_INSTANCE)
+        if self._had_sent is None:
+            self._had_sent = await self._outbox.knows_instance(ANY_INSTANCE)
+        # what this process sent without success Kafka can't have had and forgotten: that takes days
+        has_sent = self._had_sent or self.status.transactions > 0
         knows = kafka is not None and await self._outbox.knows_instance(kafka.instance)
         there = await self._outbox.id_at(kafka.offset) if kafka is not None else None
         decision = decide(kafka, DatabaseSide(confirmed, epoch, has_sent, knows, there))
@@ -152,13 +157,21 @@ class Uplink:
     async def _commit(self, sink: KafkaSink, rows: Sequence[Row]) -> None:
         last = rows[-1]
         note = Note(epoch=self.status.epoch, instance=self.instance, last=str(last.id))
-        self.status.in_flight = len(rows)
+        self.status.in_flight, letters = len(rows), 0
+
+        def records() -> Iterator[Record]:
+            nonlocal letters
+            for row in rows:
+                record = self._record(row)
+                letters += record.topic == DEAD_LETTERS.name
+                yield record
+
         try:
-            await sink.commit((self._record(row) for row in rows), last.position, note)
+            await sink.commit(records(), last.position, note)
         except RecordRejected as error:
             self._narrow(rows)
             raise SinkUnavailable(str(error), hint="Smaller batches will find the record that is at fault") from error
-        self._count(rows)
+        self._count(rows, letters)
         self._limit = min(self._limit * 2, self._settings.batch)
 
     def _record(self, row: Row) -> Record:
@@ -177,16 +190,15 @@ class Uplink:
         if len(rows) == 1:
             self._rejections[rows[0].position] += 1
 
-    def _count(self, rows: Sequence[Row]) -> None:
+    def _count(self, rows: Sequence[Row], letters: int) -> None:
         status = self.status
         status.in_flight = 0
         status.position = rows[-1].position
         status.transactions += 1
         status.sent += len(rows)
         status.redelivered += sum(row.redelivered for row in rows)
-        status.dead_letters += sum(isinstance(row, StoredRefusal) for row in rows)
-        for row in rows:
-            status.dead_letters += self._rejections.pop(row.position, 0) > 0
+        status.dead_letters += letters
+        self._rejections.clear()
 
     def _connected(self, position: int, epoch: int, how: str) -> None:
         self.status.position, self.status.epoch = position, epoch

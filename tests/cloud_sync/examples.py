@@ -59,7 +59,9 @@ EVERY_TYPE: tuple[AnyData, ...] = (
 """One event of every type, with every consent, channels, regions, flags and pick ids among them."""
 
 
-def stored(data: AnyData = POURED, sequence: int = 1, **changes: object) -> StoredEvent:
+def stored(
+    data: AnyData = POURED, sequence: int = 1, data_bytes: bytes | None = None, **changes: object
+) -> StoredEvent:
     """A stored event at position `sequence`, from the dispenser hot-bar-1 unless told otherwise."""
     members: dict[str, object] = {
         "position": sequence,
@@ -70,10 +72,10 @@ def stored(data: AnyData = POURED, sequence: int = 1, **changes: object) -> Stor
         "day": DAY,
         "clock": "known",
         "origin": GATEWAY,
-        "data": b"",
+        "data": msgspec.json.encode(data) if data_bytes is None else data_bytes,
         "redelivered": False,
     }
-    return StoredEvent(**{**members, "data": msgspec.json.encode(data), **changes})  # type: ignore[arg-type]
+    return StoredEvent(**{**members, **changes})  # type: ignore[arg-type]
 
 
 def refused(sequence: int = 1, body: bytes = b"\xa2\x01\x02\xff\x00", **changes: object) -> StoredRefusal:

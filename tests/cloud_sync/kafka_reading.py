@@ -47,9 +47,9 @@ async def read(
     return records
 
 
-async def end_of(bootstrap: str, topic: str) -> Offsets:
-    """Where a topic ends now; nowhere if there is none yet."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+async def end_of(bootstrap: str, topic: str, isolation: Isolation = "read_committed") -> Offsets:
+    """Where a topic ends now for readers of this isolation; nowhere if there is none yet."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation)
     await consumer.start()
     try:
         ends: Offsets = await consumer.end_offsets(await places_of(bootstrap, topic))
@@ -63,6 +63,15 @@ async def places_of(bootstrap: str, topic: str) -> list[TopicPartition]:
     async with _admin(bootstrap) as admin:
         (found,) = await admin.describe_topics([topic])
     return sorted(TopicPartition(topic, partition["partition"]) for partition in found["partitions"])
+
+
+async def no_transaction_is_open(bootstrap: str, topic: str) -> bool:
+    """Whether the last stable offset is the end, in every partition: nothing hides what follows it."""
+    stable, written = (
+        await end_of(bootstrap, topic, "read_committed"),
+        await end_of(bootstrap, topic, "read_uncommitted"),
+    )
+    return stable == written
 
 
 async def topic_config(bootstrap: str, topic: str) -> dict[str, str]:

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
 
 import pytest
 
 from cloud_sync.envelope import Received
-from cloud_sync.settings import UplinkSettings
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX
 from cloud_sync.uplink import Uplink, pause_s
 from heat.errors import ForeignInstance, SinkUnavailable
 from tests.cloud_sync.examples import EVERY_TYPE, pours, refused, stored
 from tests.cloud_sync.kafka_reading import ids, places_of, read, read_events, topic_config
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
-from tests.cloud_sync.uplink_process import running
+from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
 from tests.servers import KafkaServer, ServerElsewhere
-from tests.waiting import wait_until_async
 
 Kafka = KafkaServer | ServerElsewhere
-PATIENCE_S = 60.0
 
 
-@pytest.fixture(autouse=True)
-async def _no_task_stays() -> AsyncIterator[None]:
-    """What the uplink starts, it ends: aiokafka's tasks, too."""
-    yield
-    await wait_until_async(lambda: asyncio.all_tasks() == {asyncio.current_task()}, 5.0, "no task is left")
-
-
-def settings(kafka: Kafka, gateway: str, **changes: object) -> UplinkSettings:
-    return UplinkSettings(bootstrap=kafka.bootstrap, gateway=gateway, **{"interval_s": 0.05, **changes})  # type: ignore[arg-type]
-
-
-async def confirmed(outbox: SqliteOutbox, position: int) -> None:
-    async def there() -> bool:
-        return await outbox.confirmed() >= position
-
-    await wait_until_async(there, PATIENCE_S, f"position {position} is confirmed")
+pytestmark = pytest.mark.usefixtures("no_task_stays")
 
 
 def in_order(events: dict[int, list[Received]]) -> bool:
@@ -56,10 +37,10 @@ def in_order(events: dict[int, list[Received]]) -> bool:
 async def test_every_event_arrives_once_and_in_order(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     rows = pours(5_000, origin=gateway)
     outbox.append(rows)
-    uplink = Uplink(outbox, settings(kafka, gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway, batch=2000))
     async with running(uplink):
         await confirmed(outbox, 5_000)
-        await wait_until_async(lambda: uplink.status.state == "idle", PATIENCE_S, "idle")
+        await connected(uplink)
     events = await read_events(kafka.bootstrap, gateway)
     assert ids(events) == sorted(str(row.id) for row in rows)
     assert in_order(events)
@@ -72,7 +53,7 @@ async def test_every_event_arrives_once_and_in_order(kafka: Kafka, outbox: Sqlit
 async def test_what_arrives_is_what_was_stored(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     rows = [stored(data, n, origin=gateway) for n, data in enumerate(EVERY_TYPE, 1)]
     outbox.append(rows)
-    async with running(Uplink(outbox, settings(kafka, gateway))):
+    async with running(Uplink(outbox, settings(kafka.bootstrap, gateway))):
         await confirmed(outbox, len(rows))
     events = [event for part in (await read_events(kafka.bootstrap, gateway)).values() for event in part]
     assert sorted((event.id, event.data.type, event.time_ms, event.redelivered) for event in events) == [
@@ -84,11 +65,11 @@ async def test_what_arrives_is_what_was_stored(kafka: Kafka, outbox: SqliteOutbo
 async def test_a_restart_goes_on_where_kafka_is(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     rows = pours(300, origin=gateway)
     outbox.append(rows[:200])
-    async with running(Uplink(outbox, settings(kafka, gateway))):
+    async with running(Uplink(outbox, settings(kafka.bootstrap, gateway))):
         await confirmed(outbox, 200)
     outbox.db.execute("UPDATE confirmed SET position = 50")  # as after a kill between Kafka's commit and ours
     outbox.append(rows[200:])
-    uplink = Uplink(outbox, settings(kafka, gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(uplink):
         await confirmed(outbox, 300)
     assert uplink.status.sent == 100
@@ -98,7 +79,7 @@ async def test_a_restart_goes_on_where_kafka_is(kafka: Kafka, outbox: SqliteOutb
 async def test_refusals_become_dead_letters_byte_for_byte(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     body = bytes(range(256))
     outbox.append([*pours(2, origin=gateway), refused(3, body, origin=gateway), *pours(1, first=4, origin=gateway)])
-    uplink = Uplink(outbox, settings(kafka, gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(uplink):
         await confirmed(outbox, 4)
     assert uplink.status.dead_letters == 1
@@ -125,12 +106,12 @@ async def test_refusals_become_dead_letters_byte_for_byte(kafka: Kafka, outbox: 
 
 async def test_a_clone_stops_until_it_is_let_go_on(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     outbox.append(pours(10, origin=gateway))
-    first = Uplink(outbox, settings(kafka, gateway))
+    first = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(first):
         await confirmed(outbox, 10)
     outbox.db.execute("DELETE FROM instances")  # a database that never saw the first
     outbox.append(pours(5, first=11, origin=gateway))
-    second = Uplink(outbox, settings(kafka, gateway))
+    second = Uplink(outbox, settings(kafka.bootstrap, gateway))
     with pytest.raises(ForeignInstance, match=first.instance):
         await second.run()
     assert second.status.state == "foreign"
@@ -144,14 +125,14 @@ async def test_a_clone_stops_until_it_is_let_go_on(kafka: Kafka, outbox: SqliteO
 
 async def test_a_restored_database_sends_again_and_says_so(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     outbox.append(pours(10, origin=gateway))
-    async with running(Uplink(outbox, settings(kafka, gateway))):
+    async with running(Uplink(outbox, settings(kafka.bootstrap, gateway))):
         await confirmed(outbox, 10)
     # a backup of when 6 rows were there and 4 confirmed; since then, other events took the positions from 7 on
     outbox.db.execute("DELETE FROM rows WHERE position > 6")
     outbox.db.execute("UPDATE sqlite_sequence SET seq = 6")
     outbox.db.execute("UPDATE confirmed SET position = 4")
     outbox.append(pours(5, first=101, origin=gateway))
-    uplink = Uplink(outbox, settings(kafka, gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(uplink):
         await confirmed(outbox, 11)
         outbox.append(pours(1, first=201, origin=gateway))
@@ -166,10 +147,10 @@ async def test_a_restored_database_sends_again_and_says_so(kafka: Kafka, outbox:
 
 async def test_the_second_of_one_name_takes_over(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
     outbox.append(pours(5, origin=gateway))
-    first = Uplink(outbox, settings(kafka, gateway))
+    first = Uplink(outbox, settings(kafka.bootstrap, gateway))
     old = asyncio.create_task(first.run())
     await confirmed(outbox, 5)
-    async with running(Uplink(outbox, settings(kafka, gateway))) as new:
+    async with running(Uplink(outbox, settings(kafka.bootstrap, gateway))) as new:
         outbox.append(pours(5, first=6, origin=gateway))
         await confirmed(outbox, 10)
         with pytest.raises(SinkUnavailable, match="the transaction failed"):
@@ -190,9 +171,9 @@ async def _poke_until_done(outbox: SqliteOutbox, task: asyncio.Task[None], gatew
 
 
 async def test_topics_are_created_as_the_contract_says(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
-    uplink = Uplink(outbox, settings(kafka, gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(uplink):
-        await wait_until_async(lambda: uplink.status.state == "idle", PATIENCE_S, "connected")
+        await connected(uplink)
     for topic in (EVENTS, DEAD_LETTERS, OUTBOX):
         assert len(await places_of(kafka.bootstrap, topic.name)) == topic.partitions
     config = await topic_config(kafka.bootstrap, EVENTS.name)
@@ -209,9 +190,9 @@ def test_the_pause_before_a_transaction(waiting: int, since_last_s: float, expec
 
 
 async def test_while_few_wait_transactions_are_rare(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
-    uplink = Uplink(outbox, settings(kafka, gateway, interval_s=1.0))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway, interval_s=1.0))
     async with running(uplink):
-        await wait_until_async(lambda: uplink.status.state == "idle", PATIENCE_S, "connected")
+        await connected(uplink)
         began = asyncio.get_running_loop().time()
         for number in range(1, 41):
             outbox.append(pours(1, first=number, origin=gateway))
@@ -227,7 +208,7 @@ async def test_rows_that_wait_for_the_clock_hold_up_those_behind_them(
 ) -> None:
     outbox.append(pours(10, origin=gateway))
     outbox.hold_from = 4
-    uplink = Uplink(outbox, settings(kafka, gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(uplink):
         await confirmed(outbox, 3)
         reads = outbox.reads
