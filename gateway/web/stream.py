@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
 
 from gateway.web.glance import Status
 from gateway.web.problems import Problem, documented
@@ -31,6 +32,12 @@ RETRY_MS = 1000
 """ms after which a browser comes back."""
 MAX_STREAMS = 20
 """Open streams; a forgotten script can't make the gateway hold more."""
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. FastAPI's own class logs a traceback whenever a browser leaves while it is being sent to."""
+
+    media_type: str | None = "text/event-stream"
 
 
 async def _counted(web: TheWeb) -> AsyncIterator[Web]:
@@ -48,21 +55,20 @@ Tell = Callable[[Status | None, Drawn], Iterator[tuple[str, str]]]
 """The events (name, data) that tell a status to somebody who knows the one before (None: nothing yet)."""
 
 
-@router.get("/api/v1/stream", response_class=EventSourceResponse, responses=documented(503))
-async def stream(web: Streaming) -> EventSourceResponse:
+@router.get("/api/v1/stream", response_class=EventStream, responses=documented(503))
+async def stream(web: Streaming) -> EventStream:
     """The status: once whole, then what changes, at most twice a second."""
     return _response(web, _as_json)
 
 
-@router.get("/live", response_class=EventSourceResponse, include_in_schema=False)
-async def live(web: Streaming) -> EventSourceResponse:
+@router.get("/live", response_class=EventStream, include_in_schema=False)
+async def live(web: Streaming) -> EventStream:
     """The page's parts as they change."""
     return _response(web, _as_html)
 
 
-def _response(web: Web, tell: Tell) -> EventSourceResponse:
-    # FastAPI's own streaming of `yield`ing endpoints logs a traceback when a browser leaves while it is being sent to
-    return EventSourceResponse(_follow(web, tell), headers={"x-accel-buffering": "no"})
+def _response(web: Web, tell: Tell) -> EventStream:
+    return EventStream(_follow(web, tell), headers={"x-accel-buffering": "no"})
 
 
 async def _follow(web: Web, tell: Tell) -> AsyncIterator[bytes]:

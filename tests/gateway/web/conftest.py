@@ -1,0 +1,264 @@
+"""Two daemons to ask: one in a shop of processes with dispensers on real ports, and one inside the test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from firmware_bridge.link import Delivery, Link
+from firmware_bridge.messages import (
+    EventBody,
+    EventMessage,
+    Hello,
+    NozzleInfo,
+    encode_body,
+    event_body_map,
+)
+from gateway.app import _assemble
+from gateway.config import load_config
+from gateway.state import GatewayState
+from gateway.web.server import serve
+from hw_sim.control import SOCKET_NAME, call
+from tests.flow.world import Process
+from tests.servers import free_port
+from tests.waiting import wait_until, wait_until_async
+
+PSEUDONYM_KEY = bytes(range(32))
+DISPENSER_KEY = bytes(range(32, 64))
+
+_CONFIG = """\
+[gateway]
+id = "gw-1"
+store = "mercado-12"
+region = "south"
+data_dir = "gateway"
+ballast_mb = 0
+
+[keys]
+dispensers = "{keys}"
+pseudonym = "pseudonym.toml"
+
+[http]
+port = {port}
+"""
+_SCENARIO = """\
+store = "mercado-12"
+
+[[dispensers]]
+id = "hot-bar-1"
+nozzles = ["garden-green", "table-red", "chipotle-honey", "serrano-verde", "miso-piri", "reaper-raw"]
+
+[[dispensers]]
+id = "hot-bar-2"
+nozzles = 12
+"""
+
+
+def write_config(directory: Path, port: int, more: str = "", keys: str = "keys.toml") -> Path:
+    """A gateway's files; the path of gateway.toml."""
+    for name, text in (
+        ("pseudonym.toml", f'version = 1\nkey = "{PSEUDONYM_KEY.hex()}"\n'),
+        ("keys.toml", f'[dispensers]\nhot-bar-1 = "{DISPENSER_KEY.hex()}"\n'),
+    ):
+        (directory / name).touch(0o600)
+        (directory / name).write_text(text)
+    config = directory / "gateway.toml"
+    config.write_text(_CONFIG.format(keys=keys, port=port) + more)
+    return config
+
+
+# -- a shop of processes --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shop:
+    """A gateway and two dispensers, each side a process of its own. No Kafka is set up."""
+
+    directory: Path
+    port: int
+    gateway: Process
+    sim: Process
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        """An answer, whatever its status."""
+        return httpx.get(self.url + path, timeout=5, **more)
+
+    def json(self, path: str) -> Any:
+        """A good answer's JSON."""
+        return self.get(path).raise_for_status().json()
+
+    def ask(self, do: str, **more: Any) -> dict[str, Any]:
+        """A request to the dispensers."""
+        return call(self.directory / "sim" / SOCKET_NAME, {"do": do, **more})
+
+    def visit(self, dispenser: str = "hot-bar-1", **script: Any) -> dict[str, Any]:
+        """A customer comes, asks and pours; returns once all of it is stored."""
+        before = self.json("/api/v1/sync")["stored"]
+        answer = self.ask("visit", dispenser=dispenser, **script)
+        # an impression and a pour at least
+        wait_until(lambda: self.json("/api/v1/sync")["stored"] >= before + 2, 10, "the visit is stored")
+        return answer
+
+    def start_gateway(self) -> None:
+        """Start the daemon (again) and wait until both dispensers are with it."""
+        config = str(self.directory / "gateway.toml")
+        self.gateway = Process(self.directory, "gateway", "gateway", "run", "--config", config)
+        wait_until(self._all_online, 30, "both dispensers are online")
+
+    def _all_online(self) -> bool:
+        assert self.gateway.process.poll() is None, self.gateway.said()
+        try:
+            dispensers = self.json("/api/v1/dispensers")["dispensers"]
+        except httpx.HTTPError:
+            return False
+        return [dispenser["online"] for dispenser in dispensers] == [True, True]
+
+
+@contextlib.contextmanager
+def open_shop(directory: Path) -> Iterator[Shop]:
+    """A shop in a directory, closed at the end."""
+    (directory / "scenario.toml").write_text(_SCENARIO)
+    port = free_port()
+    ports = f'[serial]\nports = ["{directory}/sim/ports/usb-picante-*"]\n'
+    write_config(directory, port, ports, keys="sim/keys.toml")
+    sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
+    shop = Shop(directory, port, sim, sim)
+    try:
+        wait_until((directory / "sim" / "keys.toml").exists, 20, "the simulator has made its keys")
+        shop.start_gateway()
+        yield shop
+    finally:
+        for process in {shop.sim, shop.gateway}:
+            process.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One shop for a file of tests: they add visits and take nothing away."""
+    with open_shop(tmp_path_factory.mktemp("shop")) as opened:
+        yield opened
+
+
+# -- a daemon inside the test ---------------------------------------------------------------------------------------
+
+
+class Down:
+    """A link's way down that nobody reads."""
+
+    def send(self, message: object, written: object = None) -> None:
+        """Drop it."""
+
+
+@dataclass
+class Inside:
+    """The daemon's parts, and its web on a real port. Events are handed to ingest as a link would."""
+
+    state: GatewayState
+    client: httpx.AsyncClient
+    serving: asyncio.Task[None]
+    sequence: int = 0
+
+    @property
+    def link(self) -> Link:
+        """A link on which nobody has said anything yet."""
+        return Link("/dev/ttyUSB0", Down(), self.state.dispensers, self.state.dispensers)
+
+    def hello(self, *nozzles: tuple[int, str, int]) -> Hello:
+        """A dispenser comes online with these nozzles."""
+        hello = Hello(
+            dispenser="hot-bar-1",
+            firmware="1.4.2",
+            versions=(1,),
+            nozzles=tuple(NozzleInfo(*nozzle) for nozzle in nozzles or [(1, "table-red", 500)]),
+            generation=7,
+            lowest=1,
+            next=1,
+            nonce=bytes(8),
+            boot=1,
+            uptime_ms=0,
+        )
+        self.state.dispensers.opened(self.link, hello, None)
+        return hello
+
+    async def deliver(self, hello: Hello, body: EventBody, kind: int | None = None) -> None:
+        """Store one event of session 1."""
+        self.sequence += 1
+        bare = EventMessage(
+            generation=hello.generation,
+            sequence=self.sequence,
+            boot=hello.boot,
+            uptime_ms=1_000,
+            sent_uptime_ms=1_000,
+            session=1,
+            kind=body.number if kind is None else kind,
+            body=event_body_map(body),
+        )
+        message = msgspec.structs.replace(bare, raw=encode_body(bare))
+        settled = asyncio.Event()
+        self.state.ingest.deliver(Delivery(message, hello, settled.set, settled.set))
+        await asyncio.wait_for(settled.wait(), 5)
+
+    async def json(self, path: str) -> Any:
+        """A good answer's JSON."""
+        return (await self.client.get(path)).raise_for_status().json()
+
+    async def warning(self, code: str) -> dict[str, Any]:
+        """The warning of this code, once it is told."""
+
+        async def told() -> dict[str, Any] | None:
+            warnings: list[dict[str, Any]] = (await self.json("/api/v1/status"))["warnings"]
+            return next((warning for warning in warnings if warning["code"] == code), None)
+
+        found: dict[str, Any] | None = await wait_until_async(told, 5, f"a warning {code}")
+        assert found is not None
+        return found
+
+    async def no_warnings(self) -> None:
+        """Wait until nothing is wrong (any more)."""
+
+        async def none() -> bool:
+            return not (await self.json("/api/v1/status"))["warnings"]
+
+        await wait_until_async(none, 5, "no warnings")
+
+
+@contextlib.asynccontextmanager
+async def inside_of(directory: Path, more: str = "") -> AsyncIterator[Inside]:
+    """A daemon's parts without its signals, and its web; both end at the end."""
+    port = free_port()
+    config = load_config(write_config(directory, port, more))
+    async with _assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+        serving = asyncio.create_task(serve(state), name="web")
+        inside = Inside(state, client, serving)
+        try:
+            await wait_until_async(lambda: _answers(client), 10, "the web answers")
+            yield inside
+        finally:
+            state.stopping.set()
+            await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 5)
+
+
+async def _answers(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/readyz")).status_code in {200, 503}
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
+    """A daemon inside the test, without dispensers, MQTT and Kafka."""
+    async with inside_of(tmp_path) as opened:
+        yield opened

@@ -1,0 +1,90 @@
+"""The server in the daemon's loop: it ends with it, whatever browsers do, and says so when it can't begin."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.web.server import serve
+from heat.errors import ConfigError
+from tests.gateway.web.conftest import Inside, Shop, inside_of
+from tests.waiting import wait_until_async
+
+ENDS_WITHIN_S = 2.0
+
+
+@asynccontextmanager
+async def open_stream(inside: Inside, path: str) -> AsyncIterator[AsyncIterator[str]]:
+    """An event stream from which the first event has come."""
+    async with inside.client.stream("GET", path, timeout=None) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.aiter_lines()
+        await anext(lines)
+        yield lines
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stream", "/live"])
+@pytest.mark.parametrize("how", ["stopping", "cancelled"])
+async def test_it_ends_in_time_while_streams_are_open(tmp_path: Path, path: str, how: str) -> None:
+    async with inside_of(tmp_path) as inside, open_stream(inside, path) as lines:
+        began = time.monotonic()
+        if how == "stopping":
+            inside.state.stopping.set()
+        else:
+            inside.serving.cancel()
+        done, _ = await asyncio.wait([inside.serving], timeout=ENDS_WITHIN_S)
+        assert done, f"not ended after {ENDS_WITHIN_S} s"
+        assert time.monotonic() - began < ENDS_WITHIN_S
+        assert inside.serving.cancelled() == (how == "cancelled")
+        async for _ in lines:  # the stream was ended, not cut: it reads to its end
+            pass
+
+
+async def test_its_port_is_free_again_afterwards(tmp_path: Path) -> None:
+    async with inside_of(tmp_path) as inside:
+        port = inside.state.config.http.port
+        inside.state.stopping.set()
+        await asyncio.wait_for(inside.serving, ENDS_WITHIN_S)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+
+
+async def test_a_busy_port_is_a_matter_of_configuration(inside: Inside) -> None:
+    port = inside.state.config.http.port
+    with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: Address already in use.*another .http. port"):
+        await serve(inside.state)
+    assert (await inside.client.get("/healthz")).is_success  # the one who has it goes on
+
+
+async def test_it_leaves_the_signals_to_the_daemon(inside: Inside) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    inside.state.stopping.set()
+    await inside.serving
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+async def test_it_leaves_no_tasks(tmp_path: Path) -> None:
+    before = asyncio.all_tasks()
+    async with inside_of(tmp_path) as inside:
+        async with open_stream(inside, "/live"):
+            pass
+        inside.state.stopping.set()
+        await inside.serving
+    await wait_until_async(lambda: asyncio.all_tasks() <= before, 2, "no task is left")
+
+
+def test_the_daemon_ends_in_time_while_a_stream_is_open(shop: Shop) -> None:
+    with httpx.stream("GET", shop.url + "/live", timeout=10) as answer:
+        next(answer.iter_lines())
+        began = time.monotonic()
+        assert shop.gateway.stop(within_s=5) == 0
+        assert time.monotonic() - began < 5
