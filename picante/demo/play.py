@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,14 @@ class Demo:
 
     def _tell_verdict(self) -> None:
         self._show.verdict(self._numbers(), self._pick_ms())
-        self._show.tell(
-            "[dim]It goes on until Ctrl-C. Try next:  "
-            f"curl -s {self._stage.page}api/v1/sync   "
-            f"picante sim screen {SERIAL[0]} --state {self._stage.state}/sim   "
-            "picante demo --kafka HOST:PORT   picante models evaluate[/]"
-        )
+        self._show.tell("It goes on until Ctrl-C. Try next, in another terminal:")
+        for command in (
+            f"curl -s {self._stage.page}api/v1/sync",
+            f"{command_name()} sim screen {SERIAL[0]} --state {self._stage.state}/sim",
+            f"{command_name()} models evaluate",
+            f"{command_name()} demo --kafka HOST:PORT",
+        ):
+            self._show.tell(f"   [cyan]{command}[/]")
 
     def _numbers(self) -> Numbers:
         return self._stage.numbers()
@@ -95,6 +98,18 @@ class Demo:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._begun
+
+
+def command_name() -> str:
+    """How this program was called, so that what is printed can be pasted."""
+    called = Path(sys.argv[0])
+    if called.name != "picante":
+        return "picante"
+    return (
+        str(called.relative_to(Path.cwd()))
+        if called.is_absolute() and called.is_relative_to(Path.cwd())
+        else str(called)
+    )
 
 
 def _reckoning(numbers: Numbers, picks: dict[str, float], stage: Stage) -> dict[str, Any]:

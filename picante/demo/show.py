@@ -36,7 +36,7 @@ class Show:
 
     def tell(self, line: str) -> None:
         """Print a line above the table."""
-        self._console.print(line, soft_wrap=True)
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
 
     def update(self, numbers: Numbers, elapsed_s: float) -> None:
         """Draw the table anew."""

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ MQTT = ("bar-1", "bar-2")
 GATEWAY = "gw-demo"
 FIRST_PORT = 8080
 STEP_S = 0.02
+READER_S = 5.0
+"""Seconds that the reader of the topic may lag behind."""
 
 _SCENARIO = """\
 seed = {seed}
@@ -89,11 +92,8 @@ class Numbers:
     picks_shown: int
     picks_accepted: int
     online: int
-
-    @property
-    def lost(self) -> int:
-        """Generated, and neither in Kafka nor on the way there."""
-        return max(self.generated - self.held - self.stored, 0) + max(self.stored - self.waiting - self.in_topic, 0)
+    lost: int
+    """Freed by a dispenser and not on disk, or confirmed some seconds ago and not in the topic."""
 
 
 class Stage:
@@ -108,6 +108,7 @@ class Stage:
         self.reader: TopicReader | None = None
         self._mqtt_port = any_free_port()
         self._children: dict[str, Child] = {}
+        self._confirmed: deque[tuple[float, int]] = deque(maxlen=1000)
         self._http = httpx.Client(base_url=self.page, timeout=2.0)
         (state / "sim").mkdir(parents=True, exist_ok=True)
         (state / "logs").mkdir(exist_ok=True)
@@ -225,17 +226,28 @@ class Stage:
         stored, waiting = self._stored()
         reader = self.reader
         in_topic = sum(reader.count(name, unit["generation"]) for name, unit in units.items()) if reader else 0
+        generated, held = (sum(unit[what] for unit in units.values()) for what in ("generated", "held"))
         return Numbers(
-            generated=sum(unit["generated"] for unit in units.values()),
+            generated=generated,
             stored=stored,
             in_topic=in_topic,
             duplicates=reader.duplicates if reader else 0,
             waiting=waiting,
-            held=sum(unit["held"] for unit in units.values()),
+            held=held,
             picks_shown=sum(unit["picks_shown"] for unit in units.values()),
             picks_accepted=sum(unit["picks_accepted"] for unit in units.values()),
             online=sum(unit["online"] for unit in units.values()),
+            lost=max(generated - held - stored, 0) + max(self._confirmed_lately(stored - waiting) - in_topic, 0),
         )
+
+    def _confirmed_lately(self, confirmed: int) -> int:
+        """How many events Kafka had confirmed a while ago: the reader has had time to see those."""
+        now = time.monotonic()
+        self._confirmed.append((now, confirmed))
+        while len(self._confirmed) > 1 and self._confirmed[1][0] <= now - READER_S:
+            self._confirmed.popleft()
+        at, count = self._confirmed[0]
+        return count if at <= now - READER_S else 0
 
     def _stored(self) -> tuple[int, int]:
         """Dispenser events on disk, and how many of them Kafka is not known to have."""
