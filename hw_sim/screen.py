@@ -47,7 +47,7 @@ def heat_bar(heat_mo: int, cells: int = _BAR) -> str:
 
 
 def _pick_rows(slot: int, pick: PickInfo) -> list[str]:
-    units = f"{shu(pick.milli_octaves):,} SHU"
+    units = f"{_three_digits(shu(pick.milli_octaves)):,} SHU"
     rows = [
         _row(_spread(f"{slot} {pick.name}", f"nozzle {pick.nozzle}")),
         _row(f"  {heat_bar(pick.milli_octaves)} {units}"),
@@ -55,6 +55,11 @@ def _pick_rows(slot: int, pick: PickInfo) -> list[str]:
     if pick.why:
         rows.append(_row(f"  {pick.why}"))
     return [*rows, _row("")]
+
+
+def _three_digits(number: int) -> int:
+    """Rounded to three digits: nobody tastes a fourth."""
+    return round(number, min(3 - len(str(number)), 0))
 
 
 def _spread(left: str, right: str) -> str:
