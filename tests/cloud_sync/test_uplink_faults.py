@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -88,6 +90,28 @@ async def test_a_mute_kafka_does_not_hold_it_up(outbox: SqliteOutbox, gateway: s
         task.cancel()
         assert await asyncio.wait({task}, timeout=1.0) == ({task}, set())
         assert task.cancelled()
+
+
+@pytest.mark.parametrize("way", ["failing", "cancelled"])
+async def test_a_frozen_kafka_leaves_nothing_behind(
+    killable_kafka: KafkaServer, outbox: SqliteOutbox, gateway: str, way: str
+) -> None:
+    outbox.append(pours(20_000, origin=gateway))
+    timeout_ms = 1_000 if way == "failing" else 60_000
+    uplink = Uplink(outbox, settings(killable_kafka.bootstrap, gateway, transaction_timeout_ms=timeout_ms))
+    task = asyncio.create_task(uplink.run())
+    try:
+        await wait_until_async(lambda: uplink.status.transactions and uplink.status.in_flight, PATIENCE_S, "at work")
+        os.kill(killable_kafka.pid, signal.SIGSTOP)
+        if way == "cancelled":
+            await asyncio.sleep(0.2)
+            task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=timeout_ms / 1000 + 1.0 if way == "failing" else 1.0)
+        assert done == {task}
+        assert task.cancelled() or isinstance(task.exception(), SinkUnavailable)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    finally:
+        os.kill(killable_kafka.pid, signal.SIGCONT)
 
 
 async def test_a_reader_can_tell_an_open_transaction(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
