@@ -91,7 +91,7 @@ class Dispenser:
             sauce=nozzle.sauce.id,
             volume_ul=volume_ul,
             duration_ms=self.pour_ms(number, volume_ul),
-            pick_id=self._pick_id(nozzle.sauce.id),
+            pick_id=self.shown_pick_id(nozzle.sauce.id),
         )
         return self._record(self.session, body, now_ms)
 
@@ -104,7 +104,8 @@ class Dispenser:
         sauce = self._last_poured
         if sauce is None:
             return None
-        return self._record(self.session, RatedBody(sauce=sauce, verdict=verdict, pick_id=self._pick_id(sauce)), now_ms)
+        body = RatedBody(sauce=sauce, verdict=verdict, pick_id=self.shown_pick_id(sauce))
+        return self._record(self.session, body, now_ms)
 
     # -- what the staff does ------------------------------------------------------------------------------------------
 
@@ -141,6 +142,6 @@ class Dispenser:
         own_choice = [f"{nozzle.number:>2} {nozzle.sauce.name}" for nozzle in self.tanks.values()]
         return render(self.shown, title=f"PICANTE {self.name}", status=status, own_choice=own_choice)
 
-    def _pick_id(self, sauce: str) -> str | None:
+    def shown_pick_id(self, sauce: str) -> str | None:
         """The impression that shows this sauce now, if one does."""
         return self.shown.pick_id if any(pick.sauce == sauce for pick in self.shown.picks) else None

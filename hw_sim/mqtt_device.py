@@ -97,7 +97,8 @@ class MqttLine:
         client.disconnect()
         if connected:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(left.wait(), GOODBYE_S)
+                async with asyncio.timeout(GOODBYE_S):
+                    await left.wait()
 
     def wake(self) -> None:
         """The firmware may have something to say: send it while the broker keeps up."""

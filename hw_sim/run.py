@@ -50,7 +50,8 @@ async def run(
                 if (drain and simulation.load_is_done) or (give_up is not None and loop.time() >= give_up):
                     break
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), LOOK_S)
+                    async with asyncio.timeout(LOOK_S):
+                        await over.wait()
             if drain and not killed.is_set():
                 await _until_killed(simulation.drain(DRAIN_S), killed)
             return not any(unit.header.held for unit in simulation.units.values())

@@ -16,7 +16,7 @@ import random
 import secrets
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from heat.catalog import default_catalog
 from heat.errors import ConfigError
@@ -63,11 +63,20 @@ class Simulation:
         """Set while customers may come and load is made."""
         self.opened.set()
         self._tasks: list[asyncio.Task[None]] = []
-        state.mkdir(parents=True, exist_ok=True)
-        self._lock = (state / "sim.lock").open("w", encoding="ascii")
+        self._lock: IO[str] | None = None
         self._journal: Journal | None = None
 
     async def __aenter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    def _open(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.state / "sim.lock").open("w", encoding="ascii")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -83,7 +92,6 @@ class Simulation:
             self.units[settings.id] = unit
             unit.line.plug()
         self._start_customers()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
@@ -92,7 +100,8 @@ class Simulation:
         await asyncio.gather(*(unit.aclose() for unit in self.units.values()))
         if self._journal is not None:
             self._journal.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def check_tasks(self) -> None:
         """Raise what a customer's task died of, if one did."""

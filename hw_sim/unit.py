@@ -61,11 +61,13 @@ class Unit:
         self.in_use = asyncio.Lock()
         """Held by the one customer who stands in front of it."""
         self.asked = self.shown = self.accepted = 0
+        """Questions, picks that came, and picks of which one was poured (a second helping counts no second time)."""
         self.answer_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.twin = Dispenser(self.name, nozzles, recorder.record, recorder.ring.new_session)
         self._recorder = recorder
         self._changed = asyncio.Event()
         self._answer: asyncio.Future[Picks | None] | None = None
+        self._accepted_pick_id: str | None = None
         mcu = Mcu(identity, recorder.ring, self, random_bytes, lambda: recorder.renew(new_generation(random_bytes)))
         self.firmware = Firmware(mcu, self._changed.set)
         self.line = make_line(self.firmware)
@@ -102,7 +104,8 @@ class Unit:
         self.line.wake()
         try:
             # a line that is stuck does not run the firmware's timers
-            picks = await asyncio.wait_for(answer, ASK_GIVE_UP_MS / 1000 + 0.5)
+            async with asyncio.timeout(ASK_GIVE_UP_MS / 1000 + 0.5):
+                picks = await answer
         except TimeoutError:
             return None
         if picks is not None:
@@ -122,10 +125,11 @@ class Unit:
 
     def pour(self, nozzle: int, volume_ul: int) -> int | None:
         """A pour that ends now; the event's sequence, or None if the tank is empty."""
-        sauce = self.twin.tanks[nozzle].sauce.id
         sequence = self.twin.pour(nozzle, volume_ul, self.firmware.now_ms())
-        if sequence is not None and any(pick.sauce == sauce for pick in self.twin.shown.picks):
+        pick_id = self.twin.shown_pick_id(self.twin.tanks[nozzle].sauce.id)
+        if sequence is not None and pick_id not in (None, self._accepted_pick_id):
             self.accepted += 1
+            self._accepted_pick_id = pick_id
         self.line.wake()
         return sequence
 

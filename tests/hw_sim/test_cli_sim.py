@@ -1,0 +1,208 @@
+"""`picante sim`, and its check against what a gateway lists."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from click.testing import CliRunner
+
+from firmware_bridge.messages import StatedBody
+from heat.errors import LinkLost
+from hw_sim.check import as_table, check_all, fetch_ids
+from hw_sim.control import ControlServer
+from hw_sim.journal import Journal, Recorder
+from hw_sim.ring import Ring
+from hw_sim.scenario import parse_scenario
+from hw_sim.simulation import Simulation, journal_path, ring_path
+from picante.cli_sim import sim
+
+ONE = '[[dispensers]]\nid = "bar-1"\nring = 32\n'
+
+
+class Api:
+    """A gateway's list of events, over HTTP, in pages of three at most."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        api = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                query = parse_qs(urlsplit(self.path).query)
+                after, limit = int(query["after"][0]), min(int(query["limit"][0]), 3)
+                page = list(enumerate(api.ids, start=1))[after : after + limit]
+                more = page[-1][0] if page and page[-1][0] < len(api.ids) else None
+                events = [{"position": at, "id": identity, "type": "picante.stated.v1"} for at, identity in page]
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps({"events": events, "next": more}).encode())
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its base names it so
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    api = Api()
+    thread = threading.Thread(target=api.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield api
+    api.server.shutdown()
+    thread.join()
+    api.server.server_close()
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state directory with a short name: a socket's path has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="sim-") as directory:
+        yield Path(directory)
+
+
+def make_events(state: Path, count: int, acked: int) -> list[str]:
+    """Events of bar-1 in its ring and journal; their ids."""
+    ring = Ring.open(ring_path(state, "bar-1"), 32, lambda: 0xABC)
+    journal = Journal(journal_path(state))
+    recorder = Recorder("bar-1", ring, journal)
+    sequences = [recorder.record(1, StatedBody(shu=number), 0) for number in range(count)]
+    ring.free(acked)
+    ring.close()
+    journal.close()
+    return [f"bar-1:00000abc:{sequence}" for sequence in sequences]
+
+
+# -- the comparison ----------------------------------------------------------------------------------------------------
+
+
+def test_all_pages_are_read(api: Api) -> None:
+    api.ids = [f"a:00000001:{number}" for number in range(1, 9)]
+    assert list(fetch_ids(api.url)) == api.ids
+    api.ids = api.ids[:6]
+    assert list(fetch_ids(api.url + "/")) == api.ids
+    api.ids = []
+    assert list(fetch_ids(api.url)) == []
+
+
+def test_all_there_is_good(state: Path, api: Api) -> None:
+    api.ids = [*make_events(state, 10, acked=10), "gateway-1:00000001:1", "bar-10:00000abc:5"]
+    [row] = check_all(state, ["bar-1"], api.url)
+    assert row.good
+    assert (row.expected, row.arrived) == (10, 10)
+
+
+def test_what_is_missing_doubled_or_made_up_is_told(state: Path, api: Api) -> None:
+    ids = make_events(state, 10, acked=10)
+    api.ids = [*ids[:8], ids[3], "bar-1:00000abc:99"]
+    [row] = check_all(state, ["bar-1"], api.url)
+    assert not row.good
+    assert row.missing == ("bar-1:00000abc:10", "bar-1:00000abc:9")
+    assert row.doubled == (ids[3],)
+    assert row.unknown == ("bar-1:00000abc:99",)
+    table = as_table([row])
+    assert "  missing: bar-1:00000abc:10, bar-1:00000abc:9" in table
+    assert "  doubled: bar-1:00000abc:4" in table
+
+
+def test_an_overflow_is_never_good(state: Path, api: Api) -> None:
+    ids = make_events(state, 33, acked=33)
+    api.ids = ids[2:]
+    [row] = check_all(state, ["bar-1"], api.url)
+    assert (row.header.dropped, row.missing, row.good) == (2, (), False)
+
+
+def test_a_long_list_is_cut(state: Path, api: Api) -> None:
+    make_events(state, 20, acked=20)
+    table = as_table(check_all(state, ["bar-1"], api.url))
+    assert "and 17 more" in table
+
+
+def test_no_gateway_is_told(state: Path) -> None:
+    make_events(state, 1, acked=0)
+    with pytest.raises(LinkLost, match="Does the gateway run there"):
+        check_all(state, ["bar-1"], "http://127.0.0.1:9")
+
+
+# -- the commands ------------------------------------------------------------------------------------------------------
+
+
+def write(state: Path, text: str) -> str:
+    path = state / "scenario.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(sim, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_run_and_check_what_a_gateway_has(state: Path, api: Api) -> None:
+    scenario = write(state, f'gateway = "{api.url}"\n' + ONE)
+    api.ids = make_events(state, 5, acked=5)
+    code, output = run("run", "--scenario", scenario, "--state", state, "--seconds", "0", "--check")
+    assert code == 0, output
+    assert "nothing lost, nothing twice" in output
+    assert f"bar-1: {state}/ports/usb-picante-bar-1" in output
+    api.ids.pop()
+    code, output = run("run", "--scenario", scenario, "--state", state, "--seconds", "0", "--check")
+    assert code == 1
+    assert "NOT what was made" in output
+
+
+def test_run_without_check_needs_no_gateway(state: Path) -> None:
+    code, output = run("run", "--scenario", write(state, ONE), "--state", state, "--seconds", "0.2")
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "told"),
+    [
+        ("dispenser = 1", [], "unknown key 'dispenser'. Did you mean 'dispensers'?"),
+        (ONE, ["--check"], "--check needs 'gateway'"),
+        (ONE + "\n[[dispensers]]\nid = 'bar-1'", [], "stands there twice"),
+    ],
+)
+def test_a_scenario_that_can_not_be_used_ends_with_a_hint(state: Path, text: str, more: list[str], told: str) -> None:
+    code, output = run("run", "--scenario", write(state, text), "--state", state, *more)
+    assert code == 2
+    assert output.startswith("error: ")
+    assert told in output
+
+
+def test_a_missing_scenario_ends_with_a_hint(state: Path) -> None:
+    code, output = run("run", "--scenario", state / "none.toml")
+    assert code == 2
+    assert "error: " in output
+
+
+def test_screen_of_nobody(state: Path) -> None:
+    code, output = run("screen", "bar-1", "--state", state)
+    assert code == 2
+    assert "Start it with `picante sim run`" in output
+
+
+async def test_screen(state: Path) -> None:
+    async with Simulation(parse_scenario(ONE), state) as simulation, ControlServer(simulation, lambda: None):
+        code, output = await asyncio.to_thread(run, "screen", "bar-1", "--state", state)
+        assert (code, output.strip()) == (0, simulation.units["bar-1"].twin.render_screen())
+        code, output = await asyncio.to_thread(run, "screen", "bar-9", "--state", state)
+        assert (code, output) == (2, "error: no dispenser 'bar-9'. There are: bar-1\n")
+
+
+@pytest.mark.parametrize("command", ["run", "screen"])
+def test_every_command_has_an_example_and_its_exit_statuses(command: str) -> None:
+    code, output = run(command, "--help")
+    assert code == 0
+    assert f"Example:  picante sim {command} " in output
+    assert "Exit status: 0 " in output
