@@ -45,7 +45,7 @@ class HandDevice:
         tty.setraw(self._slave)
         port.parent.mkdir(parents=True, exist_ok=True)
         port.symlink_to(os.ttyname(self._slave))
-        self._port = port
+        self.port = port
         self._decoder = FrameDecoder()
         self._read: list[Message] = []
 
@@ -57,7 +57,7 @@ class HandDevice:
 
     def pull(self) -> None:
         """Pull the cable."""
-        self._port.unlink(missing_ok=True)
+        self.port.unlink(missing_ok=True)
         for end in (self._master, self._slave):
             if end >= 0:
                 os.close(end)
