@@ -127,6 +127,7 @@ class MqttLine:
         client.will_set(self._topic("state"), OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.max_inflight_messages_set(2 * IN_FLIGHT)
+        client.on_socket_open = _send_at_once
         client.on_connect = self._on_connect
         client.on_subscribe = lambda *_: self._in_loop(self._note_up, client)
         client.on_disconnect = lambda *_: self._in_loop(self._note_down, client)
@@ -176,3 +177,9 @@ class MqttLine:
 
     def _topic(self, leaf: Leaf) -> str:
         return topic(self._settings.store, self._settings.dispenser, leaf)
+
+
+def _send_at_once(_client: mqtt.Client, _userdata: object, connection: object) -> None:
+    """An ASK right after an EVENT would wait 40 ms for the broker's delayed TCP acknowledgement."""
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

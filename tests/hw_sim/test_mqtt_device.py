@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -135,6 +136,17 @@ async def test_an_ask_goes_unstored_and_is_answered(tmp_path: Path, mqtt: Broker
         assert picks is not None
         assert ears.qos["Ask"] == {0}
         assert "mango-fresno" in unit.twin.render_screen()
+
+
+async def test_nothing_waits_for_the_kernel_to_gather_more(tmp_path: Path, mqtt: Broker, store: str) -> None:
+    async with dispenser(tmp_path, mqtt, store) as unit, listening(mqtt, store, Disk()):
+        await wait_until_async(lambda: unit.online, 10, "the link is open")
+        line = unit.line
+        assert isinstance(line, MqttLine)
+        assert line._client is not None
+        connection = line._client.socket()
+        assert isinstance(connection, socket.socket)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_the_brokers_word_frees_nothing(tmp_path: Path, mqtt: Broker, store: str) -> None:
