@@ -21,6 +21,8 @@ from gateway.store import Store
 
 log = logging.getLogger("gateway.dispensers")
 
+_RESENDS = ("duplicates", "out_of_order", "held_back", "unexpected")
+
 
 @dataclass(slots=True)
 class Dispenser:
@@ -44,7 +46,7 @@ class Dispensers:
         self.known: dict[str, Dispenser] = {}
         self.closings: Counter[str] = Counter()
         """Links that ended, by reason."""
-        self._ended_links: Counter[str] = Counter()
+        self._ended_links = Counter(dict.fromkeys(_RESENDS, 0))
         self._keys = keys
         self._store = store
         self._clock = clock
@@ -56,7 +58,7 @@ class Dispensers:
         total = Counter(self._ended_links)
         for link in links:
             if link.session.alive:
-                total += _resends(link)
+                total.update(_resends(link))
         return total
 
     # -- what sessions ask (`firmware_bridge.session.Registry`) -----------------------------------------------------
@@ -92,7 +94,7 @@ class Dispensers:
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         """See `Gate.closed`."""
         self.closings[reason] += 1
-        self._ended_links += _resends(link)
+        self._ended_links.update(_resends(link))
         known = self.known.get(hello.dispenser) if hello is not None else None
         if known is not None and known.link is link:
             log.warning("%s is offline: %s", known.hello.dispenser, reason, extra={"dispenser": known.hello.dispenser})
@@ -117,5 +119,4 @@ class Dispensers:
 
 def _resends(link: Link) -> Counter[str]:
     counters = link.session.counters
-    names = ("duplicates", "out_of_order", "held_back", "unexpected")
-    return Counter({name: getattr(counters, name) for name in names})
+    return Counter({name: getattr(counters, name) for name in _RESENDS})
