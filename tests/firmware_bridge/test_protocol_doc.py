@@ -1,0 +1,94 @@
+"""docs/protocol.md says what the code does: its bytes, its message types, its numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from firmware_bridge import framing, messages, session, topics
+from hw_sim import go_back_n, mcu, mqtt_device, question, scenario
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/protocol.md").read_text()
+WIRE = ROOT / "tests/vectors/wire"
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table under a heading."""
+    section = TEXT.split(f"## {heading}\n", 1)[1]
+    lines = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_framed_example_is_a_vector() -> None:
+    frames = {vector["name"]: vector for vector in json.loads((WIRE / "messages.json").read_text())}
+    on_line = re.search(r"^on line +([0-9a-f ]+)$", TEXT, re.MULTILINE)
+    body = re.search(r"^body +([0-9a-f ]+?) {2}", TEXT, re.MULTILINE)
+    assert on_line is not None
+    assert body is not None
+    assert on_line[1].replace(" ", "") == frames["pong"]["frame"]
+    assert body[1].replace(" ", "") == frames["pong"]["body"].replace(" ", "")
+
+
+def test_the_signed_example_is_a_vector() -> None:
+    macs = json.loads((WIRE / "macs.json").read_text())
+    block = TEXT.split("READY signs\n\n```\n")[1].split("```")[0]
+    digits = "".join(line.split(";")[0] for line in block.splitlines()).replace(" ", "")
+    assert digits == macs["ready"]["signed"]
+    assert f"`{macs['ready']['mac']}`" in TEXT
+    assert f"`{macs['welcome']['mac']}`" in TEXT
+    end = re.search(r"ends with `([0-9a-f ]+)`", TEXT)
+    assert end is not None
+    assert macs["welcome"]["signed"].endswith(end[1].replace(" ", ""))
+
+
+def test_every_message_type_is_listed() -> None:
+    listed = {int(row[0].strip("`"), 16): row[1].replace("_", "").lower() for row in table("Messages")}
+    named = {number: cls.__name__.removesuffix("Message").lower() for number, cls in messages._BY_NUMBER.items()}
+    assert listed == named
+
+
+def test_every_reason_to_reject_is_listed() -> None:
+    assert {row[0].strip("`") for row in table("Keep-alive and errors")} == set(get_args(messages.RejectReason))
+
+
+@pytest.mark.parametrize("leaf", ["up", "down", "state"])
+def test_the_topics_are_listed(leaf: topics.Leaf) -> None:
+    assert f"`{topics.topic('{store}', '{dispenser}', leaf)}`" in TEXT
+
+
+def test_the_numbers_are_those_of_the_code() -> None:
+    code = {
+        "longest frame before COBS": [framing.MAX_FRAME_BYTES],
+        "`window`": [session.WINDOW],
+        "HELLO again": [mcu.HELLO_AGAIN_MS, mcu.HELLO_SLOWEST_MS],
+        "HELLO_REQUEST ignored after HELLO": [mcu.HELLO_ANSWERED_MS],
+        "back-off after REJECT": [mcu.BACK_OFF_MS, mcu.BACK_OFF_SLOWEST_MS],
+        "resend": [go_back_n.RESEND_MS, go_back_n.RESEND_SLOWEST_MS],
+        "resends without progress before HELLO": [go_back_n.FRUITLESS],
+        "gateway unheard before HELLO": [mcu.SILENT_MS],
+        "ASK again": [question.ASK_AGAIN_MS],
+        "ASK given up": [question.ASK_GIVE_UP_MS],
+        "PING after silence": [session.PING_AFTER_MS],
+        "link given up by the gateway": [session.SILENT_AFTER_MS],
+        "HELLO_REQUEST at most every": [session.HELLO_REQUEST_EVERY_MS],
+        "messages without a PUBACK": [mqtt_device.IN_FLIGHT],
+        "nozzles in a HELLO": [scenario.MAX_NOZZLES],
+    }
+    told = {what: [int(n.replace(",", "")) for n in re.findall(r"[\d,]*\d", value)] for what, value in table("Numbers")}
+    assert told == code
+
+
+def test_the_states_are_those_of_the_firmware() -> None:
+    drawn = TEXT.split("stateDiagram-v2")[1].split("```")[0]
+    states = set(re.findall(r"\b[A-Z]{4,}(?:_[A-Z]+)?\b", re.sub(r":.*", "", drawn)))
+    assert states == {state.name for state in mcu.LinkState}
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((\.\./[^)]+)\)", TEXT):
+        assert (ROOT / "docs" / target).exists(), target
