@@ -41,7 +41,7 @@ def test_the_signed_example_is_a_vector() -> None:
     assert digits == macs["ready"]["signed"]
     assert f"`{macs['ready']['mac']}`" in TEXT
     assert f"`{macs['welcome']['mac']}`" in TEXT
-    end = re.search(r"ends with `([0-9a-f ]+)`", TEXT)
+    end = re.search(r"ends with\s+`([0-9a-f ]+)`", TEXT)
     assert end is not None
     assert macs["welcome"]["signed"].endswith(end[1].replace(" ", ""))
 
