@@ -36,9 +36,9 @@ from cloud_sync.topics import OUTBOX, outbox_group
 from heat.errors import RecordRejected, SinkUnavailable
 
 COMPRESSION = "zstd"
-BATCH_BYTES = 256 * 1024
-"""bytes of records in one batch, before compression: 4 ms of zstd on a Pi, in which nothing else runs."""
-BREATH = 64
+BATCH_BYTES = 128 * 1024
+"""bytes of records in one batch, before compression: the event loop stands still while one is compressed."""
+BREATH = 16
 """Records after which the event loop gets its turn: a customer's pick may be waiting."""
 _REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError)
 _POSITION = TopicPartition(OUTBOX.name, 0)
