@@ -97,6 +97,6 @@ def _nozzles(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
         return known.hello.nozzles
     for stored in reads.dispensers(state.reader):
         if stored.name == dispenser:
-            return tuple(NozzleInfo(*nozzle) for nozzle in views.nozzles(stored))
+            return tuple(NozzleInfo(*nozzle) for nozzle in stored.nozzles)
     hint = "/api/v1/dispensers lists those that opened a link"
     raise Problem(404, "no-such-dispenser", "no dispenser of this name was ever here", hint=hint)

@@ -6,9 +6,11 @@ still on their way when HELLO was said are told apart by their time alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from gateway.state import GatewayState
 from gateway.web import reads
 from heat.events import Poured, Refilled, decode_data
 
@@ -18,43 +20,54 @@ SAID_BY = frozenset({Poured.type, Refilled.type})
 
 
 @dataclass(slots=True)
-class _Tank:
-    openings: int
-    """Which HELLO the levels are of."""
+class _Tanks:
     since_ms: int
-    ul: dict[int, int] = field(default_factory=dict)
+    """When HELLO was said."""
+    ul: dict[int, int]
 
 
 class Levels:
-    """Follows the stored events of the dispensers that are here."""
+    """Follows the stored HELLOs and events of all dispensers."""
 
-    def __init__(self, state: GatewayState) -> None:
-        self._state = state
-        self._tanks: dict[str, _Tank] = {}
-        self._position = reads.backlog(state.reader).stored
+    def __init__(self, reader: sqlite3.Connection) -> None:
+        self._reader = reader
+        self._tanks: dict[str, _Tanks] = {}
+        self._position = reads.backlog(reader).stored
 
     def level_ml(self, dispenser: str, nozzle: int) -> int | None:
         """About how much is in a bottle; None where no HELLO told of it."""
-        tank = self._tanks.get(dispenser)
-        ul = tank.ul.get(nozzle) if tank else None
+        tanks = self._tanks.get(dispenser)
+        ul = tanks.ul.get(nozzle) if tanks else None
         return None if ul is None else ul // 1000
 
     def look(self) -> None:
         """Take in new HELLOs, then new rows."""
-        for name, dispenser in self._state.dispensers.known.items():
-            tank = self._tanks.get(name)
-            if tank is None or tank.openings != dispenser.openings:
-                levels = {nozzle.nozzle: nozzle.level_ml * 1000 for nozzle in dispenser.hello.nozzles}
-                self._tanks[name] = _Tank(dispenser.openings, self._state.clock.now().wall_ms, levels)
-        for row in reads.rows_after(self._state.reader, self._position, ROWS):
-            self._position = row.position
-            if row.type in SAID_BY and (tank := self._tanks.get(row.source)) and row.time_ms >= tank.since_ms:
-                self._take(tank, row)
+        with _one_moment(self._reader):
+            for stored in reads.dispensers(self._reader):
+                tanks = self._tanks.get(stored.name)
+                if tanks is None or tanks.since_ms != stored.seen_ms:
+                    levels = {nozzle: level_ml * 1000 for nozzle, _, level_ml in stored.nozzles}
+                    self._tanks[stored.name] = _Tanks(stored.seen_ms, levels)
+            for row in reads.rows_after(self._reader, self._position, ROWS):
+                self._position = row.position
+                if row.type in SAID_BY and (tanks := self._tanks.get(row.source)) and row.time_ms >= tanks.since_ms:
+                    _take(tanks, row)
 
-    def _take(self, tank: _Tank, row: reads.Row) -> None:
-        assert row.type is not None  # looked at by the caller
-        data = decode_data(row.type, row.data)
-        if isinstance(data, Poured) and data.nozzle in tank.ul:
-            tank.ul[data.nozzle] = max(tank.ul[data.nozzle] - data.volume_ul, 0)
-        elif isinstance(data, Refilled) and data.nozzle in tank.ul:
-            tank.ul[data.nozzle] = data.volume_ul
+
+def _take(tanks: _Tanks, row: reads.Row) -> None:
+    assert row.type is not None  # looked at by the caller
+    data = decode_data(row.type, row.data)
+    if isinstance(data, Poured) and data.nozzle in tanks.ul:
+        tanks.ul[data.nozzle] = max(tanks.ul[data.nozzle] - data.volume_ul, 0)
+    elif isinstance(data, Refilled) and data.nozzle in tanks.ul:
+        tanks.ul[data.nozzle] = data.volume_ul
+
+
+@contextmanager
+def _one_moment(reader: sqlite3.Connection) -> Iterator[None]:
+    """Reads of one state of the database: a HELLO and the pours after it come in together, or neither."""
+    reader.execute("BEGIN")
+    try:
+        yield
+    finally:
+        reader.execute("COMMIT")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999."""
@@ -20,6 +22,8 @@ FROM (SELECT CAST(value AS INTEGER) AS confirmed FROM meta WHERE key = 'confirme
 _COLUMNS = "position, source, generation, sequence, type, subject, time_ms, day, clock, data, reason, detail"
 _ROWS_AFTER = f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 -- constants
 _LAST_ROWS = f"SELECT {_COLUMNS} FROM events ORDER BY position DESC LIMIT ?"  # noqa: S608 -- constants
+
+_nozzles = msgspec.json.Decoder(list[tuple[int, str, int]])
 
 
 class Row(NamedTuple):
@@ -64,7 +68,8 @@ class StoredDispenser:
     name: str
     generation: int
     firmware: str
-    nozzles: str
+    nozzles: list[tuple[int, str, int]]
+    """(nozzle, sauce, level in ml)."""
     link: str
     seen_ms: int
 
@@ -106,8 +111,8 @@ def last_rows(reader: sqlite3.Connection, limit: int) -> list[Row]:
 def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:
     """All dispensers that ever opened a link, by name."""
     return [
-        StoredDispenser(*row)
-        for row in reader.execute(
+        StoredDispenser(name, generation, firmware, _nozzles.decode(nozzles), link, seen_ms)
+        for name, generation, firmware, nozzles, link, seen_ms in reader.execute(
             "SELECT dispenser, generation, firmware, nozzles, link, seen_ms FROM dispensers ORDER BY dispenser"
         )
     ]

@@ -61,16 +61,11 @@ def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
                 generation=f"{stored.generation:08x}",
                 openings=known.openings if known else 0,
                 events=known.events if known else 0,
-                nozzles=[_nozzle(state, watch, stored.name, *row) for row in nozzles(stored)],
+                nozzles=[_nozzle(state, watch, stored.name, *row) for row in stored.nozzles],
                 screen=shown_view(state, screen) if screen else None,
             )
         )
     return views
-
-
-def nozzles(stored: reads.StoredDispenser) -> list[tuple[int, str, int]]:
-    """The nozzles of a dispenser: (nozzle, sauce, level in ml)."""
-    return msgspec.json.decode(stored.nozzles, type=list[tuple[int, str, int]])
 
 
 def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauce_id: str, level_ml: int) -> NozzleView:

@@ -103,7 +103,7 @@ class Watch:
         self.restarts: Counter[str] = Counter()
         self.pending: deque[int] = deque(maxlen=HISTORY)
         """Rows that waited for Kafka, newest last."""
-        self.levels = Levels(state)
+        self.levels = Levels(state.reader)
         self._state = state
         self._looks = 0
         self._shown = 0

@@ -1,0 +1,241 @@
+"""Each thing that can be wrong is told with what to do about it, and no longer than it is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.messages import Hello, PouredBody, RefilledBody
+from gateway.clock import Clock
+from heat.errors import BrokerUnreachable, ConfigError, ForeignInstance, ModelError, SinkUnavailable, StoreError
+from tests.gateway.web.conftest import Inside, inside_of
+from tests.waiting import wait_until_async
+
+KAFKA = '[kafka]\nbootstrap = "kafka.example:9092"\n'
+
+
+def settle(inside: Inside) -> None:
+    """As if the daemon had been up for a minute."""
+    inside.state.started = time.time() - 60
+
+
+async def test_nothing_is_wrong_with_a_new_gateway(inside: Inside) -> None:
+    await inside.no_warnings()
+    settle(inside)
+    await inside.no_warnings()
+
+
+async def test_a_broken_store(inside: Inside) -> None:
+    inside.state.store.broken = StoreError("gateway.db: disk I/O error", hint="Change the SD card")
+    warning = await inside.warning("store_broken")
+    assert "Change the SD card" in warning["fix"]
+    alive = await inside.client.get("/healthz")
+    assert (alive.status_code, alive.headers["content-type"]) == (503, "application/problem+json")
+    assert (alive.json()["detail"], alive.json()["hint"]) == ("gateway.db: disk I/O error", "Change the SD card")
+    ready = await inside.client.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+
+
+async def test_a_full_store(inside: Inside) -> None:
+    inside.state.store.figures.full += 1
+    assert (await inside.warning("store_full"))["urgent"]
+
+
+async def test_a_store_that_fills_up(inside: Inside) -> None:
+    inside.state.store.settings.quota_bytes = 80_000
+    assert "% full" in (await inside.warning("store_filling"))["what"]
+
+
+async def test_a_disk_that_fills_up(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")  # noqa: PYI024 -- as shutil returns it
+    monkeypatch.setattr("gateway.web.troubles.shutil.disk_usage", lambda _path: usage(0, 0, 50 * 1024**2))
+    assert (await inside.warning("disk_low"))["what"] == "The disk has 50 MB left"
+
+
+async def test_an_unknown_time(inside: Inside) -> None:
+    inside.state.clock = Clock(wall_ns=lambda: 0)
+    assert "clock" in (await inside.warning("clock_unknown"))["fix"]
+
+
+async def test_a_dispenser_that_went(inside: Inside) -> None:
+    settle(inside)
+    hello = inside.hello()
+    await wait_until_async(lambda: _dispensers(inside), 5, "the dispenser is stored")
+    await inside.no_warnings()
+    gone = inside.state.dispensers.known["hot-bar-1"].link
+    assert gone is not None
+    inside.state.dispensers.closed(gone, hello, "silent")
+    warning = await inside.warning("dispenser_offline")
+    assert warning["what"] == "hot-bar-1 is offline"
+    assert "cable (ttyUSB0)" in warning["fix"]
+    assert warning["since"] is not None
+    inside.hello()
+    await inside.no_warnings()
+
+
+async def test_a_dispenser_that_has_not_come_back_yet_gets_time_to(inside: Inside) -> None:
+    inside.hello()
+    await wait_until_async(lambda: _dispensers(inside), 5, "the dispenser is stored")
+    inside.state.dispensers.known.clear()  # as after a restart
+    await inside.no_warnings()
+    settle(inside)
+    await inside.warning("dispenser_offline")
+
+
+async def _dispensers(inside: Inside) -> bool:
+    return bool((await inside.json("/api/v1/dispensers"))["dispensers"])
+
+
+async def test_a_serial_port_that_is_not_there(tmp_path: Path) -> None:
+    async with inside_of(tmp_path, '[serial]\nports = ["/dev/serial/by-id/none-*"]\n') as inside:
+        settle(inside)
+        assert "/dev/serial/by-id/none-*" in (await inside.warning("no_serial_port"))["fix"]
+
+
+class _Port:
+    """A serial port whose link is all that the web looks at."""
+
+    def __init__(self, inside: Inside) -> None:
+        self.link = inside.link
+
+
+@pytest.mark.parametrize(("reason", "words"), [("unadopted", "no key"), ("version", "another version")])
+async def test_a_dispenser_that_is_turned_away(inside: Inside, reason: str, words: str) -> None:
+    port = _Port(inside)
+    inside.state.serial["/dev/ttyUSB0"] = port  # type: ignore[assignment]
+    versions = (1,) if reason == "unadopted" else (99,)
+    stranger = Hello(
+        dispenser="stranger",
+        firmware="1",
+        versions=versions,
+        nozzles=(),
+        generation=1,
+        lowest=1,
+        next=1,
+        nonce=bytes(8),
+        boot=1,
+        uptime_ms=0,
+    )
+    port.link.receive(stranger, 0)
+    warning = await inside.warning("dispenser_turned_away")
+    assert words in warning["what"]
+    assert "/dev/ttyUSB0" in warning["what"]
+
+
+async def test_a_part_that_fails_and_works_again(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    works = asyncio.Event()
+
+    async def run() -> None:
+        if not works.is_set():
+            raise BrokerUnreachable("MQTT broker 127.0.0.1:1883: refused", hint="Is it running?")
+        await asyncio.Event().wait()
+
+    part = asyncio.create_task(inside.state.supervisor.run("mqtt", run))
+    warning = await inside.warning("part_failing")
+    assert (warning["what"], warning["fix"]) == ("MQTT broker 127.0.0.1:1883: refused", "Is it running?")
+    readiness = await inside.json("/readyz")
+    assert readiness["ready"] is True
+    assert {part["name"]: part["state"] for part in readiness["parts"]}["mqtt"] == "failing"
+    works.set()
+    monkeypatch.setattr("gateway.web.watch.FAILING_S", 0.0)
+    await inside.no_warnings()
+    part.cancel()
+
+
+async def test_a_part_that_must_not_go_on(inside: Inside) -> None:
+    async def run() -> None:
+        raise ConfigError("the port is not one", hint="Mend gateway.toml")
+
+    await inside.state.supervisor.run("mqtt", run)
+    assert (await inside.warning("part_stopped"))["fix"] == "Mend gateway.toml"
+    readiness = await inside.json("/readyz")
+    assert {part["name"]: part["state"] for part in readiness["parts"]}["mqtt"] == "stopped"
+
+
+async def test_kafka_is_away(tmp_path: Path) -> None:
+    async with inside_of(tmp_path, KAFKA) as inside:
+        assert inside.state.uplink is not None
+        await inside.no_warnings()  # it may still be on its way
+        inside.state.uplink._tell(SinkUnavailable("kafka.example:9092: no route", hint="Check the network"))
+        warning = await inside.warning("sync_unreachable")
+        assert "kafka.example:9092" in warning["fix"]
+        assert (await inside.client.get("/readyz")).is_success
+        sync = await inside.json("/api/v1/sync")
+        assert (sync["mode"], sync["state"], sync["failures"]) == ("kafka", "unreachable", 1)
+        assert sync["last_error"] == "kafka.example:9092: no route. Check the network"
+        assert (await inside.json("/api/v1/sync"))["since"] == sync["since"]
+
+
+async def test_kafka_that_never_answers(tmp_path: Path) -> None:
+    async with inside_of(tmp_path, KAFKA) as inside:
+        settle(inside)
+        await inside.warning("sync_unreachable")
+
+
+async def test_another_gateway_has_our_name(tmp_path: Path) -> None:
+    async with inside_of(tmp_path, KAFKA) as inside:
+        assert inside.state.uplink is not None
+        inside.state.uplink._tell(ForeignInstance("written by ab12", hint="Let this one go on in its place"))
+        warning = await inside.warning("sync_foreign")
+        assert (warning["what"], warning["fix"]) == (
+            "Nothing goes to Kafka: written by ab12",
+            "Let this one go on in its place",
+        )
+
+
+async def test_a_model_that_can_not_be_used(inside: Inside) -> None:
+    inside.state.model_error = ModelError("model.onnx is not there", hint="Copy the bundle again")
+    warning = await inside.warning("model_fallback")
+    assert not warning["urgent"]
+    assert "model.onnx is not there" in warning["what"]
+    assert (await inside.client.get("/readyz")).is_success
+
+
+async def test_a_bottle_that_runs_out_and_is_changed(inside: Inside) -> None:
+    hello = inside.hello((3, "table-red", 100))
+    await inside.deliver(hello, PouredBody(nozzle=3, sauce="table-red", volume_ul=60_000, duration_ms=9_000))
+    warning = await inside.warning("bottle_low")
+    assert (warning["what"], warning["fix"]) == (
+        "Table Red is down to 40 ml",
+        "Put a new bottle on nozzle 3 of hot-bar-1",
+    )
+    assert not warning["urgent"]
+    await inside.deliver(hello, PouredBody(nozzle=3, sauce="table-red", volume_ul=60_000, duration_ms=9_000))
+    await wait_until_async(lambda: _level(inside, 0), 5, "it is empty, and not less")
+    await inside.deliver(hello, RefilledBody(nozzle=3, sauce="table-red", volume_ul=750_000))
+    await inside.no_warnings()
+    assert await _level(inside, 750)
+
+
+async def _level(inside: Inside, ml: int) -> bool:
+    dispensers = (await inside.json("/api/v1/dispensers"))["dispensers"]
+    return bool(dispensers) and dispensers[0]["nozzles"][0]["level_ml"] == ml
+
+
+async def test_a_sauce_that_the_catalogue_lacks(inside: Inside) -> None:
+    inside.hello((1, "ketchup", 500))
+    assert "ketchup on nozzle 1 of hot-bar-1" in (await inside.warning("unknown_sauce"))["what"]
+
+
+async def test_what_is_urgent_comes_first(inside: Inside) -> None:
+    inside.state.model_error = ModelError("no model")
+    inside.hello((1, "table-red", 10), (2, "ketchup", 500))
+    await inside.warning("bottle_low")
+    warnings = (await inside.json("/api/v1/status"))["warnings"]
+    assert [warning["urgent"] for warning in warnings] == [True, False, False]
+
+
+async def test_a_database_that_can_not_be_read_is_told_and_not_fatal(inside: Inside) -> None:
+    reader = inside.state.reader
+    inside.state.reader = inside.state.store.reader()
+    inside.state.reader.close()
+    answer = await inside.client.get("/api/v1/sync")
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:picante:problem:store-unreadable")
+    assert (await inside.client.get("/healthz")).is_success
+    inside.state.reader = reader
+    assert (await inside.client.get("/api/v1/sync")).is_success
+    assert not inside.serving.done()
