@@ -14,6 +14,9 @@ it is never wrong about the rows of *its* history; the question is whether this 
     at p, row p has the noted id         -                                   go on from p
     at p, row p is gone                  p is confirmed, so it was pruned    go on from p
     at p, row p is another or missing    -                                   restored: from c, marked
+
+One history can't be told from a first start: a backup from before the very first transaction, restored after Kafka
+forgot its position. What is sent again then carries no mark; the cloud folds it by its identity all the same.
 """
 
 from __future__ import annotations
