@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from heat.catalog import Sauce
 from heat.reading import Reading
+from heat.scale import MAX_MO
 from models.explain import reason
 from models.features import Context, Menu, features
 from models.ranker import Ranker, rank
@@ -46,10 +47,18 @@ def limit_mo(reading: Reading, context: Context) -> int:
     return tolerance + MARGIN_MO
 
 
+def hurts_mo(context: Context) -> int:
+    """The heat that the customer called too hot just now; without such a word, more than any sauce has."""
+    if context.last_verdict == "too_hot" and context.last_poured is not None:
+        return context.last_poured.heat.milli_octaves
+    return MAX_MO + 1
+
+
 def suggest(ranker: Ranker, reading: Reading, menu: Menu, context: Context, slots: int = SLOTS) -> tuple[Pick, ...]:
     """The picks for this customer, best first: `slots` of them, or the whole menu if it is smaller.
 
-    Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up.
+    Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up; but nothing as hot as what
+    was too hot just now: then there are fewer picks.
     """
     if not len(menu):
         return ()
@@ -58,7 +67,8 @@ def suggest(ranker: Ranker, reading: Reading, menu: Menu, context: Context, slot
     order = rank(scores, len(menu))
     limit = limit_mo(reading, context)
     within = [row for row in order if menu.milli_octaves[row] <= limit]
-    beyond = sorted((row for row in order if menu.milli_octaves[row] > limit), key=menu.milli_octaves.__getitem__)
+    beyond = [row for row in order if limit < menu.milli_octaves[row] < hurts_mo(context)]
+    beyond.sort(key=menu.milli_octaves.__getitem__)
     rows = (within + beyond)[:slots]
     return tuple(
         Pick(

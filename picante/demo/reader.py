@@ -17,15 +17,16 @@ from heat.identity import EventId, SequenceSet, parse_event_id
 
 
 class TopicReader:
-    """Reads one topic to the end, for ever."""
+    """Reads one topic to the end, for ever, and counts what one gateway (`origin`) sent."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, bootstrap: str, topic: str, origin: str) -> None:
         self.duplicates = 0
         self._seen: dict[tuple[str, int], SequenceSet] = defaultdict(SequenceSet)
         self._arrivals: dict[str, float] = {}
         self._lock = threading.Lock()
         self._bootstrap = bootstrap
         self._topic = topic
+        self._origin = origin
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="topic-reader", daemon=True)
         self._thread.start()
@@ -67,7 +68,9 @@ class TopicReader:
             message = consumer.poll(0.1)
             if message is None or message.error() is not None:
                 continue
-            self._note(json.loads(message.value() or b"{}")["id"])
+            envelope = json.loads(message.value() or b"{}")
+            if envelope.get("origin") == self._origin:
+                self._note(envelope["id"])
         consumer.close()
 
     def _partitions(self, consumer: Consumer) -> list[int]:

@@ -6,6 +6,7 @@ generated is read from the dispensers' rings, what was stored from SQLite, what 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from typing import Any
 import httpx
 
 from cloud_sync.topics import EVENTS
+from heat.catalog import default_catalog
 from heat.errors import LinkLost, PicanteError
 from hw_sim.control import call
 from picante.demo.children import Child, any_free_port, end_all, free_port, listening, python_module
@@ -29,7 +31,6 @@ from picante.demo.reader import TopicReader
 
 SERIAL = ("counter-1", "counter-2", "window-1", "terrace-1")
 MQTT = ("bar-1", "bar-2")
-GATEWAY = "gw-demo"
 FIRST_PORT = 8080
 STEP_S = 0.02
 READER_S = 5.0
@@ -131,7 +132,7 @@ class Stage:
         self._write_gateway_config(bootstrap)
         self._wait((self.state / "sim" / "keys.toml").exists, "the simulator", 10)
         self._start("gateway", self._picante("gateway", "run", "--config", "gateway.toml"))
-        self.reader = TopicReader(bootstrap, EVENTS.name)
+        self.reader = TopicReader(bootstrap, EVENTS.name, self._gateway_id())
 
     def end(self) -> None:
         """End every process that was started."""
@@ -158,8 +159,11 @@ class Stage:
 
     def _write_scenario(self) -> None:
         text = _SCENARIO.format(seed=secrets.randbelow(10_000), mqtt_port=self._mqtt_port)
+        sauces = list(default_catalog())
         for link, names in (("serial", SERIAL), ("mqtt", MQTT)):
-            text += "".join(f'\n[[dispensers]]\nid = "{name}"\nlink = "{link}"\nnozzles = 10\n' for name in names)
+            for number, name in enumerate(names):
+                nozzles = json.dumps(sauces[number % 2 :: 2])  # every second one: the whole scale at each dispenser
+                text += f'\n[[dispensers]]\nid = "{name}"\nlink = "{link}"\nnozzles = {nozzles}\n'
         (self.state / "scenario.toml").write_text(text)
 
     def _write_gateway_config(self, bootstrap: str) -> None:
@@ -169,7 +173,7 @@ class Stage:
             secret.write_text(f'version = 1\nkey = "{secrets.token_hex(32)}"\n')
         (self.state / "gateway.toml").write_text(
             _GATEWAY.format(
-                gateway=GATEWAY,
+                gateway=self._gateway_id(),
                 state=self.state,
                 mqtt_port=self._mqtt_port,
                 bootstrap=bootstrap,
@@ -177,6 +181,13 @@ class Stage:
                 http_port=self.http_port,
             )
         )
+
+    def _gateway_id(self) -> str:
+        """The gateway's name: one for each state directory, since a Kafka remembers whom it has met."""
+        path = self.state / "gateway.id"
+        if not path.exists():
+            path.write_text(f"gw-demo-{secrets.token_hex(3)}")
+        return path.read_text()
 
     def _wait(self, ready: Callable[[], Any], what: str, within_s: float) -> Any:
         deadline = time.monotonic() + within_s

@@ -15,7 +15,7 @@ from heat.errors import ModelError
 from heat.reading import Reading
 from models import ranker as ranker_module
 from models.bundle import load, pretrained
-from models.explore import MARGIN_MO, SLOTS, limit_mo, suggest
+from models.explore import MARGIN_MO, SLOTS, hurts_mo, limit_mo, suggest
 from models.features import COLUMN, FEATURES, Context, Matrix, Menu, features
 from models.ranker import LinearRanker, OnnxRanker, RuleRanker, onnxruntime_works, open_ranker, rank
 from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
@@ -44,13 +44,14 @@ def test_nothing_above_the_limit_is_shown_while_something_milder_is_left(
     known: Reading, menu: Menu, context: Context, ranker: RuleRanker | OnnxRanker
 ) -> None:
     picks = suggest(ranker, known, menu, context)
-    assert len(picks) == min(SLOTS, len(menu)) == len({pick.sauce.id for pick in picks})
+    bearable = [one for one in menu.sauces if one.heat.milli_octaves < hurts_mo(context)]
+    assert len(picks) == min(SLOTS, len(bearable)) == len({pick.sauce.id for pick in picks})
     limit = limit_mo(known, context)
     within = [one for one in menu.sauces if one.heat.milli_octaves <= limit]
     shown_beyond = [pick.sauce.heat.milli_octaves for pick in picks if pick.sauce.heat.milli_octaves > limit]
     assert len(shown_beyond) == max(len(picks) - len(within), 0)
     # and then the mildest of them
-    beyond = sorted(one.heat.milli_octaves for one in menu.sauces if one.heat.milli_octaves > limit)
+    beyond = sorted(one.heat.milli_octaves for one in bearable if one.heat.milli_octaves > limit)
     assert shown_beyond == beyond[: len(shown_beyond)]
     assert all(pick.propensity == 1.0 and np.isfinite(pick.score) for pick in picks)
 
@@ -87,6 +88,13 @@ def test_nothing_near_what_was_too_hot_is_within_the_limit() -> None:
         (Context(dial=dial, last_poured=mild, last_verdict="just_right"), dial.milli_octaves + MARGIN_MO),
     ):
         assert limit_mo(known, context) == limit
+
+
+def test_what_was_too_hot_does_not_even_fill_up() -> None:
+    known = reading(6000, tolerance_mo=9000)
+    menu = Menu([SAUCES[0], SAUCES[8], SAUCES[9], SAUCES[10]])
+    context = Context(last_poured=SAUCES[9], last_verdict="too_hot")
+    assert {pick.sauce.id for pick in suggest(RuleRanker(), known, menu, context)} == {SAUCES[0].id, SAUCES[8].id}
 
 
 def test_an_empty_menu_has_no_picks() -> None:
