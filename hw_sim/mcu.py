@@ -161,7 +161,7 @@ class Mcu:
     def next_message(self, now_ms: int) -> UpMessage | None:
         """The message to send now that the line is free, or None while there is none (see `due_ms`)."""
         self._expire_question(now_ms)
-        if self.state is LinkState.OPEN and (self._is_silent(now_ms) or self._flow.is_stuck(now_ms)):
+        if self.state is LinkState.OPEN and (now_ms - self._heard_ms >= SILENT_MS or self._flow.is_stuck(now_ms)):
             self.state = LinkState.GREETING
         match self.state:
             case LinkState.WAITING | LinkState.BACKING_OFF if now_ms >= self._due_ms:
@@ -288,9 +288,6 @@ class Mcu:
             return
         if self._flow.acknowledge(ack.sequence, now_ms):
             self._back_off_ms = BACK_OFF_MS
-
-    def _is_silent(self, now_ms: int) -> bool:
-        return now_ms - self._heard_ms >= SILENT_MS
 
     def _expire_question(self, now_ms: int) -> None:
         if self._question is not None and now_ms >= self._question.gives_up_ms:

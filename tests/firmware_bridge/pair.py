@@ -12,38 +12,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firmware_bridge.framing import Frame, FrameDecoder
 from firmware_bridge.messages import (
     Ask,
     DownMessage,
     EventMessage,
     Hello,
-    Message,
     NozzleInfo,
     PickInfo,
     Picks,
     PouredBody,
     UpMessage,
-    decode_message,
     encode_body,
-    encode_message,
 )
-from firmware_bridge.session import Action, Arrived, Asked, Closed, LinkSession, Opened, Send
+from firmware_bridge.session import Action, Arrived, Asked, Closed, LinkSession, Opened, Send, State
 from heat.identity import SequenceSet
-from hw_sim.mcu import Identity, Mcu
+from hw_sim.mcu import Identity, LinkState, Mcu
 from hw_sim.ring import Record, Ring
+from tests.firmware_bridge.wire import Fates, Wire
 
 KEY = bytes(range(32))
 NAME = "bar-1"
-WIRE_MS = 5
-LATE_MS = 300
-"""ms; long enough for dozens of messages to overtake."""
 COMMIT_MS = 30
 TICK_MS = 10
 PER_TICK = 8
 """Messages that the line takes in a tick: a line of 500,000 baud."""
-LATE, LOST, DOUBLED = "late", "lost", "doubled"
-Fates = Iterable[str]
 
 
 @dataclass
@@ -90,43 +82,6 @@ class Disk:
     def record_gap(self, generation: int, first: int, last: int) -> None:
         self.gaps.append((generation, first, last))
         self.known.setdefault(generation, SequenceSet()).add(first, last)
-
-
-class Wire:
-    """One direction of the line: messages come out a while later, some of them late, twice, or never."""
-
-    def __init__(self, fates: Fates = ()) -> None:
-        self._fates = iter(fates)
-        self._under_way: list[tuple[int, int, Message]] = []
-        self._count = 0
-
-    def put(self, message: Message, now_ms: int) -> None:
-        fate = next(self._fates, "")
-        if fate == LOST:
-            return
-        for _ in range(2 if fate == DOUBLED else 1):
-            self._count += 1
-            self._under_way.append((now_ms + (LATE_MS if fate == LATE else WIRE_MS), self._count, message))
-
-    def take(self, now_ms: int) -> list[Message]:
-        """What has come out by now. It went through the codec, as bytes."""
-        due = sorted(item[:2] for item in self._under_way if item[0] <= now_ms)
-        by_key = {item[:2]: item[2] for item in self._under_way}
-        self._under_way = [item for item in self._under_way if item[0] > now_ms]
-        return [through_bytes(by_key[key]) for key in due]
-
-    def cut(self) -> None:
-        """Whatever was under way is gone."""
-        self._under_way.clear()
-
-
-def through_bytes(message: Message) -> Message:
-    """The message after its way over a serial line."""
-    [frame] = FrameDecoder().feed(encode_message(message))
-    assert isinstance(frame, Frame)
-    decoded = decode_message(frame)
-    assert isinstance(decoded, type(message))
-    return decoded
 
 
 class Pair:
@@ -212,6 +167,27 @@ class Pair:
             assert self.now_ms < end_ms, (self.mcu.state, self.session.state, self.ring.header)
             self.tick()
 
+    def open_up(self) -> None:
+        """Let time pass until the link is open."""
+        self.run_until(lambda: self.is_open)
+
+    def hello(self) -> Hello:
+        """The dispenser's HELLO, taken from it."""
+        self.mcu.link_up(self.now_ms)
+        hello = self.mcu.next_message(self.now_ms)
+        assert isinstance(hello, Hello)
+        return hello
+
+    @property
+    def is_open(self) -> bool:
+        """Whether both sides take the link for open."""
+        return self.mcu.state is LinkState.OPEN and self.session.state is State.OPEN
+
+    @property
+    def sequences(self) -> list[int]:
+        """What was let through since the gateway's last start."""
+        return [event.sequence for event in self.arrived]
+
     @property
     def delivered(self) -> bool:
         """Whether the ring is empty."""
@@ -287,3 +263,8 @@ def volume_of(event: EventMessage) -> int:
     volume = event.body[3]
     assert isinstance(volume, int)
     return volume
+
+
+def sent_by(actions: Iterable[Action]) -> list[DownMessage]:
+    """What a session sends."""
+    return [action.message for action in actions if isinstance(action, Send)]

@@ -26,11 +26,22 @@ from heat.catalog import default_catalog
 from hw_sim.dispenser import Nozzle
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Journal, Recorder
+from hw_sim.keys import load_keys
 from hw_sim.mcu import Identity
 from hw_sim.ring import Ring
+from hw_sim.simulation import Simulation, port_path
 from hw_sim.unit import Line, Unit
 from tests.firmware_bridge.pair import KEY, NAME, Disk
 
+TWO = """
+[[dispensers]]
+id = "bar"
+count = 2
+baud = 0
+ring = 256
+nozzles = ["table-red", "mango-fresno", "garlic-ghost"]
+"""
+"""Two dispensers without a baud rate, as a scenario has them."""
 SAUCES = ("table-red", "mango-fresno", "garlic-ghost")
 TICK_S = 0.1
 
@@ -155,3 +166,22 @@ async def gateway_at(path: Path, disk: Disk | None = None) -> AsyncIterator[Gate
     finally:
         ticking.cancel()
         port.close()
+
+
+@contextlib.asynccontextmanager
+async def gateways(simulation: Simulation, disk: Disk | None = None) -> AsyncIterator[tuple[Disk, list[GatewayPort]]]:
+    """A gateway at every port."""
+    disk = disk or Disk()
+    disk.keys = load_keys(simulation.state / "keys.toml")
+    async with contextlib.AsyncExitStack() as stack:
+        ports = [port_path(simulation.state, name) for name in simulation.units]
+        yield disk, [await stack.enter_async_context(gateway_at(port, disk)) for port in ports]
+
+
+def arrived(ports: list[GatewayPort]) -> list[str]:
+    ids = []
+    for port in ports:
+        hello = port.gateway.session.hello
+        assert hello is not None
+        ids += [f"{hello.dispenser}:{event.generation:08x}:{event.sequence}" for event in port.gateway.arrived]
+    return ids

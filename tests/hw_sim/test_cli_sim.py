@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,13 +60,6 @@ def api() -> Iterator[Api]:
     api.server.shutdown()
     thread.join()
     api.server.server_close()
-
-
-@pytest.fixture
-def state() -> Iterator[Path]:
-    """A state directory with a short name: a socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="sim-") as directory:
-        yield Path(directory)
 
 
 def make_events(state: Path, count: int, acked: int) -> list[str]:

@@ -74,6 +74,7 @@ async def test_an_ask_is_answered_on_the_screen(plugged: MakeUnit, port: Path) -
         assert gateway.gateway.asks[0].token == "loyal-1"
         assert "mango-fresno" in unit.twin.render_screen()
         unit.pour(2, 1000)
+        unit.pour(2, 1000)  # a second helping of the same picks
         assert (unit.asked, unit.shown, unit.accepted) == (1, 1, 1)
 
 

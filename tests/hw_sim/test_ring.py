@@ -123,6 +123,24 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         read_header(tmp_path / "a.ring")
 
 
+def test_an_event_that_was_cut_off_while_it_was_written_never_was(
+    open_ring: Callable[[], Ring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = open_ring()
+    ring.append(record(0))
+
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ring, "_write", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        ring.append(record(1))
+    ring.close()
+    again = open_ring()
+    assert numbers(again) == [0]
+    assert again.append(record(1)) == 2
+
+
 def test_a_body_that_fits_no_slot_is_refused(open_ring: Callable[[], Ring]) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         open_ring().append(Record(1, 1, 1, 1, bytes(250)))

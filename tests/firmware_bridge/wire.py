@@ -1,0 +1,51 @@
+"""One direction of a line that a test decides about: what comes out of it late, twice, or never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from firmware_bridge.framing import Frame, FrameDecoder
+from firmware_bridge.messages import Message, decode_message, encode_message
+
+WIRE_MS = 5
+LATE_MS = 300
+"""ms; long enough for dozens of messages to overtake."""
+LATE, LOST, DOUBLED = "late", "lost", "doubled"
+Fates = Iterable[str]
+
+
+class Wire:
+    """One direction of the line: messages come out a while later, some of them late, twice, or never."""
+
+    def __init__(self, fates: Fates = ()) -> None:
+        self._fates = iter(fates)
+        self._under_way: list[tuple[int, int, Message]] = []
+        self._count = 0
+
+    def put(self, message: Message, now_ms: int) -> None:
+        fate = next(self._fates, "")
+        if fate == LOST:
+            return
+        for _ in range(2 if fate == DOUBLED else 1):
+            self._count += 1
+            self._under_way.append((now_ms + (LATE_MS if fate == LATE else WIRE_MS), self._count, message))
+
+    def take(self, now_ms: int) -> list[Message]:
+        """What has come out by now. It went through the codec, as bytes."""
+        due = sorted(item[:2] for item in self._under_way if item[0] <= now_ms)
+        by_key = {item[:2]: item[2] for item in self._under_way}
+        self._under_way = [item for item in self._under_way if item[0] > now_ms]
+        return [through_bytes(by_key[key]) for key in due]
+
+    def cut(self) -> None:
+        """Whatever was under way is gone."""
+        self._under_way.clear()
+
+
+def through_bytes(message: Message) -> Message:
+    """The message after its way over a serial line."""
+    [frame] = FrameDecoder().feed(encode_message(message))
+    assert isinstance(frame, Frame)
+    decoded = decode_message(frame)
+    assert isinstance(decoded, type(message))
+    return decoded
