@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from itertools import repeat
 from pathlib import Path
 
 import msgspec
 
-from firmware_bridge.messages import (
+from firmware_bridge.messages import Ack, (
     EventMessage,
     Hello,
     Ready,
     Reject,
     Welcome,
 )
-from firmware_bridge.session import State
+from firmware_bridge.session import Arrived, LinkSession, Opened, State
 from hw_sim.mcu import LinkState
 from tests.firmware_bridge.pair import NAME, Pair, sent_by
 from tests.firmware_bridge.wire import LOST, Wire
@@ -139,6 +140,25 @@ def test_a_replaced_session_says_so_and_never_acknowledges_again(pair: Pair) -> 
     assert pair.mcu.state is LinkState.BACKING_OFF
     assert pair.ring.header.held == 2
     assert pair.session.feed(pair.hello(), pair.now_ms) == []
+
+
+def test_the_newest_ready_wins(pair: Pair) -> None:
+    """A dispenser that proves itself on a second link is let in there; its owner closes the first."""
+    pair.open_up()
+    older, newer = pair.session, LinkSession(pair.disk, random.Random(1).randbytes, pair.now_ms)
+    [welcome] = sent_by(newer.feed(pair.hello(), pair.now_ms))
+    pair.mcu.feed(welcome, pair.now_ms)
+    ready = pair.mcu.next_message(pair.now_ms)
+    assert isinstance(ready, Ready)
+    [opened] = newer.feed(ready, pair.now_ms)
+    assert isinstance(opened, Opened)
+    older.close("replaced")
+    pair.pour()
+    event = pair.mcu.next_message(pair.now_ms)
+    assert isinstance(event, EventMessage)
+    assert older.feed(event, pair.now_ms) == older.committed(1, 1) == []
+    assert newer.feed(event, pair.now_ms) == [Arrived(event)]
+    assert sent_by(newer.committed(1, 1)) == [Ack(generation=1, sequence=1)]
 
 
 def test_silence_closes_the_session_and_makes_the_dispenser_say_hello(pair: Pair) -> None:
