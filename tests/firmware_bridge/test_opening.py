@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from firmware_bridge.messages import Ack, (
+from firmware_bridge.messages import (
+    Ack,
     EventMessage,
     Hello,
     Ready,
