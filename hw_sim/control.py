@@ -5,7 +5,7 @@ Requests name what to `do`; answers have `ok`, and `error` where it is false.
     {"do": "status"}                                    every dispenser, see `_status`
     {"do": "screen", "dispenser": ID}                   `text`: the screen as drawn
     {"do": "unplug", "dispenser": ID}, "plug"           the cable
-    {"do": "pause"}, {"do": "resume"}                   customers and load
+    {"do": "pause"}, {"do": "resume"}                   customers and load; paused once the last one has left
     {"do": "visit", "dispenser": ID, ...}               a customer by script, see `Script`
     {"do": "press", "dispenser": ID, "verdict": V}      too_hot, just_right, more: on what was poured last
     {"do": "stop"}                                      end the simulator
@@ -99,6 +99,9 @@ class ControlServer:
                 return {"dispensers": {name: _status(unit) for name, unit in self._simulation.units.items()}}
             case "pause":
                 self._simulation.opened.clear()
+                for unit in self._simulation.units.values():
+                    async with unit.in_use:  # whoever stands there finishes
+                        pass
             case "resume":
                 self._simulation.opened.set()
             case "stop":

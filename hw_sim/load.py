@@ -44,6 +44,8 @@ async def keep_loading(unit: Unit, share: Share, rng: random.Random, opened: asy
     while share.total is None or unit.header.generated < share.total:
         await opened.wait()
         async with unit.in_use:
+            if not opened.is_set():
+                continue
             unit.begin_session()
             if rng.random() < share.ask_share and unit.online:
                 await unit.ask(token=f"load-{rng.randrange(share.customers):06d}")

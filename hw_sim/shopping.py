@@ -27,6 +27,8 @@ async def keep_shop(
         await opened.wait()
         shopper = crowd.draw(rng)
         async with unit.in_use:
+            if not opened.is_set():
+                continue
             await shop(unit, shopper, shopper.arrive(rng), settings.pace)
             unit.refill_low_tanks()
 

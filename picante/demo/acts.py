@@ -138,9 +138,10 @@ def playable(seconds: float | None, embedded: bool) -> list[Act]:
 
 def drain(stage: Stage, within_s: float) -> Numbers:
     """Let nobody come any more, and wait until everything generated is in Kafka, or time is up."""
+    deadline = time.monotonic() + within_s
     with contextlib.suppress(LinkLost):
         stage.ask_sim("pause")
-    wait_for(lambda: _all_there(stage.numbers()), within_s)
+    wait_for(lambda: _all_there(stage.numbers()), deadline - time.monotonic())
     return stage.numbers()
 
 

@@ -1,0 +1,81 @@
+"""`picante demo` as a newcomer runs it: what it prints, what it counts, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.servers import free_port
+from tests.waiting import wait_until
+
+KEYS = {
+    "dispensers",
+    "events_generated",
+    "events_stored",
+    "events_in_topic",
+    "duplicates_in_topic",
+    "lost",
+    "picks_shown",
+    "picks_accepted",
+    "pick_ms",
+    "position",
+}
+
+
+def demo(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "picante", "demo", *arguments]
+
+
+def test_through_a_cut_line_and_a_kill_nothing_is_lost_and_the_reckoning_is_json(tmp_path: Path) -> None:
+    command = demo("--seconds", "50", "--json", "--port", str(free_port()), "--state", str(tmp_path / "state"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reckoning = json.loads(done.stdout)
+    assert set(reckoning) == KEYS
+    assert reckoning["dispensers"] == 6
+    assert reckoning["position"] == "sqlite"
+    assert reckoning["lost"] == reckoning["duplicates_in_topic"] == 0
+    assert reckoning["events_generated"] == reckoning["events_stored"] == reckoning["events_in_topic"] > 50
+    assert 0 < reckoning["picks_accepted"] <= reckoning["picks_shown"]
+    assert 0 < reckoning["pick_ms"]["p50"] <= reckoning["pick_ms"]["p99"]
+
+
+def test_ctrl_c_ends_everything_in_time_with_a_browsers_stream_open(tmp_path: Path) -> None:
+    port = free_port()
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(
+            demo("--port", str(port)), cwd=tmp_path, stdout=out, stderr=out, start_new_session=True
+        )
+    page = f"http://127.0.0.1:{port}"
+
+    def said() -> str:
+        return (tmp_path / "out").read_text(errors="replace")
+
+    wait_until(lambda: "6 dispensers online" in said(), 30, "the dispensers are online")
+    with httpx.stream("GET", f"{page}/api/v1/stream", timeout=10) as stream:
+        next(stream.iter_raw())
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 4
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(5) == 0, said()
+    assert "nothing lost, nothing twice" in said()
+    assert [child for child in children if child.is_running()] == []
+
+
+def test_a_busy_port_is_passed_over(tmp_path: Path) -> None:
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        port = squatter.getsockname()[1]
+        from picante.demo.children import free_port as next_free_port
+
+        assert next_free_port(port) > port
