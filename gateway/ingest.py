@@ -164,8 +164,14 @@ class Ingest:
             )
 
     def _store_gap(self, tx: Transaction, hello: Hello, gap: tuple[int, int], now: Now) -> None:
-        first, last = gap
-        data = SequenceGap(
+        when = stamp(now, self._boot, 0, sure=True)
+        # what an earlier link handed over was queued before this, and is on disk by now
+        for first, last in tx.unspent(hello.dispenser, hello.generation, *gap):
+            tx.append(Event(tx.own_id(), None, when, self._gap(hello, first, last)))
+            tx.spend(hello.dispenser, hello.generation, first, last)
+
+    def _gap(self, hello: Hello, first: int, last: int) -> SequenceGap:
+        return SequenceGap(
             store=self._door.store,
             region=self._door.region,
             channel="gateway",
@@ -175,9 +181,6 @@ class Ingest:
             first=first,
             last=last,
         )
-        when = stamp(now, self._boot, 0, sure=True)
-        tx.append(Event(tx.own_id(), None, when, data))
-        tx.spend(hello.dispenser, hello.generation, first, last)
 
 
 def _identity(message: EventMessage, hello: Hello) -> EventId:

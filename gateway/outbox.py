@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import closing
 from typing import Any
 
@@ -76,15 +75,13 @@ class StoreOutbox:
         return int(row[0]) if row else 1
 
     async def begin_epoch(self, redeliver_after: int) -> int:
-        """See `Outbox.begin_epoch`. The gateway's own events get a new generation: old identities may be spent."""
+        """See `Outbox.begin_epoch`."""
 
         def work(tx: Transaction) -> int:
             highest = tx.connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]
             tx.connection.execute(
                 "INSERT INTO epochs SELECT max(epoch) + 1, ?, ? FROM epochs", (redeliver_after, highest)
             )
-            tx.set_meta("generation", str(secrets.randbits(32)))
-            tx.set_meta("next_sequence", "1")
             tx.set_meta("confirmed", str(redeliver_after))
             return int(tx.connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
 

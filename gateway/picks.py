@@ -31,7 +31,7 @@ from models.explore import Pick, suggest
 from models.features import Context, Menu
 from models.ranker import Ranker
 
-RECENT = 200
+RECENT = 1_000
 """Latencies and impressions kept in memory for the page."""
 
 
@@ -224,6 +224,8 @@ class Recommender:
 
 def _for_the_screen(slate: Slate) -> tuple[PickInfo, ...]:
     return tuple(
-        PickInfo(slate.nozzles[pick.sauce.id], pick.sauce.id, pick.sauce.name, pick.sauce.heat.milli_octaves, pick.why)
+        PickInfo.fitted(
+            slate.nozzles[pick.sauce.id], pick.sauce.id, pick.sauce.name, pick.sauce.heat.milli_octaves, pick.why
+        )
         for pick in slate.picks
     )

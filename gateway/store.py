@@ -279,19 +279,19 @@ def _connect(path: Path, settings: Settings) -> sqlite3.Connection:
         if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise StoreCorrupt(f"{path}: {verdict}", hint="Move the file away to start anew; keep it for salvage")
         migrations.apply(Database(connection))
-        _begin_first_epoch(connection)
+        _begin(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise StoreCorrupt(f"{path}: {error}", hint="Move the file away to start anew; keep it for salvage") from error
     return connection
 
 
-def _begin_first_epoch(connection: sqlite3.Connection) -> None:
-    """A new database gets a generation for the gateway's own events, and epoch 1."""
+def _begin(connection: sqlite3.Connection) -> None:
+    """Every start gives the gateway's own events a new generation: a backup put back can't spend identities twice."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('generation', ?)", (str(secrets.randbits(32)),))
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('next_sequence', '1')")
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (str(secrets.randbits(32)),))
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('next_sequence', '1')")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('confirmed', '0')")
         connection.execute("INSERT OR IGNORE INTO epochs VALUES (1, 0, 0)")
 

@@ -1,7 +1,8 @@
 """Keeps the parts of the daemon running: the one place that retries, and the one that catches everything.
 
 A part is a coroutine function that runs until something goes wrong, and says so by raising. The error's class decides:
-`ConfigError`, `ForeignInstance` and `StoreError` stop the part, whatever else comes is retried with jittered backoff.
+`ConfigError`, `ForeignInstance` and `StoreCorrupt` stop the part; whatever else comes (a full disk among it) is retried
+with jittered backoff.
 A change of state is one log line; its repetition is a counter.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from heat.errors import ConfigError, ForeignInstance, PicanteError, StoreError
+from heat.errors import ConfigError, ForeignInstance, PicanteError, StoreCorrupt
 
 log = logging.getLogger("gateway.supervisor")
 
@@ -30,7 +31,7 @@ State = Literal["running", "waiting", "stopped"]
 
 @dataclass(slots=True)
 class Part:
-    """How a part of the daemon is doing. `error` is what ended it last, until it has settled again."""
+    """How a part of the daemon is doing. `waiting`: its last run failed, with `error`, and it is run again."""
 
     name: str
     state: State = "running"
@@ -56,14 +57,14 @@ class Supervisor:
                 try:
                     await run()
                     return
-                except (ConfigError, ForeignInstance, StoreError) as error:
+                except (ConfigError, ForeignInstance, StoreCorrupt) as error:
                     self._note(part, "stopped", str(error))
                     return
                 except Exception as error:
                     if not isinstance(error, PicanteError):
                         log.exception("part failed unexpectedly", extra={"part": name})
                     if time.monotonic() - started > SETTLED_S:
-                        backoff_s = FIRST_BACKOFF_S
+                        backoff_s, part.state = FIRST_BACKOFF_S, "running"
                     part.restarts += 1
                     self._note(part, "waiting", str(error) or type(error).__name__)
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
@@ -71,11 +72,6 @@ class Supervisor:
         finally:
             if part.state != "stopped":
                 self.parts.pop(name, None)
-
-    def healthy(self, name: str) -> None:
-        """A part says that it is at work again."""
-        if (part := self.parts.get(name)) is not None and part.state == "waiting":
-            self._note(part, "running", None)
 
     def _note(self, part: Part, state: State, error: str | None) -> None:
         if part.state != state or (state == "stopped"):

@@ -81,6 +81,10 @@ class Transaction:
             self._changed[key] = SequenceSet(self._sequences.get(source, generation))
         self._changed[key].add(first, last)
 
+    def unspent(self, source: str, generation: int, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of `first..last` that are neither on disk nor known to be lost."""
+        return self._set(source, generation).missing(first, last)
+
     def own_id(self) -> EventId:
         """The next identity of the gateway's own events."""
         if self._own_next is None:
@@ -112,7 +116,8 @@ class Transaction:
                 event.encode_data(),
             ),
         )
-        self.spend(*event.id)
+        if event.id.source != self.gateway_id:  # nobody sends us our own events
+            self.spend(*event.id)
         return cursor.lastrowid or 0
 
     def append_refusal(self, event_id: EventId, refusal: Refusal, body: bytes, when: Stamp) -> int:

@@ -89,6 +89,21 @@ class SequenceSet:
         self._firsts[i:j] = [first]
         self._lasts[i:j] = [last]
 
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of `first..last` that are not in the set, as closed intervals."""
+        result = []
+        for low, high in self:
+            if high < first:
+                continue
+            if low > last:
+                break
+            if low > first:
+                result.append((first, low - 1))
+            first = high + 1
+        if first <= last:
+            result.append((first, last))
+        return result
+
     def count(self) -> int:
         """How many sequences are in the set."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)

@@ -230,7 +230,14 @@ class KafkaServer(LocalServer):
         done = subprocess.run(
             [
                 *("java", "-Dlog4j2.level=WARN", "-cp", self._classpath),
-                *("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(unformatted)),
+                *(
+                    "kafka.tools.StorageTool",
+                    "format",
+                    "--standalone",
+                    f"--cluster-id={cluster}",
+                    "-c",
+                    str(unformatted),
+                ),
             ],
             capture_output=True,
             text=True,

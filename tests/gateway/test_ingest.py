@@ -109,7 +109,9 @@ async def test_a_bug_of_ours_neither_blocks_nor_loses(
         def admit(self, *_: object) -> object:  # type: ignore[override]
             raise ZeroDivisionError("nobody expected this")
 
-    ingest = Ingest(store, clock, BrokenDoor(default_catalog(), default_words(), "plaza", "south"), boot, lambda *_: None)
+    ingest = Ingest(
+        store, clock, BrokenDoor(default_catalog(), default_words(), "plaza", "south"), boot, lambda *_: None
+    )
     counter = Counter(ingest)
     counter.send(POUR)
     await counter.settled(1)

@@ -120,3 +120,12 @@ def test_names(name: str) -> None:
 def test_bad_names(name: str) -> None:
     with pytest.raises(DataError, match=r"dispenser .* is not a name"):
         check_name(name, "dispenser")
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=8), st.integers(1, 60), st.integers(0, 30))
+def test_what_is_missing_is_what_is_not_there(intervals: list[tuple[int, int]], first: int, more: int) -> None:
+    held = SequenceSet((low, low + length) for low, length in intervals)
+    missing = held.missing(first, first + more)
+    numbers = [n for low, high in missing for n in range(low, high + 1)]
+    assert numbers == [n for n in range(first, first + more + 1) if n not in held]
+    assert all(after > before + 1 for (_, before), (after, _) in pairwise(missing))
