@@ -58,8 +58,8 @@ async def run(config: Config) -> None:
     """
     async with _assemble(config) as state:
         loop = asyncio.get_running_loop()
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_number, state.stopping.set)
+        for told in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(told, _stop, state, told)
         work = asyncio.create_task(_run_parts(state), name="parts")
         stop = asyncio.create_task(state.stopping.wait(), name="stop")
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -72,6 +72,11 @@ async def run(config: Config) -> None:
             raise _first(error)
     if state.store.broken is not None:
         raise state.store.broken
+
+
+def _stop(state: GatewayState, told: signal.Signals) -> None:
+    log.info("told to stop by %s", told.name)
+    state.stopping.set()
 
 
 def _first(error: BaseException) -> BaseException:

@@ -59,13 +59,17 @@ def test_ctrl_c_ends_everything_in_time_with_a_browsers_stream_open(tmp_path: Pa
     def said() -> str:
         return (tmp_path / "out").read_text(errors="replace")
 
-    wait_until(lambda: "6 dispensers online" in said(), 30, "the dispensers are online")
-    with httpx.stream("GET", f"{page}/api/v1/stream", timeout=10) as stream:
-        next(stream.iter_raw())
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert len(children) >= 4
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(5) == 0, said()
+    try:
+        wait_until(lambda: "6 dispensers online" in said(), 30, f"the dispensers are online: {said()}")
+        with httpx.stream("GET", f"{page}/api/v1/stream", timeout=10) as stream:
+            next(stream.iter_raw())
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert len(children) >= 4
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(5) == 0, said()
+    finally:
+        process.kill()
+        process.wait()
     assert "nothing lost, nothing twice" in said()
     assert [child for child in children if child.is_running()] == []
 
