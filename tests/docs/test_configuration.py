@@ -1,0 +1,100 @@
+"""docs/configuration.md against the code: each key with its type and default, each example as it stands."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from pydantic import BaseModel
+
+from gateway.config import Config, load_config, load_dispenser_keys, load_pseudonym_key
+from hw_sim.scenario import Scenario, load_scenario, parse_scenario
+from tests.docs.markdown import ROOT, fences, rows, section, text
+
+CONFIGURATION = text("docs/configuration.md")
+SECTIONS: dict[str, type[BaseModel]] = {
+    name: next(kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type))
+    for name, field in Config.model_fields.items()
+    if name != "directory"
+}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_key_is_documented_with_its_type_and_default(name: str) -> None:
+    hints = get_type_hints(SECTIONS[name], include_extras=True)
+    expected = {}
+    for key, field in SECTIONS[name].model_fields.items():
+        default = "needed" if field.is_required() else toml(field.default)
+        expected[key] = [type_in_words(hints[key]), default]
+    documented = rows(section(CONFIGURATION, f"`[{name}]`"), "key")
+    assert {cells[0].strip("`"): cells[1:3] for cells in documented} == expected
+
+
+def type_in_words(hint: Any) -> str:
+    """A key's type, as the tables tell it."""
+    inner, *more = get_args(hint) or (hint,)
+    if get_origin(hint) is Literal:
+        values = get_args(hint)
+        if isinstance(values[0], int):
+            return f"number: {', '.join(map(str, values))}"
+        return " or ".join(f'`"{value}"`' for value in values)
+    if inner is int and more:
+        low, high = (getattr(limit, side) for limit, side in zip(more[0].metadata, ("ge", "le"), strict=True))
+        return f"number, {low} to {high}"
+    return "texts" if get_origin(hint) is tuple else "text"
+
+
+def toml(value: Any) -> str:
+    """A default, as the tables tell it."""
+    return "none" if value is None else f"`{msgspec.json.encode(value).decode()}`"
+
+
+def test_the_complete_example_is_complete_and_can_be_used(tmp_path: Path) -> None:
+    example = fences(section(CONFIGURATION, "A complete example"), "toml")[0]
+    document = tomllib.loads(example)
+    assert {name: set(table) for name, table in document.items()} == {
+        name: set(model.model_fields) for name, model in SECTIONS.items()
+    }
+    (tmp_path / "gateway.toml").write_text(example)
+    load_config(tmp_path / "gateway.toml")
+
+
+def test_the_examples_of_key_files_can_be_read(tmp_path: Path) -> None:
+    examples = fences(section(CONFIGURATION, "Files with keys"), "toml")
+    for name, example in zip(("keys.toml", "pseudonym.toml"), examples, strict=True):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(example)
+    assert list(load_dispenser_keys(tmp_path / "keys.toml")) == ["hot-bar-1"]
+    assert load_pseudonym_key(tmp_path / "pseudonym.toml")[1] == 1
+
+
+def test_every_key_of_a_scenario_is_documented_with_its_default() -> None:
+    documented = rows(section(CONFIGURATION, "Scenario files"), "key")
+    assert {cells[0].strip("`"): cells[1] for cells in documented} == dict(scenario_keys(Scenario))
+
+
+def scenario_keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The keys of a scenario and their defaults; sections' keys after a dot."""
+    hints = get_type_hints(kind)
+    for field in msgspec.structs.fields(kind):
+        inner = [t for t in (hints[field.name], *get_args(hints[field.name])) if isinstance(t, type)]
+        nested = next((t for t in inner if issubclass(t, msgspec.Struct)), None)
+        if nested is not None:
+            yield from scenario_keys(nested, f"{field.name}.")
+        else:
+            yield prefix + field.name, "needed" if field.required else toml(field.default)
+
+
+def test_scenarios_that_are_shown_can_be_read(tmp_path: Path) -> None:
+    by_hand = fences(section(CONFIGURATION, "A gateway with a simulated dispenser, by hand"), "sh")[0]
+    shop, gateway = re.findall(r"<<'TOML'\n(.*?)TOML\n", by_hand, re.DOTALL)
+    assert parse_scenario(shop).dispensers
+    (tmp_path / "gateway.toml").write_text(gateway)
+    load_config(tmp_path / "gateway.toml")
+    for name in re.findall(r"scenarios/\w+\.toml", text("README.md") + CONFIGURATION):
+        load_scenario(ROOT / name)

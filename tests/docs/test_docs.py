@@ -1,0 +1,242 @@
+"""Documentation that fails: what it names is there, and what is there is named."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+from urllib.parse import unquote
+
+import click
+import pytest
+from fastapi.routing import APIRoute
+
+from cloud_sync.topics import ALL as TOPICS
+from firmware_bridge.framing import BadFrameReason
+from firmware_bridge.messages import BadMessageReason, RejectReason
+from gateway.app import _assemble
+from gateway.config import load_config
+from gateway.web import api, health, page, stream
+from gateway.web.metrics import Figures
+from gateway.web.watch import Watch
+from heat.quality import Reason
+from picante.cli import main
+from tests.docs.markdown import ROOT, anchors, codes, fences, links, pages, rows, section, spans, text
+
+README = text("README.md")
+OPERATIONS = text("docs/operations.md")
+ARCHITECTURE = text("docs/architecture.md")
+PROTOCOL = text("docs/protocol.md")
+
+every_page = pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+# -- links and paths ------------------------------------------------------------------------------------------------
+
+
+@every_page
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in links(path.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists(), f"{link} leads nowhere"
+        assert target.is_relative_to(ROOT), f"{link} leads out of the repository"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{link}: no such heading"
+
+
+@every_page
+def test_files_named_are_there(path: Path) -> None:
+    named = [span for span in spans(path.read_text(encoding="utf-8")) if re.fullmatch(r"[\w.-]+/[\w./-]*", span)]
+    ours = [name for name in named if (ROOT / name.split("/")[0]).exists()]
+    assert [name for name in ours if not (ROOT / name).exists()] == []
+
+
+def test_decisions_are_numbered_and_titled() -> None:
+    numbers = []
+    for path in sorted((ROOT / "docs" / "adr").glob("*.md")):
+        number, title = re.match(r"# (\d+)\. (.+)\n", path.read_text(encoding="utf-8")).groups()  # type: ignore[union-attr]
+        assert path.name.startswith(f"{int(number):04}-"), f"{path.name} calls itself {number}"
+        for heading in ("Context", "Decision", "Consequences"):
+            assert section(path.read_text(encoding="utf-8"), heading).strip(), f"{path.name}: {title}"
+        numbers.append(int(number))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+def leaves(command: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by its words."""
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from leaves(inner, *words, name)
+    else:
+        yield " ".join(words), command
+
+
+def commands_named(source: str) -> Iterator[list[str]]:
+    """The words after each `picante` in code."""
+    for code in (*spans(source), *fences(source)):
+        for match in re.finditer(r"(?:^|[\s(/])picante ([a-z-][^\n#|;&`)]*)", code, re.MULTILINE):
+            yield shlex.split(match[1])
+
+
+def objection(words: list[str]) -> str | None:
+    """What is wrong with a command line, if anything."""
+    command: click.Command = main
+    rest = list(words)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+        if name not in command.commands:
+            return f"there is no command {name!r}"
+        command = command.commands[name]
+    known = {name for option in command.params for name in option.opts} | {"--help", "-h"}
+    unknown = [word for word in rest if word.startswith("-") and word.split("=")[0] not in known]
+    return f"no option {unknown[0]}" if unknown else None
+
+
+@every_page
+def test_commands_named_exist(path: Path) -> None:
+    named = list(commands_named(path.read_text(encoding="utf-8")))
+    assert [(" ".join(words), why) for words in named if (why := objection(words))] == []
+
+
+def test_a_wrong_command_would_be_found() -> None:
+    assert [objection(words) for words in commands_named("`picante demo --sekonds 3`, `picante gatway run`")] == [
+        "no option --sekonds",
+        "there is no command 'gatway'",
+    ]
+
+
+def test_every_command_is_in_the_readme_with_an_example() -> None:
+    table = {cells[0].strip("`"): cells[2].strip("`") for cells in rows(README, "command")}
+    assert set(table) == {f"picante {words}" for words, _ in leaves(main)}
+    assert [command for command, example in table.items() if not example.startswith(command)] == []
+
+
+@every_page
+def test_make_targets_named_exist(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    code = "\n".join([*spans(source), *fences(source, "sh")])
+    named = set(re.findall(r"(?:^|\s)make ([a-z-]+)", code, re.MULTILINE))
+    assert named - targets == set()
+
+
+def test_the_readme_has_the_two_commands_and_the_pictures() -> None:
+    first_lines = [line.partition("#")[0].strip() for line in fences(README, "sh")[0].splitlines()]
+    assert first_lines == ["make demo", "make test"]
+    assert {"docs/img/page.png", "docs/img/phone.png"} <= set(links(README))
+
+
+def test_tests_named_by_the_readme_are_there() -> None:
+    places = re.findall(r"make test ARGS=(tests/[\w/.]+)", README)
+    assert len(places) > 3
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    words = re.findall(r'make test ARGS="-k (\w+)"', README)
+    everything = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [word for word in words if not re.search(rf"def test_\w*{word}", everything)] == []
+
+
+def test_the_glossary_has_ten_words() -> None:
+    assert len(list(rows(section(README, "Glossary"), "word"))) == 10
+
+
+# -- the web --------------------------------------------------------------------------------------------------------
+
+
+def test_every_path_is_in_the_readme() -> None:
+    routers = (health.router, api.router, stream.router, page.router)
+    there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
+    assert set(codes(section(README, "The API"), "path")) == there - {"/live"}, "/live is the page's own"
+
+
+def test_every_warning_is_documented() -> None:
+    assert set(codes(OPERATIONS, "code")) == warning_codes()
+
+
+def warning_codes() -> set[str]:
+    """The codes of the page's warnings: in their calls the first argument, or the one called `code`."""
+    tree = ast.parse((ROOT / "gateway" / "web" / "troubles.py").read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("_urgent", "_later", "Trouble"):
+            code = call.args[0] if call.args else next(k.value for k in call.keywords if k.arg == "code")
+            values = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
+            found |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
+    return found
+
+
+async def test_every_metric_is_documented(tmp_path: Path) -> None:
+    names = await metric_names(tmp_path)
+    assert set(codes(OPERATIONS, "metric")) == names
+    for path in pages():
+        named = set(re.findall(r"\bpicante_[a-z_]+[a-z]\b", path.read_text(encoding="utf-8")))
+        assert named - names == set(), path
+
+
+async def metric_names(directory: Path) -> set[str]:
+    """The metrics of a gateway that has everything, as Prometheus names them."""
+    (directory / "keys.toml").touch(0o600)
+    (directory / "pseudonym.toml").touch(0o600)
+    (directory / "pseudonym.toml").write_text(f'version = 1\nkey = "{"ab" * 32}"\n')
+    (directory / "gateway.toml").write_text(
+        '[gateway]\nid = "g"\nstore = "s"\nregion = "r"\ndata_dir = "d"\nballast_mb = 0\n[kafka]\nbootstrap = "k:1"\n'
+    )
+    suffix = {"counter": "_total", "info": "_info"}
+    async with _assemble(load_config(directory / "gateway.toml")) as state:
+        families = list(Figures(state, Watch(state)).collect())
+    return {family.name + suffix.get(family.type, "") for family in families}
+
+
+# -- logs, reasons, bounds, topics ----------------------------------------------------------------------------------
+
+
+def test_every_log_field_is_documented() -> None:
+    assert set(codes(OPERATIONS, "field")) == log_fields() | {"exception"}
+
+
+def log_fields() -> set[str]:
+    """The keys of every `extra={...}` in what the daemon runs."""
+    found: set[str] = set()
+    for package in ("gateway", "firmware_bridge", "cloud_sync", "models"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict):
+                    found |= {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
+    return found
+
+
+def test_every_reason_of_refusal_is_documented() -> None:
+    assert codes(section(OPERATIONS, "Events that were refused"), "reason") == list(get_args(Reason))
+
+
+def test_every_reject_is_documented() -> None:
+    assert set(codes(section(PROTOCOL, "Keep-alive and errors"), "reason")) == set(get_args(RejectReason))
+
+
+def test_every_reason_of_a_bad_frame_is_documented() -> None:
+    by_link = {"wrong_topic", "topic", "too_many_dispensers"}
+    documented = codes(section(OPERATIONS, "Metrics"), "reason")
+    assert set(documented) == {*get_args(BadFrameReason), *get_args(BadMessageReason), *by_link}
+
+
+def test_bounds_are_what_the_constants_say() -> None:
+    for what, bound, constant in rows(section(ARCHITECTURE, "Bounds"), "what"):
+        module, _, name = constant.strip("`").rpartition(".")
+        value = getattr(importlib.import_module(module), name)
+        assert float(bound.split()[0].replace(",", "")) == value, what
+
+
+def test_topics_named_exist() -> None:
+    known = {topic.name for topic in TOPICS}
+    for path in pages():
+        named = set(re.findall(r"\bpicante\.[a-z]+\.v\d\b", path.read_text(encoding="utf-8")))
+        assert named - known == set(), path
