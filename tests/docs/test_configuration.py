@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -37,16 +37,16 @@ def test_every_key_is_documented_with_its_type_and_default(name: str) -> None:
 
 def type_in_words(hint: Any) -> str:
     """A key's type, as the tables tell it."""
-    inner, *more = get_args(hint) or (hint,)
-    if get_origin(hint) is Literal:
-        values = get_args(hint)
+    inner, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(inner) is Literal:
+        values = get_args(inner)
         if isinstance(values[0], int):
             return f"number: {', '.join(map(str, values))}"
         return " or ".join(f'`"{value}"`' for value in values)
     if inner is int and more:
         low, high = (getattr(limit, side) for limit, side in zip(more[0].metadata, ("ge", "le"), strict=True))
         return f"number, {low} to {high}"
-    return "texts" if get_origin(hint) is tuple else "text"
+    return "texts" if get_origin(inner) is tuple else "text"
 
 
 def toml(value: Any) -> str:
