@@ -36,7 +36,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredRefusal:
-    """One event that could not be accepted, with the bytes of its wire body, tokens redacted."""
+    """One event that could not be accepted, with the bytes of its wire body; tokens travel in no event."""
 
     position: int
     id: EventId

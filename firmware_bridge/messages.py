@@ -254,6 +254,8 @@ class RefilledBody(_Body, frozen=True, kw_only=True, omit_defaults=True):
 
 
 EventBody = PouredBody | RatedBody | StatedBody | RefilledBody
+UNREADABLE = 0
+"""Kind of an EVENT that came with no readable one; no dispenser sends it."""
 _BODY_BY_KIND: dict[int, type[EventBody]] = {
     cls.number: cls for cls in (PouredBody, RatedBody, StatedBody, RefilledBody)
 }
@@ -331,10 +333,26 @@ def decode_message(frame: Frame) -> Message | BadMessage:
     try:
         fields = _decode_cbor(frame.body)
     except (cbor2.CBORDecodeError, ValueError, OverflowError) as error:
-        return BadMessage("invalid_cbor", frame.type, str(error)[:120])
-    if cls is EventMessage and isinstance(fields, dict):
-        return _convert(fields, cls, frame.type, raw=frame.body)
-    return _convert(fields, cls, frame.type)
+        bad = BadMessage("invalid_cbor", frame.type, str(error)[:120])
+        return _unreadable_event(frame.body) or bad if cls is EventMessage else bad
+    if cls is not EventMessage:
+        return _convert(fields, cls, frame.type)
+    event = _convert(fields, cls, frame.type, raw=frame.body)
+    return _unreadable_event(frame.body) or event if isinstance(event, BadMessage) else event
+
+
+def _unreadable_event(body: bytes) -> EventMessage | None:
+    """An EVENT of which no more than its identity can be read: it can still be filed, and acknowledged."""
+    try:
+        fields = _decode_cbor(body, strict=False)
+    except (cbor2.CBORDecodeError, ValueError, OverflowError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    identity = {number: fields.get(number) for number in (1, 2)}
+    nothing = {3: 0, 4: 0, 5: 0, 6: 0, 7: UNREADABLE, 8: {}}
+    event = _convert(identity | nothing, EventMessage, EventMessage.number, raw=body)
+    return None if isinstance(event, BadMessage) else event
 
 
 def _refuse_tag(*_: Any) -> NoReturn:
@@ -346,17 +364,29 @@ _TAGS_OF_CBOR2 = (*range(64), 100, 256, 258, 260, 261, 1004, 43000, 55799, 55800
 _REFUSE_TAGS = dict.fromkeys(_TAGS_OF_CBOR2, _refuse_tag)
 
 
-def _decode_cbor(body: bytes) -> Any:
-    """The one item that `body` is. Raises CBORDecodeError, ValueError, OverflowError."""
+def _ignore_tag(*_: Any) -> None:
+    return None
+
+
+_IGNORE_TAGS = dict.fromkeys(_TAGS_OF_CBOR2, _ignore_tag)
+
+
+def _decode_cbor(body: bytes, *, strict: bool = True) -> Any:
+    """The one item that `body` is; unless `strict`, what is tagged is None, and what follows it is not looked at.
+
+    Raises CBORDecodeError, ValueError, OverflowError.
+    """
     decoder = cbor2.CBORDecoder(
         io.BytesIO(body),
         max_depth=8,
         allow_indefinite=False,
         allow_duplicate_keys=False,
-        semantic_decoders=_REFUSE_TAGS,
-        tag_hook=_refuse_tag,
+        semantic_decoders=_REFUSE_TAGS if strict else _IGNORE_TAGS,
+        tag_hook=_refuse_tag if strict else _ignore_tag,
     )
     item = decoder.decode()
+    if not strict:
+        return item
     try:
         decoder.read(1)
     except cbor2.CBORDecodeEOF:

@@ -130,6 +130,9 @@ class LinkSession:
     def __init__(self, registry: Registry, random_bytes: Callable[[int], bytes], now_ms: int) -> None:
         self.state = State.OPENING
         self.hello: Hello | None = None
+        """Who proved itself last; None before anybody has."""
+        self._offered: Hello | None = None
+        """Who still has to prove itself."""
         self.counters = Counters()
         self._registry = registry
         self._random_bytes = random_bytes
@@ -157,8 +160,8 @@ class LinkSession:
         match message:
             case Hello():
                 return self._on_hello(message)
-            case Ready() if self.state is State.PROVING:
-                return self._on_ready(message)
+            case Ready() if self._offered is not None:
+                return self._on_ready(message, self._offered)
             case EventMessage() if self.state is State.OPEN:
                 return self._on_event(message, room)
             case Ask() if self.state is State.OPEN:
@@ -195,7 +198,7 @@ class LinkSession:
                 return self._invite(now_ms)
             case State.PROVING:
                 if silence >= SILENT_AFTER_MS:
-                    self.state = State.OPENING
+                    self.state, self._offered = State.OPENING, None
                 return []
             case State.OPEN:
                 if silence >= SILENT_AFTER_MS:
@@ -213,7 +216,11 @@ class LinkSession:
     # -- by message -------------------------------------------------------------------------------------------------
 
     def _on_hello(self, hello: Hello) -> list[Action]:
-        self.state, self.hello = State.OPENING, None
+        self._offered = None
+        # a stranger has proved nothing yet: the one who has keeps the link
+        stays = self.dispenser not in (None, hello.dispenser)
+        if not stays:
+            self.state, self.hello = State.OPENING, None
         if VERSION not in hello.versions:
             return self._reject("version", f"spoken here: {VERSION}", hello)
         if not SOURCE_NAME.match(hello.dispenser) or hello.lowest > hello.next:
@@ -237,22 +244,24 @@ class LinkSession:
             mac=bytes(32),
         )
         welcome = msgspec.structs.replace(unsigned, mac=welcome_mac(key, hello, unsigned))
-        self.state, self.hello = State.PROVING, hello
+        self._offered = hello
+        if not stays:
+            self.state = State.PROVING
         return [Send(welcome)]
 
-    def _on_ready(self, ready: Ready) -> list[Action]:
-        hello = self.hello
-        assert hello is not None  # PROVING has one
+    def _on_ready(self, ready: Ready, hello: Hello) -> list[Action]:
+        self._offered = None
         key = self._registry.key_of(hello.dispenser)
         if key is None or not hmac.compare_digest(ready.mac, ready_mac(key, hello, self._nonce_g)):
-            self.state, self.hello = State.OPENING, None
+            if self.state is State.PROVING:
+                self.state = State.OPENING
             return self._reject("bad_mac", "the key does not fit", hello)
         # asked again: commits may have come in since the HELLO
         durable = self._registry.durable(hello.dispenser, hello.generation)
         gap = (durable + 1, hello.lowest - 1) if hello.lowest > durable + 1 else None
         self._durable = max(durable, hello.lowest - 1)
         self._expected = self._durable + 1
-        self.state = State.OPEN
+        self.state, self.hello = State.OPEN, hello
         return [Opened(hello, gap)]
 
     def _on_event(self, event: EventMessage, room: bool) -> list[Action]:

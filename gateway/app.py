@@ -94,7 +94,7 @@ async def _run_parts(state: GatewayState) -> None:
             group.create_task(coroutine, name=name)
 
         start("web", serve(state))
-        start("housekeeping", _keep_house(state))
+        start("housekeeping", supervise("housekeeping", lambda: _keep_house(state)))
         if config.serial is not None:
             start("serial", _watch_ports(state, config.serial))
         if config.mqtt is not None:
@@ -151,8 +151,8 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
     )
     try:
         clock = Clock(config.clock.trust)
-        boot_id = kernel_boot_id()
-        boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id)))
+        boot_id, boot_ms = kernel_boot_id(), clock.now().boot_ms
+        boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms)))
         outbox = StoreOutbox(opened)
 
         def on_commit(_stored: Stored, _event_id: EventId) -> None:
@@ -220,7 +220,8 @@ async def _watch_ports(state: GatewayState, section: SerialSection) -> None:
     tasks: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as group:
         while True:
-            present = {path for pattern in section.ports for path in glob.glob(pattern)}  # noqa: PTH207 -- absolute
+            patterns = [str(state.config.path(pattern)) for pattern in section.ports]
+            present = {path for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207 -- absolute
             for path in present - tasks.keys():
                 name = f"serial:{path}"
                 run = state.supervisor.run(name, lambda path=path: _run_port(state, path, section.baud))  # type: ignore[misc]

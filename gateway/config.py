@@ -61,7 +61,7 @@ class KeysSection(_Section):
 class SerialSection(_Section):
     """Serial ports."""
 
-    ports: tuple[str, ...] = ("/dev/serial/by-id/usb-picante-*",)
+    ports: Annotated[tuple[str, ...], Field(min_length=1)] = ("/dev/serial/by-id/usb-picante-*",)
     """Paths or glob patterns; ports may come and go."""
     baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
 
@@ -69,14 +69,14 @@ class SerialSection(_Section):
 class MqttSection(_Section):
     """The MQTT broker in the shop."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
 
 
 class KafkaSection(_Section):
     """The cloud's Kafka."""
 
-    bootstrap: str
+    bootstrap: Annotated[str, Field(pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$")]
     """HOST:PORT, several separated by commas."""
     position: Literal["kafka", "sqlite"] = "kafka"
     """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
@@ -138,6 +138,8 @@ def load_config(path: Path) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}", hint="TOML reads: key = value, texts in quotes") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deep", hint="No key of the gateway takes more than a list") from None
     if "directory" in document:
         raise ConfigError(_unknown(path, text, ("directory",)))
     try:

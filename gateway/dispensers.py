@@ -36,6 +36,11 @@ class Dispenser:
     openings: int = 0
     events: int = 0
 
+    @property
+    def online(self) -> bool:
+        """Whether it has a link on which it has proved itself."""
+        return self.link is not None and self.link.session.dispenser == self.hello.dispenser
+
 
 class Dispensers:
     """The registry that sessions ask, and the gate that links hand things to."""
@@ -79,6 +84,9 @@ class Dispensers:
 
     def opened(self, link: Link, hello: Hello, gap: tuple[int, int] | None) -> None:
         """See `Gate.opened`."""
+        for other in self.known.values():
+            if other.link is link and other.hello.dispenser != hello.dispenser:
+                other.link, other.since = None, time.time()  # another dispenser was put on its port
         known = self.known.get(hello.dispenser)
         if known is None:
             known = self.known[hello.dispenser] = Dispenser(hello, link, time.time())
@@ -89,7 +97,7 @@ class Dispensers:
             known.since = time.time()
         known.hello, known.link = hello, link
         known.openings += 1
-        self._ingest.note_hello(hello, link.name, gap)
+        self._ingest.note_hello(hello, link.name, gap, lambda: link.close("not stored"))
 
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         """See `Gate.closed`."""

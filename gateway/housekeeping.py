@@ -15,24 +15,23 @@ PRUNE_ROWS = 500
 """Rows pruned in one transaction: a few ms of the writer's time."""
 HOUR_MS = 3_600_000
 
-_DUE = """
+_DUE = f"""
 SELECT EXISTS (SELECT 1 FROM events WHERE day < 0),
        EXISTS (SELECT 1 FROM events WHERE day < 0 AND (day <> -:boot OR boot_ms < :waiting_since)),
-       EXISTS (SELECT 1 FROM sessions WHERE seen_ms < :idle_before),
+       EXISTS (SELECT 1 FROM sessions WHERE {sessions.IDLE}),
        EXISTS (SELECT 1 FROM events WHERE position <= (SELECT value - :keep FROM meta WHERE key = 'confirmed'))
-"""
+"""  # noqa: S608 -- made of constants; values are bound
 
 
 def due(reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int) -> Callable[[Transaction], None] | None:
     """The work that is due, or None. `hold_hours` is how long events wait for the time of day to become known."""
-    idle_before = now.wall_ms - sessions.IDLE_MS if now.known else 0
     waiting, waited_long, idle, prunable = reader.execute(
         _DUE,
         {
             "boot": boot,
             "waiting_since": now.boot_ms - hold_hours * HOUR_MS,
-            "idle_before": idle_before,
             "keep": KEEP_CONFIRMED_ROWS,
+            **sessions.idle_terms(now.boot_ms),
         },
     ).fetchone()
     settling = waiting and (now.known or waited_long)
@@ -43,7 +42,7 @@ def due(reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int) -> Cal
         if settling:
             settle(tx, boot, now)
         if idle:
-            sessions.end_idle(tx, idle_before)
+            sessions.end_idle(tx, now.boot_ms)
         if prunable:
             _prune(tx)
 

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_bridge.link import Delivery
-from firmware_bridge.messages import BadMessage, EventMessage, Hello, RatedBody, decode_event_body
+from firmware_bridge.messages import UNREADABLE, BadMessage, EventMessage, Hello, RatedBody, decode_event_body
 from gateway import sessions
 from gateway.clock import Clock, Now, stamp
 from gateway.door import Door
 from gateway.sessions import Session
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
-from heat.errors import StoreError
+from heat.errors import OutOfSequence, StoreError
 from heat.events import Event, Poured, Rated, SequenceGap, Stamp
 from heat.identity import EventId
 from heat.profile import contribution
@@ -61,8 +61,11 @@ class Ingest:
         now = self._clock.now()
         self._submit(delivery, lambda tx: self._store_event(tx, delivery.event, delivery.hello, now))
 
-    def note_hello(self, hello: Hello, link: str, gap: tuple[int, int] | None) -> None:
-        """Remember what a dispenser said of itself, and which sequences its ring lost."""
+    def note_hello(self, hello: Hello, link: str, gap: tuple[int, int] | None, failed: Callable[[], None]) -> None:
+        """Remember what a dispenser said of itself, and which sequences its ring lost.
+
+        `failed` is called if that can't be stored: the link should end, so that the dispenser says it again.
+        """
         now = self._clock.now()
 
         def work(tx: Transaction) -> None:
@@ -70,7 +73,14 @@ class Ingest:
             if gap is not None:
                 self._store_gap(tx, hello, gap, now)
 
-        self._store.write(work)
+        def done(_result: None, error: BaseException | None) -> None:
+            if error is not None:
+                in_loop(self._loop, failed)
+
+        try:
+            self._store.submit(work, done)
+        except StoreError:
+            self._loop.call_soon(failed)
 
     def _submit(self, delivery: Delivery, work: Callable[[Transaction], Stored]) -> None:
         def done(result: Stored | None, error: BaseException | None) -> None:
@@ -105,12 +115,16 @@ class Ingest:
         event_id = _identity(message, hello)
         if tx.spent(event_id):
             return Stored(0, "duplicate")
+        if event_id.sequence > tx.durable(event_id.source, event_id.generation) + 1:
+            raise OutOfSequence(f"{event_id} came before what precedes it", hint="Its dispenser sends both again")
+        if message.kind == UNREADABLE:
+            return self._refuse(tx, message, hello, Refusal("malformed", "only its identity can be read"), now)
         body = decode_event_body(message.kind, message.body)
         if isinstance(body, BadMessage):
             reason: Reason = "unknown_type" if body.reason == "unknown_type" else "malformed"
             return self._refuse(tx, message, hello, Refusal(reason, body.detail), now)
         when = self._when(tx, message, hello, now)
-        session = self._session(tx, message, hello, when)
+        session = self._session(tx, message, hello, now)
         previous = _dose_before(session, when) if isinstance(body, RatedBody) else None
         data = self._door.admit(body, "profile" if session and session.claimed else "session", previous)
         if isinstance(data, Refusal):
@@ -144,10 +158,10 @@ class Ingest:
         age_ms = max(now.wall_ms - (row[0] + message.uptime_ms), 0)
         return stamp(now, self._boot, age_ms, sure=True)
 
-    def _session(self, tx: Transaction, message: EventMessage, hello: Hello, when: Stamp) -> Session | None:
+    def _session(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Session | None:
         if message.session == 0:
             return None
-        session = sessions.enter(tx, hello.dispenser, message.generation, message.session, when.time_ms)
+        session = sessions.enter(tx, hello.dispenser, message.generation, message.session, now.boot_ms)
         sessions.end_older(tx, hello.dispenser, session, message.session)
         return session
 

@@ -163,7 +163,7 @@ class Recommender:
         def work(tx: Transaction) -> None:
             subject = None
             if session:
-                entered = sessions.enter(tx, hello.dispenser, hello.generation, session, when.time_ms)
+                entered = sessions.enter(tx, hello.dispenser, hello.generation, session, now.boot_ms)
                 subject = entered.subject
                 if claimed_by is not None and subject != claimed_by:
                     self._claim(tx, entered, claimed_by, when)

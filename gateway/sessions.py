@@ -2,7 +2,7 @@
 
 A session is an ephemeral subject. When a loyalty token is shown, one `SessionClaimed` event carries its integer sums to
 the pseudonym, and later events of the session belong there. A session ends when its dispenser reports an event of a
-newer one (events arrive in sequence, so nothing of the old one can follow), or after `IDLE_MS` without any.
+newer one (events arrive in sequence, so nothing of the old one can follow), or when nothing was heard of it for long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from heat.identity import is_session, session_subject
 from heat.profile import Profile
 
 IDLE_MS = 30 * 60 * 1000
-"""ms; nobody stands at a dispenser for half an hour."""
+"""ms without a message; nobody stands at a dispenser for half an hour."""
+CLAIMED_IDLE_MS = 7 * 24 * 60 * 60 * 1000
+"""ms; events of a claimed session may wait on a dispenser whose cable is out, and still belong to the customer."""
 
 
 @dataclass(slots=True)
@@ -34,12 +36,13 @@ class Session:
 
 
 def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms: int) -> Session:
-    """The session `number` of a dispenser, begun if it is new."""
+    """The session `number` of a dispenser, begun if it is new; `seen_ms` is the gateway's own (boot) time, now."""
     name = session_subject(dispenser, generation, number)
     row = tx.connection.execute(
         "SELECT subject, last_dose_ms, previous_dose_ms FROM sessions WHERE session = ?", (name,)
     ).fetchone()
     if row is not None:
+        tx.connection.execute("UPDATE sessions SET seen_ms = ? WHERE session = ?", (seen_ms, name))
         return Session(name, *row)
     tx.connection.execute(
         "INSERT INTO sessions VALUES (?, ?, ?, ?, NULL, NULL, ?)", (name, dispenser, number, name, seen_ms)
@@ -55,8 +58,8 @@ def note_dose(tx: Transaction, session: Session, sauce: str, time_ms: int) -> No
         (session.subject, sauce),
     )
     tx.connection.execute(
-        "UPDATE sessions SET previous_dose_ms = last_dose_ms, last_dose_ms = ?, seen_ms = ? WHERE session = ?",
-        (time_ms, time_ms, session.name),
+        "UPDATE sessions SET previous_dose_ms = last_dose_ms, last_dose_ms = ? WHERE session = ?",
+        (time_ms, session.name),
     )
 
 
@@ -98,9 +101,21 @@ def end_older(tx: Transaction, dispenser: str, current: Session, number: int) ->
         _end(tx, name)
 
 
-def end_idle(tx: Transaction, before_ms: int) -> int:
-    """Forget sessions that were last seen before a time. Returns how many."""
-    rows = tx.connection.execute("SELECT session FROM sessions WHERE seen_ms < ?", (before_ms,)).fetchall()
+IDLE = "seen_ms < :now - CASE WHEN subject = session THEN :idle ELSE :claimed_idle END"
+"""Whether a row of `sessions` has been idle for too long."""
+
+
+def idle_terms(now_ms: int) -> dict[str, int]:
+    """The values that `IDLE` asks for; `now_ms` is the gateway's boot time."""
+    return {"now": now_ms, "idle": IDLE_MS, "claimed_idle": CLAIMED_IDLE_MS}
+
+
+def end_idle(tx: Transaction, now_ms: int) -> int:
+    """Forget sessions of which nothing has been heard for long. Returns how many."""
+    rows = tx.connection.execute(
+        f"SELECT session FROM sessions WHERE {IDLE}",  # noqa: S608 -- a constant
+        idle_terms(now_ms),
+    ).fetchall()
     for (name,) in rows:
         _end(tx, name)
     return len(rows)

@@ -28,7 +28,7 @@ from sqlite_utils import Database, Migrations
 
 from gateway.migrations import m0001_main_road
 from gateway.transaction import Sequences, Transaction
-from heat.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
+from heat.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLocked
 
 T = TypeVar("T")
 
@@ -39,6 +39,11 @@ QUEUE_LIMIT = 4_096
 PAGE_BYTES = 4_096
 JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
 BUSY_TIMEOUT_MS = 5_000
+_PASSING = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT),
+    *(sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CANTOPEN),
+}
+"""SQLite's results that say: not now."""
 
 migrations = Migrations("gateway")
 migrations(name="0001_main_road")(m0001_main_road.apply)
@@ -85,6 +90,8 @@ class Store:
         """Set for good on an I/O error: nothing is acknowledged after it, and the daemon ends."""
         self._lock = lock
         self._writer = writer
+        opened = self.path.stat()
+        self._file = opened.st_dev, opened.st_ino
         self.sequences = Sequences.load(writer)
         self._queue: queue.Queue[_Piece | None] = queue.Queue(QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
@@ -184,6 +191,8 @@ class Store:
 
     def _transact(self, batch: list[_Piece]) -> list[tuple[Any, BaseException | None]] | None:
         """Results for all pieces, or None if one of several raised and they must be run one by one."""
+        if self.broken is None and not self._still_there():
+            self.broken = StoreError(f"{self.path} was removed or replaced", hint="Put it back, and start the gateway")
         if self.broken is not None:
             return [(None, self.broken)] * len(batch)
         transaction = Transaction(self._writer, self.sequences, self.settings.gateway_id)
@@ -195,11 +204,19 @@ class Store:
         except Exception as error:  # noqa: BLE001 -- whatever a piece raises belongs to its submitter
             self._roll_back()
             failure = self._judge(error)
-            if len(batch) > 1 and not isinstance(failure, StoreError):
+            if len(batch) > 1 and not (isinstance(error, sqlite3.Error) and isinstance(failure, StoreError)):
                 return None
             return [(None, failure)] * len(batch)
         transaction.committed()
         return results
+
+    def _still_there(self) -> bool:
+        """Whether the path still leads to the file that is open: what is written to another one is lost."""
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return (now.st_dev, now.st_ino) == self._file
 
     def _roll_back(self) -> None:
         if self._writer.in_transaction:
@@ -216,6 +233,8 @@ class Store:
         if code == sqlite3.SQLITE_FULL:
             self.figures.full += 1
             return StoreFull("disk or quota is full", hint="Free space, or let the outbox drain to Kafka")
+        if isinstance(error, sqlite3.OperationalError) and code in _PASSING:
+            return StoreBusy(f"{self.path}: {error}", hint="Close what else has the database open")
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY):
             kind = StoreError if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY) else StoreCorrupt
             self.broken = kind(f"{self.path}: {error}", hint="The daemon ends; the database is checked at its start")
@@ -263,6 +282,8 @@ def _connect(path: Path, settings: Settings) -> sqlite3.Connection:
     old_umask = os.umask(0o077)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path}: {error}", hint="It must be a file that the gateway may write") from error
     finally:
         os.umask(old_umask)
     try:

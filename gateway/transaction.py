@@ -50,7 +50,7 @@ class Sequences:
 
     def durable(self, source: str, generation: int) -> int:
         """The highest sequence up to which nothing is missing; 0 if the first is."""
-        return next((last for first, last in self.get(source, generation) if first == 1), 0)
+        return self.get(source, generation).unbroken
 
     def replace(self, changed: dict[tuple[str, int], SequenceSet]) -> None:
         """Publish what a committed transaction added."""
@@ -73,6 +73,10 @@ class Transaction:
     def spent(self, event_id: EventId) -> bool:
         """Whether this identity is on disk already."""
         return event_id.sequence in self._set(event_id.source, event_id.generation)
+
+    def durable(self, source: str, generation: int) -> int:
+        """The highest sequence up to which nothing is missing, with what this transaction adds."""
+        return self._set(source, generation).unbroken
 
     def spend(self, source: str, generation: int, first: int, last: int | None = None) -> None:
         """Note sequences as on disk (or lost for ever)."""

@@ -61,6 +61,14 @@ class StoreFull(StoreError):
     """Disk or quota is used up: samples are shed, events stay un-ACKed on their dispensers."""
 
 
+class StoreBusy(StoreError):
+    """Somebody else holds the database, or memory is short: the same work succeeds later."""
+
+
+class OutOfSequence(StoreError):
+    """An event came before one that precedes it and could not be stored: both stay on their dispenser."""
+
+
 class StoreCorrupt(StoreError):
     """The database failed its check: quarantine it, start anew, tell."""
 

@@ -109,6 +109,11 @@ class SequenceSet:
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     @property
+    def unbroken(self) -> int:
+        """The highest sequence of the interval that begins with 1; 0 if 1 is not in the set."""
+        return self._lasts[0] if self._firsts and self._firsts[0] <= 1 else 0
+
+    @property
     def highest(self) -> int:
         """The highest sequence in the set; 0 if it is empty."""
         return self._lasts[-1] if self._lasts else 0

@@ -57,7 +57,7 @@ _catalog_option = click.option(
 @_catalog_option
 @_plain_errors
 def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None) -> None:
-    r"""Simulate customers, fit the ranker to their choices, write a bundle.
+    """Simulate customers, fit the ranker to their choices, write a bundle.
 
     \b
     Example:
@@ -95,7 +95,7 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
 def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
     bundle: Path | None, seed: int, customers: int, days: int, truth: str, as_json: bool, catalog: Path | None
 ) -> None:
-    r"""Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
+    """Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
 
     \b
     Example:
@@ -115,7 +115,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
 @click.argument("directory", type=click.Path(path_type=Path), required=False)
 @_plain_errors
 def inspect(directory: Path | None) -> None:
-    r"""Check a bundle and print its manifest, weights and metrics.
+    """Check a bundle and print its manifest, weights and metrics.
 
     \b
     Example:

@@ -73,7 +73,7 @@ class HandDevice:
         """Put a message on the line."""
         self.write(encode_message(message))
 
-    def expect(self, kind: type[M], within_s: float = 10) -> M:
+    def expect(self, kind: type[M] | tuple[type[M], ...], within_s: float = 10) -> M:
         """The next message of a kind; others before it are passed over."""
         give_up = time.monotonic() + within_s
         while True:
@@ -82,7 +82,7 @@ class HandDevice:
                 if isinstance(message, kind):
                     return message
             ready, _, _ = select.select([self._master], [], [], max(give_up - time.monotonic(), 0))
-            assert ready, f"no {kind.__name__} within {within_s} s"
+            assert ready, f"no {kind} within {within_s} s"
             for frame in self._decoder.feed(os.read(self._master, 65536)):
                 assert not isinstance(frame, BadFrame), frame
                 decoded = decode_message(frame)

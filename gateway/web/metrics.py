@@ -64,7 +64,7 @@ class Figures(Collector):
         yield _gauge(
             "picante_dispensers_online",
             "Dispensers with an open link.",
-            sum(d.link is not None for d in known.values()),
+            sum(d.online for d in known.values()),
         )
         openings = {name: dispenser.openings for name, dispenser in known.items()}
         yield _counters("picante_link_openings", "Link sessions opened.", "dispenser", openings)

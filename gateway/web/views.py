@@ -54,7 +54,7 @@ def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
         views.append(
             DispenserView(
                 name=stored.name,
-                online=link is not None,
+                online=known is not None and known.online,
                 link=link.name if link else stored.link,
                 since=reads.moment(known.since * 1000 if known else stored.seen_ms),
                 firmware=stored.firmware,

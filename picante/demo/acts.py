@@ -58,7 +58,8 @@ def follow_a_pour(stage: Stage, tell: Tell) -> None:
     tell(f"[bold]One pour along the road[/]: {visit['poured']} at {name}, event {poured}")
     tell(f"   ASK → PICKS on the screen   {visit['answer_ms'] or 0:7.1f} ms{inside}")
     tell(f"   frame → disk → ACK          {disk_s * 1000:7.1f} ms  (the line runs at 115,200 baud; fsync included)")
-    tell(f"   … → Kafka, read_committed   {kafka_ms:7.1f} ms")
+    reading = "read_committed" if stage.kafka else "embedded       "
+    tell(f"   … → Kafka, {reading}  {kafka_ms:7.1f} ms")
 
 
 def too_hot(stage: Stage, tell: Tell) -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from firmware_bridge.framing import MAX_FRAME_BYTES, Frame, encode_frame
 from firmware_bridge.messages import (
     NAME_BYTES,
+    UNREADABLE,
+    VERSION,
     WHY_BYTES,
     Ack,
     Ask,
@@ -270,3 +272,31 @@ def test_one_changed_byte_of_a_body_is_a_message_or_a_reason(message: Message, d
     at = drawn.draw(st.integers(0, len(packet) - 1))
     packet[at] = drawn.draw(st.integers(0, 255))
     decode_packet(bytes(packet))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {7: 1, 8: []},
+        {7: 1, 8: "text"},
+        {7: 1, 8: None},
+        {7: 1},
+        {7: 1, 8: {1: 2**70}},
+        {7: 1, 8: {1: cbor2.CBORTag(32, "a tag")}},
+        {7: -1, 8: {}},
+        {7: "p", 8: {}},
+        {7: 2**60, 8: {}},
+        {3: -5, 7: 1, 8: {}},
+    ],
+)
+def test_an_event_of_which_only_the_identity_can_be_read_is_an_event(fields: dict[int, object]) -> None:
+    body = cbor2.dumps({1: 5, 2: 9, 3: 1, 4: 10, 5: 20, 6: 4} | fields)
+    message = decode_message(Frame(VERSION, EventMessage.number, body))
+    assert isinstance(message, EventMessage)
+    assert (message.generation, message.sequence, message.kind, message.raw) == (5, 9, UNREADABLE, body)
+
+
+def test_without_an_identity_it_is_a_bad_message() -> None:
+    for identity in ({1: 5}, {2: 9}, {1: 5, 2: 0}, {1: 2**32, 2: 9}, {1: "5", 2: 9}):
+        message = decode_message(Frame(VERSION, EventMessage.number, cbor2.dumps(identity | {7: 1, 8: []})))
+        assert isinstance(message, BadMessage)

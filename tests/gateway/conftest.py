@@ -127,7 +127,7 @@ def door() -> Door:
 @pytest.fixture
 def boot(store: Store) -> int:
     """This boot's number."""
-    return store.write(lambda tx: register_boot(tx, "boot-a")).result(5)
+    return store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5)
 
 
 @pytest.fixture

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import msgspec
 import pytest
 
-from firmware_bridge.messages import PouredBody, RatedBody, RefilledBody, StatedBody
+from firmware_bridge.messages import UNREADABLE, PouredBody, RatedBody, RefilledBody, StatedBody
 from gateway import sessions
 from gateway.clock import Clock
 from gateway.door import Door
@@ -152,14 +154,15 @@ async def test_a_claimed_session_belongs_to_the_customer(counter: Counter, store
     assert {k.kind: s.n for k, s in profile(store, CUSTOMER).buckets.items()} == {"poured": 2, "too_hot": 1}
 
 
-async def test_a_session_ends_with_the_next_one(counter: Counter, store: Store, rows: Query) -> None:
+async def test_a_session_ends_with_the_next_one(counter: Counter, store: Store, rows: Query, clock: Clock) -> None:
     counter.send(POUR, session=1)
     counter.send(POUR, session=2)
     await counter.settled(2)
     assert profile(store, SESSION).buckets == {}
     assert profile(store, session_subject("hot-bar-1", 7, 2)).buckets != {}
     assert rows("SELECT session FROM sessions") == [(session_subject("hot-bar-1", 7, 2),)]
-    store.write(lambda tx: sessions.end_idle(tx, NOON_MS + 1)).result(5)
+    assert store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms)).result(5) == 0
+    store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms + sessions.IDLE_MS + 1)).result(5)
     assert rows("SELECT count(*) FROM sessions") == rows("SELECT count(*) FROM buckets") == [(0,)]
 
 
@@ -203,3 +206,61 @@ async def test_profiles_equal_the_naive_reference(counter: Counter, store: Store
     ]
     subject = session_subject("hot-bar-1", 7, 5)
     assert profile(store, subject).digest() == reference_profiles(events)[subject]["digest"]
+
+
+async def test_a_claimed_session_outlives_a_cable_that_is_out_for_long(
+    counter: Counter, store: Store, clock: Clock
+) -> None:
+    counter.send(POUR)
+    await counter.settled(1)
+    session = sessions.Session(SESSION, SESSION, None, None)
+    store.write(lambda tx: tx.fold(CUSTOMER, sessions.take_sums(tx, session, CUSTOMER))).result(5)
+    later_ms = clock.now().boot_ms + 40 * 60_000
+    store.write(lambda tx: sessions.end_idle(tx, later_ms)).result(5)
+    counter.uptime_ms += 45 * 60_000
+    counter.send(POUR, age_ms=40 * 60_000)
+    await counter.settled(2)
+    assert [sums.n for sums in profile(store, CUSTOMER).buckets.values()] == [2]
+
+
+async def test_a_database_that_somebody_holds_makes_events_wait_and_not_fail(counter: Counter, store: Store) -> None:
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        store.write(lambda tx: tx.connection.execute("PRAGMA busy_timeout=50")).result(5)
+        other.execute("BEGIN IMMEDIATE")
+        counter.send(POUR)
+        await counter.settled(1)
+        assert counter.retried == [1]
+        other.execute("ROLLBACK")
+    counter.send(POUR, sequence=1)
+    await counter.settled(2)
+    assert counter.acked == [1]
+    assert counter.ingest.counters["picante.poured.v1"] == 1
+
+
+async def test_nothing_overtakes_an_event_that_could_not_be_stored(counter: Counter, store: Store, rows: Query) -> None:
+    counter.send(POUR)
+    counter.send(POUR, sequence=3)  # 2 is lost on its way to disk
+    await counter.settled(2)
+    assert (counter.acked, counter.retried) == ([1], [3])
+    for sequence in (2, 3):
+        counter.send(POUR, sequence=sequence)
+    await counter.settled(4)
+    assert rows("SELECT sequence FROM events ORDER BY position") == [(1,), (2,), (3,)]
+
+
+async def test_nothing_is_acknowledged_into_a_file_that_was_removed(counter: Counter, store: Store) -> None:
+    counter.send(POUR)
+    await counter.settled(1)
+    store.path.rename(store.path.with_suffix(".away"))
+    counter.send(POUR)
+    await counter.settled(2)
+    assert (counter.acked, counter.retried) == ([1], [2])
+    assert "removed or replaced" in str(store.broken)
+
+
+async def test_of_an_unreadable_event_the_bytes_are_filed(counter: Counter, rows: Query) -> None:
+    counter.send(kind=UNREADABLE, fields={})
+    counter.send(POUR)
+    await counter.settled(2)
+    assert counter.acked == [1, 2]
+    assert rows("SELECT reason FROM events ORDER BY position") == [("malformed",), (None,)]
