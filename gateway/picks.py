@@ -31,6 +31,8 @@ from models.explore import Pick, suggest
 from models.features import Context, Menu
 from models.ranker import Ranker
 
+RECORDED_A_MINUTE = 120
+"""Impressions of one dispenser that are stored in a minute; people can't ask faster, a broken button can."""
 RECENT = 1_000
 """Latencies and impressions kept in memory for the page."""
 
@@ -75,7 +77,7 @@ class Recommender:
         self.recent: deque[Shown] = deque(maxlen=RECENT)
         self.shown = 0
         self.not_stored = 0
-        """Impressions that the store could not take."""
+        """Impressions that the store could not take, or that came too fast to be customers."""
         self._store = store
         self._clock = clock
         self._door = door
@@ -86,6 +88,8 @@ class Recommender:
         self._reader = store.reader()
         self._menus: dict[tuple[NozzleInfo, ...], tuple[Menu, dict[str, int]]] = {}
         self._answers: dict[str, tuple[bytes, Picks]] = {}
+        self._recorded: dict[str, tuple[int, int]] = {}
+        """By dispenser: a minute (of boot time), and how many impressions were recorded in it."""
 
     def close(self) -> None:
         """Give back the reading connection."""
@@ -160,6 +164,10 @@ class Recommender:
         )
         when = stamp(now, self._boot, 0, sure=True)
 
+        if not self._may_record(hello.dispenser, now.boot_ms // 60_000):
+            self.not_stored += 1
+            return
+
         def work(tx: Transaction) -> None:
             subject = None
             if session:
@@ -180,6 +188,12 @@ class Recommender:
             self._store.submit(work, done)
         except StoreError:
             self.not_stored += 1
+
+    def _may_record(self, dispenser: str, minute: int) -> bool:
+        last, count = self._recorded.get(dispenser, (minute, 0))
+        count = count + 1 if last == minute else 1
+        self._recorded[dispenser] = minute, count
+        return count <= RECORDED_A_MINUTE and self._store.has_room()
 
     def _claim(self, tx: Transaction, session: sessions.Session, subject: str, when: Stamp) -> None:
         buckets, flavours = sessions.take_sums(tx, session, subject).rows()

@@ -58,10 +58,13 @@ async def readyz(web: TheWeb) -> JSONResponse:
 def _needed(web: Web) -> list[PartState]:
     state = web.state
     broken, model_error = state.store.broken, state.model_error
+    if broken is None and web.watch.store_full:
+        store = PartState(name="store", state="failing", needed=True, detail="Disk or quota is full")
+    else:
+        detail = str(broken) if broken else None
+        store = PartState(name="store", state="stopped" if broken else "ok", needed=True, detail=detail)
     return [
-        PartState(
-            name="store", state="stopped" if broken else "ok", needed=True, detail=str(broken) if broken else None
-        ),
+        store,
         PartState(name="ranker", state="ok", needed=True, detail=str(model_error) if model_error else None),
         PartState(
             name="web", state="stopped" if web.closing.is_set() or state.stopping.is_set() else "ok", needed=True

@@ -11,7 +11,7 @@ import pytest
 from firmware_bridge.messages import Ask, NozzleInfo, Picks, PouredBody, RatedBody
 from gateway.clock import Clock
 from gateway.door import Door
-from gateway.picks import Recommender
+from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
 from heat.catalog import default_catalog
 from heat.identity import pseudonym, session_subject
@@ -131,3 +131,11 @@ async def test_a_returning_customer_is_known_in_a_new_session(
     stranger, regular = (shown.picks for shown in screen.shown[-2:])
     assert session_subject("hot-bar-1", 7, 9) not in {row[0] for row in rows("SELECT subject FROM buckets")}
     assert min(pick.milli_octaves for pick in regular) > max(pick.milli_octaves for pick in stranger)
+
+
+async def test_a_stuck_button_does_not_fill_the_disk(recommender: Recommender) -> None:
+    minute = 1_000
+    recorded = [recommender._may_record("bar-1", minute) for _ in range(RECORDED_A_MINUTE + 50)]
+    assert recorded == [True] * RECORDED_A_MINUTE + [False] * 50
+    assert recommender._may_record("bar-2", minute)
+    assert recommender._may_record("bar-1", minute + 1)
