@@ -19,8 +19,10 @@ from firmware_bridge.messages import (
     EventMessage,
     Hello,
     NozzleInfo,
+    Ready,
     encode_body,
     event_body_map,
+    ready_mac,
 )
 from gateway.app import _assemble
 from gateway.config import load_config
@@ -184,12 +186,16 @@ class Inside:
             nozzles=tuple(NozzleInfo(*nozzle) for nozzle in nozzles or [(1, "table-red", 500)]),
             generation=7,
             lowest=1,
-            next=1,
+            next=2**40,
             nonce=bytes(8),
             boot=1,
             uptime_ms=0,
         )
-        self.state.dispensers.opened(self.link, hello, None)
+        link = self.link
+        link.session.feed(hello, 0)
+        link.session.feed(Ready(mac=ready_mac(DISPENSER_KEY, hello, link.session._nonce_g)), 0)
+        assert link.session.dispenser == hello.dispenser
+        self.state.dispensers.opened(link, hello, None)
         return hello
 
     async def deliver(self, hello: Hello, body: EventBody, kind: int | None = None) -> None:
