@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Self
 
@@ -43,9 +42,6 @@ BREATH = 16
 """Records after which the event loop gets its turn: a customer's pick may be waiting."""
 _REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError)
 _POSITION = TopicPartition(OUTBOX.name, 0)
-_PROBE = TopicPartition(OUTBOX.name, 1)
-"""Where a nonce is committed before the position is read: once it is seen, so is all that was committed before."""
-PROBE_POLL_S = 0.02
 
 Packed = tuple[str, int, Any]
 """Topic, partition, and an aiokafka batch for them."""
@@ -90,25 +86,14 @@ class KafkaSink:
             raise
 
     async def _read_position(self, admin: AIOKafkaAdminClient) -> KafkaPosition | None:
-        """The position, read behind a write of our own: a restarted coordinator was seen to answer an older one."""
         if self._settings.position == "sqlite":
             return None
-        probe = secrets.token_hex(8)
-        await self._producer.begin_transaction()
-        await self._producer.send_offsets_to_transaction({_PROBE: OffsetAndMetadata(0, probe)}, self._group)
-        await self._producer.commit_transaction()
-        return await self._position_behind(admin, probe)
-
-    async def _position_behind(self, admin: AIOKafkaAdminClient, probe: str) -> KafkaPosition | None:
-        while True:
-            offsets = await admin.list_consumer_group_offsets(self._group, partitions=[_POSITION, _PROBE])
-            if _POSITION not in offsets:
-                # aiokafka drops an error of the whole group: taking it for "no position" would send everything twice
-                raise SinkUnavailable(f"the coordinator of {self._group} is not ready", hint="It will be asked again")
-            if offsets[_PROBE].metadata == probe:
-                found = offsets[_POSITION]
-                return None if found.offset < 0 else KafkaPosition(found.offset, decode_note(found.metadata))
-            await asyncio.sleep(PROBE_POLL_S)
+        offsets = await admin.list_consumer_group_offsets(self._group, partitions=[_POSITION])
+        if _POSITION not in offsets:
+            # aiokafka drops an error of the whole group: taking it for "no position" would send everything twice
+            raise SinkUnavailable(f"the coordinator of {self._group} is not ready", hint="It will be asked again")
+        found = offsets[_POSITION]
+        return None if found.offset < 0 else KafkaPosition(found.offset, decode_note(found.metadata))
 
     async def commit(self, records: Iterable[Record], position: int, note: Note) -> None:
         """Send records and position as one transaction. When this raises, Kafka may hold all of it or none of it.

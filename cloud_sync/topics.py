@@ -39,8 +39,8 @@ class Topic:
 EVENTS = Topic("picante.events.v1", 4, REMEMBERED_DAYS, broker_time=True)
 SAMPLES = Topic("picante.samples.v1", 4, 7, broker_time=True)
 DEAD_LETTERS = Topic("picante.dlq.v1", 1, REMEMBERED_DAYS, broker_time=True)
-OUTBOX = Topic("picante.outbox.v1", 2, 1)
-"""It stays empty: the uplinks' positions are offsets of consumer groups on partition 0, their probes on partition 1."""
+OUTBOX = Topic("picante.outbox.v1", 1, 1)
+"""It stays empty: the uplinks' positions are offsets of consumer groups on its one partition."""
 PROFILES = Topic("picante.profiles.v1", 4, None)
 FEATURES = Topic("picante.features.v1", 4, None)
 PICKS = Topic("picante.picks.v1", 4, 7)

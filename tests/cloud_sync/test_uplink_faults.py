@@ -12,16 +12,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
 
 from cloud_sync.dead_letter import KEPT_BYTES
 from cloud_sync.envelope import MAX_ENVELOPE_BYTES
-from cloud_sync.kafka_client import _POSITION, _PROBE, KafkaSink
+from cloud_sync.kafka_client import KafkaSink
 from cloud_sync.outbox import Row
-from cloud_sync.position import Note, encode_note
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import ForeignInstance, SinkUnavailable, StoreFull
@@ -244,24 +242,7 @@ async def test_a_coordinator_that_is_not_ready_is_no_missing_position(kafka: Kaf
 
     sink = KafkaSink(settings(kafka.bootstrap, gateway))
     with pytest.raises(SinkUnavailable, match="not ready"):
-        await sink._position_behind(NotReady(), "nonce")
-    await sink.aclose()
-
-
-async def test_a_position_read_before_the_coordinator_knows_our_probe_is_read_again(kafka: Kafka, gateway: str) -> None:
-    class Behind:
-        def __init__(self) -> None:
-            self.answers = [(500, "a probe of before"), (500, "a probe of before"), (1000, "nonce")]
-
-        async def list_consumer_group_offsets(self, group: str, partitions: object) -> dict[TopicPartition, object]:
-            offset, probe = self.answers.pop(0)
-            note = encode_note(Note(epoch=1, instance="i", last="hot-bar-1:5e3a09c1:7"))
-            return {_POSITION: OffsetAndMetadata(offset, note), _PROBE: OffsetAndMetadata(0, probe)}
-
-    sink = KafkaSink(settings(kafka.bootstrap, gateway))
-    found = await sink._position_behind(Behind(), "nonce")
-    assert found is not None
-    assert found.offset == 1000
+        await sink._read_position(NotReady())
     await sink.aclose()
 
 
