@@ -12,7 +12,7 @@ import pytest
 
 from cloud_sync.topics import EVENTS
 from tests.cloud_sync.examples import pours
-from tests.cloud_sync.kafka_reading import end_of, ids, read_events
+from tests.cloud_sync.kafka_reading import Offsets, end_of, ids, read_events
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, process, progress
 from tests.servers import KafkaServer, ServerElsewhere, free_port
@@ -108,16 +108,30 @@ async def test_a_frozen_kafka_loses_and_repeats_nothing(
     assert found == sorted(str(row.id) for row in rows)
 
 
+async def markers_written(bootstrap: str) -> None:
+    """Wait until a commit that Kafka has answered is in all partitions (ADR 12): their stable ends stand still."""
+    before: Offsets | None = None
+    for _ in range(50):
+        now = await end_of(bootstrap, EVENTS.name)
+        if now == before:
+            return
+        before = now
+    raise AssertionError(f"the stable ends went on moving: {before}")
+
+
 async def test_a_killed_kafka_loses_and_repeats_nothing(
     killable_kafka: KafkaServer, outbox: SqliteOutbox, gateway: str
 ) -> None:
     rows = pours(30_000, origin=gateway)
     outbox.append(rows)
     since = await end_of(killable_kafka.bootstrap, EVENTS.name)
-    with process(outbox, killable_kafka.bootstrap, gateway):
+    with process(outbox, killable_kafka.bootstrap, gateway) as child:
         for goal in (5_000, 15_000):
             await progressed(outbox, goal)
+            os.kill(child.pid, signal.SIGSTOP)
+            await markers_written(killable_kafka.bootstrap)
             killable_kafka.kill()
+            os.kill(child.pid, signal.SIGCONT)
             await asyncio.to_thread(killable_kafka.start)
         await confirmed(outbox, len(rows))
     found = ids(await read_events(killable_kafka.bootstrap, gateway, since=since))
