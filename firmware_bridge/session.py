@@ -3,9 +3,10 @@
     OPENING --HELLO--> PROVING --READY--> OPEN --(silence, replaced)--> CLOSED
 
 A HELLO in any state but CLOSED starts the opening anew, so a dispenser that rebooted, or whose ring overflowed, is
-understood at once. Events flow by go-back-N: the session lets them through in order only, repeats its cumulative ACK
-for whatever it has already made durable, and stays silent about what is still on its way to disk. It acknowledges
-only through `committed`, which the owner calls after the commit.
+understood at once; one in another dispenser's name takes an open link over only with its READY. Events flow by
+go-back-N: the session lets them through in order only, repeats its cumulative ACK for whatever it has already made
+durable, and stays silent about what is still on its way to disk. It acknowledges only through `committed`, which the
+owner calls after the commit.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import defaultdict
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -22,7 +21,6 @@ class TopicReader:
     def __init__(self, bootstrap: str, topic: str, origin: str) -> None:
         self.duplicates = 0
         self._seen: dict[tuple[str, int], SequenceSet] = defaultdict(SequenceSet)
-        self._arrivals: dict[str, float] = {}
         self._lock = threading.Lock()
         self._bootstrap = bootstrap
         self._topic = topic
@@ -45,11 +43,6 @@ class TopicReader:
         """Whether an event is in the topic."""
         with self._lock:
             return event_id.sequence in self._seen[event_id.source, event_id.generation]
-
-    def arrival(self, event_id: str) -> float | None:
-        """Unix time, s, at which an event was read here; the last few thousand are remembered."""
-        with self._lock:
-            return self._arrivals.get(event_id)
 
     def _read(self) -> None:
         consumer = Consumer(
@@ -91,6 +84,3 @@ class TopicReader:
             if event_id.sequence in known:
                 self.duplicates += 1
             known.add(event_id.sequence)
-            self._arrivals[text] = time.time()
-            if len(self._arrivals) > 5_000:
-                self._arrivals.pop(next(iter(self._arrivals)))
