@@ -1,244 +1,207 @@
-"""The main road, timed beside bare parts of it in the same run: `python benchmarks/road.py [EVENTS]`.
+"""The main road, timed beside bare parts of it in the same run: `python benchmarks/road.py [--million] [PART ...]`.
 
-Every figure stands beside a baseline that was measured minutes or seconds from it on the same machine, since machines
-differ and are noisy: look at the ratio. Events come as bytes through a PTY from a process of their own, without baud
-pacing, session and dedup on, each commit with `synchronous=FULL` on the file system of the working directory.
+Machines differ and are noisy, so each figure stands beside a baseline that was measured seconds from it: look at the
+ratio. Parts are ingest, drain, memory, start; all of them without an argument. The databases are made in the working
+directory: run it on a real disk. docs/benchmarks.md says how to read the table.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import multiprocessing
-import os
-import select
-import sqlite3
+import json
 import statistics
-import sys
 import tempfile
-import time
-import tty
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import cbor2
-import numpy as np
+from benchmarks.parts import bare
+from benchmarks.parts.daemon import drain, memory_mb, start_s
+from benchmarks.parts.events import fill
+from benchmarks.parts.machine import child, describe, has_strace
+from benchmarks.parts.table import HEAD, Line, show
+from cloud_sync.record import Record
+from cloud_sync.topics import EVENTS
+from tests.servers import KafkaServer, create_topic
 
-from firmware_bridge.framing import BadFrame, Frame, FrameDecoder
-from firmware_bridge.messages import (
-    Ack,
-    Ask,
-    EventMessage,
-    Hello,
-    HelloRequest,
-    NozzleInfo,
-    Picks,
-    PouredBody,
-    Ready,
-    Welcome,
-    decode_message,
-    encode_message,
-    event_body_map,
-    ready_mac,
-)
-from firmware_bridge.serial_link import SerialLink
-from gateway.clock import Clock, register_boot
-from gateway.dispensers import Dispensers
-from gateway.door import Door
-from gateway.ingest import Ingest
-from gateway.picks import Recommender
-from gateway.store import Settings, Store, open_store
-from heat.catalog import default_catalog
-from heat.scale import default_words
-from models.bundle import pretrained
-from models.features import FEATURES
-from models.ranker import Ranker, open_ranker
-
-KEY = bytes(range(32))
-SAUCES = list(default_catalog())[:12]
-ASKS = 300
-EVENTS_BETWEEN_ASKS_S = 0.02
-"""Seconds: 50 events a second while customers ask."""
+ROUNDS = 3
+"""Times that ingest and its baselines are measured, in turn; medians are shown."""
+INGESTED = 20_000
+ASKED = 1_000
+ONE_BY_ONE = 2_000
+BACKLOG = 100_000
+MILLION = 1_000_000
+WARM_UP = 20_000
+DISPENSERS = 4
 
 
-def event(sequence: int) -> EventMessage:
-    """One pour."""
-    body = PouredBody(nozzle=1, sauce=SAUCES[sequence % len(SAUCES)], volume_ul=4_000, duration_ms=800)
-    return EventMessage(
-        generation=1,
-        sequence=sequence,
-        boot=1,
-        uptime_ms=1_000 + sequence,
-        sent_uptime_ms=2_000 + sequence,
-        session=1 + sequence // 5,
-        kind=body.number,
-        body=event_body_map(body),
+def ingest(directory: Path) -> Iterator[Line]:
+    """Bytes through PTYs to durable commits, and picks."""
+    rounds, decode_s, insert_s = [], [], []
+    for n in range(ROUNDS):
+        decode, insert = bare.on_one_core(INGESTED, directory)
+        decode_s.append(decode)
+        insert_s.append(insert)
+        rounds.append(_ingest(directory / f"ingest-{n}", INGESTED, 0))
+    took_s, cpu_s = (statistics.median(figures[name] for figures in rounds) for name in ("seconds", "cpu_s"))
+    decode, insert = statistics.median(decode_s), statistics.median(insert_s)
+    raw_s = decode + insert
+    rate, raw = INGESTED / took_s, INGESTED / raw_s
+    yield Line(
+        "events/s, PTYs to durable commit and ACK, one core",
+        ">= 8,000",
+        f"{rate:,.0f}",
+        f"decode, then insert: {raw:,.0f}",
+        rate / raw,
+        rate >= 8_000,
     )
-
-
-class Feeder:
-    """A dispenser in a process of its own, as fast as the gateway's ACKs let it."""
-
-    def __init__(self, master: int) -> None:
-        self._master = master
-        self._decoder = FrameDecoder()
-
-    def open(self, hello: Hello) -> int:
-        """Open the link; the window that the gateway grants."""
-        # what is written before the gateway has opened the port is lost; then it asks
-        while not any(isinstance(message, HelloRequest) for message in self._read(1)):
-            pass
-        os.write(self._master, encode_message(hello))
-        while True:
-            for message in self._read(1):
-                if isinstance(message, Welcome):
-                    os.write(self._master, encode_message(Ready(mac=ready_mac(KEY, hello, message.nonce))))
-                    return message.window
-
-    def stream(self, frames: list[bytes], window: int) -> None:
-        """Send all frames, numbered from 1, and return once the last is acknowledged."""
-        acked = sent = 0
-        while acked < len(frames):
-            due = frames[sent : acked + window]
-            if due:
-                os.write(self._master, b"".join(due))
-                sent += len(due)
-            for message in self._read(2):
-                if isinstance(message, Ack):
-                    acked = max(acked, message.sequence)
-
-    def ask(self, number: int, event_frame: bytes) -> None:
-        """Send an event and an ASK behind it; return once picks came."""
-        question = encode_message(Ask(session=number, nonce=number.to_bytes(8, "big"), dial=number % 100))
-        os.write(self._master, event_frame + question)
-        while not any(isinstance(message, Picks) for message in self._read(2)):
-            pass
-
-    def _read(self, within_s: float) -> list[object]:
-        ready, _, _ = select.select([self._master], [], [], within_s)
-        if not ready:
-            return []
-        frames = self._decoder.feed(os.read(self._master, 65_536))
-        return [decode_message(frame) for frame in frames if isinstance(frame, Frame)]
-
-
-def feed(master: int, count: int, told: Connection) -> None:
-    """The feeder's process."""
-    feeder = Feeder(master)
-    hello = Hello(
-        dispenser="bench-1",
-        firmware="1",
-        versions=(1,),
-        nozzles=tuple(NozzleInfo(n, sauce, 500) for n, sauce in enumerate(SAUCES)),
-        generation=1,
-        lowest=1,
-        next=2**40,
-        nonce=bytes(8),
-        boot=1,
-        uptime_ms=0,
+    yield Line("  and then half of the bare parts", "ratio 0.50", "", "", rate / raw, rate / raw >= 0.5)
+    yield Line("  µs of the core an event", "", f"{cpu_s / INGESTED * 1e6:.0f}", f"{raw_s / INGESTED * 1e6:.1f}")
+    yield Line("  COBS, CRC, CBOR decoded alone, events/s", "", "", f"{INGESTED / decode:,.0f}")
+    yield Line("  SQLite alone, 100 inserts a commit, events/s", "", "", f"{INGESTED / insert:,.0f}")
+    yield _fsyncs(directory)
+    alone = _ingest(directory / "one-by-one", ONE_BY_ONE, 0, lines=1, window=1)
+    bytes_alone = alone["written_bytes"] / ONE_BY_ONE
+    grouped = statistics.median(figures["written_bytes"] for figures in rounds) / INGESTED
+    yield Line(
+        "bytes written an event, group commit",
+        "fewer",
+        f"{grouped:,.0f}",
+        f"one by one ({alone['pieces'] / alone['commits']:.1f} a commit): {bytes_alone:,.0f}",
+        grouped / bytes_alone,
+        grouped < bytes_alone,
     )
-    frames = [encode_message(event(sequence)) for sequence in range(1, count + 1)]
-    later = [encode_message(event(sequence)) for sequence in range(count + 1, count + 1 + ASKS)]
-    window = feeder.open(hello)
-    begun = time.perf_counter()
-    feeder.stream(frames, window)
-    told.send(time.perf_counter() - begun)
-    for number, frame in enumerate(later, count):
-        feeder.ask(number, frame)
-        time.sleep(EVENTS_BETWEEN_ASKS_S)
-    told.send(None)
+    yield from _picks(_ingest(directory / "asks", 100, ASKED, lines=1))
 
 
-def decode_alone(frames: bytes) -> float:
-    """Seconds to take the line's bytes apart: COBS, CRC, CBOR, and nothing else."""
-    begun = time.perf_counter()
-    for frame in FrameDecoder().feed(frames):
-        assert not isinstance(frame, BadFrame)
-        cbor2.loads(frame.body)
-    return time.perf_counter() - begun
+def _ingest(
+    directory: Path,
+    events: int,
+    asks: int,
+    *,
+    lines: int = DISPENSERS,
+    window: int = 2**31,
+    before: tuple[str, ...] = (),
+) -> Any:
+    directory.mkdir()
+    return json.loads(child("ingest", directory, lines, events, asks, window, before=before))
 
 
-def insert_alone(directory: Path, count: int) -> float:
-    """Seconds to insert rows of an event's size in transactions of 100, `synchronous=FULL`."""
-    connection = sqlite3.connect(directory / "bare.db", isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL").fetchall()
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, a TEXT, b INTEGER, data BLOB)")
-    begun = time.perf_counter()
-    for first in range(0, count, 100):
-        connection.execute("BEGIN IMMEDIATE")
-        rows = [("bench-1", n, b"x" * 330) for n in range(first, min(first + 100, count))]
-        connection.executemany("INSERT INTO rows (a, b, data) VALUES (?, ?, ?)", rows)
-        connection.execute("COMMIT")
-    took = time.perf_counter() - begun
-    connection.close()
-    return took
+def _fsyncs(directory: Path) -> Line:
+    """fsyncs, counted by strace in a run of their own, since it slows what it counts."""
+    what = "  fsyncs per 1,000 events, as strace counts them"
+    if not has_strace():
+        return Line(what, "", "no strace here")
+    calls = directory / "strace"
+    seen = "fsync,fdatasync,sync_file_range,msync"
+    before = ("strace", "-f", "-qq", "--seccomp-bpf", "-e", f"trace={seen}", "-e", "signal=none", "-o", str(calls))
+    figures = _ingest(directory / "fsyncs", INGESTED, 0, before=before)
+    count = sum("sync" in line and "resumed" not in line for line in calls.read_text().splitlines())
+    commits = figures["commits"] / INGESTED * 1000
+    got = f"{count / INGESTED * 1000:.1f}"
+    return Line(what, ">= commits", got, f"commits per 1,000: {commits:.1f}", None, count >= figures["commits"])
 
 
-def rank_alone(ranker: Ranker) -> float:
-    """Median seconds of one run of the model on a dispenser's menu."""
-    matrix = np.zeros((len(SAUCES), len(FEATURES)), dtype=np.float32)
-    times = []
-    for _ in range(2_000):
-        begun = time.perf_counter()
-        ranker.scores(matrix)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+def _picks(figures: Any) -> Iterator[Line]:
+    bare_ms = bare.rank_s() * 1e3
+    p50, p99 = (1e3 * statistics.quantiles(figures["asks_s"], n=100)[percent - 1] for percent in (50, 99))
+    inside = statistics.quantiles(figures["inside_us"], n=100)[98] / 1e3
+    alone = f"ONNX run alone {bare_ms:.3f} ms"
+    yield Line("ASK in to PICKS out at 50 events/s, p50", "", f"{p50:.2f} ms", alone, p50 / bare_ms)
+    yield Line("  p99", "< 20 ms", f"{p99:.2f} ms", "", p99 / bare_ms, p99 < 20)
+    yield Line("  and then", "< 5 ms", f"{p99:.2f} ms", "", None, p99 < 5)
+    yield Line("  p99 inside the gateway, the last ones", "", f"{inside:.2f} ms")
 
 
-async def road(store: Store, ranker: Ranker, count: int) -> tuple[float, list[int]]:
-    """Seconds from the first event's byte to the last one's ACK, and the latencies of picks in µs."""
-    door = Door(default_catalog(), default_words(), "bench", "bench")
-    clock = Clock()
-    boot = store.write(lambda tx: register_boot(tx, "bench", 0)).result()
-    ingest = Ingest(store, clock, door, boot, lambda *_: None)
-    recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
-    dispensers = Dispensers({"bench-1": KEY}, store, clock, ingest, recommender)
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    link = asyncio.create_task(SerialLink(os.ttyname(slave), 921_600, dispensers, dispensers).run())
-    told, tell = multiprocessing.Pipe()
-    feeder = multiprocessing.get_context("fork").Process(target=feed, args=(master, count, tell), daemon=True)
-    feeder.start()
-    took: float = await asyncio.to_thread(told.recv)
-    await asyncio.to_thread(told.recv)
-    feeder.join()
-    link.cancel()
-    await asyncio.wait([link])
-    recommender.close()
-    return took, sorted(shown.latency_us for shown in recommender.recent)
+def drains(directory: Path, kafka: KafkaServer, *, million: bool) -> Iterator[Line]:
+    """A backlog that goes up into Apache Kafka, which runs on the same cores."""
+    fill(directory / "bare", "bare", BACKLOG)
+    records = bare.encoded(directory / "bare", "bare", BACKLOG)
+    _bare_rate(kafka, records, 1, batches=True)  # a cold JVM is several times slower
+    drain(directory / "warm", "gw-warm", kafka.bootstrap, WARM_UP)
+    sizes = [BACKLOG, MILLION] if million else [BACKLOG]
+    for count in sizes:
+        before = _bare_rate(kafka, records, count // BACKLOG, batches=True)
+        got = drain(directory / f"drain-{count}", f"gw-{count}", kafka.bootstrap, count)
+        after = _bare_rate(kafka, records, count // BACKLOG, batches=True)
+        raw = (before + after) / 2
+        yield Line(
+            f"events/s, drain of {count:,} into Kafka",
+            "ratio 0.70",
+            f"{got.events_per_s:,.0f}",
+            f"aiokafka alone, send_batch: {raw:,.0f}",
+            got.events_per_s / raw,
+            got.events_per_s / raw >= 0.7,
+        )
+        ten, half, full = got.rss_mb
+        yield Line(
+            "  MB resident at 10 %, 50 %, 100 %",
+            "flat",
+            f"{ten:.0f} {half:.0f} {full:.0f}",
+            "",
+            full / ten,
+            full - ten < 10,
+        )
+    single = _bare_rate(kafka, records, 1, batches=False)
+    yield Line("  aiokafka alone by send(), record by record", "", "", f"{single:,.0f}")
 
 
-def main(count: int) -> None:
+def _bare_rate(kafka: KafkaServer, records: Sequence[Record], times: int, *, batches: bool) -> float:
+    async def run() -> float:
+        topic = await create_topic(kafka.bootstrap, EVENTS.partitions)
+        return await bare.produce_s(kafka.bootstrap, topic, list(records) * times, batches=batches)
+
+    return len(records) * times / asyncio.run(run())
+
+
+def memory(directory: Path, kafka: KafkaServer) -> Iterator[Line]:
+    """What the real process holds."""
+    _, libraries = bare.imports()
+    alone = f"its libraries, imported alone: {libraries:.0f} MB"
+    idle, loaded = memory_mb(directory / "memory", kafka.bootstrap, INGESTED * 2)
+    yield Line("MB resident, idle", "< 150", f"{idle:.0f}", alone, idle / libraries, idle < 150)
+    yield Line("MB resident at most, 4 dispensers at full speed", "< 150", f"{loaded:.0f}", "", None, loaded < 150)
+
+
+def starts(directory: Path) -> Iterator[Line]:
+    """From the start of the process to its first ready answer."""
+    took, _ = bare.imports()
+    for events in (0, BACKLOG):
+        _, median, _ = start_s(directory / f"start-{events}", "gw-start", events, ROUNDS)
+        what = f"s from start to ready, {events:,} events in the database"
+        alone = f"its libraries, imported alone: {took:.2f} s"
+        yield Line(what, "< 3", f"{median:.2f}", alone, median / took, median < 3)
+
+
+def main() -> None:
     """Measure and print the table."""
-    frames = b"".join(encode_message(event(sequence)) for sequence in range(1, count + 1))
-    ranker, _ = open_ranker(pretrained())
-    with tempfile.TemporaryDirectory(dir=".") as name:
-        directory = Path(name)
-        store = open_store(Settings(directory, "gw-bench"))
-        decode_s, insert_s = decode_alone(frames), insert_alone(directory, count)
-        took_s, latencies = asyncio.run(road(store, ranker, count))
-        commits, pieces = store.figures.commits, store.figures.pieces
-        written = sum(file.stat().st_size for file in directory.glob("gateway.db*"))
-        store.close()
-    rank_us = rank_alone(ranker) * 1e6
-    p50, p99 = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
-    raw = count / (decode_s + insert_s)
-    lines = [
-        ("events/s, PTY to durable commit and ACK", f"{count / took_s:,.0f}", f"decode + insert alone {raw:,.0f}/s",
-         f"{count / took_s / raw:.2f}"),
-        ("  decode alone (COBS, CRC, CBOR)", f"{count / decode_s:,.0f}", "", ""),
-        ("  SQLite insert alone, 100 a transaction", f"{count / insert_s:,.0f}", "", ""),
-        ("ASK to PICKS at 50 events/s, p50", f"{p50 / 1000:.2f} ms", f"ONNX run alone {rank_us:.0f} µs",
-         f"{p50 / rank_us:.0f}"),
-        ("ASK to PICKS at 50 events/s, p99", f"{p99 / 1000:.2f} ms", "", ""),
-        ("events a commit", f"{pieces / commits:.1f}", "", ""),
-        ("bytes on disk an event, WAL included", f"{written / count:,.0f}", "", ""),
-    ]  # fmt: skip
-    print(f"{count:,} events, {os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    print(f"{'':44}{'got':>14}   {'baseline':38}{'ratio':>7}")
-    for what, got, baseline, ratio in lines:
-        print(f"{what:44}{got:>14}   {baseline:38}{ratio:>7}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, drain, memory, start: all without one")
+    parser.add_argument("--million", action="store_true", help="drain 1,000,000 events, too")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
+        directory = Path(name).resolve()
+        for line in describe(directory):
+            print(line)
+        print(HEAD)
+        (directory / "kafka").mkdir()
+        kafka = KafkaServer(directory / "kafka")
+        parts: dict[str, Callable[[], Iterator[Line]]] = {
+            "ingest": lambda: ingest(directory),
+            "start": lambda: starts(directory),
+            "memory": lambda: memory(directory, kafka),
+            "drain": lambda: drains(directory, kafka, million=options.million),
+        }
+        wanted = options.parts or list(parts)
+        try:
+            for part in wanted:
+                if part in ("memory", "drain") and not kafka.alive:
+                    kafka.start()
+                show(parts[part]())
+        finally:
+            kafka.kill()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    main()

@@ -1,0 +1,155 @@
+"""The real process, `picante gateway run`: its memory, its start, and how it drains a backlog."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.parts.events import KEY, QUOTA_BYTES, dispenser, fill
+from benchmarks.parts.feeder import feeding
+from tests.servers import free_port
+
+READY_WITHIN_S = 60
+DRAIN_WITHIN_S = 900
+LOOK_EVERY_S = 0.02
+IDLE_S = 5
+"""Seconds after which a gateway counts as idle: what it does once at its start is done."""
+MB = 1_000_000
+
+_CONFIG = """\
+[gateway]
+id = "{gateway}"
+store = "bench"
+region = "bench"
+data_dir = "."
+quota_mb = {quota_mb}
+
+[keys]
+dispensers = "keys.toml"
+pseudonym = "pseudonym.toml"
+
+[http]
+port = {port}
+"""
+
+
+class Daemon:
+    """A gateway in a directory, which may hold its database already."""
+
+    def __init__(self, directory: Path, gateway: str, bootstrap: str | None = None, ports: Sequence[str] = ()) -> None:
+        self._directory = directory
+        self._port = free_port()
+        text = _CONFIG.format(gateway=gateway, quota_mb=QUOTA_BYTES // 2**20, port=self._port)
+        if bootstrap is not None:
+            text += f'\n[kafka]\nbootstrap = "{bootstrap}"\n'
+        if ports:
+            text += f"\n[serial]\nbaud = 921600\nports = {list(ports)}\n"
+        (directory / "gateway.toml").write_text(text)
+        keys = "".join(f'{dispenser(number)} = "{KEY.hex()}"\n' for number in range(1, len(ports) + 1))
+        for name, secret in (("keys", f"[dispensers]\n{keys}"), ("pseudonym", f'version = 1\nkey = "{KEY.hex()}"\n')):
+            path = directory / f"{name}.toml"
+            path.touch(0o600)
+            path.write_text(secret)
+
+    @contextmanager
+    def running(self) -> Iterator[tuple[float, psutil.Process]]:
+        """Start it; gives the seconds from its start until it is ready, and the process."""
+        command = [sys.executable, "-m", "picante", "gateway", "run", "--config", "gateway.toml"]
+        with (self._directory / "log").open("ab") as log:
+            begun = time.perf_counter()
+            process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
+        try:
+            while not self._ready():
+                if process.poll() is not None or time.perf_counter() - begun > READY_WITHIN_S:
+                    raise RuntimeError(f"the gateway did not start:\n{(self._directory / 'log').read_text()[-2000:]}")
+                time.sleep(0.005)
+            yield time.perf_counter() - begun, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    def _ready(self) -> bool:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)) as connection:
+            try:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == http.HTTPStatus.OK
+            except OSError:
+                return False
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How a backlog went up."""
+
+    events_per_s: float
+    """From the first confirmed transaction to the last one."""
+    rss_mb: tuple[float, float, float]
+    """Resident when 10 %, 50 %, 100 % of the backlog were in Kafka."""
+
+
+def drain(directory: Path, gateway: str, bootstrap: str, count: int) -> Drained:
+    """Let a gateway with a backlog of `count` events drain it."""
+    directory.mkdir()
+    fill(directory, gateway, count)
+    marks, rss_mb = [count // 10, count // 2, count], []
+    first: tuple[float, int] | None = None
+    with (
+        Daemon(directory, gateway, bootstrap).running() as (_, process),
+        closing(sqlite3.connect(f"file:{directory / 'gateway.db'}?mode=ro", uri=True)) as database,
+    ):
+        deadline = time.monotonic() + DRAIN_WITHIN_S
+        while True:
+            confirmed = int(database.execute("SELECT value FROM meta WHERE key = 'confirmed'").fetchone()[0])
+            now = time.perf_counter()
+            if confirmed and first is None:
+                first = now, confirmed
+            while marks and confirmed >= marks[0]:
+                marks.pop(0)
+                rss_mb.append(process.memory_info().rss / MB)
+            if not marks:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{confirmed} of {count} events drained in {DRAIN_WITHIN_S} s")
+            time.sleep(LOOK_EVERY_S)
+    assert first is not None
+    ten, half, full = rss_mb
+    return Drained((count - first[1]) / (now - first[0]), (ten, half, full))
+
+
+def start_s(directory: Path, gateway: str, events: int, times: int) -> list[float]:
+    """Seconds from the start of the process to its first ready answer, several times, in order of size."""
+    directory.mkdir()
+    if events:
+        fill(directory, gateway, events)
+    took = []
+    for _ in range(times):
+        with Daemon(directory, gateway).running() as (ready_s, _process):
+            took.append(ready_s)
+    return sorted(took)
+
+
+def memory_mb(directory: Path, bootstrap: str, count: int) -> tuple[float, float]:
+    """MB resident when idle, and at most while `count` events come in from four dispensers and go to Kafka."""
+    directory.mkdir()
+    with feeding(4, count) as (ports, told):
+        with Daemon(directory, "gw-memory").running() as (_, process):
+            time.sleep(IDLE_S)
+            idle = process.memory_info().rss
+        highest = 0
+        with Daemon(directory, "gw-memory", bootstrap, ports).running() as (_, process):
+            for _ in itertools.count():
+                highest = max(highest, process.memory_info().rss)
+                if told.poll(LOOK_EVERY_S):
+                    told.recv()
+                    break
+    return idle / MB, highest / MB
