@@ -95,6 +95,11 @@ def kafka_jars() -> Path:
     return jars
 
 
+def kafka_id() -> str:
+    """A random id as Kafka writes them, for a cluster or a log directory."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+
+
 def mosquitto_program() -> str:
     """Return Mosquitto's path; Debian keeps it in a folder that only root has on PATH.
 
@@ -196,6 +201,9 @@ class KafkaServer(LocalServer):
     kill() leaves its log files as a machine that lost its process would; start() recovers from them.
     """
 
+    java: tuple[str, ...] = ("-Xmx512m",)
+    """Options of its JVM."""
+
     def __init__(self, directory: Path, port: int | None = None) -> None:
         super().__init__(directory, "kafka", port)
         self._classpath = f"{kafka_jars()}/*"
@@ -212,32 +220,38 @@ class KafkaServer(LocalServer):
             self._format()
         self._spawn(
             [
-                *("java", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", self._classpath),
+                *("java", *self.java, "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", self._classpath),
                 *("kafka.Kafka", str(self._configuration)),
             ],
             self._serves,
             KAFKA_READY_S,
         )
 
+    def _placeholders(self) -> dict[str, object]:
+        """What server.properties has in braces."""
+        return {
+            "node": 1,
+            "controller_port": (own := free_port()),
+            "controllers": f"{self.host}:{own}",
+            "replicas": 1,
+            "in_sync": 1,
+        }
+
+    def _format_options(self) -> list[str]:
+        """How this node is told which quorum it belongs to."""
+        return ["--standalone", f"--cluster-id={kafka_id()}"]
+
     def _format(self) -> None:
-        template = (HERE / "kafka" / "server.properties").read_text()
-        text = template
-        for name, value in {"port": self.port, "controller_port": free_port(), "data": self.directory / "data"}.items():
+        text = (HERE / "kafka" / "server.properties").read_text()
+        own = {"port": self.port, "data": self.directory / "data"}
+        for name, value in (own | self._placeholders()).items():
             text = text.replace(f"{{{name}}}", str(value))
         unformatted = self.directory / "unformatted.properties"
         unformatted.write_text(text)
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         done = subprocess.run(
             [
-                *("java", "-Dlog4j2.level=WARN", "-cp", self._classpath),
-                *(
-                    "kafka.tools.StorageTool",
-                    "format",
-                    "--standalone",
-                    f"--cluster-id={cluster}",
-                    "-c",
-                    str(unformatted),
-                ),
+                *("java", "-Dlog4j2.level=WARN", "-cp", self._classpath, "kafka.tools.StorageTool", "format"),
+                *("-c", str(unformatted), *self._format_options()),
             ],
             capture_output=True,
             text=True,
@@ -255,9 +269,9 @@ class KafkaServer(LocalServer):
             return False
         # In a thread of its own, so that start() works under a running event loop too.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, self._coordinates()).result()
+            return thread.submit(asyncio.run, self.coordinates()).result()
 
-    async def _coordinates(self) -> bool:
+    async def coordinates(self) -> bool:
         """Ask for a transaction and a group, so that nobody's first call finds their internal topics still missing."""
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id="picante-test-ready")
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)

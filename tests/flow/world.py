@@ -15,13 +15,14 @@ from typing import Any
 
 import httpx
 
+from tests.cluster import KafkaCluster
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PSEUDONYM_KEY = bytes(range(32))
 
-Kafka = KafkaServer | ServerElsewhere
+Kafka = KafkaServer | KafkaCluster | ServerElsewhere
 Mqtt = MosquittoServer | ServerElsewhere
 
 _CONFIG = """\
@@ -145,8 +146,19 @@ class World:
 
     def stored(self) -> int:
         """Rows in the database; 0 while there is none."""
+        return self._number("SELECT count(*) FROM events")
+
+    def position(self) -> int:
+        """The position of the last row; 0 while there is none."""
+        return self._number("SELECT ifnull(max(position), 0) FROM events")
+
+    def confirmed(self) -> int:
+        """Rows up to this position are known to be in Kafka; 0 while there is no database."""
+        return self._number("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'confirmed'")
+
+    def _number(self, sql: str) -> int:
         try:
-            return int(self.query("SELECT count(*) FROM events")[0][0])
+            return int(self.query(sql)[0][0])
         except sqlite3.Error:
             return 0
 
@@ -168,14 +180,16 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: str) -> Iterator[World]:
+def world(directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: str, seed: int = 1) -> Iterator[World]:
     """A shop with its files written; whatever still runs at the end is stopped.
 
-    `scenario` are the tables of a scenario file; the store, the broker and the gateway's address are put before them.
+    `scenario` are the tables of a scenario file; its seed, the store, the broker and the gateway's address are put
+    before them.
     """
     port = free_port()
     head = (
-        f'store = "flow-store"\ngateway = "http://127.0.0.1:{port}"\n[mqtt]\nhost = "{mqtt.host}"\nport = {mqtt.port}\n'
+        f'seed = {seed}\nstore = "flow-store"\ngateway = "http://127.0.0.1:{port}"\n'
+        f'[mqtt]\nhost = "{mqtt.host}"\nport = {mqtt.port}\n'
     )
     (directory / "scenario.toml").write_text(head + scenario)
     secret = directory / "pseudonym.toml"

@@ -1,0 +1,124 @@
+"""`make faults`: the shop of `kills` through its kills again and again, each time with another seed.
+
+python -m tests.faults.sweep --runs 100 --seed 1
+
+Run number n has the seed `seed + n`; the cluster is one for all. It prints a line a run and a table at the end. The
+directory of a run that failed stays where the table says, and the cluster's beside it.
+
+Exit status: 0 when every run kept the promise, 1 when one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import KafkaCluster
+from tests.faults.kills import KINDS, Outcome, Recovery, run
+
+RUNS = 100
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Sweep; the exit status."""
+    parser = argparse.ArgumentParser(prog="make faults", description="Kills, again and again: is anything lost?")
+    parser.add_argument("--runs", type=int, default=RUNS, help="tries (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the first run (default: %(default)s)")
+    wanted = parser.parse_args(arguments)
+    place = Path(tempfile.mkdtemp(prefix="picante-faults-"))
+    outcomes, failed = [], []
+    with KafkaCluster(place / "kafka") as cluster:
+        for seed in range(wanted.seed, wanted.seed + wanted.runs):
+            outcome = attempt(place / f"run-{seed}", cluster, seed)
+            outcomes.append(outcome)
+            if not outcome.good:
+                failed.append(place / f"run-{seed}")
+            else:
+                shutil.rmtree(place / f"run-{seed}")
+            tell(summary(outcome))
+    tell(table(outcomes))
+    for directory in failed:
+        tell(f"failed: {directory}")
+    if not failed:
+        shutil.rmtree(place)
+    return 1 if failed else 0
+
+
+def attempt(directory: Path, cluster: KafkaCluster, seed: int) -> Outcome:
+    """One run; one that broke off is a failure with its reason."""
+    try:
+        return run(directory, cluster, seed, tell=lambda line: tell(f"  {line}"))
+    except Exception:  # noqa: BLE001 -- whatever ends a run is this run's failure, and the sweep goes on
+        for node in cluster.nodes:
+            if not node.alive:
+                node.start()
+        cluster.wait_until_in_sync()
+        return Outcome(seed, directory / "kills.jsonl", broken=traceback.format_exc())
+
+
+def summary(outcome: Outcome) -> str:
+    """A run in a line; more where it failed."""
+    if outcome.broken is not None:
+        return f"seed {outcome.seed}: broke off\n{outcome.broken}"
+    verdict = outcome.verdict
+    line = (
+        f"seed {outcome.seed}: {outcome.made} events in {outcome.seconds:.0f} s,"
+        f" lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, written twice {outcome.written_twice}"
+    )
+    return line if outcome.good else f"{line}\n{verdict}\nintegrity: {outcome.integrity}"
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """All runs in figures."""
+    kills = [kill for outcome in outcomes for kill in outcome.kills]
+    gateway = [kill for kill in kills if kill.kind == "gateway"]
+    inside = sum(kill.inside for kill in gateway)
+    verdicts = [outcome.verdict for outcome in outcomes]
+    recoveries = [recovery for outcome in outcomes for recovery in outcome.recoveries]
+    bad = sum(not outcome.good for outcome in outcomes)
+    rows: list[tuple[str, object]] = [
+        ("tries", len(outcomes)),
+        ("failed", bad),
+        *((f"kills of {kind}", sum(kill.kind == kind for kill in kills)) for kind in KINDS),
+        ("of the gateway's, in a transaction", f"{inside} ({inside / max(len(gateway), 1):.0%})"),
+        ("events made", sum(outcome.made for outcome in outcomes)),
+        ("lost", sum(len(verdict.lost) for verdict in verdicts)),
+        ("doubled", sum(len(verdict.doubled) for verdict in verdicts)),
+        ("out of order", sum(len(verdict.disordered) for verdict in verdicts)),
+        ("made up", sum(len(verdict.made_up) for verdict in verdicts)),
+        ("written twice, seen once", sum(outcome.written_twice for outcome in outcomes)),
+        *((f"recovery, {what}", _spread(recoveries, name)) for what, name in _RECOVERY.items()),
+    ]
+    lines = [f"{name:<36} {value:>24}" for name, value in rows]
+    return "\n".join([*lines, bound(len(outcomes), bad), bound(len(gateway), bad, "kills of the gateway")])
+
+
+_RECOVERY = {"to ready": "ready_s", "to an event on disk": "stored_s", "to an event in Kafka": "confirmed_s"}
+
+
+def _spread(recoveries: Sequence[Recovery], name: str) -> str:
+    seconds = [getattr(recovery, name) for recovery in recoveries]
+    return f"p50 {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s" if seconds else "-"
+
+
+def bound(tries: int, failures: int, of: str = "tries") -> str:
+    """What so many tries show, by the rule of three."""
+    if failures or not tries:
+        return f"{failures} of {tries} {of} failed"
+    return f"0 of {tries} {of} failed: the rate is under {min(3 / tries, 1):.2%} at 95 % (rule of three)"
+
+
+def tell(text: str) -> None:
+    """Print at once: a sweep takes hours."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
