@@ -13,7 +13,7 @@ ARGS :=
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults bench lock clean
+.PHONY: help install demo dev fmt lint test faults mutants bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
 faults: ## Kill gateway and brokers under load, a hundred times over (ARGS="--runs 3 --seed 7")
 	@scripts/test-setup
 	@$(BIN)/python -m tests.faults.sweep $(ARGS)
+
+mutants: ## Break each promise in a copy of the tree: which test notices?
+	@scripts/test-setup
+	@$(BIN)/python -m tests.mutants.mutate
 
 bench: dev ## Run the benchmarks
 	@for bench in $(sort $(wildcard benchmarks/*.py)); do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done

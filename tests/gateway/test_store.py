@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,23 @@ def test_what_waits_is_committed_together(store: Store) -> None:
     assert [future.result(5) for future in futures] == list(range(1, 101))
     wait_until(lambda: store.figures.pieces >= 101, 5, "all pieces written")
     assert store.figures.commits - before <= 3
+
+
+def test_a_result_is_told_when_another_connection_sees_it(store: Store) -> None:
+    seen: list[tuple[int | None, int]] = []
+    gate = threading.Event()
+    waiting = store.write(lambda _tx: gate.wait(10))
+
+    def done(position: int | None, _error: BaseException | None) -> None:
+        with closing(store.reader()) as reader:
+            seen.append((position, reader.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]))
+
+    for n in range(1, 6):
+        store.submit(append(n), done)
+    gate.set()
+    assert waiting.result(5)
+    wait_until(lambda: len(seen) == 5, 5, "all results are told")
+    assert seen == [(n, 5) for n in range(1, 6)]
 
 
 def test_a_piece_that_fails_takes_only_itself_down(store: Store) -> None:
