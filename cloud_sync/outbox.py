@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from cloud_sync.position import Author
 from heat.events import ClockState
 from heat.identity import EventId
 from heat.quality import Reason
@@ -69,14 +70,20 @@ class Outbox(Protocol):
     async def epoch(self) -> int:
         """The epoch of this database: how often it had to begin anew."""
 
-    async def begin_epoch(self, redeliver_after: int) -> int:
-        """Begin the next epoch: rows above `redeliver_after` are sent (again), marked redelivered. Returns it."""
+    async def begin_epoch(self, redeliver_after: int, above: int) -> int:
+        """Begin the next epoch, later than `above`: rows above `redeliver_after` are sent, marked redelivered."""
 
     async def register_instance(self, instance: str) -> None:
-        """Record this process's instance id durably, before Kafka ever sees it."""
+        """Record this process's instance id durably, in the database and beside it, before Kafka ever sees it."""
 
-    async def knows_instance(self, instance: str) -> bool:
-        """Whether an instance id was ever registered in this database."""
+    async def adopt_instance(self, instance: str) -> None:
+        """Record another process's instance id beside the database: it was this gateway, with another database."""
+
+    async def author(self, instance: str) -> Author:
+        """Where an instance id is recorded."""
+
+    async def has_sent(self) -> bool:
+        """Whether any instance id is recorded: Kafka may hold something of ours."""
 
     async def wait(self, after: int) -> None:
         """Return as soon as there may be a row above `after`."""

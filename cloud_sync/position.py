@@ -3,20 +3,22 @@
 Kafka's position is the offset that was committed in the same transaction as the rows, with a note on who wrote it. So
 it is never wrong about the rows of *its* history; the question is whether this database is still that history:
 
-    Kafka's note                         the database                        so
-    ------------                         ------------                        --
+    Kafka's position                     the database                        so
+    ----------------                     ------------                        --
     none                                 never sent anything                 first start: from 0
     none                                 confirmed up to c                   Kafka forgot: from c, marked redelivered
-    from an instance never recorded      -                                   a clone, or an older database: stop
-    no note of ours, let pass            -                                   moved by hand: from p or c, marked
+    without a note of ours               -                                   moved by a tool: from p or c, marked
+    from an instance known nowhere       -                                   another gateway of our name: stop
+    from one that is known beside it     -                                   restored or recreated: from c, marked
     from a later epoch                   -                                   restored: from c, marked
+    from an earlier epoch                begun anew, and not sent since      from c
     at p, before c                       -                                   Kafka's went back: from p, marked
     at p, row p has the noted id         -                                   go on from p
     at p, row p is gone                  p is confirmed, so it was pruned    go on from p
     at p, row p is another or missing    -                                   restored: from c, marked
 
-One history can't be told from a first start: a backup from before the very first transaction, restored after Kafka
-forgot its position. What is sent again then carries no mark; the cloud folds it by its identity all the same.
+Instances are recorded in the database and beside it (`Outbox.register_instance`): what is known beside it alone was
+this gateway, with another database. An epoch is always later than Kafka's, so that two restores of one backup differ.
 """
 
 from __future__ import annotations
@@ -44,10 +46,9 @@ class KafkaPosition:
     offset: int
     note: Note | None
 
-    @property
-    def instance(self) -> str:
-        """Who wrote it; empty where that is not known."""
-        return self.note.instance if self.note else ""
+
+Author = Literal["here", "beside", "nowhere"]
+"""In the database, only beside it, or in neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class DatabaseSide:
     epoch: int
     has_sent: bool
     """Whether a transaction was ever begun with its rows; Kafka may hold some though nothing is confirmed."""
-    knows_instance: bool
+    author: Author
+    """Where the instance that wrote Kafka's position is recorded."""
     id_at_offset: str | None
 
 
@@ -75,11 +77,13 @@ class GoOnMarked:
 
     position: int
     why: Literal["forgotten", "restored", "moved_back"]
+    above_epoch: int = 0
+    """Kafka's epoch: the next one must be later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Stop: the position was written by a gateway that this database knows nothing of."""
+    """Stop: the position was written by a gateway that we know nothing of."""
 
     instance: str
 
@@ -91,21 +95,27 @@ def decide(kafka: KafkaPosition | None, database: DatabaseSide) -> Decision:
     """Where to go on."""
     if kafka is None:
         return GoOnMarked(database.confirmed, "forgotten") if database.has_sent else GoOn(0)
-    if not database.knows_instance:
-        return Foreign(kafka.instance)
-    if kafka.note is None:
+    note = kafka.note
+    if note is None:
         return GoOnMarked(min(kafka.offset, database.confirmed), "moved_back")
-    if kafka.note.epoch > database.epoch:
-        return GoOnMarked(database.confirmed, "restored")
-    if database.id_at_offset is None:
-        same_history = kafka.offset <= database.confirmed
-    else:
-        same_history = database.id_at_offset == kafka.note.last
-    if not same_history:
-        return GoOnMarked(database.confirmed, "restored")
+    if database.author == "nowhere":
+        return Foreign(note.instance)
+    if not _same_history(kafka.offset, note, database):
+        return GoOnMarked(database.confirmed, "restored", note.epoch)
     if kafka.offset < database.confirmed:
-        return GoOnMarked(kafka.offset, "moved_back")
-    return GoOn(kafka.offset)
+        return GoOnMarked(kafka.offset, "moved_back", note.epoch)
+    return GoOn(kafka.offset if note.epoch == database.epoch else database.confirmed)
+
+
+def _same_history(offset: int, note: Note, database: DatabaseSide) -> bool:
+    """Whether the rows up to Kafka's position are those that Kafka has, or an epoch was begun since they aren't."""
+    if database.author == "beside" or note.epoch > database.epoch:
+        return False
+    if note.epoch < database.epoch:
+        return True
+    if database.id_at_offset is None:
+        return offset <= database.confirmed
+    return database.id_at_offset == note.last
 
 
 _WHY = {
@@ -123,7 +133,7 @@ def explain(decision: Decision) -> str:
         case GoOnMarked(position, why):
             return f"{_WHY[why]}: going on from position {position}, marking as redelivered what comes again"
         case Foreign(instance):
-            return f"Kafka's position was written by {instance or 'someone else'}, unknown to this database"
+            return f"Kafka's position was written by another gateway of this name (instance {instance})"
         case _ as never:
             assert_never(never)
 

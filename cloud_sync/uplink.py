@@ -19,7 +19,7 @@ from typing import Literal, NoReturn
 from cloud_sync import dead_letter, envelope
 from cloud_sync.kafka_client import KafkaSink
 from cloud_sync.outbox import Outbox, Row, StoredRefusal
-from cloud_sync.position import DatabaseSide, Foreign, GoOn, GoOnMarked, KafkaPosition, Note, decide, explain
+from cloud_sync.position import Author, DatabaseSide, Foreign, GoOn, GoOnMarked, KafkaPosition, Note, decide, explain
 from cloud_sync.record import Record
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.topics import DEAD_LETTERS
@@ -27,8 +27,6 @@ from heat.errors import ForeignInstance, RecordRejected, SinkUnavailable, SyncEr
 
 log = logging.getLogger(__name__)
 
-ANY_INSTANCE = "any"
-"""Recorded beside the instances before the first transaction: this database has sent something."""
 State = Literal["connecting", "idle", "draining", "unreachable", "foreign"]
 """`draining`: at least a whole batch waits. `foreign`: stopped, until a person says that nobody else has our name."""
 
@@ -85,7 +83,6 @@ class Uplink:
             ForeignInstance: don't, until `adopt()`.
         """
         try:
-            await self._outbox.register_instance(self.instance)
             sink, position = await KafkaSink.open(self._settings)
             try:
                 await self._send_all(sink, await self._where_to_go_on(position))
@@ -97,9 +94,9 @@ class Uplink:
             raise
 
     async def adopt(self) -> None:
-        """Count the foreign instance as one of ours: it was this gateway, before its database was lost or restored."""
+        """Count the foreign instance as one of ours, and let `run()` go on: no other gateway has our name."""
         if self.status.foreign_instance is not None:
-            await self._outbox.register_instance(self.status.foreign_instance)
+            await self._outbox.adopt_instance(self.status.foreign_instance)
             self.status.foreign_instance = None
             self._enter("connecting")
 
@@ -109,20 +106,20 @@ class Uplink:
             self._connected(confirmed, epoch, f"at least once, from the database's position {confirmed}")
             return confirmed
         if self._had_sent is None:
-            self._had_sent = await self._outbox.knows_instance(ANY_INSTANCE)
+            self._had_sent = await self._outbox.has_sent()
         # what this process sent without success Kafka can't have had and forgotten: that takes days
         has_sent = self._had_sent or self.status.transactions > 0
-        knows = kafka is not None and await self._outbox.knows_instance(kafka.instance)
-        there = await self._outbox.id_at(kafka.offset) if kafka is not None else None
-        decision = decide(kafka, DatabaseSide(confirmed, epoch, has_sent, knows, there))
+        author: Author = await self._outbox.author(kafka.note.instance) if kafka and kafka.note else "nowhere"
+        there = await self._outbox.id_at(kafka.offset) if kafka else None
+        decision = decide(kafka, DatabaseSide(confirmed, epoch, has_sent, author, there))
         match decision:
             case GoOn():
                 await self._outbox.confirm(decision.position)
             case GoOnMarked():
-                epoch = await self._outbox.begin_epoch(decision.position)
+                epoch = await self._outbox.begin_epoch(decision.position, decision.above_epoch)
             case Foreign():
                 self.status.foreign_instance = decision.instance
-                hint = "Make sure that no other gateway has this name, then let this one go on in its place"
+                hint = "Stop the other one, or give it a name of its own; then: picante gateway adopt"
                 raise ForeignInstance(explain(decision), hint=hint)
         self._connected(decision.position, epoch, explain(decision))
         return decision.position
@@ -132,7 +129,7 @@ class Uplink:
         while True:
             rows = await self._gather(position, began_s)
             if not self.status.transactions:
-                await self._outbox.register_instance(ANY_INSTANCE)
+                await self._outbox.register_instance(self.instance)
             began_s = self._clock()
             self._enter("draining" if len(rows) >= self._limit else "idle")
             await self._commit(sink, rows)

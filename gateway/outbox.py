@@ -7,6 +7,8 @@ from contextlib import closing
 from typing import Any
 
 from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
+from cloud_sync.position import Author
+from gateway.instances import Instances
 from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.identity import EventId
@@ -27,6 +29,7 @@ class StoreOutbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._instances = Instances(store.settings.data_dir)
         self._more = asyncio.Event()
 
     def wake(self) -> None:
@@ -74,13 +77,13 @@ class StoreOutbox:
         row = await self._one("SELECT max(epoch) FROM epochs")
         return int(row[0]) if row else 1
 
-    async def begin_epoch(self, redeliver_after: int) -> int:
+    async def begin_epoch(self, redeliver_after: int, above: int) -> int:
         """See `Outbox.begin_epoch`."""
 
         def work(tx: Transaction) -> int:
             highest = tx.connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]
             tx.connection.execute(
-                "INSERT INTO epochs SELECT max(epoch) + 1, ?, ? FROM epochs", (redeliver_after, highest)
+                "INSERT INTO epochs SELECT max(max(epoch), ?) + 1, ?, ? FROM epochs", (above, redeliver_after, highest)
             )
             tx.set_meta("confirmed", str(redeliver_after))
             return int(tx.connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
@@ -89,15 +92,30 @@ class StoreOutbox:
 
     async def register_instance(self, instance: str) -> None:
         """See `Outbox.register_instance`."""
+        kept = await asyncio.to_thread(self._instances.add, instance)
 
         def work(tx: Transaction) -> None:
             tx.connection.execute("INSERT OR IGNORE INTO instances VALUES (?)", (instance,))
+            forgotten = f"DELETE FROM instances WHERE instance NOT IN ({', '.join('?' * len(kept))})"  # noqa: S608
+            tx.connection.execute(forgotten, kept)
 
         await asyncio.wrap_future(self._store.write(work))
 
-    async def knows_instance(self, instance: str) -> bool:
-        """See `Outbox.knows_instance`."""
-        return await self._one("SELECT 1 FROM instances WHERE instance = ?", instance) is not None
+    async def adopt_instance(self, instance: str) -> None:
+        """See `Outbox.adopt_instance`."""
+        await asyncio.to_thread(self._instances.add, instance)
+
+    async def author(self, instance: str) -> Author:
+        """See `Outbox.author`."""
+        if await self._one("SELECT 1 FROM instances WHERE instance = ?", instance) is not None:
+            return "here"
+        return "beside" if instance in await asyncio.to_thread(self._instances.load) else "nowhere"
+
+    async def has_sent(self) -> bool:
+        """See `Outbox.has_sent`."""
+        if await self._one("SELECT 1 FROM instances LIMIT 1") is not None:
+            return True
+        return bool(await asyncio.to_thread(self._instances.load))
 
     async def wait(self, after: int) -> None:
         """See `Outbox.wait`."""

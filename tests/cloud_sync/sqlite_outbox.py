@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cloud_sync.outbox import Row, StoredEvent
+from cloud_sync.position import Author
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, row BLOB NOT NULL);
@@ -28,6 +29,7 @@ class SqliteOutbox:
     """
 
     def __init__(self, path: Path) -> None:
+        self.beside = path.with_name("instances")
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; {SCHEMA}")
         self.hold_from = 2**63 - 1
@@ -83,22 +85,38 @@ class SqliteOutbox:
         """See `Outbox.epoch`."""
         return int(self.db.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
 
-    async def begin_epoch(self, redeliver_after: int) -> int:
+    async def begin_epoch(self, redeliver_after: int, above: int) -> int:
         """See `Outbox.begin_epoch`."""
         self.db.execute(
-            "INSERT INTO epochs SELECT max(epoch) + 1, ?, (SELECT ifnull(max(position), 0) FROM rows) FROM epochs",
-            (redeliver_after,),
+            "INSERT INTO epochs SELECT max(max(epoch), ?) + 1, ?, (SELECT ifnull(max(position), 0) FROM rows)"
+            " FROM epochs",
+            (above, redeliver_after),
         )
         self.db.execute("UPDATE confirmed SET position = ?", (redeliver_after,))
         return await self.epoch()
 
     async def register_instance(self, instance: str) -> None:
         """See `Outbox.register_instance`."""
+        await self.adopt_instance(instance)
         self.db.execute("INSERT OR IGNORE INTO instances VALUES (?)", (instance,))
 
-    async def knows_instance(self, instance: str) -> bool:
-        """See `Outbox.knows_instance`."""
-        return self.db.execute("SELECT 1 FROM instances WHERE instance = ?", (instance,)).fetchone() is not None
+    async def adopt_instance(self, instance: str) -> None:
+        """See `Outbox.adopt_instance`."""
+        with self.beside.open("a") as file:
+            file.write(f"{instance}\n")
+
+    async def author(self, instance: str) -> Author:
+        """See `Outbox.author`."""
+        if self.db.execute("SELECT 1 FROM instances WHERE instance = ?", (instance,)).fetchone():
+            return "here"
+        return "beside" if instance in self._beside() else "nowhere"
+
+    async def has_sent(self) -> bool:
+        """See `Outbox.has_sent`."""
+        return bool(self._beside() or self.db.execute("SELECT 1 FROM instances").fetchone())
+
+    def _beside(self) -> list[str]:
+        return self.beside.read_text().split() if self.beside.exists() else []
 
     async def wait(self, after: int) -> None:
         """See `Outbox.wait`."""

@@ -109,7 +109,8 @@ async def test_a_clone_stops_until_it_is_let_go_on(kafka: Kafka, outbox: SqliteO
     first = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(first):
         await confirmed(outbox, 10)
-    outbox.db.execute("DELETE FROM instances")  # a database that never saw the first
+    outbox.db.execute("DELETE FROM instances")  # a card that never saw the first
+    outbox.beside.unlink()
     outbox.append(pours(5, first=11, origin=gateway))
     second = Uplink(outbox, settings(kafka.bootstrap, gateway))
     with pytest.raises(ForeignInstance, match=first.instance):

@@ -151,7 +151,7 @@ async def test_a_new_epoch_marks_what_is_there_and_not_what_comes(subject: Subje
     await subject.append(pours(5))
     await outbox.confirm(4)
     before = await outbox.epoch()
-    begun = await outbox.begin_epoch(2)
+    begun = await outbox.begin_epoch(2, before)
     assert begun == await outbox.epoch() > before
     assert await outbox.confirmed() == 2
     await subject.append(pours(2, first=6))
@@ -162,9 +162,9 @@ async def test_a_new_epoch_marks_what_is_there_and_not_what_comes(subject: Subje
 async def test_beginning_an_epoch_again_changes_no_mark(subject: Subject) -> None:
     outbox = subject.outbox
     await subject.append(pours(5))
-    await outbox.begin_epoch(2)
+    await outbox.begin_epoch(2, 0)
     rows = await outbox.read(0, LAST)
-    await outbox.begin_epoch(2)
+    await outbox.begin_epoch(2, 0)
     assert await outbox.read(0, LAST) == rows
     assert await outbox.confirmed() == 2
 
@@ -172,22 +172,45 @@ async def test_beginning_an_epoch_again_changes_no_mark(subject: Subject) -> Non
 async def test_marks_outlive_their_confirmation_and_the_next_epoch(subject: Subject) -> None:
     outbox = subject.outbox
     await subject.append(pours(3))
-    await outbox.begin_epoch(0)
+    await outbox.begin_epoch(0, 0)
     await outbox.confirm(3)
     await subject.append(pours(1, first=4))
-    await outbox.begin_epoch(3)
+    await outbox.begin_epoch(3, 0)
     assert [row.redelivered for row in await outbox.read(0, LAST)] == [True, True, True, True]
 
 
-async def test_a_registered_instance_is_known(subject: Subject) -> None:
+async def test_an_epoch_is_later_than_any_that_is_named(subject: Subject) -> None:
+    begun = await subject.outbox.begin_epoch(0, 41)
+    assert begun == await subject.outbox.epoch() == 42
+    assert await subject.outbox.begin_epoch(0, 7) == 43
+
+
+async def test_a_registered_instance_is_known_here_and_an_adopted_one_beside(subject: Subject) -> None:
     outbox = subject.outbox
-    assert not await outbox.knows_instance("a")
+    assert not await outbox.has_sent()
+    assert await outbox.author("a") == "nowhere"
     await outbox.register_instance("a")
     await outbox.register_instance("a")
-    await outbox.register_instance("")
-    assert await outbox.knows_instance("a")
-    assert await outbox.knows_instance("")
-    assert not await outbox.knows_instance("b")
+    await outbox.adopt_instance("b")
+    assert [await outbox.author(instance) for instance in ("a", "b", "c")] == ["here", "beside", "nowhere"]
+    assert await outbox.has_sent()
+
+
+def lose_the_database(directory: Path) -> None:
+    for path in [*directory.glob("*.db"), *directory.glob("*.db-*")]:
+        path.unlink()
+
+
+@pytest.mark.parametrize("kind", [of_file, of_gateway])
+async def test_instances_outlive_the_database(kind: Callable[[Path], Iterator[Subject]], tmp_path: Path) -> None:
+    for before in kind(tmp_path):
+        await before.outbox.register_instance("a")
+    lose_the_database(tmp_path)
+    for after in kind(tmp_path):
+        assert await after.outbox.author("a") == "beside"
+        assert await after.outbox.has_sent()
+        await after.outbox.register_instance("b")
+        assert await after.outbox.author("b") == "here"
 
 
 async def test_waiting_ends_at_once_where_a_row_is_there(subject: Subject) -> None:

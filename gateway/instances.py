@@ -1,0 +1,61 @@
+"""Who we have been to Kafka: a file beside the database, so that it outlives a database that was lost or put back.
+
+Each process that sends has an instance id (`cloud_sync.uplink`), a line here, newest last. Where Kafka's position was
+written by one of them, it was this gateway; by any other, it was another gateway of the same name. The file belongs to
+the card, not to the database: a backup need not have it, and a quarantine leaves it where it is.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from heat.errors import StoreError
+
+KEPT = 256
+"""Ids. Kafka's position has the last that sent; the others are there for what may have been lost on the way."""
+
+
+class Instances:
+    """The file. Its methods block."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "instances"
+
+    def load(self) -> list[str]:
+        """All ids, newest last; none where there is no file yet.
+
+        Raises:
+            StoreError: it is there and can't be read: taking it for empty would take ourselves for a stranger.
+        """
+        try:
+            return self._path.read_text(errors="replace").split()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"{self._path}: {error.strerror}", hint="Let the gateway read it") from error
+
+    def add(self, instance: str) -> list[str]:
+        """Put an id at the end; it is on disk when this returns. Returns what the file holds now.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        kept = [*(known for known in self.load() if known != instance), instance][-KEPT:]
+        new = self._path.with_suffix(".new")
+        try:
+            with new.open("w") as file:
+                file.write("".join(f"{known}\n" for known in kept))
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise StoreError(
+                f"{self._path}: {error.strerror}", hint="Free space, or let the gateway write it"
+            ) from error
+        return kept
