@@ -125,7 +125,7 @@ class Ingest:
             return self._refuse(tx, message, hello, Refusal(reason, body.detail), now)
         when = self._when(tx, message, hello, now)
         session = self._session(tx, message, hello, now)
-        previous = _dose_before(session, when) if isinstance(body, RatedBody) else None
+        previous = _dose_before(session, message) if isinstance(body, RatedBody) else None
         data = self._door.admit(body, "profile" if session and session.claimed else "session", previous)
         if isinstance(data, Refusal):
             return self._refuse(tx, message, hello, data, now)
@@ -134,7 +134,7 @@ class Ingest:
         if session is not None and subject is not None:
             tx.fold(subject, contribution(data, tx.gateway_id, when.day))
             if isinstance(data, Poured):
-                sessions.note_dose(tx, session, data.sauce, when.time_ms)
+                sessions.note_dose(tx, session, data.sauce, message.uptime_ms)
             elif isinstance(data, Rated):
                 sessions.note_verdict(tx, session, data.sauce, data.verdict)
         return Stored(position, data.type)
@@ -201,8 +201,8 @@ def _identity(message: EventMessage, hello: Hello) -> EventId:
     return EventId(hello.dispenser, message.generation, message.sequence)
 
 
-def _dose_before(session: Session | None, when: Stamp) -> int | None:
+def _dose_before(session: Session | None, message: EventMessage) -> int | None:
     """ms since the dose before the last one, which is the one being rated."""
     if session is None or session.previous_dose_ms is None:
         return None
-    return max(when.time_ms - session.previous_dose_ms, 0)
+    return max(message.uptime_ms - session.previous_dose_ms, 0)

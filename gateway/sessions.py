@@ -27,6 +27,7 @@ class Session:
     """Its subject as long as nobody claims it."""
     subject: str
     last_dose_ms: int | None
+    """Its dispenser's uptime, ms, at the last pour: how long a dose ago was is asked of no clock that can be set."""
     previous_dose_ms: int | None
 
     @property
@@ -50,8 +51,8 @@ def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms
     return Session(name, name, None, None)
 
 
-def note_dose(tx: Transaction, session: Session, sauce: str, time_ms: int) -> None:
-    """A pour happened in this session."""
+def note_dose(tx: Transaction, session: Session, sauce: str, uptime_ms: int) -> None:
+    """A pour happened in this session, at an uptime of its dispenser."""
     tx.connection.execute(
         "INSERT INTO latest VALUES (?, ?, NULL)"
         " ON CONFLICT DO UPDATE SET sauce = excluded.sauce, verdict = excluded.verdict",
@@ -59,7 +60,7 @@ def note_dose(tx: Transaction, session: Session, sauce: str, time_ms: int) -> No
     )
     tx.connection.execute(
         "UPDATE sessions SET previous_dose_ms = last_dose_ms, last_dose_ms = ? WHERE session = ?",
-        (time_ms, session.name),
+        (uptime_ms, session.name),
     )
 
 

@@ -45,7 +45,18 @@ class GatewayState:
     stopping: asyncio.Event
     serial: dict[str, SerialLink] = field(default_factory=dict)
     mqtt: MqttLink | None = None
-    started: float = field(default_factory=time.time)
+    started_s: float = field(default_factory=time.monotonic)
+    """When the daemon started, by the monotonic clock."""
+
+    @property
+    def up_s(self) -> float:
+        """s since the daemon started, whatever was done to wall time meanwhile."""
+        return time.monotonic() - self.started_s
+
+    @property
+    def started(self) -> float:
+        """Unix time, s, of the start, by what wall time is now."""
+        return time.time() - self.up_s
 
     @property
     def links(self) -> list[Link]:

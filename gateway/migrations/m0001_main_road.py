@@ -59,7 +59,8 @@ CREATE TABLE flavours (
     PRIMARY KEY (subject, origin, day, kind, tag)
 ) WITHOUT ROWID;
 
--- Customer sessions that may still get events. Doses are event times in ms; seen_ms is the gateway's boot time in ms.
+-- Customer sessions that may still get events. Doses are uptimes of the dispenser, seen_ms is the
+-- gateway's, in ms.
 CREATE TABLE sessions (
     session TEXT PRIMARY KEY,
     dispenser TEXT NOT NULL,

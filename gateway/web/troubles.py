@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 
 from gateway.state import GatewayState
@@ -68,7 +67,7 @@ def _of_clock(state: GatewayState) -> Iterator[Trouble]:
 
 
 def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iterator[Trouble]:
-    if time.time() - state.started < SETTLING_S:
+    if state.up_s < SETTLING_S:
         return
     for dispenser in dispensers:
         if not dispenser.online:
@@ -122,7 +121,7 @@ def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:
             code="sync_foreign", urgent=True, what=f"Nothing goes to Kafka: {what}", fix=fix, since=sync.since
         )
         return
-    still_looking = sync.state == "connecting" and time.time() - state.started > 2 * SETTLING_S
+    still_looking = sync.state == "connecting" and state.up_s > 2 * SETTLING_S
     if (sync.state == "unreachable" or still_looking) and state.config.kafka is not None:
         yield Trouble(
             code="sync_unreachable",

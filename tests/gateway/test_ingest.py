@@ -21,7 +21,7 @@ from heat.catalog import default_catalog
 from heat.identity import session_subject
 from heat.profile import Profile
 from heat.scale import default_words
-from tests.gateway.conftest import DAY, NOON_MS, Counter
+from tests.gateway.conftest import DAY, NOON_MS, Counter, HandClock
 from tests.reference import profiles as reference_profiles
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -174,6 +174,22 @@ async def test_a_rating_soon_after_another_dose_weighs_half(counter: Counter, ro
     await counter.settled(4)
     weights = [msgspec.json.decode(row[0])["w"] for row in rows("SELECT data FROM events WHERE type LIKE '%rated%'")]
     assert weights[1] == weights[0] // 2
+
+
+@pytest.mark.parametrize("jump_ms", [-365 * 86_400_000, 3_600_000])
+async def test_a_clock_that_jumps_between_two_doses_changes_no_weight(
+    counter: Counter, hand_clock: HandClock, rows: Query, jump_ms: int
+) -> None:
+    for minutes, jump in ((0, 0), (2, jump_ms), (40, 0), (41, 0)):
+        counter.uptime_ms = 1_000_000 + minutes * 60_000
+        hand_clock.wall_ms = NOON_MS + minutes * 60_000 + jump
+        counter.send(POUR)
+        counter.send(TOO_HOT)
+    await counter.settled(8)
+    first, soon, late, again = (
+        msgspec.json.decode(row[0])["w"] for row in rows("SELECT data FROM events WHERE type LIKE '%rated%'")
+    )
+    assert (soon, late, again) == (first // 2, first, first // 2)
 
 
 async def test_events_of_an_earlier_boot_use_what_was_known_of_it(counter: Counter, rows: Query, store: Store) -> None:

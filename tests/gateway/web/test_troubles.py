@@ -20,7 +20,7 @@ KAFKA = '[kafka]\nbootstrap = "kafka.example:9092"\n'
 
 def settle(inside: Inside) -> None:
     """As if the daemon had been up for a minute."""
-    inside.state.started = time.time() - 60
+    inside.state.started_s = time.monotonic() - 60
 
 
 async def test_nothing_is_wrong_with_a_new_gateway(inside: Inside) -> None:
@@ -59,6 +59,20 @@ async def test_a_disk_that_fills_up(inside: Inside, monkeypatch: pytest.MonkeyPa
 async def test_an_unknown_time(inside: Inside) -> None:
     inside.state.clock = Clock(wall_ns=lambda: 0)
     assert "clock" in (await inside.warning("clock_unknown"))["fix"]
+
+
+async def test_a_clock_that_was_set_makes_no_start_longer_or_shorter(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside.hello()
+    await wait_until_async(lambda: _dispensers(inside), 5, "the dispenser is stored")
+    inside.state.dispensers.known.clear()
+    real = time.time
+    for ahead_s in (3600, -3600):
+        monkeypatch.setattr("time.time", lambda ahead_s=ahead_s: real() + ahead_s)
+        await inside.no_warnings()  # it may still come
+    settle(inside)
+    await inside.warning("dispenser_offline")
 
 
 async def test_a_dispenser_that_went(inside: Inside) -> None:
