@@ -95,15 +95,35 @@ class KafkaSink:
         found = offsets[_POSITION]
         return None if found.offset < 0 else KafkaPosition(found.offset, decode_note(found.metadata))
 
-    async def commit(self, records: Iterable[Record], position: int, note: Note) -> None:
-        """Send records and position as one transaction. When this raises, Kafka may hold all of it or none of it.
+    async def pack(self, records: Iterable[Record]) -> list[Packed]:
+        """Batches for one `commit`. Another one may be under way: nothing is sent here.
+
+        Raises:
+            SinkUnavailable: the brokers don't say which partitions there are.
+        """
+        packed: list[Packed] = []
+        filling: dict[tuple[str, int], Any] = {}
+        with _translated("the transaction can't be made ready"):
+            for number, record in enumerate(records, 1):
+                partitions = await self._producer.partitions_for(record.topic)
+                place = record.topic, self._partition(record.key, len(partitions))
+                batch = filling.get(place)
+                if batch is None or not _append(batch, record):
+                    batch = filling[place] = self._producer.create_batch()
+                    packed.append((*place, batch))
+                    _append(batch, record)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+        return packed
+
+    async def commit(self, packed: Iterable[Packed], position: int, note: Note) -> None:
+        """Send batches and position as one transaction. When this raises, Kafka may hold all of it or none of it.
 
         Raises:
             SinkUnavailable: it did not work, or it is not known whether it did.
             RecordRejected: Kafka will not take (one of) these records.
         """
         with _translated("the transaction failed"):
-            packed = await self._pack(records)
             async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000):
                 await self._producer.begin_transaction()
                 sent = [await self._send(*batch) for batch in packed]
@@ -112,21 +132,6 @@ class KafkaSink:
                     await self._producer.send_offsets_to_transaction(offsets, self._group)
                 await asyncio.gather(*sent)  # a batch that failed would be left out of the commit in silence
                 await self._producer.commit_transaction()
-
-    async def _pack(self, records: Iterable[Record]) -> list[Packed]:
-        packed: list[Packed] = []
-        filling: dict[tuple[str, int], Any] = {}
-        for number, record in enumerate(records, 1):
-            partitions = await self._producer.partitions_for(record.topic)
-            place = record.topic, self._partition(record.key, len(partitions))
-            batch = filling.get(place)
-            if batch is None or not _append(batch, record):
-                batch = filling[place] = self._producer.create_batch()
-                packed.append((*place, batch))
-                _append(batch, record)
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
-        return packed
 
     async def _send(self, topic: str, partition: int, batch: Any) -> asyncio.Future[object]:
         batch.close()

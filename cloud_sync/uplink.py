@@ -1,8 +1,9 @@
 """The outbox -> Kafka, exactly once into the topic. The gateway composes it: `Uplink(outbox, settings).run()`.
 
-One turn: gather rows, and only then open a transaction, send all of them, add their position, commit; then tell the
-outbox. Kafka's position, committed with the rows, says where to go on after a restart, not SQLite's. After any failure
-`run()` raises and everything is thrown away; the supervisor runs it again, with backoff.
+One turn: make a batch of rows ready, and only then open a transaction, send all of it, add its position, commit; then
+tell the outbox. There is one transaction at a time; while Kafka answers for it, the next batch is made ready, but none
+of it is sent. Kafka's position, committed with the rows, says where to go on after a restart, not SQLite's. After any
+failure `run()` raises and everything is thrown away; the supervisor runs it again, with backoff.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from cloud_sync import dead_letter, envelope
-from cloud_sync.kafka_client import KafkaSink
+from cloud_sync.kafka_client import KafkaSink, Packed
 from cloud_sync.outbox import Outbox, Row, StoredRefusal
 from cloud_sync.position import Author, DatabaseSide, Foreign, GoOn, GoOnMarked, KafkaPosition, Note, decide, explain
 from cloud_sync.record import Record
@@ -54,6 +55,20 @@ class UplinkStatus:
     last_error: str | None = None
     """It stays after the state got better."""
     foreign_instance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction carries, ready to be sent."""
+
+    rows: Sequence[Row]
+    packed: Sequence[Packed]
+    dead_letters: int
+
+    @property
+    def position(self) -> int:
+        """Kafka's, once this is committed."""
+        return self.rows[-1].position
 
 
 def pause_s(waiting: int, limit: int, since_last_s: float, interval_s: float) -> float:
@@ -125,16 +140,32 @@ class Uplink:
         return decision.position
 
     async def _send_all(self, sink: KafkaSink, position: int) -> NoReturn:
-        began_s = float("-inf")
+        batch = await self._next(sink, position, float("-inf"))
         while True:
-            rows = await self._gather(position, began_s)
             if not self.status.transactions:
                 await self._outbox.register_instance(self.instance)
-            began_s = self._clock()
-            self._enter("draining" if len(rows) >= self._limit else "idle")
-            await self._commit(sink, rows)
-            position = rows[-1].position
-            await self._outbox.confirm(position)
+            self._enter("draining" if len(batch.rows) >= self._limit else "idle")
+            following = asyncio.create_task(self._next(sink, batch.position, self._clock()), name="uplink-next")
+            try:
+                await self._commit(sink, batch)
+                await self._outbox.confirm(batch.position)
+                batch = await following
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _next(self, sink: KafkaSink, after: int, began_s: float) -> _Batch:
+        rows, letters = await self._gather(after, began_s), 0
+
+        def records() -> Iterator[Record]:
+            nonlocal letters
+            for row in rows:
+                record = self._record(row)
+                letters += record.topic == DEAD_LETTERS.name
+                yield record
+
+        packed = await sink.pack(records())
+        return _Batch(rows, packed, letters)
 
     async def _gather(self, after: int, began_s: float) -> list[Row]:
         while True:
@@ -151,24 +182,15 @@ class Uplink:
                 # rows that wait for the time of day may wake us, too; they will not be ready at once
                 await asyncio.sleep(self._settings.interval_s)
 
-    async def _commit(self, sink: KafkaSink, rows: Sequence[Row]) -> None:
-        last = rows[-1]
-        note = Note(epoch=self.status.epoch, instance=self.instance, last=str(last.id))
-        self.status.in_flight, letters = len(rows), 0
-
-        def records() -> Iterator[Record]:
-            nonlocal letters
-            for row in rows:
-                record = self._record(row)
-                letters += record.topic == DEAD_LETTERS.name
-                yield record
-
+    async def _commit(self, sink: KafkaSink, batch: _Batch) -> None:
+        note = Note(epoch=self.status.epoch, instance=self.instance, last=str(batch.rows[-1].id))
+        self.status.in_flight = len(batch.rows)
         try:
-            await sink.commit(records(), last.position, note)
+            await sink.commit(batch.packed, batch.position, note)
         except RecordRejected as error:
-            self._narrow(rows)
+            self._narrow(batch.rows)
             raise SinkUnavailable(str(error), hint="Smaller batches will find the record that is at fault") from error
-        self._count(rows, letters)
+        self._count(batch)
         self._limit = min(self._limit * 2, self._settings.batch)
 
     def _record(self, row: Row) -> Record:
@@ -187,14 +209,14 @@ class Uplink:
         if len(rows) == 1:
             self._rejections[rows[0].position] += 1
 
-    def _count(self, rows: Sequence[Row], letters: int) -> None:
+    def _count(self, batch: _Batch) -> None:
         status = self.status
         status.in_flight = 0
-        status.position = rows[-1].position
+        status.position = batch.position
         status.transactions += 1
-        status.sent += len(rows)
-        status.redelivered += sum(row.redelivered for row in rows)
-        status.dead_letters += letters
+        status.sent += len(batch.rows)
+        status.redelivered += sum(row.redelivered for row in batch.rows)
+        status.dead_letters += batch.dead_letters
         self._rejections.clear()
 
     def _connected(self, position: int, epoch: int, how: str) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -18,8 +18,10 @@ from confluent_kafka.admin import AdminClient
 
 from cloud_sync.dead_letter import KEPT_BYTES
 from cloud_sync.envelope import MAX_ENVELOPE_BYTES
-from cloud_sync.kafka_client import KafkaSink
+from cloud_sync.kafka_client import KafkaSink, Packed
 from cloud_sync.outbox import Row
+from cloud_sync.position import Note
+from cloud_sync.record import Record
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import SinkUnavailable, StoreFull
@@ -112,6 +114,46 @@ async def test_a_frozen_kafka_leaves_nothing_behind(
         assert asyncio.all_tasks() == {asyncio.current_task()}
     finally:
         os.kill(killable_kafka.pid, signal.SIGCONT)
+
+
+async def test_while_kafka_owes_an_answer_one_more_batch_is_made_ready_and_waits(
+    killable_kafka: KafkaServer, outbox: SqliteOutbox, gateway: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_after, packed, begun = [], [], []
+    read, pack, commit = outbox.read, KafkaSink.pack, KafkaSink.commit
+
+    async def spied_read(after: int, limit: int) -> list[Row]:
+        read_after.append(after)
+        return await read(after, limit)
+
+    async def spied_pack(sink: KafkaSink, records: Iterable[Record]) -> list[Packed]:
+        packed.append(done := await pack(sink, records))
+        return done
+
+    async def spied_commit(sink: KafkaSink, batches: Iterable[Packed], position: int, note: Note) -> None:
+        begun.append(position)
+        await commit(sink, batches, position, note)
+        assert begun[-1] == position, "nothing is begun before Kafka has answered"
+
+    monkeypatch.setattr(outbox, "read", spied_read)
+    monkeypatch.setattr(KafkaSink, "pack", spied_pack)
+    monkeypatch.setattr(KafkaSink, "commit", spied_commit)
+    rows = pours(10_000, origin=gateway)
+    outbox.append(rows)
+    uplink = Uplink(outbox, settings(killable_kafka.bootstrap, gateway))
+    async with running(uplink):
+        await wait_until_async(lambda: uplink.status.transactions and uplink.status.in_flight, PATIENCE_S, "at work")
+        os.kill(killable_kafka.pid, signal.SIGSTOP)
+        try:
+            await wait_until_async(lambda: len(packed) > len(begun), PATIENCE_S, "the next batch is ready")
+            await asyncio.sleep(0.2)  # for what must not happen
+            assert uplink.status.in_flight
+            assert begun[-1] == read_after[-1] == uplink.status.position + uplink.status.in_flight
+            assert len(packed) == len(begun) + 1
+        finally:
+            os.kill(killable_kafka.pid, signal.SIGCONT)
+        await confirmed(outbox, len(rows))
+    assert ids(await read_events(killable_kafka.bootstrap, gateway)) == sorted(str(row.id) for row in rows)
 
 
 async def test_a_reader_can_tell_an_open_transaction(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:

@@ -66,7 +66,7 @@ def test_decisions_are_numbered_and_titled() -> None:
         for heading in ("Context", "Decision", "Consequences"):
             assert section(path.read_text(encoding="utf-8"), heading).strip(), f"{path.name}: {title}"
         numbers.append(int(number))
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(set(numbers)) == len(numbers) >= 15, "each number once"
 
 
 # -- commands -------------------------------------------------------------------------------------------------------
