@@ -89,6 +89,7 @@ class Uplink:
         self._had_sent: bool | None = None
         self._limit = settings.batch
         self._rejections: Counter[int] = Counter()
+        self._adopted = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Send until cancelled.
@@ -114,6 +115,12 @@ class Uplink:
             await self._outbox.adopt_instance(self.status.foreign_instance)
             self.status.foreign_instance = None
             self._enter("connecting")
+            self._adopted.set()
+
+    async def wait_for_adoption(self) -> None:
+        """Return once `adopt()` was called since this last returned."""
+        await self._adopted.wait()
+        self._adopted.clear()
 
     async def _where_to_go_on(self, kafka: KafkaPosition | None) -> int:
         confirmed, epoch = await self._outbox.confirmed(), await self._outbox.epoch()
@@ -134,7 +141,10 @@ class Uplink:
                 epoch = await self._outbox.begin_epoch(decision.position, decision.above_epoch)
             case Foreign():
                 self.status.foreign_instance = decision.instance
-                hint = "Stop the other one, or give it a name of its own; then: picante gateway adopt"
+                hint = (
+                    "If another gateway runs under this name, give it one of its own or stop it for good; then, or if"
+                    " there is none (a new card, or an old one restored), run: picante gateway adopt"
+                )
                 raise ForeignInstance(explain(decision), hint=hint)
         self._connected(decision.position, epoch, explain(decision))
         return decision.position

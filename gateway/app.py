@@ -15,7 +15,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.uplink import Uplink
@@ -100,7 +100,7 @@ async def _run_parts(state: GatewayState) -> None:
         if config.mqtt is not None:
             start("mqtt", supervise("mqtt", lambda: _run_mqtt(state, config.mqtt)))  # type: ignore[arg-type]
         if state.uplink is not None:
-            start("uplink", supervise("uplink", state.uplink.run))
+            start("uplink", _keep_uplink(state, state.uplink))
 
 
 def check(config: Config) -> list[str]:
@@ -242,6 +242,13 @@ async def _run_mqtt(state: GatewayState, section: MqttSection) -> None:
     settings = MqttSettings(section.host, section.port, f"picante-{gateway.id}", gateway.store)
     link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers)
     await link.run()
+
+
+async def _keep_uplink(state: GatewayState, uplink: Uplink) -> NoReturn:
+    """Keep the way to Kafka supervised; where a foreign instance stopped it, again once that is adopted."""
+    while True:
+        await state.supervisor.run("uplink", uplink.run)
+        await uplink.wait_for_adoption()
 
 
 async def _keep_house(state: GatewayState) -> None:

@@ -1,14 +1,17 @@
-"""`picante gateway`: run the daemon, check its configuration."""
+"""`picante gateway`: run the daemon, check its configuration, tell it something."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from gateway.config import load_config
+from gateway.config import Config, load_config
 from gateway.log import set_up_logging
 from heat.errors import ConfigError, PicanteError, StoreError
 from picante.errors import exit_with_hint
@@ -20,6 +23,9 @@ CONFIG = click.option(
     type=click.Path(path_type=Path),
     help="The gateway's configuration, a TOML file (see docs/configuration.md).",
 )
+
+DAEMON_S = 10.0
+"""s that a daemon may take for an answer."""
 
 
 @click.group()
@@ -67,3 +73,43 @@ def check_config(config_path: Path) -> None:
             click.echo(line)
     except PicanteError as error:
         exit_with_hint(error, 2)
+
+
+@gateway.command()
+@CONFIG
+def adopt(config_path: Path) -> None:
+    """Have a stopped uplink go on: no other gateway has this one's name.
+
+    Kafka's position was written by a gateway whose name is ours and whose card or database is not. Where that one still
+    runs, stop it first, or give it another name: the two would take turns, and what goes up twice would say so.
+
+    \b
+    Run it on the gateway's machine. Exit status: 0 it goes on, 1 it is not stopped or not running, 2 configuration.
+    Example:  picante gateway adopt --config gateway.toml
+    """
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        exit_with_hint(error, 2)
+    try:
+        sync = _command(config, "/api/v1/uplink/adopt")
+    except PicanteError as error:
+        exit_with_hint(error, 1)
+    click.echo(f"{config.gateway.id} goes on: {sync['pending']} rows wait for Kafka")
+
+
+def _command(config: Config, path: str) -> dict[str, Any]:
+    """Have the running daemon do something; its answer."""
+    where = f"{config.http.host}:{config.http.port}"
+    connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
+    try:
+        connection.request("POST", path)
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise PicanteError(answer["detail"], hint=answer["hint"])
+    return answer

@@ -1,7 +1,9 @@
-"""What every request passes: a Host that is this machine, the method GET, and headers that keep a page to itself.
+"""What every request passes: a Host that is this machine, a method, and headers that keep a page to itself.
 
 The server listens on loopback only, but any web page that the technician's browser has open could have a name of its
 own resolve to 127.0.0.1 and read this API as its own origin (DNS rebinding). Such requests carry that name in `Host`.
+Everything is read with GET. The few things that change something are commands: a browser, which sends an Origin with
+every POST, is refused them, whatever page it has open.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from gateway.web.problems import Problem
 
 OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", re.IGNORECASE)
 """Any port: a tunnel may end on another one than ours."""
+
+COMMANDS = {"/api/v1/uplink/adopt"}
+"""Paths that take a POST, and nothing else."""
 
 HEADERS = {
     "content-security-policy": (
@@ -55,14 +60,22 @@ class Guard:
             return
         response = problem.response()
         if problem.details.status == 405:
-            response.headers["allow"] = "GET"
+            response.headers["allow"] = _allowed(scope)
         await response(scope, receive, send_guarded)
 
 
 def _objection(scope: Scope) -> Problem | None:
-    if not OUR_HOST.match(Headers(scope=scope).get("host", "")):
+    headers = Headers(scope=scope)
+    if not OUR_HOST.match(headers.get("host", "")):
         hint = "Use http://localhost with the gateway's port; from elsewhere, a tunnel (ssh -L 8080:127.0.0.1:8080)"
         return Problem(421, "foreign-host", "the Host header does not name this machine", hint=hint)
-    if scope["method"] != "GET":
-        return Problem(405, "read-only", "everything here is read with GET", hint="Send a GET")
+    if scope["method"] != _allowed(scope):
+        return Problem(405, "wrong-method", f"this takes a {_allowed(scope)}", hint=f"Send a {_allowed(scope)}")
+    if scope["method"] == "POST" and "origin" in headers:
+        hint = "Give the command on the gateway's machine: picante gateway --help"
+        return Problem(403, "not-for-pages", "a page can't have the gateway do something", hint=hint)
     return None
+
+
+def _allowed(scope: Scope) -> str:
+    return "POST" if scope["path"] in COMMANDS else "GET"

@@ -101,7 +101,7 @@ def _of_links(state: GatewayState) -> Iterator[Trouble]:
 
 def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
     for part in state.supervisor.parts.values():
-        if part.name == "uplink" and part.state != "stopped":
+        if part.name == "uplink" and (part.state != "stopped" or _is_foreign(state)):
             continue  # it tells of itself
         if part.state == "stopped" or (part.state == "waiting" and watch.failing(part.name)):
             what, fix = _split(part.error or f"{part.name} failed")
@@ -112,6 +112,10 @@ def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
                 fix=fix or "It is tried again every few seconds",
                 since=reads.moment(part.since * 1000),
             )
+
+
+def _is_foreign(state: GatewayState) -> bool:
+    return state.uplink is not None and state.uplink.status.state == "foreign"
 
 
 def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:

@@ -9,6 +9,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
+from gateway.web.guard import COMMANDS
 from heat.events import decode_data
 from heat.identity import pseudonym
 from heat.profile import Profile, contribution
@@ -57,7 +58,8 @@ def of_type(shop: Shop, type_: str) -> list[dict[str, Any]]:
 def test_every_path_is_described_and_answers_as_described(shop: Shop) -> None:
     document = shop.json("/openapi.json")
     assert document["openapi"].startswith("3.1")
-    assert document["paths"].keys() == PATHS.keys() | {"/api/v1/stream"}
+    assert document["paths"].keys() == PATHS.keys() | {"/api/v1/stream"} | COMMANDS
+    assert {path for path, operations in document["paths"].items() if operations.keys() != {"get"}} == COMMANDS
     for path, url in PATHS.items():
         described = document["paths"][path]["get"]["responses"]["200"]["content"]
         answer = shop.get(url)
@@ -74,7 +76,8 @@ def test_every_error_that_is_described_is_a_problem(shop: Shop) -> None:
     document = shop.json("/openapi.json")
     assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
     for path, operations in document["paths"].items():
-        for status, response in operations["get"]["responses"].items():
+        (operation,) = operations.values()
+        for status, response in operation["responses"].items():
             if status != "200" and path != "/readyz":
                 assert PROBLEMS in response["content"], (path, status)
 
@@ -294,3 +297,22 @@ def test_every_answer_keeps_to_itself(shop: Shop) -> None:
         assert headers["cache-control"] == ("no-cache" if path in kept else "no-store")
         assert "server" not in headers
         assert "access-control-allow-origin" not in headers
+
+
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_is_posted_by_no_page(shop: Shop) -> None:
+    url = shop.url + "/api/v1/uplink/adopt"
+    for origin in ("https://evil.example", shop.url, "null"):
+        answer = httpx.post(url, headers={"origin": origin}, timeout=5)
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:picante:problem:not-for-pages")
+    assert (httpx.get(url, timeout=5).status_code, httpx.get(url, timeout=5).headers["allow"]) == (405, "POST")
+    answer = httpx.post(url, headers={"host": "evil.example"}, timeout=5)
+    assert answer.status_code == 421
+
+
+def test_an_uplink_that_is_not_stopped_is_told_so(shop: Shop) -> None:
+    answer = httpx.post(shop.url + "/api/v1/uplink/adopt", timeout=5)
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:picante:problem:not-stopped")
+    assert answer.json()["hint"]

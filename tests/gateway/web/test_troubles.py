@@ -199,6 +199,14 @@ async def test_another_gateway_has_our_name(tmp_path: Path) -> None:
             "Nothing goes to Kafka: written by ab12",
             "Let this one go on in its place",
         )
+        inside.state.uplink.status.foreign_instance = "ab12"
+        answer = await inside.client.post("/api/v1/uplink/adopt")
+        assert (answer.status_code, answer.json()["state"], answer.json()["foreign_instance"]) == (
+            *(200, "connecting"),
+            None,
+        )
+        await asyncio.wait_for(inside.state.uplink.wait_for_adoption(), 5)
+        assert (await inside.client.post("/api/v1/uplink/adopt")).status_code == 409
 
 
 async def test_a_model_that_can_not_be_used(inside: Inside) -> None:
