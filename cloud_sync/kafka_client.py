@@ -1,4 +1,4 @@
-"""The one module that knows aiokafka: a sink that takes batches of records, each as one transaction with a position.
+"""The one module that speaks to Kafka: a sink that takes batches of records, each as one transaction with a position.
 
 It maps aiokafka's exceptions once, and it can be closed in bounded time whatever the broker does, which aiokafka's own
 `stop()` can't: that waits for Kafka to take what is unsent.
@@ -15,9 +15,11 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
     IllegalOperation,
     InvalidTimestampError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerClosed,
@@ -31,9 +33,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from cloud_sync.position import KafkaPosition, Note, decode_note, encode_note
 from cloud_sync.record import Record
+from cloud_sync.refusal import NOT_ALLOWED, refusal
 from cloud_sync.settings import Security, UplinkSettings
 from cloud_sync.topics import OUTBOX, outbox_group
-from heat.errors import RecordRejected, SinkUnavailable
+from heat.errors import ConfigError, RecordRejected, SinkRefused, SinkUnavailable
 
 COMPRESSION = "zstd"
 BATCH_BYTES = 128 * 1024
@@ -50,12 +53,12 @@ Packed = tuple[str, int, Any]
 class KafkaSink:
     """A transactional producer under the gateway's name. After any exception it is of no use but to be closed."""
 
-    def __init__(self, settings: UplinkSettings) -> None:
+    def __init__(self, settings: UplinkSettings, security: Security) -> None:
         """Call it in a running event loop."""
         self._settings = settings
         self._group = outbox_group(settings.gateway)
         self._producer = AIOKafkaProducer(
-            **_connection(settings),
+            **_connection(settings, security),
             transactional_id=settings.gateway,
             transaction_timeout_ms=settings.transaction_timeout_ms,
             acks="all",
@@ -71,13 +74,18 @@ class KafkaSink:
         """A sink, and the position that Kafka keeps for it: whoever used its name before is fenced by now.
 
         Raises:
-            SinkUnavailable: Kafka can't be reached, refuses us, or lacks a topic that we can't create.
+            SinkUnavailable: Kafka can't be reached, or lacks a topic that we can't create.
+            SinkRefused: it does not let us in, or we don't trust it.
         """
         _be_quiet()
-        sink = cls(settings)
+        try:
+            security = await asyncio.to_thread(settings.security)
+        except ConfigError as error:
+            raise SinkRefused(error.args[0], hint=error.hint) from error
+        sink = cls(settings, security)
         try:
             with _translated(f"{settings.bootstrap} can't be used"):
-                async with asyncio.timeout(settings.connect_timeout_s), _admin(settings) as admin:
+                async with asyncio.timeout(settings.connect_timeout_s), _admin(settings, security) as admin:
                     await _ensure_topics(admin, settings)
                     await sink._producer.start()
                     return sink, await sink._read_position(admin)
@@ -179,12 +187,16 @@ def _owner(task: asyncio.Task[Any]) -> object:
     return frame.f_locals.get("self") if frame else None
 
 
-def _connection(settings: UplinkSettings) -> dict[str, Any]:
+def _connection(settings: UplinkSettings, security: Security) -> dict[str, Any]:
+    return {"bootstrap_servers": settings.bootstrap, **_options(settings, security)}
+
+
+def _options(settings: UplinkSettings, security: Security) -> dict[str, Any]:
+    """What aiokafka's single connections take, too."""
     return {
-        "bootstrap_servers": settings.bootstrap,
         "client_id": f"picante-{settings.gateway}",
         "request_timeout_ms": settings.request_timeout_ms,
-        **_security(settings.security),
+        **_security(security),
     }
 
 
@@ -202,15 +214,33 @@ def _security(security: Security) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _admin(settings: UplinkSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**_connection(settings))
+async def _admin(settings: UplinkSettings, security: Security) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**_connection(settings, security))
     try:
-        await admin.start()
+        try:
+            await admin.start()
+        except (KafkaConnectionError, ValueError) as error:
+            # it does not tell why, and there may be something to mend
+            raise await _refusal(settings, security) or error from error
         yield admin
     finally:
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(settings.close_timeout_s / 2):
                 await admin.close()
+
+
+async def _refusal(settings: UplinkSettings, security: Security) -> SinkRefused | None:
+    """Knock at each broker of the bootstrap: the first refusal, or None where all that fails is the network."""
+    for place in settings.bootstrap.split(","):
+        host, _, port = place.rpartition(":")
+        try:
+            connection = await create_conn(host, int(port), **_options(settings, security))
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            if (refused := refusal(error, place, security)) is not None:
+                return refused
+        else:
+            await connection.close()
+    return None
 
 
 async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -> None:
@@ -228,9 +258,11 @@ async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -
         [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.settings) for topic in missing]
     )
     for name, code, *_ in made.topic_errors:
-        if code and for_code(code) is not TopicAlreadyExistsError:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
             hint = f"Have {', '.join(topic.name for topic in missing)} created, or let {settings.gateway} create topics"
-            raise SinkUnavailable(f"topic {name} is missing and can't be created: {for_code(code).__name__}", hint=hint)
+            kind = SinkRefused if error in NOT_ALLOWED else SinkUnavailable
+            raise kind(f"topic {name} is missing and can't be created: {error.__name__}", hint=hint)
 
 
 @contextlib.contextmanager
@@ -245,6 +277,9 @@ def _translated(what: str) -> Iterator[None]:
     except ProducerFenced as error:
         hint = "Either the transaction took too long, or a second gateway runs under this name"
         raise SinkUnavailable(f"{what}: another producer took over", hint=hint) from error
+    except NOT_ALLOWED as error:
+        hint = "Give the gateway's login the rights that docs/operations.md lists"
+        raise SinkRefused(f"{what}: the login may not do that ({type(error).__name__})", hint=hint) from error
     except TimeoutError as error:
         raise SinkUnavailable(f"{what}: no answer in time", hint="Check the network and Kafka") from error
     except (KafkaError, IllegalOperation, OSError) as error:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, Topic
+
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Security:
 
     tls: ssl.SSLContext | None = None
     """Carries the trusted certificates, and the gateway's own where brokers ask for one."""
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    mechanism: Mechanism = "SCRAM-SHA-512"
     username: str | None = None
     """None: no SASL."""
     password: str | None = field(default=None, repr=False)
@@ -47,4 +50,6 @@ class UplinkSettings:
     """Replicas of topics that the uplink has to create; fewer where there are fewer brokers."""
     topics: tuple[Topic, ...] = (EVENTS, DEAD_LETTERS, OUTBOX)
     """What must exist before anything is sent; to a missing topic, offsets would be sent for ever."""
-    security: Security = field(default_factory=Security)
+    security: Callable[[], Security] = Security
+    """Asked in a thread before each connection: files that were mended or renewed count. It may raise ConfigError; then
+    that connection fails, and the next one asks again."""

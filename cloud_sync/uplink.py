@@ -24,12 +24,13 @@ from cloud_sync.position import Author, DatabaseSide, Foreign, GoOn, GoOnMarked,
 from cloud_sync.record import Record
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.topics import DEAD_LETTERS
-from heat.errors import ForeignInstance, RecordRejected, SinkUnavailable, SyncError
+from heat.errors import ForeignInstance, RecordRejected, SinkRefused, SinkUnavailable, SyncError
 
 log = logging.getLogger(__name__)
 
-State = Literal["connecting", "idle", "draining", "unreachable", "foreign"]
-"""`draining`: at least a whole batch waits. `foreign`: stopped, until a person says that nobody else has our name."""
+State = Literal["connecting", "idle", "draining", "unreachable", "refused", "foreign"]
+"""`draining`: at least a whole batch waits. `refused`: Kafka does not let us in, or is not whom we trust; it is tried
+again, since files may be mended. `foreign`: stopped, until a person says that nobody else has our name."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class UplinkStatus:
     dead_letters: int = 0
     redelivered: int = 0
     failures: int = 0
+    refusals: int = 0
+    """Failures that are mended at the gateway's or the brokers' credentials."""
     last_error: str | None = None
     """It stays after the state got better."""
     foreign_instance: str | None = None
@@ -74,6 +77,16 @@ class _Batch:
 def pause_s(waiting: int, limit: int, since_last_s: float, interval_s: float) -> float:
     """Seconds to gather on before the next transaction; 0 where a whole batch waits or the last one is long ago."""
     return 0.0 if waiting >= limit else max(interval_s - since_last_s, 0.0)
+
+
+def _state_of(error: SyncError) -> State:
+    match error:
+        case ForeignInstance():
+            return "foreign"
+        case SinkRefused():
+            return "refused"
+        case _:
+            return "unreachable"
 
 
 class Uplink:
@@ -238,8 +251,8 @@ class Uplink:
     def _tell(self, error: SyncError) -> None:
         self.status.failures += 1
         self.status.last_error = str(error)
-        state: State = "foreign" if isinstance(error, ForeignInstance) else "unreachable"
-        if self._enter(state):
+        self.status.refusals += isinstance(error, SinkRefused)
+        if self._enter(_state_of(error)):
             log.warning("Uplink: %s", error)
 
     def _enter(self, state: State) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import glob
 import logging
 import signal
@@ -29,6 +30,7 @@ from gateway.door import Door
 from gateway.ingest import Ingest, Stored
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
+from gateway.security import check_dates, load_security
 from gateway.state import GatewayState
 from gateway.supervisor import Supervisor
 from gateway.web.server import serve
@@ -114,7 +116,8 @@ def check(config: Config) -> list[str]:
     _, key_version = load_pseudonym_key(config.path(config.keys.pseudonym))
     door = _open_door(config)
     bundle = load_bundle(_bundle_path(config))
-    kafka = config.kafka
+    load_security(config)
+    check_dates(config)
     return [
         f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
         f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
@@ -123,9 +126,21 @@ def check(config: Config) -> list[str]:
         f"ranker     bundle {bundle.short_id}",
         f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
         f"mqtt       {f'{config.mqtt.host}:{config.mqtt.port}' if config.mqtt else 'none'}",
-        f"kafka      {f'{kafka.bootstrap}, position in {kafka.position}' if kafka else 'none: events stay here'}",
+        f"kafka      {_kafka(config)}",
         f"page       http://{config.http.host}:{config.http.port}/",
     ]
+
+
+def _kafka(config: Config) -> str:
+    kafka = config.kafka
+    if kafka is None:
+        return "none: events stay here"
+    parts = [kafka.bootstrap, "TLS" if kafka.tls else "not encrypted"]
+    if kafka.certificate is not None:
+        parts.append(f"certificate {config.path(kafka.certificate)}")
+    if kafka.username is not None:
+        parts.append(f"user {kafka.username} by {kafka.sasl_mechanism}")
+    return ", ".join([*parts, f"position in {kafka.position}"])
 
 
 # -- assembly -------------------------------------------------------------------------------------------------------
@@ -209,7 +224,16 @@ def _read(path: Path) -> bytes:
 def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
     if config.kafka is None:
         return None
-    return Uplink(outbox, UplinkSettings(config.kafka.bootstrap, config.gateway.id, config.kafka.position))
+    load_security(config)
+    return Uplink(
+        outbox,
+        UplinkSettings(
+            config.kafka.bootstrap,
+            config.gateway.id,
+            config.kafka.position,
+            security=functools.partial(load_security, config),
+        ),
+    )
 
 
 # -- parts ----------------------------------------------------------------------------------------------------------

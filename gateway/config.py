@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
-import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cloud_sync.settings import Mechanism
+from gateway.private import check_private, read_text
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 
@@ -80,6 +81,20 @@ class KafkaSection(_Section):
     """HOST:PORT, several separated by commas."""
     position: Literal["kafka", "sqlite"] = "kafka"
     """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
+    tls: bool = False
+    """Whether connections are encrypted, and the brokers' certificates checked."""
+    ca: str | None = None
+    """PEM file of the authorities that are trusted; without it those of the system."""
+    certificate: str | None = None
+    """PEM file of the gateway's own certificate, for brokers that ask for one."""
+    key: str | None = None
+    """PEM file of the certificate's private key."""
+    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How the password is proved. `PLAIN` sends it, and needs TLS."""
+    username: str | None = None
+    """Who logs in; without it nobody does."""
+    password_file: str | None = None
+    """File with the password, and nothing else."""
 
 
 class HttpSection(_Section):
@@ -153,12 +168,32 @@ def load_config(path: Path) -> Config:
             f"{path}:{line}: http.host = {config.http.host!r} would be open to the network",
             hint="Access has not been set up: use 127.0.0.1, and a tunnel (ssh -L 8080:127.0.0.1:8080) from elsewhere",
         )
+    if config.kafka is not None and (wrong := _contradiction(config.kafka)) is not None:
+        key, message, hint = wrong
+        raise ConfigError(f"{path}:{_line(text, ('kafka', key))}: kafka.{key} {message}", hint=hint)
     return config
+
+
+def _contradiction(kafka: KafkaSection) -> tuple[str, str, str] | None:
+    """A key that does not go with the others, what is wrong with it, and what to do."""
+    if not kafka.tls:
+        for key in ("ca", "certificate", "key"):
+            if getattr(kafka, key) is not None:
+                return key, "has no use without TLS", "Set tls = true in [kafka], or leave it out"
+        if kafka.sasl_mechanism == "PLAIN":
+            return "sasl_mechanism", '= "PLAIN" would send the password in clear', "Set tls = true in [kafka]"
+    for one, other in (("certificate", "key"), ("username", "password_file")):
+        for key, needs in ((one, other), (other, one)):
+            if getattr(kafka, key) is not None and getattr(kafka, needs) is None:
+                return key, f"needs kafka.{needs}", f"Set {needs} in [kafka], or leave {key} out"
+    if "sasl_mechanism" in kafka.model_fields_set and kafka.username is None:
+        return "sasl_mechanism", "needs kafka.username", "Set username and password_file in [kafka], or leave it out"
+    return None
 
 
 def load_dispenser_keys(path: Path) -> dict[str, bytes]:
     """The dispensers' keys, by name. Raises ConfigError; the keys themselves are never repeated."""
-    table = _read_secret(path).get("dispensers", {})
+    table = _read_secret(path, "keys.dispensers").get("dispensers", {})
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: [dispensers] is not a table")
     keys = {}
@@ -173,21 +208,16 @@ def load_dispenser_keys(path: Path) -> dict[str, bytes]:
 
 def load_pseudonym_key(path: Path) -> tuple[bytes, int]:
     """The brand's pseudonym key and its version. Raises ConfigError; the key itself is never repeated."""
-    document = _read_secret(path)
+    document = _read_secret(path, "keys.pseudonym")
     version = document.get("version")
     if type(version) is not int or not 1 <= version <= 9999:
         raise ConfigError(f"{path}: version must be a number from 1 to 9999")
     return _hex_key(path, "key", document.get("key")), version
 
 
-def _read_secret(path: Path) -> dict[str, Any]:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", hint="[keys] in gateway.toml says where keys are read from") from error
-    if mode & 0o077:
-        raise ConfigError(f"{path}: others may read it (mode {mode:04o})", hint=f"chmod 600 {path}")
+def _read_secret(path: Path, name: str) -> dict[str, Any]:
+    check_private(path, name)
+    text = read_text(path, name)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

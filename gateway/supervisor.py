@@ -16,13 +16,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from heat.errors import ConfigError, ForeignInstance, PicanteError, StoreCorrupt
+from heat.errors import ConfigError, ForeignInstance, PicanteError, SinkRefused, StoreCorrupt
 
 log = logging.getLogger("gateway.supervisor")
 
 FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 4.0
 """s; a cable put back is found within 5 s."""
+LONGEST_REFUSED_S = 30.0
+"""s; only a person mends a login, and a cluster has a thousand gateways that would knock with the old password."""
 SETTLED_S = 10.0
 """s; a part that ran this long was healthy, and its next backoff is short again."""
 
@@ -39,6 +41,8 @@ class Part:
     """Unix time of the last change of state, s."""
     error: str | None = None
     restarts: int = 0
+    pause_s: float = 0.0
+    """s until it is run again, at most."""
 
 
 class Supervisor:
@@ -66,9 +70,11 @@ class Supervisor:
                     if time.monotonic() - started > SETTLED_S:
                         backoff_s, part.state = FIRST_BACKOFF_S, "running"
                     part.restarts += 1
+                    longest_s = LONGEST_REFUSED_S if isinstance(error, SinkRefused) else LONGEST_BACKOFF_S
+                    part.pause_s = backoff_s = min(backoff_s, longest_s)
                     self._note(part, "waiting", str(error) or type(error).__name__)
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-                backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+                backoff_s *= 2
         finally:
             if part.state != "stopped":
                 self.parts.pop(name, None)

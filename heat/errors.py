@@ -85,6 +85,10 @@ class SinkUnavailable(SyncError):
     """Kafka can't take the batch now: retry with a new producer."""
 
 
+class SinkRefused(SinkUnavailable):
+    """Kafka does not let us in, or is not whom we trust: retry, but seldom; somebody has to mend it."""
+
+
 class ForeignInstance(SyncError):
     """Kafka holds a position written by a gateway that is not us under our name: stop sending."""
 

@@ -15,9 +15,10 @@ from typing import TypeVar
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.secure_kafka import SecureKafka
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, ServerUnavailable, create_topic, mqtt_accepts
 
-AServer = TypeVar("AServer", KafkaServer, MosquittoServer)
+AServer = TypeVar("AServer", KafkaServer, MosquittoServer, SecureKafka)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
@@ -68,6 +69,12 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer | Se
         yield ServerElsewhere.parse(address)
     else:
         yield from _running(KafkaServer, tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    """One Kafka with logins, certificates and rights for the session; see `tests/secure_kafka.py`."""
+    yield from _running(SecureKafka, tmp_path_factory.mktemp("secure-kafka"))
 
 
 @pytest.fixture

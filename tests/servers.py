@@ -241,13 +241,17 @@ class KafkaServer(LocalServer):
         """How this node is told which quorum it belongs to."""
         return ["--standalone", f"--cluster-id={kafka_id()}"]
 
-    def _format(self) -> None:
+    def _properties(self) -> str:
+        """The whole server.properties; of a name that stands twice, Kafka takes the last."""
         text = (HERE / "kafka" / "server.properties").read_text()
         own = {"port": self.port, "data": self.directory / "data"}
         for name, value in (own | self._placeholders()).items():
             text = text.replace(f"{{{name}}}", str(value))
+        return text
+
+    def _format(self) -> None:
         unformatted = self.directory / "unformatted.properties"
-        unformatted.write_text(text)
+        unformatted.write_text(self._properties())
         done = subprocess.run(
             [
                 *("java", "-Dlog4j2.level=WARN", "-cp", self._classpath, "kafka.tools.StorageTool", "format"),

@@ -222,7 +222,7 @@ class SyncView(Answer):
     mode: Literal["kafka", "sqlite", "off"]
     """Who keeps the position: `kafka` is exactly once, `sqlite` at least once; `off`: no Kafka is configured."""
     state: Annotated[str, example("idle")]
-    """connecting, idle, draining, unreachable, foreign; or off."""
+    """connecting, idle, draining, unreachable, refused, foreign; or off."""
     since: datetime | None
     stored: int
     """The last position given out."""
@@ -239,6 +239,7 @@ class SyncView(Answer):
     dead_letters: int = 0
     redelivered: int = 0
     failures: int = 0
+    refusals: int = 0
     last_error: str | None = None
     foreign_instance: str | None = None
     instance: str | None = None

@@ -124,6 +124,7 @@ class Figures(Collector):
             ("dead_letters", "Dead letters among them.", status.dead_letters),
             ("redelivered", "Records among them that Kafka may have had before.", status.redelivered),
             ("failures", "Times that the way broke.", status.failures),
+            ("refusals", "Those of them that have to be mended at somebody's credentials.", status.refusals),
         ):
             yield CounterMetricFamily(f"picante_uplink_{name}", text, value)
 

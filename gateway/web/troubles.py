@@ -125,13 +125,19 @@ def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:
             code="sync_foreign", urgent=True, what=f"Nothing goes to Kafka: {what}", fix=fix, since=sync.since
         )
         return
+    if sync.state == "refused":
+        what, fix = _split(sync.last_error or "")
+        yield Trouble(
+            code="sync_refused", urgent=True, what=f"Nothing goes to Kafka: {what}", fix=fix, since=sync.since
+        )
+        return
     still_looking = sync.state == "connecting" and state.up_s > 2 * SETTLING_S
     if (sync.state == "unreachable" or still_looking) and state.config.kafka is not None:
         yield Trouble(
             code="sync_unreachable",
             urgent=True,
             what="Kafka can't be reached; events are kept here",
-            fix=f"Check the network, and [kafka] bootstrap in gateway.toml ({state.config.kafka.bootstrap})",
+            fix=f"Check the network, and bootstrap ({state.config.kafka.bootstrap}) and tls of [kafka] in gateway.toml",
             since=sync.since,
         )
 

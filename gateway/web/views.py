@@ -229,6 +229,7 @@ def sync_view(state: GatewayState, watch: Watch) -> SyncView:
         dead_letters=status.dead_letters,
         redelivered=status.redelivered,
         failures=status.failures,
+        refusals=status.refusals,
         last_error=status.last_error,
         foreign_instance=status.foreign_instance,
         instance=state.uplink.instance,

@@ -28,7 +28,7 @@ HISTORY_EVERY = 5
 RECENT_S = 60.0
 """s for which a full store is told of after it last refused to take something."""
 FAILING_S = 15.0
-"""s after its last failure for which a part counts as failing: three times what it waits and tries at most."""
+"""s after its last failure, and after the pause that followed, for which a part counts as failing."""
 MAX_LABELS = 64
 """Links told apart in the metrics; what comes on top is counted as one more."""
 OTHERS = "others"
@@ -135,7 +135,8 @@ class Watch:
 
     def failing(self, part: str) -> bool:
         """Whether a part failed so recently that it can't be said to be at work again."""
-        return time.monotonic() - self._failed_s.get(part, float("-inf")) < FAILING_S
+        pause_s = self._state.supervisor.parts[part].pause_s
+        return time.monotonic() - self._failed_s.get(part, float("-inf")) < pause_s + FAILING_S
 
     def uplink_since(self) -> datetime | None:
         """When the uplink's state began, in wall time; the same answer as long as it lasts."""

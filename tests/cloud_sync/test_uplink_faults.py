@@ -22,6 +22,7 @@ from cloud_sync.kafka_client import KafkaSink, Packed
 from cloud_sync.outbox import Row
 from cloud_sync.position import Note
 from cloud_sync.record import Record
+from cloud_sync.settings import Security
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import SinkUnavailable, StoreFull
@@ -279,7 +280,7 @@ async def test_a_coordinator_that_is_not_ready_is_no_missing_position(kafka: Kaf
         async def list_consumer_group_offsets(self, group: str, partitions: object) -> dict[TopicPartition, object]:
             return {}  # what aiokafka makes of an error of the whole group
 
-    sink = KafkaSink(settings(kafka.bootstrap, gateway))
+    sink = KafkaSink(settings(kafka.bootstrap, gateway), Security())
     with pytest.raises(SinkUnavailable, match="not ready"):
         await sink._read_position(NotReady())
     await sink.aclose()

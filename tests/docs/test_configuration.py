@@ -46,6 +46,8 @@ def type_in_words(hint: Any) -> str:
     if inner is int and more:
         low, high = (getattr(limit, side) for limit, side in zip(more[0].metadata, ("ge", "le"), strict=True))
         return f"number, {low} to {high}"
+    if inner is bool:
+        return "true or false"
     return "texts" if get_origin(inner) is tuple else "text"
 
 

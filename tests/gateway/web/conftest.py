@@ -129,12 +129,12 @@ class Shop:
 
 
 @contextlib.contextmanager
-def open_shop(directory: Path) -> Iterator[Shop]:
-    """A shop in a directory, closed at the end."""
+def open_shop(directory: Path, more: str = "") -> Iterator[Shop]:
+    """A shop in a directory, closed at the end; `more` goes into gateway.toml."""
     (directory / "scenario.toml").write_text(_SCENARIO)
     port = free_port()
     ports = f'[serial]\nports = ["{directory}/sim/ports/usb-picante-*"]\n'
-    write_config(directory, port, ports, keys="sim/keys.toml")
+    write_config(directory, port, ports + more, keys="sim/keys.toml")
     sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
     shop = Shop(directory, port, sim, sim)
     try:

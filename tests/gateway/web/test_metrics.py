@@ -84,14 +84,14 @@ async def test_an_idle_gateway_shows_every_family(inside: Inside) -> None:
     assert value(found, "picante_build_info", version="0.1.0") == 1
 
 
-async def test_the_uplink_is_one_state_of_five(tmp_path: Path) -> None:
+async def test_the_uplink_is_one_state_of_six(tmp_path: Path) -> None:
     async with inside_of(tmp_path, KAFKA) as inside:
         found = await scrape(inside)
         states = {
             sample.labels["picante_uplink_state"]: sample.value for sample in found["picante_uplink_state"].samples
         }
         assert sum(states.values()) == states["connecting"] == 1
-        assert len(states) == 5
+        assert len(states) == 6
         assert value(found, "picante_uplink_sent_total") == 0
 
 

@@ -1,0 +1,86 @@
+"""A Kafka that lets nobody in without a login or a certificate, and that grants rights: a listener for each case.
+
+    with SecureKafka(directory) as kafka:
+        kafka.at("LOGIN")  # HOST:PORT
+        kafka.authority.certificate  # whom a client has to trust
+        kafka.client  # a certificate that MUTUAL takes, with its key
+
+What it takes in clear on `bootstrap`, as every KafkaServer does, is for the test's own reading. All calls block.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.certificates import Authority
+from tests.servers import KafkaServer, free_port
+
+USER = "gw-secure"
+"""May do everything, as `CLIENT` may."""
+LIMITED = "gw-limited"
+"""May do what it is granted."""
+PASSWORD = "correct horse battery"
+CLIENT = "gw-mutual"
+
+PROTOCOLS = {"LOGIN": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SASL_SSL", "ELSEWHERE": "SASL_SSL"}
+"""LOGIN takes passwords, MUTUAL certificates. EXPIRED has a certificate that has expired, ELSEWHERE another host's."""
+
+_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+
+class SecureKafka(KafkaServer):
+    """See the module."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._ports = {name: free_port() for name in PROTOCOLS}
+        self.authority = Authority(directory / "certificates", "authority")
+        self.client = self.authority.sign(CLIENT)
+        good = self.authority.sign("broker")
+        self._certificates = {
+            "LOGIN": good,
+            "MUTUAL": good,
+            "EXPIRED": self.authority.sign("expired", expired=True),
+            "ELSEWHERE": self.authority.sign("elsewhere", "DNS:kafka.elsewhere.example"),
+        }
+
+    def at(self, listener: str) -> str:
+        """A listener's HOST:PORT."""
+        return f"{self.host}:{self._ports[listener]}"
+
+    def _format_options(self) -> list[str]:
+        scram = [
+            f'--add-scram={mechanism}=[name={user},password="{PASSWORD}"]'
+            for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256")
+            for user in (USER, LIMITED)
+        ]
+        return [*super()._format_options(), *scram]
+
+    def _properties(self) -> str:
+        common = super()._properties()
+        controllers = next(line for line in common.splitlines() if line.startswith("listeners=")).partition("=")[2]
+        listeners = ",".join([controllers, *(f"{name}://{self.at(name)}" for name in PROTOCOLS)])
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **PROTOCOLS}
+        own = {
+            "listeners": listeners,
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+            "ssl.keystore.type": "PEM",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.authority.certificate,
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": f"User:ANONYMOUS;User:{USER};User:CN={CLIENT}",
+            # a wrong password would be answered late, on purpose
+            "connection.failed.authentication.delay.ms": 0,
+            "listener.name.mutual.ssl.client.auth": "required",
+        }
+        for name, protocol in PROTOCOLS.items():
+            prefix = f"listener.name.{name.lower()}"
+            own[f"{prefix}.ssl.keystore.location"] = self._certificates[name].both
+            if protocol == "SASL_SSL":
+                own[f"{prefix}.scram-sha-512.sasl.jaas.config"] = f"{_SCRAM} required;"
+                own[f"{prefix}.scram-sha-256.sasl.jaas.config"] = f"{_SCRAM} required;"
+                own[f"{prefix}.plain.sasl.jaas.config"] = f'{_PLAIN} required user_{USER}="{PASSWORD}";'
+        return common + "".join(f"{name}={value}\n" for name, value in own.items())
