@@ -167,7 +167,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
     try:
         clock = Clock(config.clock.trust)
         boot_id, boot_ms = kernel_boot_id(), clock.now().boot_ms
-        boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms)))
+        boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms), upkeep=True))
         outbox = StoreOutbox(opened)
 
         def on_commit(_stored: Stored, _event_id: EventId) -> None:
@@ -282,7 +282,8 @@ async def _keep_house(state: GatewayState) -> None:
         if state.store.broken is not None:
             state.stopping.set()
             return
-        work = housekeeping.due(state.reader, state.clock.now(), state.boot, state.config.clock.hold_hours)
+        now, full = state.clock.now(), state.store.full is not None
+        work = housekeeping.due(state.reader, now, state.boot, state.config.clock.hold_hours, full=full)
         if work is not None:
             with contextlib.suppress(StoreError):  # full: looked at again in a second; broken: seen above
-                await asyncio.wrap_future(state.store.write(work))
+                await asyncio.wrap_future(state.store.write(work, upkeep=True))

@@ -13,6 +13,10 @@ KEEP_CONFIRMED_ROWS = 200_000
 """Rows kept after Kafka has them: what the page's history and a salvage can look back on."""
 PRUNE_ROWS = 500
 """Rows pruned in one transaction: a few ms of the writer's time."""
+PRUNE_ROWS_FULL = 2_000
+"""The same while the store is full and takes no events."""
+KEEP_CONFIRMED_ROWS_FULL = 1
+"""Rows kept then: the last one says whether this database is the one that Kafka knows."""
 HOUR_MS = 3_600_000
 
 _DUE = f"""
@@ -23,14 +27,17 @@ SELECT EXISTS (SELECT 1 FROM events WHERE day < 0),
 """  # noqa: S608 -- made of constants; values are bound
 
 
-def due(reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int) -> Callable[[Transaction], None] | None:
+def due(
+    reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int, *, full: bool = False
+) -> Callable[[Transaction], None] | None:
     """The work that is due, or None. `hold_hours` is how long events wait for the time of day to become known."""
+    keep, at_once = (KEEP_CONFIRMED_ROWS_FULL, PRUNE_ROWS_FULL) if full else (KEEP_CONFIRMED_ROWS, PRUNE_ROWS)
     waiting, waited_long, idle, prunable = reader.execute(
         _DUE,
         {
             "boot": boot,
             "waiting_since": now.boot_ms - hold_hours * HOUR_MS,
-            "keep": KEEP_CONFIRMED_ROWS,
+            "keep": keep,
             **sessions.idle_terms(now.boot_ms),
         },
     ).fetchone()
@@ -44,14 +51,14 @@ def due(reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int) -> Cal
         if idle:
             sessions.end_idle(tx, now.boot_ms)
         if prunable:
-            _prune(tx)
+            _prune(tx, keep, at_once)
 
     return work
 
 
-def _prune(tx: Transaction) -> None:
+def _prune(tx: Transaction, keep: int, at_once: int) -> None:
     tx.connection.execute(
         "DELETE FROM events WHERE position IN"
         " (SELECT position FROM events WHERE position <= ? ORDER BY position LIMIT ?)",
-        (int(tx.meta("confirmed")) - KEEP_CONFIRMED_ROWS, PRUNE_ROWS),
+        (int(tx.meta("confirmed")) - keep, at_once),
     )

@@ -22,7 +22,7 @@ from gateway.door import Door
 from gateway.sessions import Session
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
-from heat.errors import OutOfSequence, StoreError
+from heat.errors import OutOfSequence, StoreError, StoreFull
 from heat.events import Event, Poured, Rated, SequenceGap, Stamp
 from heat.identity import EventId
 from heat.profile import contribution
@@ -31,6 +31,8 @@ from heat.quality import Reason, Refusal
 log = logging.getLogger("gateway.ingest")
 
 DETAIL_CHARS = 200
+NOTE_AGAIN_S = 1.0
+"""s until a HELLO that a full disk had no room for is noted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Ingest:
         self._boot = boot
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
+        self._hellos: dict[str, Hello] = {}
+        """The last of each dispenser."""
 
     def deliver(self, delivery: Delivery) -> None:
         """Store an event, then acknowledge it through its delivery."""
@@ -64,21 +68,29 @@ class Ingest:
     def note_hello(self, hello: Hello, link: str, gap: tuple[int, int] | None, failed: Callable[[], None]) -> None:
         """Remember what a dispenser said of itself, and which sequences its ring lost.
 
-        `failed` is called if that can't be stored: the link should end, so that the dispenser says it again.
+        `failed` is called if that can't be stored: the link should end, so that the dispenser says it again. On a full
+        disk it stays open, for the picks, and this is tried again.
         """
         now = self._clock.now()
+        self._hellos[hello.dispenser] = hello
 
         def work(tx: Transaction) -> None:
             self._store_hello(tx, hello, link, now)
             if gap is not None:
                 self._store_gap(tx, hello, gap, now)
 
+        def again() -> None:
+            if self._hellos[hello.dispenser] is hello:
+                self.note_hello(hello, link, gap, failed)
+
         def done(_result: None, error: BaseException | None) -> None:
-            if error is not None:
+            if isinstance(error, StoreFull):
+                in_loop(self._loop, self._loop.call_later, NOTE_AGAIN_S, again)
+            elif error is not None:
                 in_loop(self._loop, failed)
 
         try:
-            self._store.submit(work, done)
+            self._store.submit(work, done, upkeep=True)
         except StoreError:
             self._loop.call_soon(failed)
 

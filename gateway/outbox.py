@@ -70,7 +70,7 @@ class StoreOutbox:
             if position > int(tx.meta("confirmed")):
                 tx.set_meta("confirmed", str(position))
 
-        await asyncio.wrap_future(self._store.write(work))
+        await asyncio.wrap_future(self._store.write(work, upkeep=True))
 
     async def epoch(self) -> int:
         """See `Outbox.epoch`."""
@@ -88,7 +88,7 @@ class StoreOutbox:
             tx.set_meta("confirmed", str(redeliver_after))
             return int(tx.connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
 
-        return await asyncio.wrap_future(self._store.write(work))
+        return await asyncio.wrap_future(self._store.write(work, upkeep=True))
 
     async def register_instance(self, instance: str) -> None:
         """See `Outbox.register_instance`."""
@@ -99,7 +99,7 @@ class StoreOutbox:
             forgotten = f"DELETE FROM instances WHERE instance NOT IN ({', '.join('?' * len(kept))})"  # noqa: S608
             tx.connection.execute(forgotten, kept)
 
-        await asyncio.wrap_future(self._store.write(work))
+        await asyncio.wrap_future(self._store.write(work, upkeep=True))
 
     async def adopt_instance(self, instance: str) -> None:
         """See `Outbox.adopt_instance`."""

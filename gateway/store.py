@@ -4,6 +4,8 @@ Work is submitted as a function of a `Transaction`; the writer takes all that is
 one SQLite transaction with `synchronous=FULL`, and reports each piece's result only after the commit. A piece that
 raises takes only itself down: the batch is rolled back and its pieces are run one by one.
 
+Where disk or quota is used up (`gateway.space`), only upkeep is taken: what makes room, and what costs next to none.
+
 Who calls it: `ingest` (events), `picks` (impressions), `uplink` (positions) through `gateway.outbox`, `web` (reads).
 """
 
@@ -27,18 +29,21 @@ from typing import Any, TypeVar, cast
 from sqlite_utils import Database, Migrations
 
 from gateway.migrations import m0001_main_road
+from gateway.space import LOOK_S, Full, Space, drop_ballast
 from gateway.transaction import Sequences, Transaction
 from heat.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLocked
 
 T = TypeVar("T")
 
+DATABASE = "gateway.db"
+BALLAST = "ballast"
 MAX_BATCH = 100
 """Pieces of work a transaction; more gain little (24x write amplification one by one, 2.8x by 100)."""
 QUEUE_LIMIT = 4_096
 """Pieces of work that may wait; above it links leave events on their dispensers."""
-PAGE_BYTES = 4_096
 JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
 BUSY_TIMEOUT_MS = 5_000
+_SALVAGE = "Move the file away to start anew; keep it for salvage"
 _PASSING = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT),
     *(sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CANTOPEN),
@@ -77,19 +82,21 @@ class Figures:
 class _Piece:
     work: Callable[[Transaction], Any]
     done: Callable[[Any, BaseException | None], None]
+    upkeep: bool
 
 
 class Store:
     """The open database. Created by `open_store`; `close` flushes what is queued."""
 
-    def __init__(self, settings: Settings, lock: int, writer: sqlite3.Connection) -> None:
-        self.path = settings.data_dir / "gateway.db"
+    def __init__(self, settings: Settings, lock: int, writer: sqlite3.Connection, space: Space) -> None:
+        self.path = settings.data_dir / DATABASE
         self.settings = settings
         self.figures = Figures()
         self.broken: StoreError | None = None
         """Set for good on an I/O error: nothing is acknowledged after it, and the daemon ends."""
         self._lock = lock
         self._writer = writer
+        self._space = space
         opened = self.path.stat()
         self._file = opened.st_dev, opened.st_ino
         self.sequences = Sequences.load(writer)
@@ -99,12 +106,23 @@ class Store:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
+    @property
+    def full(self) -> Full | None:
+        """Set while disk or quota is used up."""
+        return self._space.full
+
     def has_room(self) -> bool:
         """Whether `submit` would take another event now."""
-        return self.broken is None and self._queue.qsize() < QUEUE_LIMIT - MAX_BATCH
+        return self.broken is None and self.full is None and self._queue.qsize() < QUEUE_LIMIT - MAX_BATCH
 
-    def submit(self, work: Callable[[Transaction], T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        """Queue a piece of work.
+    def submit(
+        self,
+        work: Callable[[Transaction], T],
+        done: Callable[[T | None, BaseException | None], None],
+        *,
+        upkeep: bool = False,
+    ) -> None:
+        """Queue a piece of work. Upkeep is done on a full store, too: it makes room, or replaces rows that are there.
 
         `done(result, error)` is called in the writer's thread, after commit or rollback; it must not raise.
 
@@ -115,12 +133,12 @@ class Store:
         if self.broken is not None:
             raise self.broken
         try:
-            self._queue.put_nowait(_Piece(work, done))
+            self._queue.put_nowait(_Piece(work, done, upkeep))
         except queue.Full:
             raise StoreFull("the store's queue is full", hint="It drains by itself; is the disk very slow?") from None
 
-    def write(self, work: Callable[[Transaction], T]) -> Future[T]:
-        """Queue a piece of work; its future is resolved after the commit."""
+    def write(self, work: Callable[[Transaction], T], *, upkeep: bool = False) -> Future[T]:
+        """Queue a piece of work, as `submit` does; its future is resolved after the commit."""
         future: Future[T] = Future()
 
         def done(result: T | None, error: BaseException | None) -> None:
@@ -131,7 +149,7 @@ class Store:
             else:
                 future.set_result(cast("T", result))
 
-        self.submit(work, done)
+        self.submit(work, done, upkeep=upkeep)
         return future
 
     def reader(self) -> sqlite3.Connection:
@@ -152,7 +170,7 @@ class Store:
 
     def _write(self) -> None:
         while True:
-            first = self._queue.get()
+            first = self._next()
             if first is None:
                 return
             batch, ended = self._take(first)
@@ -168,6 +186,17 @@ class Store:
             if rest_s > 0:
                 time.sleep(rest_s)
 
+    def _next(self) -> _Piece | None:
+        """The next piece; while there is too little room, look for more each second."""
+        while self.broken is None and self._space.short:
+            try:
+                self._space.look()
+            except sqlite3.Error as error:
+                self._judge(error)
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=LOOK_S)
+        return self._queue.get()
+
     def _take(self, first: _Piece) -> tuple[list[_Piece], bool]:
         batch = [first]
         while len(batch) < MAX_BATCH:
@@ -181,13 +210,26 @@ class Store:
         return batch, False
 
     def _run(self, batch: list[_Piece]) -> None:
+        was_full = self.full is not None
+        if was_full:
+            self._refuse([piece for piece in batch if not piece.upkeep])
+            batch = [piece for piece in batch if piece.upkeep]
+        if not batch:
+            return
         outcomes = self._transact(batch)
-        if outcomes is None and len(batch) > 1:
+        if self.full is not None and not was_full:
+            self._run(batch)  # as far as it is upkeep
+        elif outcomes is None and len(batch) > 1:
             for piece in batch:
                 self._run([piece])
         elif outcomes is not None:
             for piece, (result, error) in zip(batch, outcomes, strict=True):
                 piece.done(result, error)
+
+    def _refuse(self, pieces: list[_Piece]) -> None:
+        for piece in pieces:
+            self.figures.full += 1
+            piece.done(None, _no_space())
 
     def _transact(self, batch: list[_Piece]) -> list[tuple[Any, BaseException | None]] | None:
         """Results for all pieces, or None if one of several raised and they must be run one by one."""
@@ -230,9 +272,9 @@ class Store:
         if not isinstance(error, sqlite3.Error):
             return error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            self.figures.full += 1
-            return StoreFull("disk or quota is full", hint="Free space, or let the outbox drain to Kafka")
+        if _is_full(error):
+            self._space.run_out()
+            return _no_space()
         if isinstance(error, sqlite3.OperationalError) and code in _PASSING:
             return StoreBusy(f"{self.path}: {error}", hint="Close what else has the database open")
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY):
@@ -240,6 +282,16 @@ class Store:
             self.broken = kind(f"{self.path}: {error}", hint="The daemon ends; the database is checked at its start")
             return self.broken
         return error
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no space to write. The WAL's index, which is growing then, has a code of its own."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
+def _no_space() -> StoreFull:
+    return StoreFull("disk or quota is full", hint="Free space, or let the outbox drain to Kafka")
 
 
 def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
@@ -254,6 +306,7 @@ def open_store(settings: Settings) -> Store:
     Raises:
         StoreLocked: another process owns the directory.
         StoreCorrupt: the database failed its check.
+        StoreFull: not even what was kept aside leaves room for a start.
         StoreError: the directory can't be used.
     """
     directory = settings.data_dir
@@ -270,15 +323,19 @@ def open_store(settings: Settings) -> Store:
             f"{directory} is in use by another gateway", hint="Stop it, or use another data_dir"
         ) from None
     try:
-        connection = _connect(directory / "gateway.db", settings)
-        _keep_ballast(directory / "ballast", settings.ballast_bytes)
+        try:
+            connection = _connect(directory / DATABASE)
+        except StoreFull:
+            drop_ballast(directory / BALLAST)
+            connection = _connect(directory / DATABASE)
+        space = Space(connection, directory / BALLAST, settings.quota_bytes, settings.ballast_bytes)
     except BaseException:
         os.close(lock)
         raise
-    return Store(settings, lock, connection)
+    return Store(settings, lock, connection, space)
 
 
-def _connect(path: Path, settings: Settings) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     old_umask = os.umask(0o077)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
@@ -293,18 +350,28 @@ def _connect(path: Path, settings: Settings) -> sqlite3.Connection:
             "secure_delete=ON",
             "foreign_keys=ON",
             f"journal_size_limit={JOURNAL_LIMIT_BYTES}",
-            f"max_page_count={settings.quota_bytes // PAGE_BYTES}",
             f"busy_timeout={BUSY_TIMEOUT_MS}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise StoreCorrupt(f"{path}: {verdict}", hint="Move the file away to start anew; keep it for salvage")
+            raise StoreCorrupt(f"{path}: {verdict}", hint=_SALVAGE)
         migrations.apply(Database(connection))
         _begin(connection)
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         connection.close()
-        raise StoreCorrupt(f"{path}: {error}", hint="Move the file away to start anew; keep it for salvage") from error
+        raise _why_not_opened(path, error) from error
+    except StoreError:
+        connection.close()
+        raise
     return connection
+
+
+def _why_not_opened(path: Path, error: sqlite3.Error) -> StoreError:
+    if _is_full(error):
+        return StoreFull(f"{path}: {error}", hint="Free some space on this disk")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreCorrupt(f"{path}: {error}", hint=_SALVAGE)
+    return StoreError(f"{path}: {error}", hint="See that the disk works, and that nothing else uses the file")
 
 
 def _begin(connection: sqlite3.Connection) -> None:
@@ -315,14 +382,3 @@ def _begin(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('next_sequence', '1')")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('confirmed', '0')")
         connection.execute("INSERT OR IGNORE INTO epochs VALUES (1, 0, 0)")
-
-
-def _keep_ballast(path: Path, size: int) -> None:
-    if path.exists() and path.stat().st_size >= size:
-        return
-    try:
-        with path.open("wb") as file:
-            if size:
-                os.posix_fallocate(file.fileno(), 0, size)
-    except OSError:
-        path.unlink(missing_ok=True)  # the disk is full already: run without

@@ -58,8 +58,9 @@ async def readyz(web: TheWeb) -> JSONResponse:
 def _needed(web: Web) -> list[PartState]:
     state = web.state
     broken, model_error = state.store.broken, state.model_error
-    if broken is None and web.watch.store_full:
-        store = PartState(name="store", state="failing", needed=True, detail="Disk or quota is full")
+    if broken is None and state.store.full is not None:
+        full = f"The {state.store.full.of} is used up"
+        store = PartState(name="store", state="failing", needed=True, detail=full)
     else:
         detail = str(broken) if broken else None
         store = PartState(name="store", state="stopped" if broken else "ok", needed=True, detail=detail)

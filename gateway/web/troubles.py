@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+from gateway.space import Full
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import DispenserView, SyncView
@@ -33,7 +35,7 @@ _TURNED_AWAY = {
 def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView], sync: SyncView) -> list[Trouble]:
     """The list."""
     found = [
-        *_of_store(state, watch),
+        *_of_store(state),
         *_of_clock(state),
         *_of_parts(state, watch),
         *_of_sync(state, sync),
@@ -45,19 +47,32 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
     return sorted(found, key=lambda trouble: not trouble.urgent)
 
 
-def _of_store(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
+def _of_store(state: GatewayState) -> Iterator[Trouble]:
     store = state.store
     if store.broken is not None:
         yield _urgent("store_broken", "The store is broken: nothing is taken in", str(store.broken))
-    if watch.store_full:
-        fix = "Free space on the disk, or let Kafka take what waits; dispensers keep their events meanwhile"
-        yield _urgent("store_full", "The store is full", fix)
+    if store.full is not None:
+        yield _full(store.full, store.settings.data_dir)
     elif (share := reads.used_bytes(state.reader) / store.settings.quota_bytes) > FULL_SHARE:
         fix = "Let Kafka take what waits, or raise quota_mb in gateway.toml"
         yield _urgent("store_filling", f"The store is {share:.0%} full", fix)
     free = shutil.disk_usage(store.settings.data_dir).free
     if free < DISK_LOW_BYTES:
         yield _urgent("disk_low", f"The disk has {free // 1024**2} MB left", "Delete what is not needed")
+
+
+def _full(full: Full, data_dir: Path) -> Trouble:
+    why, fix = {
+        "disk": ("no space is left on its disk", f"Delete what is not needed on the disk of {data_dir}"),
+        "quota": ("it has used up its quota", "Let Kafka take what waits, or raise quota_mb in gateway.toml"),
+    }[full.of]
+    return Trouble(
+        code="store_full",
+        urgent=True,
+        what=f"The store is full: {why}. Dispensers keep their events, and picks go on",
+        fix=f"{fix}; it ends by itself when there is room",
+        since=reads.moment(full.since * 1000),
+    )
 
 
 def _of_clock(state: GatewayState) -> Iterator[Trouble]:

@@ -25,8 +25,6 @@ HISTORY = 120
 """Samples of the outbox that the page draws."""
 HISTORY_EVERY = 5
 """Looks from one of these samples to the next: ten minutes in all."""
-RECENT_S = 60.0
-"""s for which a full store is told of after it last refused to take something."""
 FAILING_S = 15.0
 """s after its last failure, and after the pause that followed, for which a part counts as failing."""
 MAX_LABELS = 64
@@ -109,8 +107,6 @@ class Watch:
         self._shown = 0
         self._restarts: dict[str, int] = {}
         self._failed_s: dict[str, float] = {}
-        self._full = 0
-        self._full_s = float("-inf")
         self._uplink_since: tuple[float, datetime] | None = None
 
     async def run(self) -> None:
@@ -127,11 +123,6 @@ class Watch:
         self._look_at_picks()
         self._look_at_store()
         self._look_at_parts()
-
-    @property
-    def store_full(self) -> bool:
-        """Whether the store refused something for want of space within the last minute."""
-        return time.monotonic() - self._full_s < RECENT_S
 
     def failing(self, part: str) -> bool:
         """Whether a part failed so recently that it can't be said to be at work again."""
@@ -172,8 +163,6 @@ class Watch:
         del figures.commit_s[: len(taken)]  # the writer's thread may have added more meanwhile
         for seconds in taken:
             self.commit_s.observe(seconds)
-        if figures.full > self._full:
-            self._full, self._full_s = figures.full, time.monotonic()
 
     def _look_at_parts(self) -> None:
         parts = self._state.supervisor.parts

@@ -59,6 +59,17 @@ def small_disk(directory: Path, size_mb: int) -> Iterator[Path]:
         yield place
 
 
+@contextlib.contextmanager
+def tmpfs(at: Path, size_mb: int) -> Iterator[Path]:
+    """A file system of few MiB in memory."""
+    at.mkdir()
+    _run("mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", at)
+    try:
+        yield at
+    finally:
+        _run("umount", at)
+
+
 class Disk:
     """An ext4 image that can be cloned while it is in use."""
 

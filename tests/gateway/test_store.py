@@ -140,7 +140,13 @@ def test_full_quota_refuses_writes_and_keeps_reads(tmp_path: Path) -> None:
     assert reader.execute("SELECT count(*) FROM events").fetchone()[0] == stored
     reader.close()
     assert store.sequences.durable("hot-bar-1", 7) == stored
-    store.write(lambda tx: tx.connection.execute("DELETE FROM events")).result(5)
+    with pytest.raises(StoreFull):
+        store.write(lambda tx: tx.meta("confirmed")).result(5)
+    assert store.full is not None
+    assert store.full.of == "quota"
+    assert not store.has_room()
+    store.write(lambda tx: tx.connection.execute("DELETE FROM events"), upkeep=True).result(5)
+    wait_until(store.has_room, 5, "the store has found the room")
     store.write(append(stored + 1)).result(5)
     store.close()
 

@@ -41,8 +41,13 @@ async def test_a_broken_store(inside: Inside) -> None:
 
 
 async def test_a_full_store(inside: Inside) -> None:
-    inside.state.store.figures.full += 1
-    assert (await inside.warning("store_full"))["urgent"]
+    await asyncio.wrap_future(inside.state.store.write(lambda _tx: inside.state.store._space.run_out(), upkeep=True))
+    warning = await inside.warning("store_full")
+    assert warning["urgent"]
+    assert "quota_mb" in warning["fix"]
+    ready = await inside.client.get("/readyz")
+    assert (ready.status_code, ready.json()["parts"][0]["detail"]) == (503, "The quota is used up")
+    assert (await inside.client.get("/healthz")).is_success
 
 
 async def test_a_store_that_fills_up(inside: Inside) -> None:
