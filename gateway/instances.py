@@ -41,7 +41,10 @@ class Instances:
         Raises:
             StoreError: it can't be written.
         """
-        kept = [*(known for known in self.load() if known != instance), instance][-KEPT:]
+        known = self.load()
+        if known[-1:] == [instance]:
+            return known
+        kept = [*(other for other in known if other != instance), instance][-KEPT:]
         new = self._path.with_suffix(".new")
         try:
             with new.open("w") as file:

@@ -53,6 +53,8 @@ class Space:
         self._ballast_bytes = ballast_bytes
         self._looked_s = time.monotonic()
         self._has_ballast = make_ballast(ballast, ballast_bytes)
+        if self._disk_free() < ROOM_BYTES:
+            self.run_out()  # before others than SQLite, who have no ballast to drop, find no space
         self._limit()
 
     @property
