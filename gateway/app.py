@@ -28,6 +28,7 @@ from gateway.config import Config, MqttSection, SerialSection, load_dispenser_ke
 from gateway.dispensers import Dispensers
 from gateway.door import Door
 from gateway.ingest import Ingest, Stored
+from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.security import check_dates, load_security
@@ -62,9 +63,11 @@ async def run(config: Config) -> None:
         loop = asyncio.get_running_loop()
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, _stop, state, told)
-        work = asyncio.create_task(_run_parts(state), name="parts")
+        notifier = Notifier()
+        work = asyncio.create_task(_run_parts(state, notifier), name="parts")
         stop = asyncio.create_task(state.stopping.wait(), name="stop")
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
+        notifier.tell("STOPPING=1")
         stop.cancel()
         work.cancel()
         _, late = await asyncio.wait([work], timeout=STOP_GRACE_S)
@@ -88,14 +91,16 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _run_parts(state: GatewayState) -> None:
+async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
     config, supervise = state.config, state.supervisor.run
+    answering = asyncio.Event()
     async with asyncio.TaskGroup() as group:
 
         def start(name: str, coroutine: Coroutine[Any, Any, None]) -> None:
             group.create_task(coroutine, name=name)
 
-        start("web", serve(state))
+        start("web", serve(state, answering.set))
+        start("notify", notifier.run(state.store, answering, lambda: _status(state)))
         start("housekeeping", supervise("housekeeping", lambda: _keep_house(state)))
         if config.serial is not None:
             start("serial", _watch_ports(state, config.serial))
@@ -273,6 +278,12 @@ async def _keep_uplink(state: GatewayState, uplink: Uplink) -> NoReturn:
     while True:
         await state.supervisor.run("uplink", uplink.run)
         await uplink.wait_for_adoption()
+
+
+def _status(state: GatewayState) -> str:
+    """The daemon in a line, for `systemctl status`."""
+    online = sum(dispenser.online for dispenser in state.dispensers.known.values())
+    return f"{online} dispensers online, Kafka: {state.uplink.status.state if state.uplink else 'none'}"
 
 
 async def _keep_house(state: GatewayState) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -29,8 +29,10 @@ MAX_CONNECTIONS = 200
 """Connections at a time; whoever comes later gets a 503."""
 
 
-async def serve(state: GatewayState) -> None:
+async def serve(state: GatewayState, on_answering: Callable[[], object]) -> None:
     """Serve until `state.stopping` is set or the task is cancelled; either way it ends within 2 s.
+
+    `on_answering` is called once, when requests are answered from then on.
 
     Raises:
         ConfigError: the configured address can't be listened on.
@@ -51,7 +53,8 @@ async def serve(state: GatewayState) -> None:
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
-        )
+        ),
+        on_answering,
     )
     log.info("the page is at http://%s:%s/", http.host, http.port)
     answering = asyncio.create_task(server.serve([listener]), name="web:uvicorn")
@@ -71,6 +74,15 @@ async def serve(state: GatewayState) -> None:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_answering: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_answering = on_answering
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self._on_answering()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the daemon."""

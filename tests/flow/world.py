@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,17 @@ port = {http_port}
 class Process:
     """A `picante` command as a child, its output in a file."""
 
-    def __init__(self, directory: Path, name: str, *arguments: str) -> None:
+    def __init__(
+        self, directory: Path, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "picante", *arguments], cwd=directory, stdout=log, stderr=log
+                [sys.executable, "-m", "picante", *arguments],
+                cwd=directory,
+                stdout=log,
+                stderr=log,
+                env=os.environ | (environment or {}),
             )
 
     def kill(self) -> None:
@@ -91,6 +98,8 @@ class World:
     http_port: int
     gateway: Process | None = None
     sim: Process | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    """What the gateway's environment has beyond ours."""
 
     @property
     def database(self) -> Path:
@@ -115,7 +124,8 @@ class World:
 
     def start_gateway(self) -> Process:
         """Start the daemon and wait for its page."""
-        self.gateway = Process(self.directory, "gateway", "gateway", "run", "--config", "gateway.toml")
+        arguments = ("gateway", "run", "--config", "gateway.toml")
+        self.gateway = Process(self.directory, "gateway", *arguments, environment=self.environment)
         wait_until(self._ready, 30, f"the gateway is ready: {self.gateway.said()}")
         return self.gateway
 

@@ -246,7 +246,7 @@ async def inside_of(directory: Path, more: str = "") -> AsyncIterator[Inside]:
     port = free_port()
     config = load_config(write_config(directory, port, more))
     async with _assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
-        serving = asyncio.create_task(serve(state), name="web")
+        serving = asyncio.create_task(serve(state, lambda: None), name="web")
         inside = Inside(state, client, serving)
         try:
             await wait_until_async(lambda: _answers(client), 10, "the web answers")

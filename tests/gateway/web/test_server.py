@@ -61,7 +61,7 @@ async def test_its_port_is_free_again_afterwards(tmp_path: Path) -> None:
 async def test_a_busy_port_is_a_matter_of_configuration(inside: Inside) -> None:
     port = inside.state.config.http.port
     with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: Address already in use.*another .http. port"):
-        await serve(inside.state)
+        await serve(inside.state, lambda: None)
     assert (await inside.client.get("/healthz")).is_success  # the one who has it goes on
 
 
