@@ -23,8 +23,9 @@ from cloud_sync.uplink import Uplink
 from firmware_bridge.mqtt_link import MqttLink, MqttSettings
 from firmware_bridge.serial_link import SerialLink
 from gateway import housekeeping, store
-from gateway.clock import Clock, kernel_boot_id, register_boot
+from gateway.clock import Clock, kernel_boot_id, uptime_ns
 from gateway.config import Config, MqttSection, SerialSection, load_dispenser_keys, load_pseudonym_key
+from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
 from gateway.ingest import Ingest, Stored
@@ -170,10 +171,8 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
         )
     )
     try:
-        clock = Clock(config.clock.trust)
-        boot_id, boot_ms = kernel_boot_id(), clock.now().boot_ms
-        boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms), upkeep=True))
-        outbox = StoreOutbox(opened)
+        clock, boot = await _start_clock(config, opened)
+        outbox = StoreOutbox(opened, lambda: clock.holds)
 
         def on_commit(_stored: Stored, _event_id: EventId) -> None:
             outbox.wake()
@@ -186,6 +185,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             store=opened,
             reader=reader,
             clock=clock,
+            outbox=outbox,
             catalog=door.catalog,
             ingest=ingest,
             recommender=recommender,
@@ -203,6 +203,18 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             reader.close()
     finally:
         await asyncio.to_thread(opened.close)
+
+
+async def _start_clock(config: Config, opened: store.Store) -> tuple[Clock, int]:
+    """The clock, with what the store remembers of it, and the number of this kernel boot."""
+    section = config.clock
+    clock = Clock(
+        section.trust, synchronised=config.path(section.synchronised), hold_ms=section.hold_hours * housekeeping.HOUR_MS
+    )
+    boot_id, boot_ms = kernel_boot_id(), uptime_ns() // 1_000_000
+    boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms), upkeep=True))
+    clock.recall(boot.offset_ms, boot.newest_ms)
+    return clock, boot.number
 
 
 def _bundle_path(config: Config) -> Path:
@@ -288,13 +300,19 @@ def _status(state: GatewayState) -> str:
 
 async def _keep_house(state: GatewayState) -> None:
     """Give waiting events their day, end idle sessions, prune what Kafka has; end the daemon if the store broke."""
+    clock = state.clock
     while True:
-        await asyncio.sleep(HOUSEKEEPING_S)
         if state.store.broken is not None:
             state.stopping.set()
             return
-        now, full = state.clock.now(), state.store.full is not None
+        clock.look()
+        with contextlib.suppress(StoreError):  # as below
+            await housekeeping.date_anew(clock, state.store, state.outbox, state.boot, sending=state.uplink is not None)
+        state.outbox.look()
+        now, full = clock.now(), state.store.full is not None
         work = housekeeping.due(state.reader, now, state.boot, state.config.clock.hold_hours, full=full)
         if work is not None:
             with contextlib.suppress(StoreError):  # full: looked at again in a second; broken: seen above
                 await asyncio.wrap_future(state.store.write(work, upkeep=True))
+                state.outbox.wake()
+        await asyncio.sleep(HOUSEKEEPING_S)

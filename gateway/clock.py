@@ -1,32 +1,37 @@
-"""What time it is, how sure that is, and how stored events get their day once it becomes known.
+"""What time it is, and whether that can be believed.
 
-A Pi has no clock of its own: until the network sets it, wall time may be anything. Events are therefore stamped with
-the kernel's boot-based time too. While wall time is unknown their day is `-(boot number)`: they count for the picks at
-once and stay in the outbox; `settle` then moves their integer sums to the right day.
+A Pi has no clock of its own: until the network sets it, wall time may be anything, and it may be set again at any
+moment. The kernel's uptime can't be set, so what is known is their difference, the offset. A reading whose offset is
+not what was believed has been set by somebody. Until it is clear who is right, the time counts as unknown, and
+`wall_ms` goes on from what was believed. A new setting is believed once the network has vouched for it, or once it has
+stood for as long as it jumped, at most `hold_ms`. One that was taken back leaves no trace.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from gateway.sessions import holds_own_sums
-from gateway.transaction import Transaction
-from heat.events import AnyData, SessionClaimed, Stamp, decode_data
-from heat.profile import contribution
+log = logging.getLogger("gateway.clock")
 
 DAY_MS = 86_400_000
 PLAUSIBLE_FROM_MS = 1_767_225_600_000
 """2026-01-01: a wall clock that stands before this program was written has not been set."""
-SETTLE_ROWS = 1_000
-"""Events that get their day in one transaction: some 50 ms in which nothing else is committed."""
+STEP_MS = 500
+"""ms from one reading to the next by which the offset may change unnoticed; time daemons slew what is less."""
+LEAP_MS = 180 * DAY_MS
+"""ms after the newest stored event from which on a first reading is implausible."""
+HOLD_MS = 72 * 3_600_000
+"""ms for which a setting is doubted at most."""
+TORN_MS = 20
+"""ms between which both clocks must be read: a process that was stopped in between would see a step."""
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
-"""systemd-timesyncd touches this file once the network has set the clock."""
+"""systemd-timesyncd touches this file at each synchronisation (systemd-timesyncd.service(8))."""
 
 Trust = Literal["system", "ntp"]
 
@@ -36,7 +41,7 @@ class Now:
     """One reading of the clocks."""
 
     wall_ms: int
-    """Unix time, ms; meaningless while `known` is false."""
+    """Unix time, ms; no more than a guess while `known` is false."""
     boot_ms: int
     """ms since the kernel booted, suspended time included."""
     known: bool
@@ -47,80 +52,150 @@ class Now:
         return self.wall_ms // DAY_MS
 
 
-class Clock:
-    """The Pi's clocks. `trust` says what makes wall time known: a plausible value, or the word of the network."""
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A setting of the clock that nobody has vouched for."""
 
-    def __init__(self, trust: Trust = "system", wall_ns: Callable[[], int] = time.time_ns) -> None:
+    off_ms: int
+    """How far it is from what was expected."""
+    offset_ms: int
+    since_ms: int
+    """By the kernel's uptime."""
+    until_ms: int
+    """From when on it is believed anyway."""
+
+
+def uptime_ns() -> int:
+    """ns since the kernel booted, suspended time included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Clock:
+    """The Pi's clocks. `trust` says what makes wall time known: a plausible value, or the word of the network.
+
+    `synchronised` is the file whose touch is that word; `hold_ms` is how long a setting is doubted at most.
+    """
+
+    def __init__(
+        self,
+        trust: Trust = "system",
+        wall_ns: Callable[[], int] = time.time_ns,
+        boot_ns: Callable[[], int] = uptime_ns,
+        synchronised: Path = SYNCHRONISED,
+        hold_ms: int = HOLD_MS,
+    ) -> None:
+        self.doubt: Doubt | None = None
+        """What is not believed now."""
+        self.steps = 0
+        """Settings of the clock that were noticed."""
+        self.offset_ms: int | None = None
+        """Wall time less uptime, as it was last believed; None while it never was in this boot."""
+        self.dated_ms: int | None = None
+        """The offset by which the store's events of this boot are dated; None while none are."""
         self._trust = trust
-        self._wall_ns = wall_ns
+        self._wall_ns, self._boot_ns = wall_ns, boot_ns
+        self._synchronised = synchronised
+        self._hold_ms = hold_ms
+        self._newest_ms = 0
+        self._word: int | None = None
+
+    def recall(self, offset_ms: int | None, newest_ms: int) -> None:
+        """What the store remembers: the offset believed in this kernel boot, and the time of the newest event."""
+        self.offset_ms = self.dated_ms = offset_ms
+        self._newest_ms = newest_ms
+        if offset_ms is not None:
+            self.look()
+
+    def look(self) -> None:
+        """Note the network's word of now, once a second: only one that comes after a step vouches for it."""
+        if self.doubt is None:
+            self._word = self._read_word()
 
     def now(self) -> Now:
         """The time."""
-        wall_ms = self._wall_ns() // 1_000_000
-        known = wall_ms >= PLAUSIBLE_FROM_MS and (self._trust == "system" or SYNCHRONISED.exists())
-        return Now(wall_ms, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000, known)
+        boot_ms, offset_ms = self._read()
+        known = self._believes(boot_ms, offset_ms)
+        if known:
+            self.offset_ms = offset_ms
+        return Now(boot_ms + (offset_ms if self.offset_ms is None else self.offset_ms), boot_ms, known)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the days that the store gave in this boot may turn out wrong: nothing should go up meanwhile."""
+        return self.dated_ms is not None and (not self.now().known or self.to_redate)
+
+    @property
+    def to_redate(self) -> bool:
+        """Whether the clock that is believed is not the one by which the store's events are dated."""
+        if self.offset_ms is None:
+            return False
+        return self.dated_ms is None or abs(self.offset_ms - self.dated_ms) > STEP_MS
 
     def unix_ms(self) -> int:
         """Unix time in ms, 0 while it is unknown: what WELCOME tells a dispenser."""
         now = self.now()
         return now.wall_ms if now.known else 0
 
+    def _read(self) -> tuple[int, int]:
+        while True:
+            before, wall, after = self._boot_ns(), self._wall_ns(), self._boot_ns()
+            if after - before <= TORN_MS * 1_000_000:
+                return after // 1_000_000, (wall - after) // 1_000_000
+
+    def _read_word(self) -> int | None:
+        try:
+            return os.stat(self._synchronised).st_mtime_ns  # noqa: PTH116 -- a tenth of what pathlib takes
+        except OSError:
+            return None
+
+    def _believes(self, boot_ms: int, offset_ms: int) -> bool:
+        wall_ms = boot_ms + offset_ms
+        off_ms = self._off(wall_ms, offset_ms)
+        if abs(off_ms) <= STEP_MS and self.doubt is not None:
+            log.info("the clock is where it was before")
+            self.doubt = None
+        plausible = wall_ms >= PLAUSIBLE_FROM_MS
+        if not plausible and self.offset_ms is None:
+            return False
+        if abs(off_ms) <= STEP_MS:
+            if self._trust == "ntp" and self._word is None:
+                self._word = self._read_word()
+            return self._trust == "system" or self._word is not None
+        word = self._read_word()
+        if plausible and word is not None and word != self._word:
+            self._accept(off_ms, "the network vouches for it")
+            self._word = word
+            return True
+        doubt = self.doubt
+        if doubt is None or abs(offset_ms - doubt.offset_ms) > STEP_MS:
+            doubt = self._begin_doubt(off_ms, offset_ms, boot_ms)
+        if not plausible or boot_ms < doubt.until_ms or (self._trust == "ntp" and word is None):
+            return False
+        self._accept(off_ms, "it has stood for long enough")
+        return True
+
+    def _off(self, wall_ms: int, offset_ms: int) -> int:
+        """How far a reading is from what was expected; 0 if nothing speaks against it."""
+        if self.offset_ms is not None:
+            return offset_ms - self.offset_ms
+        if not self._newest_ms:
+            return 0
+        return min(wall_ms - self._newest_ms, 0) or max(wall_ms - self._newest_ms - LEAP_MS, 0)
+
+    def _begin_doubt(self, off_ms: int, offset_ms: int, boot_ms: int) -> Doubt:
+        self.steps += 1
+        held_ms = min(abs(off_ms), self._hold_ms)
+        log.warning("the clock jumped by %.1f s: doubted for %.1f s", off_ms / 1000, held_ms / 1000)
+        self.doubt = Doubt(off_ms, offset_ms, boot_ms, boot_ms + held_ms)
+        return self.doubt
+
+    def _accept(self, off_ms: int, why: str) -> None:
+        if self.doubt is None:
+            self.steps += 1
+        self.doubt = None
+        log.warning("the clock's jump by %.1f s is believed: %s", off_ms / 1000, why)
+
 
 def kernel_boot_id() -> str:
     """The id that the kernel gave to this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def register_boot(tx: Transaction, boot_id: str, boot_ms: int) -> int:
-    """The number (1, 2, ...) of a kernel boot in this database. In a new one, sessions count from its beginning."""
-    if tx.connection.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (boot_id,)).rowcount:
-        tx.connection.execute("UPDATE sessions SET seen_ms = ?", (boot_ms,))
-    return int(tx.connection.execute("SELECT boot FROM boots WHERE boot_id = ?", (boot_id,)).fetchone()[0])
-
-
-def stamp(now: Now, boot: int, age_ms: int, *, sure: bool) -> Stamp:
-    """The stamp of what happened `age_ms` before `now`. `sure` is false where the age itself is only a bound."""
-    time_ms, boot_ms = max(now.wall_ms - age_ms, 0), now.boot_ms - age_ms
-    if not now.known:
-        return Stamp(time_ms, boot_ms, -boot, "unknown")
-    return Stamp(time_ms, boot_ms, time_ms // DAY_MS, "known" if sure else "unknown")
-
-
-def settle(tx: Transaction, boot: int, now: Now) -> int:
-    """Give the first events that wait for their day one. Returns how many were moved; 0 once none waits.
-
-    If wall time is known `now`, events of the present boot get their true time. Those of earlier boots, in which time
-    never became known, can only be put on today, and keep the mark `unknown`; so do all if wall time is still unknown
-    and the wait has been given up.
-    """
-    rows = tx.connection.execute(
-        "SELECT position, type, subject, boot_ms, day, data FROM events WHERE day < 0 ORDER BY position LIMIT ?",
-        (SETTLE_ROWS,),
-    ).fetchall()
-    offset_ms = now.wall_ms - now.boot_ms
-    for position, type_, subject, boot_ms, old_day, text in rows:
-        ours = old_day == -boot
-        time_ms = max(boot_ms + offset_ms, 0) if ours else now.wall_ms
-        day, state = time_ms // DAY_MS, "estimated" if ours and now.known else "unknown"
-        rewritten = None
-        if type_ is not None:
-            rewritten = _move(tx, subject, decode_data(type_, text), old_day, day)
-        tx.connection.execute(
-            "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
-            (time_ms, day, state, rewritten or text, position),
-        )
-    return len(rows)
-
-
-def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day: int) -> bytes | None:
-    """Move one event's contribution to another day; a claim's own rows are rewritten, and returned."""
-    before = contribution(data, tx.gateway_id, old_day)
-    if subject is None or not before.buckets or not holds_own_sums(tx, subject):
-        return None
-    tx.fold(subject, before, -1)
-    after = before.moved(old_day, day)
-    tx.fold(subject, after)
-    if not isinstance(data, SessionClaimed):
-        return None
-    buckets, flavours = after.rows()
-    return msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours))

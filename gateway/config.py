@@ -121,7 +121,9 @@ class ClockSection(_Section):
     trust: Literal["system", "ntp"] = "system"
     """`ntp`: only once systemd-timesyncd has synchronised; `system`: whenever the clock is plausible."""
     hold_hours: Annotated[int, Field(ge=1, le=720)] = 72
-    """Hours that events wait for the time before they go up marked as unknown."""
+    """Hours that events wait for the time before they go up marked as unknown, and that a new setting is doubted."""
+    synchronised: str = "/run/systemd/timesync/synchronized"
+    """File that is touched whenever the network has set the clock: systemd-timesyncd's own."""
 
 
 class Config(_Section):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 from gateway import sessions
-from gateway.clock import Now, settle
+from gateway.clock import Clock, Now
+from gateway.dating import redate, settle
+from gateway.outbox import StoreOutbox
+from gateway.store import Store
 from gateway.transaction import Transaction
 
 KEEP_CONFIRMED_ROWS = 200_000
@@ -18,6 +23,8 @@ PRUNE_ROWS_FULL = 2_000
 KEEP_CONFIRMED_ROWS_FULL = 1
 """Rows kept then: the last one says whether this database is the one that Kafka knows."""
 HOUR_MS = 3_600_000
+ALL_DATED = 2**62
+"""A position above all: before time was first known, nothing was dated by this boot's clock."""
 
 _DUE = f"""
 SELECT EXISTS (SELECT 1 FROM events WHERE day < 0),
@@ -54,6 +61,27 @@ def due(
             _prune(tx, keep, at_once)
 
     return work
+
+
+async def date_anew(clock: Clock, store: Store, outbox: StoreOutbox, boot: int, *, sending: bool) -> None:
+    """Move what is dated by a clock that is no longer believed, if it can't be on its way to Kafka.
+
+    `sending` is whether there is an uplink: nothing is moved before it has said how far Kafka is.
+    """
+    offset_ms = clock.offset_ms
+    if offset_ms is None or not clock.to_redate or not clock.now().known:
+        return
+    async with outbox.still() as handed:
+        if clock.dated_ms is None:
+            after: int | None = ALL_DATED
+        elif handed is None and sending:
+            return
+        else:
+            after = handed or 0
+        while after is not None:
+            work = partial(redate, boot=boot, after=after, offset_ms=offset_ms)
+            after = await asyncio.wrap_future(store.write(work, upkeep=True))
+    clock.dated_ms = offset_ms
 
 
 def _prune(tx: Transaction, keep: int, at_once: int) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import UNREADABLE, BadMessage, EventMessage, Hello, RatedBody, decode_event_body
 from gateway import sessions
-from gateway.clock import Clock, Now, stamp
+from gateway.clock import Clock, Now
+from gateway.dating import stamp, stamp_elsewhere
 from gateway.door import Door
 from gateway.sessions import Session
 from gateway.store import Store, in_loop
@@ -162,13 +163,15 @@ class Ingest:
     def _when(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Stamp:
         if message.boot == hello.boot:
             return stamp(now, self._boot, max(message.sent_uptime_ms - message.uptime_ms, 0), sure=True)
-        row = tx.connection.execute(
-            "SELECT started_ms FROM dispenser_boots WHERE dispenser = ? AND boot = ?", (hello.dispenser, message.boot)
-        ).fetchone()
-        if row is None or not now.known:
+        gateway_boot, started_boot_ms, started_ms = tx.connection.execute(
+            "SELECT gateway_boot, started_boot_ms, started_ms FROM dispenser_boots WHERE dispenser = ? AND boot = ?",
+            (hello.dispenser, message.boot),
+        ).fetchone() or (None, 0, None)
+        if gateway_boot == self._boot:
+            return stamp(now, self._boot, max(now.boot_ms - started_boot_ms - message.uptime_ms, 0), sure=True)
+        if started_ms is None or not now.known:
             return stamp(now, self._boot, 0, sure=False)
-        age_ms = max(now.wall_ms - (row[0] + message.uptime_ms), 0)
-        return stamp(now, self._boot, age_ms, sure=True)
+        return stamp_elsewhere(min(started_ms + message.uptime_ms, now.wall_ms))
 
     def _session(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Session | None:
         if message.session == 0:
@@ -183,11 +186,11 @@ class Ingest:
             "INSERT OR REPLACE INTO dispensers VALUES (?, ?, ?, ?, ?, ?)",
             (hello.dispenser, hello.generation, hello.firmware, nozzles, link, now.wall_ms),
         )
-        if now.known:
-            tx.connection.execute(
-                "INSERT OR REPLACE INTO dispenser_boots VALUES (?, ?, ?)",
-                (hello.dispenser, hello.boot, now.wall_ms - hello.uptime_ms),
-            )
+        started_ms = now.wall_ms - hello.uptime_ms if now.known else None
+        tx.connection.execute(
+            "INSERT OR REPLACE INTO dispenser_boots VALUES (?, ?, ?, ?, ?)",
+            (hello.dispenser, hello.boot, self._boot, now.boot_ms - hello.uptime_ms, started_ms),
+        )
 
     def _store_gap(self, tx: Transaction, hello: Hello, gap: tuple[int, int], now: Now) -> None:
         when = stamp(now, self._boot, 0, sure=True)

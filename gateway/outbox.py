@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
@@ -25,10 +26,15 @@ ORDER BY position LIMIT ?
 
 
 class StoreOutbox:
-    """Rows above the confirmed position. Reads run in a thread with a connection of their own."""
+    """Rows above the confirmed position; none while `holds()`. Reads run in a thread with a connection of their own."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, holds: Callable[[], bool] = lambda: False) -> None:
+        self.handed: int | None = None
+        """The last position that may be under way to Kafka, or there; None until the uplink has said where it is."""
         self._store = store
+        self._holds = holds
+        self._held_back = False
+        self._reading = asyncio.Lock()
         self._instances = Instances(store.settings.data_dir)
         self._more = asyncio.Event()
 
@@ -36,10 +42,26 @@ class StoreOutbox:
         """Something was committed. Call it in the event loop's thread."""
         self._more.set()
 
+    def look(self) -> None:
+        """Wake who was held back, once nothing holds any more."""
+        if self._held_back and not self._holds():
+            self._held_back = False
+            self._more.set()
+
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[int | None]:
+        """Nothing is read inside: yields `handed`, which stays."""
+        async with self._reading:
+            yield self.handed
+
     async def read(self, after: int, limit: int) -> list[Row]:
         """See `Outbox.read`."""
         self._more.clear()
-        return await asyncio.to_thread(self._read, after, limit)
+        async with self._reading:
+            self._held_back = self._holds()
+            rows = [] if self._held_back else await asyncio.to_thread(self._read, after, limit)
+            self.handed = max(self.handed or 0, after, rows[-1].position if rows else 0)
+        return rows
 
     def _read(self, after: int, limit: int) -> list[Row]:
         with closing(self._store.reader()) as connection:
@@ -119,8 +141,8 @@ class StoreOutbox:
 
     async def wait(self, after: int) -> None:
         """See `Outbox.wait`."""
-        row = await self._one(f"SELECT 1 FROM events WHERE {_READY} LIMIT 1", after)  # noqa: S608 -- as above
-        if row is None:
+        sql = f"SELECT 1 FROM events WHERE {_READY} LIMIT 1"  # noqa: S608 -- as above
+        if self._held_back or await self._one(sql, after) is None:
             await self._more.wait()
 
     async def _one(self, sql: str, *arguments: object) -> tuple[Any, ...] | None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
 from gateway import sessions
-from gateway.clock import Clock, stamp
+from gateway.clock import Clock
+from gateway.dating import stamp
 from gateway.door import Door
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles

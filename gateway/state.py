@@ -15,6 +15,7 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
+from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.store import Store
 from gateway.supervisor import Supervisor
@@ -31,6 +32,7 @@ class GatewayState:
     reader: sqlite3.Connection
     """A read-only connection of the event loop's thread."""
     clock: Clock
+    outbox: StoreOutbox
     catalog: Catalog
     ingest: Ingest
     recommender: Recommender

@@ -28,7 +28,7 @@ from typing import Any, TypeVar, cast
 
 from sqlite_utils import Database, Migrations
 
-from gateway.migrations import m0001_main_road
+from gateway.migrations import m0001_main_road, m0002_dispenser_boots
 from gateway.space import LOOK_S, Full, Space, drop_ballast
 from gateway.transaction import Sequences, Transaction
 from heat.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLocked
@@ -52,6 +52,7 @@ _PASSING = {
 
 migrations = Migrations("gateway")
 migrations(name="0001_main_road")(m0001_main_road.apply)
+migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ from benchmarks.parts.events import KEY, QUOTA_BYTES, dispenser, the_door
 from benchmarks.parts.feeder import feeding
 from benchmarks.parts.machine import cores
 from firmware_bridge.serial_link import SerialLink
-from gateway.clock import Clock, register_boot
+from gateway.clock import Clock
+from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
@@ -45,7 +46,7 @@ def written_bytes() -> int:
 async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection) -> dict[str, Any]:
     """Serve the ports until the dispensers have said all."""
     door, clock = the_door(), Clock()
-    boot = store.write(lambda tx: register_boot(tx, "bench", 0)).result()
+    boot = store.write(lambda tx: register_boot(tx, "bench", 0)).result().number
     ingest = Ingest(store, clock, door, boot, lambda *_: None)
     recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
     keys = {dispenser(number): KEY for number in range(1, len(ports) + 1)}

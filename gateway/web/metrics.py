@@ -46,6 +46,9 @@ class Figures(Collector):
         yield InfoMetricFamily("picante_build", "Version of Picante.", {"version": VERSION})
         yield _gauge("picante_start_time_seconds", "Unix time at which the gateway started.", state.started)
         yield _gauge("picante_clock_known", "1 while the gateway knows what time it is.", state.clock.now().known)
+        yield CounterMetricFamily(
+            "picante_clock_steps", "Times that the clock was set by more than half a second.", state.clock.steps
+        )
         yield _counters(
             "picante_part_restarts", "Failures after which a part was started again.", "part", self._watch.restarts
         )

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.clock import DAY_MS
 from gateway.space import Full
 from gateway.state import GatewayState
 from gateway.web import reads
@@ -76,9 +77,26 @@ def _full(full: Full, data_dir: Path) -> Trouble:
 
 
 def _of_clock(state: GatewayState) -> Iterator[Trouble]:
-    if not state.clock.now().known:
+    now, doubt = state.clock.now(), state.clock.doubt
+    if doubt is not None:
+        way = "ahead" if doubt.off_ms > 0 else "back"
+        yield _urgent(
+            "clock_jumped",
+            f"The clock jumped {way} by {_span(abs(doubt.off_ms))}: it is not believed yet",
+            "Let the network set it, or set it back if it is wrong; events wait. If it stays,"
+            f" it is believed in {_span(max(doubt.until_ms - now.boot_ms, 0))}",
+        )
+    elif not now.known:
         fix = "Connect the gateway to a network once, or set its clock; events are kept, and dated when it is known"
         yield _urgent("clock_unknown", "The gateway does not know what time it is", fix)
+
+
+def _span(ms: int) -> str:
+    """A time in the two or so digits that a person wants."""
+    for unit, long in (("days", DAY_MS), ("hours", 3_600_000), ("minutes", 60_000)):
+        if ms >= 2 * long:
+            return f"{ms // long} {unit}"
+    return f"{-(-ms // 1000)} s"
 
 
 def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iterator[Trouble]:

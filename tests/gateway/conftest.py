@@ -11,7 +11,8 @@ import pytest
 
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventBody, EventMessage, Hello, NozzleInfo, encode_body, event_body_map
-from gateway.clock import Clock, register_boot
+from gateway.clock import Clock
+from gateway.dating import register_boot
 from gateway.door import Door
 from gateway.ingest import Ingest
 from gateway.store import Settings, Store, open_store
@@ -26,12 +27,22 @@ DAY = NOON_MS // 86_400_000
 
 @dataclass
 class HandClock:
-    """A wall clock that a test sets."""
+    """A wall clock that a test sets, and the kernel's uptime, which goes on as the test says."""
 
     wall_ms: int = NOON_MS
+    boot_ms: int = 5_000_000
 
     def __call__(self) -> int:
         return self.wall_ms * 1_000_000
+
+    def boot_ns(self) -> int:
+        """ns since the kernel booted."""
+        return self.boot_ms * 1_000_000
+
+    def go_on(self, ms: int) -> None:
+        """Time passes."""
+        self.wall_ms += ms
+        self.boot_ms += ms
 
 
 @dataclass
@@ -115,7 +126,7 @@ def hand_clock() -> HandClock:
 @pytest.fixture
 def clock(hand_clock: HandClock) -> Clock:
     """The gateway's clock, its wall time in the test's hand."""
-    return Clock("system", hand_clock)
+    return Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
 
 
 @pytest.fixture
@@ -127,7 +138,7 @@ def door() -> Door:
 @pytest.fixture
 def boot(store: Store) -> int:
     """This boot's number."""
-    return store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5)
+    return store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).number
 
 
 @pytest.fixture

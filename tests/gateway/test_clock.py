@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from firmware_bridge.messages import PouredBody
 from gateway import housekeeping, sessions
-from gateway.clock import Clock, Now, settle
+from gateway.clock import LEAP_MS, PLAUSIBLE_FROM_MS, STEP_MS, Clock, Now, Trust
+from gateway.dating import register_boot, settle
 from gateway.outbox import StoreOutbox
 from gateway.store import Store
 from gateway.transaction import Transaction, read_profile
@@ -129,3 +133,184 @@ async def test_an_idle_gateway_has_no_work_and_a_long_wait_is_given_up(
     store.write(work).result(5)
     assert rows("SELECT clock, day < 0 FROM events") == [("unknown", 0)]
     reader.close()
+
+
+# -- a clock that is set ------------------------------------------------------------------------------------------
+
+HOUR_MS = 3_600_000
+YEAR_MS = 365 * 86_400_000
+JUMPS = [HOUR_MS, -HOUR_MS, YEAR_MS, -YEAR_MS // 4, -YEAR_MS]
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_a_jump_is_doubted_and_the_time_goes_on_from_what_was_believed(
+    clock: Clock, hand_clock: HandClock, jump_ms: int
+) -> None:
+    assert clock.now() == Now(NOON_MS, hand_clock.boot_ms, known=True)
+    hand_clock.go_on(10_000)
+    hand_clock.wall_ms += jump_ms
+    assert clock.now() == Now(NOON_MS + 10_000, hand_clock.boot_ms, known=False)
+    assert clock.unix_ms() == 0
+    hand_clock.go_on(5_000)
+    hand_clock.wall_ms -= jump_ms
+    assert clock.now() == Now(NOON_MS + 15_000, hand_clock.boot_ms, known=True)
+    assert (clock.doubt, clock.steps) == (None, 1)
+
+
+@pytest.mark.parametrize("jump_ms", JUMPS)
+def test_a_jump_that_stays_is_believed_once_it_has_stood(clock: Clock, hand_clock: HandClock, jump_ms: int) -> None:
+    clock.now()
+    hand_clock.wall_ms += jump_ms
+    held_ms = min(abs(jump_ms), 72 * HOUR_MS)
+    assert not clock.now().known
+    hand_clock.go_on(held_ms - 1)
+    assert not clock.now().known
+    hand_clock.go_on(1)
+    believed = NOON_MS + jump_ms >= PLAUSIBLE_FROM_MS
+    assert clock.now() == Now(NOON_MS + held_ms + jump_ms * believed, hand_clock.boot_ms, known=believed)
+
+
+def test_a_second_jump_begins_the_doubt_anew(clock: Clock, hand_clock: HandClock) -> None:
+    clock.now()
+    hand_clock.wall_ms += HOUR_MS
+    clock.now()
+    hand_clock.go_on(HOUR_MS - 1)
+    hand_clock.wall_ms += 60_000
+    clock.now()
+    hand_clock.go_on(60_000)
+    assert not clock.now().known
+    assert clock.steps == 2
+
+
+@pytest.mark.parametrize("trust", ["system", "ntp"])
+def test_the_network_vouches_for_a_jump_if_its_word_is_the_newer(
+    hand_clock: HandClock, tmp_path: Path, trust: Trust
+) -> None:
+    word = tmp_path / "synchronized"
+    clock = Clock(trust, hand_clock, hand_clock.boot_ns, word)
+    assert clock.now().known == (trust == "system")
+    word.touch()
+    assert clock.now().known
+    clock.look()
+    hand_clock.wall_ms += YEAR_MS
+    assert not clock.now().known
+    os.utime(word, ns=(0, 1))  # again, by whatever clock
+    assert clock.now() == Now(NOON_MS + YEAR_MS, hand_clock.boot_ms, known=True)
+    assert clock.steps == 1
+
+
+def test_slewing_is_followed_without_doubt(clock: Clock, hand_clock: HandClock) -> None:
+    for _ in range(100):
+        hand_clock.go_on(1_000)
+        hand_clock.wall_ms += STEP_MS
+        assert clock.now() == Now(hand_clock.wall_ms, hand_clock.boot_ms, known=True)
+    assert clock.steps == 0
+
+
+def test_a_process_that_was_stopped_between_two_readings_sees_no_jump(hand_clock: HandClock) -> None:
+    uptimes = iter([1_000, 9_000, 9_001, 9_002])  # ms; the wall clock is read between two of them
+    clock = Clock("system", hand_clock, lambda: next(uptimes) * 1_000_000)
+    assert clock.now().boot_ms == 9_002
+
+
+def test_in_a_new_boot_the_newest_event_is_the_measure(hand_clock: HandClock) -> None:
+    def starts(newest_ms: int) -> bool:
+        clock = Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+        clock.recall(None, newest_ms)
+        return clock.now().known
+
+    assert starts(0)
+    assert starts(NOON_MS - LEAP_MS)
+    assert not starts(NOON_MS - LEAP_MS - 1_000)
+    assert not starts(NOON_MS + 1_000)
+
+
+def test_a_jump_across_a_restart_is_one_too(hand_clock: HandClock, tmp_path: Path) -> None:
+    word = tmp_path / "synchronized"
+    word.touch()
+    clock = Clock("ntp", hand_clock, hand_clock.boot_ns, word)
+    clock.recall(hand_clock.wall_ms - hand_clock.boot_ms - HOUR_MS, NOON_MS - HOUR_MS)
+    assert not clock.now().known
+    assert clock.holds
+    assert clock.now().wall_ms == NOON_MS - HOUR_MS
+
+
+async def test_what_waits_here_is_moved_and_what_may_be_in_kafka_is_not(
+    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, rows: Query
+) -> None:
+    def holds() -> bool:
+        return clock.holds
+
+    outbox = StoreOutbox(store, holds)
+
+    async def keep_house() -> None:
+        await housekeeping.date_anew(clock, store, outbox, boot, sending=True)
+
+    jump_ms = 10 * 60_000
+    hand_clock.wall_ms = NOON_MS + 12 * HOUR_MS - jump_ms // 2  # midnight is near
+    clock.now()
+    await keep_house()  # notes the offset
+    for _ in range(3):
+        counter.send(POUR)
+    await counter.settled(3)
+    hand_clock.wall_ms += jump_ms
+    counter.send(POUR)
+    await counter.settled(4)
+    assert holds()
+    hand_clock.go_on(jump_ms)
+    assert clock.now().known
+    await keep_house()
+    assert holds(), "the uplink has not said yet what Kafka has"
+    assert await outbox.read(1, 10) == []  # it says so: the first
+    await keep_house()
+    assert not holds()
+    assert [row.position for row in await outbox.read(1, 10)] == [2, 3]
+    work = housekeeping.due(store.reader(), clock.now(), boot, 72)
+    assert work is not None
+    store.write(work).result(5)
+    assert rows("SELECT day, clock FROM events ORDER BY position") == [
+        (DAY, "known"),
+        *[(DAY + 1, "estimated")] * 3,
+    ]
+    assert days_of(store, SESSION) == {DAY: 1, DAY + 1: 3}
+    assert rows("SELECT count(DISTINCT time_ms) FROM events WHERE position > 1") == [(1,)]
+    again = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5)
+    assert again.offset_ms == hand_clock.wall_ms - hand_clock.boot_ms
+
+
+async def test_what_kafka_may_get_again_keeps_its_day(
+    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, rows: Query
+) -> None:
+    outbox = StoreOutbox(store)
+    clock.now()
+    await housekeeping.date_anew(clock, store, outbox, boot, sending=False)
+    counter.send(POUR)
+    counter.send(POUR)
+    await counter.settled(2)
+    await outbox.begin_epoch(0, 0)
+    counter.send(POUR)
+    await counter.settled(3)
+    hand_clock.wall_ms -= 86_400_000
+    clock.now()
+    hand_clock.go_on(86_400_000)
+    assert clock.now().known
+    await housekeeping.date_anew(clock, store, outbox, boot, sending=False)
+    assert rows("SELECT day FROM events ORDER BY position") == [(DAY,), (DAY,), (DAY - 1,)]
+
+
+async def test_a_dispenser_that_rebooted_is_dated_by_the_gateways_uptime(
+    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, rows: Query
+) -> None:
+    hand_clock.wall_ms = 12_345_000  # 1970
+    counter.ingest.note_hello(counter.hello, "port", None, lambda: None)
+    hand_clock.go_on(2 * HOUR_MS)
+    counter.boot, counter.uptime_ms = 4, 1_000
+    counter.send(POUR, boot=3, age_ms=-HOUR_MS + 1_000)  # an hour after it booted
+    await counter.settled(1)
+    hand_clock.wall_ms = NOON_MS
+    now = clock.now()
+    store.write(lambda tx: settle(tx, boot, now)).result(5)
+    assert rows("SELECT time_ms, clock FROM events") == [(NOON_MS - HOUR_MS, "estimated")]
+    # and in a later boot of the gateway, by the time that is known by now
+    await housekeeping.date_anew(clock, store, StoreOutbox(store), boot, sending=False)
+    assert rows("SELECT started_ms FROM dispenser_boots WHERE boot = 3") == [(NOON_MS - 2 * HOUR_MS,)]

@@ -182,6 +182,7 @@ async def test_a_clock_that_jumps_between_two_doses_changes_no_weight(
 ) -> None:
     for minutes, jump in ((0, 0), (2, jump_ms), (40, 0), (41, 0)):
         counter.uptime_ms = 1_000_000 + minutes * 60_000
+        hand_clock.boot_ms = 5_000_000 + minutes * 60_000
         hand_clock.wall_ms = NOON_MS + minutes * 60_000 + jump
         counter.send(POUR)
         counter.send(TOO_HOT)
@@ -195,7 +196,7 @@ async def test_a_clock_that_jumps_between_two_doses_changes_no_weight(
 async def test_events_of_an_earlier_boot_use_what_was_known_of_it(counter: Counter, rows: Query, store: Store) -> None:
     store.write(
         lambda tx: tx.connection.execute(
-            "INSERT INTO dispenser_boots VALUES ('hot-bar-1', 2, ?)", (NOON_MS - 7_200_000,)
+            "INSERT INTO dispenser_boots VALUES ('hot-bar-1', 2, 0, 0, ?)", (NOON_MS - 7_200_000,)
         )
     ).result(5)
     counter.uptime_ms = 600_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -78,6 +79,20 @@ async def test_a_clock_that_was_set_makes_no_start_longer_or_shorter(
         await inside.no_warnings()  # it may still come
     settle(inside)
     await inside.warning("dispenser_offline")
+
+
+async def test_a_clock_that_jumped(inside: Inside) -> None:
+    ahead_s = 0
+    clock = inside.state.clock = Clock(wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000)
+    await inside.no_warnings()
+    ahead_s = 3600
+    warning = await inside.warning("clock_jumped")
+    assert warning["what"] == "The clock jumped ahead by 60 minutes: it is not believed yet"
+    assert re.search(r"it is believed in (59|60) minutes", warning["fix"])
+    ahead_s = 0
+    await inside.no_warnings()
+    assert clock.steps == 1
+    assert "picante_clock_steps_total 1.0" in (await inside.client.get("/metrics")).text
 
 
 async def test_a_dispenser_that_went(inside: Inside) -> None:

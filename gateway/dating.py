@@ -1,0 +1,145 @@
+"""When stored events happened: their stamps, and how they get another day once that is known better.
+
+While wall time is unknown an event's day is `-(boot number)`: it counts for the picks at once and waits in the outbox;
+`settle` then moves its integer sums to the right day. When the clock was set, and the setting is believed, `redate`
+moves what this boot has stored by the old one, as far as it can't be on its way to Kafka: an event has one day, in the
+cloud as here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.clock import DAY_MS, STEP_MS, Now
+from gateway.sessions import holds_own_sums
+from gateway.transaction import Transaction
+from heat.events import AnyData, SessionClaimed, Stamp, decode_data
+from heat.profile import contribution
+
+SETTLE_ROWS = 1_000
+"""Events that get their day in one transaction: some 50 ms in which nothing else is committed."""
+ELSEWHERE_MS = -(2**53)
+"""`Stamp.boot_ms` of what is dated by an earlier boot of the gateway: this boot's clock has no part in it."""
+NEWEST_OF = 100
+"""Rows of which the latest time counts as the newest: an event may come hours after others that happened later."""
+
+_NEWEST = """
+SELECT ifnull(max(time_ms), 0) FROM
+(SELECT time_ms FROM events WHERE clock <> 'unknown' AND day >= 0 ORDER BY position DESC LIMIT ?)
+"""
+_MISDATED = """
+SELECT position, type, subject, boot_ms, day, data, clock FROM events
+WHERE position > ? AND day >= 0 AND boot_ms > ? AND abs(time_ms - boot_ms - ?) > ? ORDER BY position LIMIT ?
+"""
+_FIRST = """
+SELECT max((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'boot_after'),
+           (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'confirmed'),
+           (SELECT ifnull(max(redeliver_through), 0) FROM epochs))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """This kernel boot, as the store knows it."""
+
+    number: int
+    """1, 2, ... in this database."""
+    offset_ms: int | None
+    """Wall time less uptime, by which this boot's events are dated; None while none are."""
+    newest_ms: int
+    """Time of the newest event, 0 if there is none."""
+
+
+def register_boot(tx: Transaction, boot_id: str, boot_ms: int) -> Boot:
+    """This kernel boot, with a number if it is new. In a new one, sessions count from its beginning."""
+    after = tx.connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]
+    if tx.connection.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (boot_id,)).rowcount:
+        tx.connection.execute("UPDATE sessions SET seen_ms = ?", (boot_ms,))
+        tx.set_meta("boot_after", str(after))
+        tx.connection.execute("DELETE FROM meta WHERE key = 'boot_offset'")
+    tx.connection.execute("INSERT OR IGNORE INTO meta VALUES ('boot_after', ?)", (str(after),))
+    number = int(tx.connection.execute("SELECT boot FROM boots WHERE boot_id = ?", (boot_id,)).fetchone()[0])
+    offset = tx.connection.execute("SELECT value FROM meta WHERE key = 'boot_offset'").fetchone()
+    newest = tx.connection.execute(_NEWEST, (NEWEST_OF,)).fetchone()[0]
+    return Boot(number, int(offset[0]) if offset else None, newest)
+
+
+def stamp(now: Now, boot: int, age_ms: int, *, sure: bool) -> Stamp:
+    """The stamp of what happened `age_ms` before `now`. `sure` is false where the age itself is only a bound."""
+    time_ms, boot_ms = max(now.wall_ms - age_ms, 0), now.boot_ms - age_ms
+    if not now.known:
+        return Stamp(time_ms, boot_ms, -boot, "unknown")
+    return Stamp(time_ms, boot_ms, time_ms // DAY_MS, "known" if sure else "unknown")
+
+
+def stamp_elsewhere(time_ms: int) -> Stamp:
+    """The stamp of what is dated by an earlier boot of this gateway."""
+    return Stamp(time_ms, ELSEWHERE_MS, time_ms // DAY_MS, "known")
+
+
+def settle(tx: Transaction, boot: int, now: Now) -> int:
+    """Give the first events that wait for their day one. Returns how many were moved; 0 once none waits.
+
+    If wall time is known `now`, events of the present boot get their true time. Those of earlier boots, in which time
+    never became known, can only be put on today, and keep the mark `unknown`; so do all if wall time is still unknown
+    and the wait has been given up.
+    """
+    rows = tx.connection.execute(
+        "SELECT position, type, subject, boot_ms, day, data FROM events WHERE day < 0 ORDER BY position LIMIT ?",
+        (SETTLE_ROWS,),
+    ).fetchall()
+    offset_ms = now.wall_ms - now.boot_ms
+    for *row, boot_ms, old_day, data in rows:
+        ours = old_day == -boot
+        time_ms = max(boot_ms + offset_ms, 0) if ours else now.wall_ms
+        _date(tx, (*row, old_day, data), time_ms, "estimated" if ours and now.known else "unknown")
+    return len(rows)
+
+
+def redate(tx: Transaction, boot: int, after: int, offset_ms: int) -> int | None:
+    """Date the first events above position `after` anew that this boot dated by another offset.
+
+    Returns the position to go on from, or None once all are dated by `offset_ms`, and that is noted.
+    """
+    first = max(after, int(tx.connection.execute(_FIRST).fetchone()[0]))
+    rows = tx.connection.execute(_MISDATED, (first, ELSEWHERE_MS, offset_ms, STEP_MS, SETTLE_ROWS)).fetchall()
+    for *row, boot_ms, old_day, data, clock in rows:
+        time_ms = max(boot_ms + offset_ms, 0)
+        _date(tx, (*row, old_day, data), time_ms, "unknown" if clock == "unknown" else "estimated")
+    if rows:
+        return int(rows[-1][0])
+    tx.set_meta("boot_offset", str(offset_ms))
+    tx.connection.execute(
+        "UPDATE dispenser_boots SET started_ms = started_boot_ms + ? WHERE gateway_boot = ?", (offset_ms, boot)
+    )
+    return None
+
+
+def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> None:
+    """Give one event, `(position, type, subject, day, data)`, its time, and its sums their day."""
+    position, type_, subject, old_day, text = row
+    day = time_ms // DAY_MS
+    rewritten = None
+    if type_ is not None and day != old_day:
+        rewritten = _move(tx, subject, decode_data(type_, text), old_day, day)
+    tx.connection.execute(
+        "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
+        (time_ms, day, state, rewritten or text, position),
+    )
+
+
+def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day: int) -> bytes | None:
+    """Move one event's contribution to another day; a claim's own rows are rewritten, and returned."""
+    before = contribution(data, tx.gateway_id, old_day)
+    if subject is None or not before.buckets or not holds_own_sums(tx, subject):
+        return None
+    tx.fold(subject, before, -1)
+    after = before.moved(old_day, day)
+    tx.fold(subject, after)
+    if not isinstance(data, SessionClaimed):
+        return None
+    buckets, flavours = after.rows()
+    return msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours))
