@@ -12,7 +12,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -119,9 +118,6 @@ def lose(shop: World) -> None:
 
 
 def test_a_database_put_back_or_begun_anew_goes_on_by_itself(tmp_path: Path, kafka: Kafka, mqtt: Mqtt) -> None:
-    def put_back(backup: Path) -> Callable[[], object]:
-        return lambda: shutil.copy(backup, shop.database)
-
     with world(tmp_path, kafka, mqtt, LOAD.format(name="bar"), name()) as shop:
         shop.start_sim()
         gateway = shop.start_gateway()
@@ -135,11 +131,11 @@ def test_a_database_put_back_or_begun_anew_goes_on_by_itself(tmp_path: Path, kaf
         rest(shop)
         assert sync_of(shop)["epoch"] == 1
         assert assert_each_once_or_marked(shop) == 0
-        losses = [put_back(cold), put_back(warm), lambda: None]
-        for epoch, after_the_loss in enumerate(losses, 2):
+        for epoch, backup in enumerate((cold, warm, None), 2):
             gateway.stop()
             lose(shop)
-            after_the_loss()
+            if backup is not None:
+                shutil.copy(backup, shop.database)
             call(shop.socket, {"do": "resume"})  # so that rows come in before Kafka is reached, and after
             gateway = shop.start_gateway()
             serve(shop, 100)
