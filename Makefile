@@ -24,7 +24,7 @@ install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs
 demo: install ## Install, then play a store on this machine (ARGS="..." are the demo's)
 	@$(BIN)/picante demo $(ARGS)
 
-dev: $(DONE)/dev $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
+dev: $(DONE)/dev $(DONE)/uv $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
 	@:
 
 fmt: dev ## Format the code and mend what ruff can mend
@@ -53,8 +53,7 @@ mutants: ## Break each promise in a copy of the tree: which test notices?
 bench: dev ## Run the benchmarks
 	@for bench in $(sort $(wildcard benchmarks/*.py)); do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done
 
-lock: $(DONE)/venv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
-	@$(STEP) "install uv" $(PIP_LOCKED) -r requirements/uv.lock
+lock: $(DONE)/uv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(BIN)/uv $(ARGS)
 
 clean: ## Remove .venv, caches and build products
@@ -74,6 +73,10 @@ $(DONE)/demo: requirements/demo.lock | $(DONE)/venv
 $(DONE)/dev: requirements/dev.lock | $(DONE)/venv
 	@$(STEP) "install requirements/dev.lock" $(PIP_LOCKED) -r $<
 	@touch $@ $(DONE)/demo
+
+$(DONE)/uv: requirements/uv.lock | $(DONE)/venv
+	@$(STEP) "install requirements/uv.lock" $(PIP_LOCKED) -r $<
+	@touch $@
 
 # Editable, from the build tools that both locks hold; again when the metadata or the `picante` command may have changed.
 $(DONE)/picante: pyproject.toml

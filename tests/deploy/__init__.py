@@ -1,0 +1,1 @@
+"""What is installed on a Pi, and under what it runs there."""
