@@ -1,0 +1,80 @@
+"""The unit file: systemd understands it, hardens it, and restarts a frozen daemon in time."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.config import GatewaySection
+from tests.docs.test_docs import objection
+from tests.flow.world import ROOT
+
+UNIT = ROOT / "deploy" / "systemd" / "picante-gateway.service"
+MOST_EXPOSED = 2.0
+"""By systemd's own measure, from 0 to 10."""
+BACK_WITHIN_S = 45
+"""s from a freeze to a daemon that is ready again."""
+START_S = 3
+"""s that a start takes."""
+
+
+class _Unit(configparser.RawConfigParser):
+    """A unit file; of settings that stand several times, the last."""
+
+    def __init__(self) -> None:
+        super().__init__(strict=False, delimiters="=", interpolation=None)
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+@pytest.fixture
+def service() -> configparser.SectionProxy:
+    """Its [Service]."""
+    unit = _Unit()
+    unit.read_string(UNIT.read_text())
+    return unit["Service"]
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze: run scripts/test-setup")
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_it_is_hardened() -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(UNIT))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"Overall exposure level for picante-gateway\.service: ([\d.]+)", done.stdout)
+    assert found is not None, done.stdout
+    assert float(found[1]) <= MOST_EXPOSED, done.stdout
+    assert done.stderr == "", "systemd says what it does not understand"
+
+
+def test_systemd_has_no_objection(tmp_path: Path) -> None:
+    here = tmp_path / UNIT.name
+    here.write_text(UNIT.read_text().replace("ExecStart=/opt/picante/bin/picante", f"ExecStart={sys.executable}"))
+    done = analyze("verify", "--man=no", str(here))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_and_the_folder_are_those_of_the_gateway(service: configparser.SectionProxy) -> None:
+    program, *words = service["ExecStart"].split()
+    assert program.endswith("/bin/picante")
+    assert objection(words) is None
+    default = GatewaySection.model_fields["data_dir"].default
+    assert f"/var/lib/{service['StateDirectory']}" == default
+
+
+def test_a_frozen_daemon_is_back_in_time(service: configparser.SectionProxy) -> None:
+    assert service["Type"] == "notify"
+    assert service["Restart"] == "always"
+    waits = [int(service[name]) for name in ("WatchdogSec", "TimeoutAbortSec", "RestartSec")]
+    assert sum(waits) + START_S <= BACK_WITHIN_S
