@@ -223,6 +223,7 @@ class Uplink:
             return dead_letter.from_refusal(row, 0 if rejections else keep_bytes)
         record = envelope.encode(row)
         if rejections or record.size_bytes > envelope.MAX_ENVELOPE_BYTES:
+            log.warning("an event is too large for Kafka and becomes a dead letter", extra={"event_id": str(row.id)})
             return dead_letter.from_event(row, f"{len(record.value)} bytes are too large for Kafka", keep_bytes)
         return record
 

@@ -29,6 +29,7 @@ from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
 from gateway.ingest import Ingest, Stored
+from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
@@ -302,6 +303,7 @@ async def _keep_house(state: GatewayState) -> None:
     """Give waiting events their day, end idle sessions, prune what Kafka has; end the daemon if the store broke."""
     clock = state.clock
     while True:
+        log_catch_up()
         if state.store.broken is not None:
             state.stopping.set()
             return

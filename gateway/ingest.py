@@ -110,6 +110,9 @@ class Ingest:
         if result is not None:
             self.counters[result.outcome] += 1
             delivery.ack()
+            if result.outcome.startswith("refused:"):
+                about = {"event_id": str(event_id), "dispenser": event_id.source}
+                log.warning("event refused: %s", result.outcome.partition(":")[2], extra=about)
             if result.position:
                 self._on_commit(result, event_id)
         elif isinstance(error, StoreError):

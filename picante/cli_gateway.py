@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -49,12 +50,20 @@ def run(config_path: Path, log_level: str) -> None:
     try:
         asyncio.run(run_gateway(load_config(config_path)))
     except ConfigError as error:
-        exit_with_hint(error, 2)
+        _end(error, 2)
     except StoreError as error:
-        exit_with_hint(error, 3)
+        _end(error, 3)
     except PicanteError as error:
-        exit_with_hint(error, 1)
+        _end(error, 1)
     sys.exit(0)
+
+
+def _end(error: PicanteError, status: int) -> NoReturn:
+    """Say why the daemon ends, as a line of its log where nobody watches, and exit."""
+    if sys.stderr.isatty():
+        exit_with_hint(error, status)
+    logging.getLogger("gateway").critical("%s", error)
+    sys.exit(status)
 
 
 @gateway.command("check-config")

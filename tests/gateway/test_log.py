@@ -1,0 +1,156 @@
+"""The log: one JSON object a line, and few lines, however often something repeats."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_bridge.messages import Reject
+from gateway.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
+from tests.gateway.web.conftest import Shop, inside_of, open_shop
+from tests.hand_device import HandDevice
+from tests.waiting import wait_until
+
+FLAPS = 10_000
+
+
+class Log:
+    """A logger of its own with a handler on a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._stream = io.StringIO()
+        self.handler = BoundedHandler(self._stream, lambda: self.now_s)
+        self.logger = logging.getLogger("tests.log")
+        self.logger.propagate = False
+        self.logger.setLevel(logging.INFO)
+        self.logger.handlers = [self.handler]
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._stream.getvalue().split("\n")[:-1]]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    log = Log()
+    yield log
+    log.logger.handlers = []
+
+
+def test_a_line_is_one_json_object(log: Log) -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        log.logger.exception("a %s", "\u00e9\n\u2028", extra={"event_id": "a:1:2", "error": "x" * 10_000, "number": 3})
+    (line,) = log.lines
+    assert (line["level"], line["logger"], line["message"]) == ("error", "tests.log", "a \u00e9\n\u2028")
+    assert (line["event_id"], line["number"], len(line["error"])) == ("a:1:2", 3, EXCERPT_CHARS)
+    assert line["exception"].endswith("ValueError: two\nlines")
+    assert "left_out" not in line
+
+
+def test_what_repeats_is_left_out_counted_and_never_lost(log: Log) -> None:
+    for n in range(FLAPS):
+        log.logger.warning("%s is offline: %s", "bar-1", n, extra={"dispenser": "bar-1"})
+    assert [line["message"] for line in log.lines] == [f"bar-1 is offline: {n}" for n in range(BURST)]
+    log.handler.catch_up()
+    assert len(log.lines) == BURST, "its minute is not over"
+    log.now_s = PAUSE_S
+    log.handler.catch_up()
+    assert (log.lines[-1]["message"], log.lines[-1]["left_out"]) == ("bar-1 is offline: 9999", FLAPS - BURST - 1)
+    log.logger.warning("%s is offline: %s", "bar-1", "again", extra={"dispenser": "bar-1"})
+    log.now_s = 2 * PAUSE_S
+    log.logger.warning("%s is offline: %s", "bar-1", "and again", extra={"dispenser": "bar-1"})
+    assert (log.lines[-1]["message"], log.lines[-1]["left_out"]) == ("bar-1 is offline: and again", 1)
+    log.handler.close()
+    assert len(log.lines) == BURST + 2
+    assert len(log.lines) + sum(line.get("left_out", 0) for line in log.lines) == FLAPS + 2
+
+
+def test_another_dispenser_is_another_matter(log: Log) -> None:
+    for n in range(BURST + 3):
+        for dispenser in ("bar-1", "bar-2"):
+            log.logger.info("%s: %d", dispenser, n, extra={"dispenser": dispenser})
+    assert len(log.lines) == 2 * BURST
+    log.handler.close()
+    assert [line["left_out"] for line in log.lines[-2:]] == [2, 2]
+
+
+def test_after_a_quiet_time_lines_pass_again(log: Log) -> None:
+    for burst in range(2):
+        log.now_s = burst * BURST * PAUSE_S
+        for _ in range(BURST):
+            log.logger.info("hello")
+    assert len(log.lines) == 2 * BURST
+    assert not any("left_out" in line for line in log.lines)
+
+
+def test_wordings_that_are_remembered_are_bounded_and_forgotten_ones_say_their_last(log: Log) -> None:
+    for _ in range(BURST + 2):
+        log.logger.info("the oldest")
+    for n in range(5 * MAX_WORDINGS):
+        log.logger.info("hello", extra={"dispenser": f"bar-{n}"})
+    assert len(log.handler._wordings) == MAX_WORDINGS
+    assert [line.get("left_out") for line in log.lines if line["message"] == "the oldest"] == [None] * BURST + [1]
+
+
+async def test_a_link_that_flaps_ten_thousand_times(tmp_path: Path, log: Log) -> None:
+    daemon = logging.getLogger("gateway")
+    daemon.addHandler(log.handler)
+    daemon.setLevel(logging.INFO)
+    try:
+        async with inside_of(tmp_path) as inside:
+            hello = inside.hello()
+            dispensers = inside.state.dispensers
+            for _ in range(FLAPS):
+                link = dispensers.known[hello.dispenser].link
+                assert link is not None
+                dispensers.closed(link, hello, "silent")
+                dispensers.opened(link, hello, None)
+            assert dispensers.closings["silent"] == FLAPS
+            assert dispensers.known[hello.dispenser].openings == FLAPS + 1
+    finally:
+        daemon.removeHandler(log.handler)
+        log.handler.close()
+    about_it = [line for line in log.lines if line.get("dispenser") == "hot-bar-1"]
+    assert len(about_it) == 2 * (BURST + 1)
+    assert sum(1 + line.get("left_out", 0) for line in about_it) == 2 * FLAPS + 1
+
+
+def test_ten_thousand_bad_frames_are_no_line(tmp_path: Path) -> None:
+    with (
+        open_shop(tmp_path) as shop,
+        HandDevice(tmp_path / "sim/ports/usb-picante-noise", "stranger", bytes(32), sauces=()) as device,
+    ):
+        device.greet(device.hello(), Reject)
+        before = len(shop.gateway.log.read_text().splitlines())
+        device.write(b"\x02\x01\x00" * FLAPS)
+        wait_until(lambda: bad_frames(shop) >= FLAPS, 60, "all of them are counted")
+        assert bad_frames(shop) == FLAPS
+        assert len(shop.gateway.log.read_text().splitlines()) == before
+
+
+def bad_frames(shop: Shop) -> float:
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in shop.get("/metrics").text.splitlines()
+        if line.startswith("picante_bad_frames_total{")
+    )
+
+
+def test_a_daemon_that_cannot_start_says_so_in_json(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "picante", "gateway", "run", "--config", "none.toml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    line = json.loads(done.stderr)
+    assert line["level"] == "critical"
+    assert "none.toml" in line["message"]
