@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,6 +60,8 @@ class Ingest:
         self._loop = asyncio.get_running_loop()
         self._hellos: dict[str, Hello] = {}
         """The last of each dispenser."""
+        self._finished: deque[tuple[Delivery, Stored | None, BaseException | None]] = deque()
+        """Fates on their way from the writer's thread to the loop's; as many as the store's queue at most."""
 
     def deliver(self, delivery: Delivery) -> None:
         """Store an event, then acknowledge it through its delivery."""
@@ -97,13 +99,23 @@ class Ingest:
 
     def _submit(self, delivery: Delivery, work: Callable[[Transaction], Stored]) -> None:
         def done(result: Stored | None, error: BaseException | None) -> None:
-            in_loop(self._loop, self._finish, delivery, result, error)
+            self._finished.append((delivery, result, error))
+            if len(self._finished) == 1:  # the loop is woken once for all events of a commit: waking is a system call
+                in_loop(self._loop, self._finish_all)
 
         try:
             self._store.submit(work, done)
         except StoreError:
             self.counters["not_stored"] += 1
             delivery.retry()
+
+    def _finish_all(self) -> None:
+        try:
+            while self._finished:
+                self._finish(*self._finished.popleft())
+        finally:
+            if self._finished:
+                self._loop.call_soon(self._finish_all)
 
     def _finish(self, delivery: Delivery, result: Stored | None, error: BaseException | None) -> None:
         event_id = _identity(delivery.event, delivery.hello)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -18,7 +19,7 @@ from gateway.ingest import Ingest
 from gateway.store import Store
 from gateway.transaction import Transaction, read_profile
 from heat.catalog import default_catalog
-from heat.identity import session_subject
+from heat.identity import EventId, session_subject
 from heat.profile import Profile
 from heat.scale import default_words
 from tests.gateway.conftest import DAY, NOON_MS, Counter, HandClock
@@ -120,6 +121,25 @@ async def test_a_bug_of_ours_neither_blocks_nor_loses(
     assert counter.acked == [1]
     ((reason, detail),) = rows("SELECT reason, detail FROM events")
     assert (reason, detail) == ("internal_error", "ZeroDivisionError: nobody expected this")
+
+
+async def test_a_bug_in_telling_of_one_event_leaves_the_others_of_its_commit_alone(
+    store: Store, clock: Clock, door: Door, boot: int
+) -> None:
+    loop, broken = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: broken.append(context["exception"]))
+
+    def on_commit(_stored: object, event_id: EventId) -> None:
+        if event_id.sequence in {1, 3}:
+            raise ZeroDivisionError
+
+    counter = Counter(Ingest(store, clock, door, boot, on_commit))
+    for _ in range(5):
+        counter.send(POUR)
+    store.write(lambda _: None).result(5)  # the loop stands still until all fates are known
+    await counter.settled(5)
+    assert counter.acked == [1, 2, 3, 4, 5]
+    assert len(broken) == 2
 
 
 async def test_a_full_store_leaves_events_on_the_dispenser(counter: Counter, store: Store) -> None:
