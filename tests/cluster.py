@@ -161,7 +161,7 @@ class KafkaCluster:
     def transaction(self, transactional_id: str) -> TransactionState | None:
         """What the coordinator of a transactional id says; None while no node is it, or the id is unknown."""
         for node in self.nodes:
-            if (found := _describe_transaction(node.host, node.port, transactional_id)) is not None:
+            if (found := describe_transaction(node.host, node.port, transactional_id)) is not None:
                 return found
         return None
 
@@ -175,7 +175,7 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
 # -- DescribeTransactions, version 0: https://kafka.apache.org/protocol#The_Messages_DescribeTransactions --------------
 
 
-def _describe_transaction(host: str, port: int, transactional_id: str) -> TransactionState | None:
+def describe_transaction(host: str, port: int, transactional_id: str) -> TransactionState | None:
     """Ask one node; None if it is dead, or not the coordinator."""
     name, client = transactional_id.encode(), b"picante-test"
     header = struct.pack("!hhih", _DESCRIBE_TRANSACTIONS, 0, 0, len(client)) + client + b"\x00"
