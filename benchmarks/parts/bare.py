@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import sqlite3
 import statistics
 import subprocess
 import sys
 import time
+import tty
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,12 +26,15 @@ from cloud_sync.outbox import StoredEvent
 from cloud_sync.record import Record
 from cloud_sync.settings import UplinkSettings
 from firmware_bridge.framing import BadFrame, FrameDecoder
+from firmware_bridge.serial_link import READ_BYTES
 from gateway.outbox import StoreOutbox
 from gateway.store import Settings, open_store
 from models.bundle import pretrained
 from models.features import FEATURES
 from models.ranker import open_ranker
 
+ASK_BYTES = 80
+"""Bytes of an EVENT and an ASK behind it."""
 ROW_BYTES = 330
 """Bytes of a row that holds a pour."""
 _IMPORTS = """
@@ -89,6 +94,37 @@ def rank_s() -> float:
         ranker.scores(matrix)
         times.append(time.perf_counter() - begun)
     return statistics.median(times)
+
+
+def echo_s(count: int, between_s: float) -> list[float]:
+    """Seconds from bytes in to bytes out of a bare process that echoes on a PTY: what the machine alone takes."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    question = b"x" * ASK_BYTES
+    process = multiprocessing.get_context("fork").Process(target=_echo, args=(slave,), daemon=True)
+    process.start()
+    took = []
+    try:
+        for _ in range(count):
+            time.sleep(between_s)
+            begun = time.perf_counter()
+            os.write(master, question)
+            answered = 0
+            while answered < ASK_BYTES:
+                answered += len(os.read(master, READ_BYTES))
+            took.append(time.perf_counter() - begun)
+    finally:
+        process.terminate()
+        process.join()
+        os.close(master)
+        os.close(slave)
+    return took
+
+
+def _echo(slave: int) -> None:
+    os.sched_setaffinity(0, {cores()[0]})
+    while True:
+        os.write(slave, os.read(slave, READ_BYTES))
 
 
 def imports() -> tuple[float, float]:
