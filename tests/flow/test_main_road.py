@@ -15,7 +15,7 @@ from hw_sim.control import call
 from tests.flow import truth
 from tests.flow.verdict import NOTHING_WRONG, generated, judge
 from tests.flow.world import PSEUDONYM_KEY, Kafka, Mqtt, World, world
-from tests.reference import digest, profiles
+from tests.reference import profiles
 from tests.waiting import wait_until
 
 EVENTS = "picante.events.v1"
@@ -144,19 +144,7 @@ def test_profiles_equal_those_of_the_naive_reference(
     expected = profiles(truth.evidence(journal, owners, days, "gw-flow"))
     expected = {subject: rows for subject, rows in expected.items() if subject.startswith("p1-")}
     assert len(expected) > 20
-    assert {subject: rows["digest"] for subject, rows in expected.items()} == stored_digests(shop)
-
-
-def stored_digests(shop: World) -> dict[str, str]:
-    buckets: dict[str, list[list[Any]]] = defaultdict(list)
-    flavours: dict[str, list[list[Any]]] = defaultdict(list)
-    for subject, *row in shop.query(
-        "SELECT subject, origin, day, kind, n, w, wq, wqq, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 FROM buckets"
-    ):
-        buckets[subject].append([*row[:7], row[7:]])
-    for subject, *row in shop.query("SELECT subject, origin, day, kind, tag, n, w FROM flavours"):
-        flavours[subject].append(row)
-    return {s: digest(buckets[s], flavours[s]) for s in buckets if s.startswith("p1-")}
+    assert {subject: rows["digest"] for subject, rows in expected.items()} == shop.digests()
 
 
 def test_no_token_is_on_disk_in_logs_or_in_kafka(

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 
 from tests.cluster import KafkaCluster
+from tests.reference import digest
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, free_port
 from tests.waiting import wait_until
 
@@ -171,6 +173,18 @@ class World:
             return int(self.query(sql)[0][0])
         except sqlite3.Error:
             return 0
+
+    def digests(self) -> dict[str, str]:
+        """The naive reference's digest of the rows of each customer's profile."""
+        buckets: dict[str, list[list[Any]]] = defaultdict(list)
+        flavours: dict[str, list[list[Any]]] = defaultdict(list)
+        for subject, *row in self.query(
+            "SELECT subject, origin, day, kind, n, w, wq, wqq, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 FROM buckets"
+        ):
+            buckets[subject].append([*row[:7], row[7:]])
+        for subject, *row in self.query("SELECT subject, origin, day, kind, tag, n, w FROM flavours"):
+            flavours[subject].append(row)
+        return {s: digest(buckets[s], flavours[s]) for s in buckets if s.startswith("p1-")}
 
     def everything_confirmed(self) -> bool:
         """Whether Kafka has all that the database holds."""
