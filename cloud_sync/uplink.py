@@ -12,9 +12,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from cloud_sync import dead_letter, envelope
@@ -28,6 +28,8 @@ from heat.errors import ForeignInstance, RecordRejected, SinkRefused, SinkUnavai
 
 log = logging.getLogger(__name__)
 
+KEPT_TIMES = 1_000
+"""Transactions whose times are kept until somebody reads them: more than a second has."""
 State = Literal["connecting", "idle", "draining", "unreachable", "refused", "foreign"]
 """`draining`: at least a whole batch waits. `refused`: Kafka does not let us in, or is not whom we trust; it is tried
 again, since files may be mended. `foreign`: stopped, until a person says that nobody else has our name."""
@@ -52,6 +54,9 @@ class UplinkStatus:
     """Records in committed transactions, dead letters included."""
     dead_letters: int = 0
     redelivered: int = 0
+    transaction_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TIMES))
+    """Seconds that transactions took, from their begin until Kafka had committed them; whoever reads them takes
+    them out."""
     failures: int = 0
     refusals: int = 0
     """Failures that are mended at the gateway's or the brokers' credentials."""
@@ -208,11 +213,13 @@ class Uplink:
     async def _commit(self, sink: KafkaSink, batch: _Batch) -> None:
         note = Note(epoch=self.status.epoch, instance=self.instance, last=str(batch.rows[-1].id))
         self.status.in_flight = len(batch.rows)
+        began_s = self._clock()
         try:
             await sink.commit(batch.packed, batch.position, note)
         except RecordRejected as error:
             self._narrow(batch.rows)
             raise SinkUnavailable(str(error), hint="Smaller batches will find the record that is at fault") from error
+        self.status.transaction_s.append(self._clock() - began_s)
         self._count(batch)
         self._limit = min(self._limit * 2, self._settings.batch)
 

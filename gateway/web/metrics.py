@@ -94,7 +94,10 @@ class Figures(Collector):
 
     def _store(self) -> Iterator[Metric]:
         store = self._state.store
-        yield _histogram("picante_commit_seconds", "Time of one commit of the store.", self._watch.commit_s)
+        text = "Time of a commit, from the first piece of its work until all were told."
+        yield _histogram("picante_commit_seconds", text, self._watch.commit_s)
+        text = "Time of a commit's COMMIT statement: writing to the WAL and waiting for its fsync, seldom a checkpoint."
+        yield _histogram("picante_commit_fsync_seconds", text, self._watch.fsync_s)
         yield CounterMetricFamily("picante_commits", "Commits of the store.", store.figures.commits)
         yield CounterMetricFamily("picante_commit_pieces", "Pieces of work in these commits.", store.figures.pieces)
         yield CounterMetricFamily("picante_store_full", "Refusals for want of space.", store.figures.full)
@@ -118,6 +121,8 @@ class Figures(Collector):
         if self._state.uplink is None:
             return
         status = self._state.uplink.status
+        text = "Time of a transaction, from its begin until Kafka had committed it."
+        yield _histogram("picante_uplink_transaction_seconds", text, self._watch.transaction_s)
         states = {name: name == status.state for name in get_args(UplinkState)}
         yield StateSetMetricFamily("picante_uplink_state", "State of the way to Kafka.", states)
         yield _gauge("picante_uplink_state_seconds", "Time since that state began.", time.monotonic() - status.since_s)

@@ -35,6 +35,8 @@ PICK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 """s; 20 ms is what a pick may take, p99."""
 COMMIT_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """s; an SSD commits in 1 to 5 ms, an SD card in up to a few hundred."""
+TRANSACTION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""s; beside the broker it takes 10 to 50 ms, and over a bad line until its timeout of 10 s."""
 
 
 class Histogram:
@@ -49,6 +51,11 @@ class Histogram:
         """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def take(self, values: deque[float]) -> None:
+        """Count all values, and take them out. Another thread may add more meanwhile."""
+        while values:
+            self.observe(values.popleft())
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Prometheus' buckets: how many values lie at or below each bound."""
@@ -94,6 +101,8 @@ class Watch:
     def __init__(self, state: GatewayState) -> None:
         self.pick_s = Histogram(PICK_BUCKETS_S)
         self.commit_s = Histogram(COMMIT_BUCKETS_S)
+        self.fsync_s = Histogram(COMMIT_BUCKETS_S)
+        self.transaction_s = Histogram(TRANSACTION_BUCKETS_S)
         self.bad = Sums()
         """Bad frames and messages by link and reason."""
         self.rejected = Sums()
@@ -122,6 +131,8 @@ class Watch:
         self._look_at_links()
         self._look_at_picks()
         self._look_at_store()
+        if self._state.uplink is not None:
+            self.transaction_s.take(self._state.uplink.status.transaction_s)
         self._look_at_parts()
 
     def failing(self, part: str) -> bool:
@@ -159,10 +170,8 @@ class Watch:
 
     def _look_at_store(self) -> None:
         figures = self._state.store.figures
-        taken = figures.commit_s[:]
-        del figures.commit_s[: len(taken)]  # the writer's thread may have added more meanwhile
-        for seconds in taken:
-            self.commit_s.observe(seconds)
+        self.commit_s.take(figures.commit_s)
+        self.fsync_s.take(figures.fsync_s)
 
     def _look_at_parts(self) -> None:
         parts = self._state.supervisor.parts

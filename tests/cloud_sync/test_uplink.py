@@ -48,6 +48,8 @@ async def test_every_event_arrives_once_and_in_order(kafka: Kafka, outbox: Sqlit
     status = uplink.status
     assert (status.sent, status.transactions, status.position, status.in_flight) == (5_000, 3, 5_000, 0)
     assert (status.failures, status.last_error, status.redelivered, status.dead_letters) == (0, None, 0, 0)
+    assert len(status.transaction_s) == 3
+    assert min(status.transaction_s) > 0
 
 
 async def test_what_arrives_is_what_was_stored(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -51,6 +52,86 @@ def test_a_scrape_is_explained_small_and_names_no_customer(shop: Shop) -> None:
     assert len(samples) == len({(sample.name, *sorted(sample.labels.items())) for sample in samples})
     assert "p1-" not in text
     assert "s-hot" not in text
+
+
+NOT_BASE_UNITS = {
+    "ms",
+    "us",
+    "ns",
+    "milliseconds",
+    "minutes",
+    "hours",
+    "days",
+    "kb",
+    "mb",
+    "megabytes",
+    "percent",
+    "ratio",
+}
+
+
+async def test_names_types_and_help_are_what_prometheus_wants(tmp_path: Path) -> None:
+    """What `promtool check metrics` looks at, and that each family is explained once, before its samples."""
+    async with inside_of(tmp_path, KAFKA) as inside:
+        text = (await inside.client.get("/metrics")).text
+    explained: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            _, _, name, words = line.split(" ", 3)
+            assert name not in explained, f"{name} is explained twice"
+            assert words.endswith(".")
+            explained[name] = ""
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name in explained
+            assert kind in {"counter", "gauge", "histogram"}
+            assert (kind == "counter") == name.endswith("_total"), name
+            assert not NOT_BASE_UNITS & set(name.split("_")), name
+            assert kind != "histogram" or name.endswith("_seconds"), name
+            explained[name] = kind
+        else:
+            name = line.partition(" ")[0].partition("{")[0]
+            family = name if name in explained else name.rpartition("_")[0]
+            assert explained[family], f"{name} comes before its type"
+            assert family == name or explained[family] == "histogram", name
+    histograms = {name for name, kind in explained.items() if kind == "histogram"}
+    assert histograms == {
+        "picante_pick_latency_seconds",
+        "picante_commit_seconds",
+        "picante_commit_fsync_seconds",
+        "picante_uplink_transaction_seconds",
+    }
+    found = families(text)
+    for name in histograms:
+        buckets = [sample for sample in found[name].samples if sample.name.endswith("_bucket")]
+        bounds, counts = [float(sample.labels["le"]) for sample in buckets], [sample.value for sample in buckets]
+        assert bounds == sorted(bounds)
+        assert bounds[-1] == float("inf")
+        assert counts == sorted(counts)
+        assert counts[-1] == value(found, f"{name}_count")
+        assert value(found, f"{name}_sum") >= 0
+
+
+async def test_each_commit_has_its_time_and_most_of_it_is_the_fsyncs(inside: Inside) -> None:
+    hello = inside.hello()
+    for _ in range(20):
+        await inside.deliver(hello, PouredBody(nozzle=1, sauce="table-red", volume_ul=4_000, duration_ms=700))
+    found = await scrape(inside)
+    commits = value(found, "picante_commits_total")
+    assert commits >= 20
+    assert value(found, "picante_commit_seconds_count") == value(found, "picante_commit_fsync_seconds_count") == commits
+    whole, fsync = (value(found, f"picante_{name}_seconds_sum") for name in ("commit", "commit_fsync"))
+    assert 0 < fsync < whole
+
+
+async def test_each_transaction_has_its_time(tmp_path: Path) -> None:
+    async with inside_of(tmp_path, KAFKA) as inside:
+        assert inside.state.uplink is not None
+        inside.state.uplink.status.transaction_s.extend((0.02, 0.3))
+        for _ in range(2):
+            found = await scrape(inside)
+            assert value(found, "picante_uplink_transaction_seconds_count") == 2
+            assert value(found, "picante_uplink_transaction_seconds_sum") == pytest.approx(0.32)
 
 
 def test_a_visit_is_counted(shop: Shop) -> None:
