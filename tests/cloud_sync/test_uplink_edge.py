@@ -86,22 +86,49 @@ def aborted(broker: ProxiedKafka, gateway: str) -> bool:
     return found is not None and found.state == "CompleteAbort"
 
 
-async def test_when_any_answer_of_a_transaction_is_lost_nothing_is_lost_or_doubled(
+REQUESTS = [ADD_PARTITIONS, PRODUCE, ADD_OFFSETS, COMMIT_OFFSETS, END_TRANSACTION]
+"""Of a transaction, in their order."""
+
+
+async def test_when_a_connection_breaks_before_any_answer_nothing_is_lost_or_doubled(
     broker: ProxiedKafka, outbox: SqliteOutbox, gateway: str
 ) -> None:
-    rows = pours(3_000, origin=gateway)
+    """The producer asks again over another connection."""
+    rows = pours(len(REQUESTS) * 400, origin=gateway)
     async with Line(broker) as line:
         uplink = Uplink(outbox, settings(line.bootstrap, gateway))
         async with running(uplink):
-            requests = [ADD_PARTITIONS, PRODUCE, ADD_OFFSETS, COMMIT_OFFSETS, END_TRANSACTION]
-            for number, request in enumerate(requests * 4, 1):
+            for number, request in enumerate(REQUESTS * 4, 1):
                 line.cut_after(request)
-                outbox.append(rows[(number - 1) * 150 : number * 150])
-                await confirmed(outbox, number * 150)
+                outbox.append(rows[(number - 1) * 100 : number * 100])
+                await confirmed(outbox, number * 100)
                 assert line.cuts == number, f"no answer to {request} was lost"
             await connected(uplink)
     assert ids(await all_of(broker, gateway)) == sorted(str(row.id) for row in rows)
     assert (uplink.status.redelivered, uplink.status.epoch) == (0, 1)
+
+
+async def test_when_no_answer_comes_before_it_gives_up_nothing_is_lost_or_doubled(
+    broker: ProxiedKafka, outbox: SqliteOutbox, gateway: str
+) -> None:
+    """Without an answer to the last request Kafka has the batch, and the database does not know."""
+    rows = pours(len(REQUESTS) * 100 + 1, origin=gateway)
+    async with Line(broker) as line:
+        uplink = Uplink(outbox, settings(line.bootstrap, gateway, transaction_timeout_ms=500))
+        async with running(uplink):
+            for number, request in enumerate(REQUESTS, 1):
+                failures = uplink.status.failures
+                line.dead_after(request)
+                outbox.append(rows[(number - 1) * 100 : number * 100])
+                await wait_until_async(lambda: line.dead, PATIENCE_S, f"{request} has passed")
+                await wait_until_async(lambda f=failures: uplink.status.failures > f, PATIENCE_S, "it gives up")  # type: ignore[misc]
+                line.heal()
+                await confirmed(outbox, number * 100)
+            outbox.append(rows[-1:])
+            await confirmed(outbox, len(rows))
+    assert ids(await all_of(broker, gateway)) == sorted(str(row.id) for row in rows)
+    assert (uplink.status.redelivered, uplink.status.epoch) == (0, 1)
+    assert uplink.status.sent == len(rows) - 100, "the last batch was found in Kafka"
 
 
 # -- one name, two outboxes ----------------------------------------------------------------------------------------
