@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import glob
 import logging
 import signal
@@ -62,6 +63,7 @@ async def run(config: Config) -> None:
         StoreError: the store can't be opened, or broke while running.
     """
     async with _assemble(config) as state:
+        leave_to_stay()
         loop = asyncio.get_running_loop()
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, _stop, state, told)
@@ -79,6 +81,14 @@ async def run(config: Config) -> None:
             raise _first(error)
     if state.store.broken is not None:
         raise state.store.broken
+
+
+def leave_to_stay() -> None:
+    """Let the garbage collector look no more at what is there by now: libraries, and what the daemon is made of.
+
+    It goes through everything now and then, and a customer's picks wait: 40 ms on a PC for these 89,000 objects.
+    """
+    gc.freeze()
 
 
 def _stop(state: GatewayState, told: signal.Signals) -> None:

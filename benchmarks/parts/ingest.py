@@ -22,6 +22,7 @@ from benchmarks.parts.events import KEY, QUOTA_BYTES, dispenser, the_door
 from benchmarks.parts.feeder import feeding
 from benchmarks.parts.machine import cores
 from firmware_bridge.serial_link import SerialLink
+from gateway.app import leave_to_stay
 from gateway.clock import Clock
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
@@ -49,6 +50,7 @@ async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection)
     boot = store.write(lambda tx: register_boot(tx, "bench", 0)).result().number
     ingest = Ingest(store, clock, door, boot, lambda *_: None)
     recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
+    leave_to_stay()
     keys = {dispenser(number): KEY for number in range(1, len(ports) + 1)}
     dispensers = Dispensers(keys, store, clock, ingest, recommender)
     links = [asyncio.create_task(SerialLink(port, BAUD, dispensers, dispensers).run()) for port in ports]
