@@ -64,7 +64,7 @@ class StoreOutbox:
         return rows
 
     def _read(self, after: int, limit: int) -> list[Row]:
-        with closing(self._store.reader()) as connection:
+        with closing(self._store.reader()) as connection, self._store.watching():
             return [self._row(row) for row in connection.execute(_ROWS, (after, limit))]
 
     def _row(self, row: tuple[Any, ...]) -> Row:

@@ -16,20 +16,18 @@ import contextlib
 import fcntl
 import os
 import queue
-import secrets
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlite_utils import Database, Migrations
-
-from gateway.migrations import m0001_main_road, m0002_dispenser_boots
+from gateway import database, quarantine
+from gateway.database import BUSY_TIMEOUT_MS, is_damage, is_full
 from gateway.space import LOOK_S, Full, Space, drop_ballast
 from gateway.transaction import Sequences, Transaction
 from heat.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLocked
@@ -44,18 +42,11 @@ QUEUE_LIMIT = 4_096
 """Pieces of work that may wait; above it links leave events on their dispensers."""
 KEPT_TIMES = 10_000
 """Times of commits that are kept until the metrics take them, which they do every second."""
-JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
-BUSY_TIMEOUT_MS = 5_000
-_SALVAGE = "Move the file away to start anew; keep it for salvage"
 _PASSING = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT),
     *(sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CANTOPEN),
 }
 """SQLite's results that say: not now."""
-
-migrations = Migrations("gateway")
-migrations(name="0001_main_road")(m0001_main_road.apply)
-migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
 
 
 @dataclass(slots=True)
@@ -110,6 +101,8 @@ class Store:
         self._space = space
         opened = self.path.stat()
         self._file = opened.st_dev, opened.st_ino
+        self.quarantined = quarantine.quarantined(settings.data_dir)
+        """Damaged databases that were set aside, newest first."""
         self.sequences = Sequences.load(writer)
         self._queue: queue.Queue[_Piece | None] = queue.Queue(QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
@@ -165,10 +158,21 @@ class Store:
 
     def reader(self) -> sqlite3.Connection:
         """A new read-only connection. Its owner closes it, and holds no transaction across an await."""
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None, factory=_Reader)
+        connection.store = self
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA query_only=ON")
         return connection
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Reading that goes beyond an `execute`: damage that it meets breaks the store, too."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if is_damage(error) and self.broken is None:
+                self._distrust(error)
+            raise
 
     def close(self) -> None:
         """Write what is queued, checkpoint, and give up the lock."""
@@ -219,6 +223,11 @@ class Store:
             batch.append(piece)
         return batch, False
 
+    def _refuse(self, pieces: list[_Piece]) -> None:
+        for piece in pieces:
+            self.figures.full += 1
+            piece.done(None, _no_space())
+
     def _run(self, batch: list[_Piece]) -> None:
         was_full = self.full is not None
         if was_full:
@@ -235,11 +244,6 @@ class Store:
         elif outcomes is not None:
             for piece, (result, error) in zip(batch, outcomes, strict=True):
                 piece.done(result, error)
-
-    def _refuse(self, pieces: list[_Piece]) -> None:
-        for piece in pieces:
-            self.figures.full += 1
-            piece.done(None, _no_space())
 
     def _transact(self, batch: list[_Piece]) -> list[tuple[Any, BaseException | None]] | None:
         """Results for all pieces, or None if one of several raised and they must be run one by one."""
@@ -279,31 +283,43 @@ class Store:
             except sqlite3.Error as error:
                 self.broken = StoreError(f"rollback failed: {error}", hint="Restart; the database is checked at start")
 
+    def _distrust(self, error: sqlite3.Error) -> StoreError:
+        """Nothing is acknowledged from now on; the next start checks the whole database."""
+        quarantine.suspect(self.settings.data_dir)
+        kind = StoreCorrupt if is_damage(error) else StoreError
+        self.broken = kind(f"{self.path}: {error}", hint="The daemon ends; the whole database is checked at its start")
+        return self.broken
+
     def _judge(self, error: Exception) -> BaseException:
         """SQLite's errors as ours. Everything but a full disk is final: an fsync is never tried twice."""
         if not isinstance(error, sqlite3.Error):
             return error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if _is_full(error):
+        if is_full(error):
             self._space.run_out()
             return _no_space()
         if isinstance(error, sqlite3.OperationalError) and code in _PASSING:
             return StoreBusy(f"{self.path}: {error}", hint="Close what else has the database open")
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY):
-            kind = StoreError if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY) else StoreCorrupt
-            self.broken = kind(f"{self.path}: {error}", hint="The daemon ends; the database is checked at its start")
+        if is_damage(error) or code == sqlite3.SQLITE_IOERR:
+            return self._distrust(error)
+        if code == sqlite3.SQLITE_READONLY:
+            self.broken = StoreError(f"{self.path}: {error}", hint="Let the gateway write it, and start it again")
             return self.broken
         return error
 
 
-def _is_full(error: sqlite3.Error) -> bool:
-    """Whether there was no space to write. The WAL's index, which is growing then, has a code of its own."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
-
-
 def _no_space() -> StoreFull:
     return StoreFull("disk or quota is full", hint="Free space, or let the outbox drain to Kafka")
+
+
+class _Reader(sqlite3.Connection):
+    """A reading connection that tells the store of damage that it meets."""
+
+    store: Store
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with self.store.watching():
+            return super().execute(*arguments)
 
 
 def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
@@ -315,9 +331,10 @@ def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *a
 def open_store(settings: Settings) -> Store:
     """Open (or create) the database: lock the directory, check, migrate, make the ballast.
 
+    A damaged database is set aside (`gateway.quarantine`), and a new one begun.
+
     Raises:
         StoreLocked: another process owns the directory.
-        StoreCorrupt: the database failed its check.
         StoreFull: not even what was kept aside leaves room for a start.
         StoreError: the directory can't be used.
     """
@@ -335,62 +352,41 @@ def open_store(settings: Settings) -> Store:
             f"{directory} is in use by another gateway", hint="Stop it, or use another data_dir"
         ) from None
     try:
-        try:
-            connection = _connect(directory / DATABASE)
-        except StoreFull:
-            drop_ballast(directory / BALLAST)
-            connection = _connect(directory / DATABASE)
+        connection = _open_database(settings)
         space = Space(connection, directory / BALLAST, settings.quota_bytes, settings.ballast_bytes)
+        return Store(settings, lock, connection, space)
     except BaseException:
         os.close(lock)
         raise
-    return Store(settings, lock, connection, space)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    old_umask = os.umask(0o077)
+def _open_database(settings: Settings) -> sqlite3.Connection:
+    """The database, or a new one in the place of a damaged one; it is given the ballast's room where it has none."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    except sqlite3.OperationalError as error:
-        raise StoreError(f"{path}: {error}", hint="It must be a file that the gateway may write") from error
-    finally:
-        os.umask(old_umask)
+        return _check_and_begin(settings)
+    except StoreFull:
+        drop_ballast(settings.data_dir / BALLAST)
+        return _check_and_begin(settings)
+
+
+def _check_and_begin(settings: Settings) -> sqlite3.Connection:
+    path, mark = settings.data_dir / DATABASE, settings.data_dir / quarantine.SUSPECT
     try:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "secure_delete=ON",
-            "foreign_keys=ON",
-            f"journal_size_limit={JOURNAL_LIMIT_BYTES}",
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-        ):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise StoreCorrupt(f"{path}: {verdict}", hint=_SALVAGE)
-        migrations.apply(Database(connection))
-        _begin(connection)
-    except sqlite3.Error as error:
-        connection.close()
-        raise _why_not_opened(path, error) from error
-    except StoreError:
-        connection.close()
-        raise
+        connection = _connect(path, thorough=mark.exists())
+    except StoreCorrupt as damage:
+        quarantine.set_aside(path, damage.args[0], settings.quota_bytes + settings.ballast_bytes)
+        connection = _connect(path, thorough=False)
+    mark.unlink(missing_ok=True)
     return connection
 
 
-def _why_not_opened(path: Path, error: sqlite3.Error) -> StoreError:
-    if _is_full(error):
-        return StoreFull(f"{path}: {error}", hint="Free some space on this disk")
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreCorrupt(f"{path}: {error}", hint=_SALVAGE)
-    return StoreError(f"{path}: {error}", hint="See that the disk works, and that nothing else uses the file")
-
-
-def _begin(connection: sqlite3.Connection) -> None:
-    """Every start gives the gateway's own events a new generation: a backup put back can't spend identities twice."""
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (str(secrets.randbits(32)),))
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('next_sequence', '1')")
-        connection.execute("INSERT OR IGNORE INTO meta VALUES ('confirmed', '0')")
-        connection.execute("INSERT OR IGNORE INTO epochs VALUES (1, 0, 0)")
+def _connect(path: Path, *, thorough: bool) -> sqlite3.Connection:
+    opened = database.connect(path, thorough=thorough)
+    try:
+        if opened.lost_commits:
+            quarantine.copy_journal(path, opened.lost_commits)
+        database.begin(path, opened.connection)
+    except BaseException:
+        opened.connection.close()
+        raise
+    return opened.connection

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import get_args
 
 from prometheus_client.core import (
@@ -102,6 +103,8 @@ class Figures(Collector):
         yield CounterMetricFamily("picante_commit_pieces", "Pieces of work in these commits.", store.figures.pieces)
         yield CounterMetricFamily("picante_store_full", "Refusals for want of space.", store.figures.full)
         yield _gauge("picante_store_broken", "1 once the store failed for good.", store.broken is not None)
+        aside = sum(Path(each.directory).exists() for each in store.quarantined)
+        yield _gauge("picante_store_quarantined", "Damaged databases and journals that were set aside.", aside)
         yield _gauge("picante_store_bytes", "Bytes of the database in use.", reads.used_bytes(self._state.reader))
         yield _gauge("picante_store_quota_bytes", "Bytes that the database may take.", store.settings.quota_bytes)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.clock import DAY_MS
+from gateway.quarantine import Quarantined
 from gateway.space import Full
 from gateway.state import GatewayState
 from gateway.web import reads
@@ -57,6 +58,9 @@ def _of_store(state: GatewayState) -> Iterator[Trouble]:
     elif (share := reads.used_bytes(state.reader) / store.settings.quota_bytes) > FULL_SHARE:
         fix = "Let Kafka take what waits, or raise quota_mb in gateway.toml"
         yield _urgent("store_filling", f"The store is {share:.0%} full", fix)
+    for aside in store.quarantined:
+        if Path(aside.directory).exists():
+            yield _set_aside(aside)
     free = shutil.disk_usage(store.settings.data_dir).free
     if free < DISK_LOW_BYTES:
         yield _urgent("disk_low", f"The disk has {free // 1024**2} MB left", "Delete what is not needed")
@@ -73,6 +77,22 @@ def _full(full: Full, data_dir: Path) -> Trouble:
         what=f"The store is full: {why}. Dispensers keep their events, and picks go on",
         fix=f"{fix}; it ends by itself when there is room",
         since=reads.moment(full.since * 1000),
+    )
+
+
+def _set_aside(aside: Quarantined) -> Trouble:
+    if aside.part == "journal":
+        what = "The database's journal was damaged: its last commits are lost"
+    elif aside.lost is None:
+        what = "The database was damaged, and a new one begun: what Kafka did not have is lost to it"
+    else:
+        what = f"The database was damaged, and a new one begun: {aside.lost:,} events at most had not reached Kafka"
+    return Trouble(
+        code="store_quarantined",
+        urgent=True,
+        what=what,
+        fix=f"Copy {aside.directory} away for salvage, then delete it; change the disk if this happens again",
+        since=reads.moment(aside.time * 1000),
     )
 
 

@@ -19,7 +19,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class Dispenser(HandDevice):
         self.expect(HelloRequest)
         welcome = self.open()
         self._window = welcome.window
-        self._next = welcome.durable + 1
+        self._next = max(welcome.durable, self.acked) + 1
         self._read.clear()
         return welcome.durable
 
@@ -186,11 +186,20 @@ class Counter:
             self._gateway.kill()
             self._gateway.join()
 
+    def stop(self) -> None:
+        """SIGTERM the gateway, and wait until it is over."""
+        self._gateway.terminate()
+        assert self.ended(10) == 0, self.said()
+
     def ended(self, within_s: float) -> int:
         """The exit status of a gateway that should end by itself."""
         self._gateway.join(within_s)
         assert self._gateway.exitcode is not None, f"the gateway did not end in {within_s} s: {self.said()}"
         return int(self._gateway.exitcode)
+
+    def has_ended(self) -> bool:
+        """Whether the gateway is over."""
+        return not self._gateway.is_alive()
 
     def said(self) -> str:
         """The end of the gateway's output."""
@@ -220,6 +229,24 @@ class Counter:
                 dispenser.push()
             for dispenser in select.select(self.dispensers, [], [], min(left_s, 0.05))[0]:
                 dispenser.take()
+
+    def serve_until(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
+        """Let events flow until something is the case."""
+
+        def met() -> bool:
+            self.serve(0.02)
+            return condition()
+
+        wait_until(met, within_s, what)
+
+    def serve_until_all_have_more(self) -> None:
+        """The gateway goes on: each dispenser gets another ACK."""
+        before = self.acked()
+
+        def all_have_more() -> bool:
+            return all(acked > before[name] for name, acked in self.acked().items())
+
+        self.serve_until(all_have_more, 10, "each dispenser has another event acknowledged")
 
     def drain(self) -> None:
         """Read what has been said to the dispensers, to the end. Only a frozen gateway comes to one."""

@@ -49,7 +49,7 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
     try:
         yield at
     finally:
-        _run("umount", at)
+        _run("umount", "--lazy", at)  # a test that failed may have left files open
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def tmpfs(at: Path, size_mb: int) -> Iterator[Path]:
     try:
         yield at
     finally:
-        _run("umount", at)
+        _run("umount", "--lazy", at)  # a test that failed may have left files open
 
 
 class Disk:

@@ -115,8 +115,7 @@ def test_a_gateway_on_a_full_disk_goes_on_and_heals(tmp_path: Path) -> None:
     with small_disk(tmp_path, DISK_MB) as disk, at_counter(tmp_path / "counter", disk / "data") as counter:
         counter.start_gateway("ballast_mb = 2")
         counter.open_lines()
-        counter.serve(0.1)
-        assert min(counter.acked().values()) > 0
+        counter.serve_until_all_have_more()
         leave(disk, 2 * MB)
         serve_until_full(counter)
         assert not (disk / "data" / "ballast").exists()
@@ -139,24 +138,14 @@ def test_a_gateway_on_a_full_disk_goes_on_and_heals(tmp_path: Path) -> None:
         assert (disk / "data" / "ballast").stat().st_size == 2 * MB
         for dispenser in counter.dispensers:
             dispenser.again()
-
-        def all_have_more() -> bool:
-            counter.serve(0.01)
-            return all(acked > before[name] for name, acked in counter.acked().items())
-
-        wait_until(all_have_more, 10, "what was left on the dispensers is stored")
+        counter.serve_until_all_have_more()
         counter.check()
         counter.kill()
 
 
 def serve_until_full(counter: Counter) -> None:
     """Let events flow until the page says that the store is full."""
-
-    def full() -> bool:
-        counter.serve(0.05)
-        return is_full(counter)
-
-    wait_until(full, 60, "the store is full")
+    counter.serve_until(lambda: is_full(counter), 60, "the store is full")
     counter.serve(0.1)
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from tests.faults.counter import Counter, at_counter
 from tests.faults.loop_image import Disk, cuttable, skip_without_loop_devices
-from tests.waiting import wait_until
 
 TRIES = int(os.environ.get("PICANTE_TRIES", "20"))
 CUTS_A_DISK = 20
@@ -35,7 +34,7 @@ def test_what_was_acknowledged_survives_power_cuts(tmp_path: Path, seed: int, cu
         counter.start_gateway()
         for _ in range(cuts):
             counter.open_lines()
-            serve_until_all_have_more(counter)
+            counter.serve_until_all_have_more()
             counter.serve(chance.uniform(*LOAD_S))
             cut_the_power(counter, disk)
             unanswered += sum(dispenser.sequence - dispenser.acked for dispenser in counter.dispensers)
@@ -43,17 +42,6 @@ def test_what_was_acknowledged_survives_power_cuts(tmp_path: Path, seed: int, cu
             counter.check()
         assert unanswered > 0, "no cut fell while something was on its way: nothing was tested"
         counter.kill()
-
-
-def serve_until_all_have_more(counter: Counter) -> None:
-    """The gateway goes on: each dispenser gets another ACK."""
-    before = counter.acked()
-
-    def all_have_more() -> bool:
-        counter.serve(0.01)
-        return all(acked > before[name] for name, acked in counter.acked().items())
-
-    wait_until(all_have_more, 10, "each dispenser has another event acknowledged")
 
 
 def cut_the_power(counter: Counter, disk: Disk) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction
-from heat.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
+from heat.errors import StoreError, StoreFull, StoreLocked
 from heat.events import Event as StoredFact
 from heat.events import Refilled, Stamp
 from heat.identity import EventId
@@ -149,23 +148,6 @@ def test_full_quota_refuses_writes_and_keeps_reads(tmp_path: Path) -> None:
     wait_until(store.has_room, 5, "the store has found the room")
     store.write(append(stored + 1)).result(5)
     store.close()
-
-
-def test_a_damaged_database_is_told_from_an_empty_one(tmp_path: Path) -> None:
-    store = open_store(Settings(tmp_path, "gw-1"))
-    for n in range(1, 2000):
-        store.write(append(n))
-    store.close()
-    path = tmp_path / "gateway.db"
-    content = bytearray(path.read_bytes())
-    for at in range(8192, len(content), 4096):
-        content[at : at + 64] = os.urandom(64)
-    path.write_bytes(content)
-    with pytest.raises(StoreCorrupt, match=r"gateway\.db"):
-        open_store(Settings(tmp_path, "gw-1"))
-    path.write_bytes(b"this is no database, but it is long enough to be taken for one" * 200)
-    with pytest.raises(StoreCorrupt):
-        open_store(Settings(tmp_path, "gw-1"))
 
 
 def test_an_unusable_directory_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,206 @@
+"""The database as a file: opened by the rules of storage, checked, migrated; SQLite's errors as ours.
+
+What SQLite can see of a damaged file is seen at the start, before anything rests on it: broken pages, and tables that
+aren't ours. A damaged WAL is another matter. SQLite takes its frames up to the first that is broken, and drops what
+follows, in silence. A power cut breaks the last transaction only, which nobody was promised; where whole commits lie
+behind the break, they had been on disk, and were lost (`lost_commits`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import struct
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from gateway.migrations import m0001_main_road, m0002_dispenser_boots
+from heat.errors import StoreCorrupt, StoreError, StoreFull
+
+JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
+BUSY_TIMEOUT_MS = 5_000
+
+migrations = Migrations("gateway")
+migrations(name="0001_main_road")(m0001_main_road.apply)
+migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SALVAGE = "Move the file away to start anew; keep it for salvage"
+_WAL_HEADER = struct.Struct(">IIIIIIII")
+"""Magic number, version, page size, checkpoint, two salts, two checksums."""
+_WAL_FRAME = struct.Struct(">IIII")
+"""Page, size of the database after a commit or 0, two salts; two checksums follow."""
+_WAL_FRAME_BYTES = 24
+_WAL_MAGIC = 0x377F0682
+"""Its last bit says whether checksums are of big-endian words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The writer's connection, and what the look at the WAL found."""
+
+    connection: sqlite3.Connection
+    lost_commits: int
+    """Commits in the WAL that SQLite can't reach; 0 after a crash or a power cut."""
+
+
+def connect(path: Path, *, thorough: bool) -> Opened:
+    """Open the database, or create it; nothing is written to one that is there. `thorough` checks all of it.
+
+    Raises:
+        StoreCorrupt: it is damaged, or no database of ours.
+        StoreFull: there is no space for what even reading takes.
+        StoreError: it can't be opened.
+    """
+    journal = _commits(path.with_name(path.name + "-wal"))
+    old_umask = os.umask(0o077)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+    finally:
+        os.umask(old_umask)
+    try:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "secure_delete=ON",
+            "foreign_keys=ON",
+            f"journal_size_limit={JOURNAL_LIMIT_BYTES}",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        _check(path, connection, thorough=thorough)
+        reached = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise _explain(path, error) from error
+        raise
+    beyond = sum(frame > reached for frame in journal)
+    return Opened(connection, beyond if beyond > 1 else 0)
+
+
+def begin(path: Path, connection: sqlite3.Connection) -> None:
+    """Empty the WAL, migrate, and give the gateway's own events a new generation: a backup put back spends none twice.
+
+    Raises:
+        StoreFull: there is no space for it.
+        StoreError: it can't be written.
+    """
+    try:
+        # what a crash left in the WAL behind its last commit must not be taken for commits that were lost, next time
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        migrations.apply(Database(connection))
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('generation', ?)", (str(secrets.randbits(32)),))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('next_sequence', '1')")
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('confirmed', '0')")
+            connection.execute("INSERT OR IGNORE INTO epochs VALUES (1, 0, 0)")
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no space to write. The WAL's index, which is growing then, has a code of its own."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is damaged, or no database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _explain(path: Path, error: sqlite3.Error) -> StoreError:
+    if is_full(error):
+        return StoreFull(f"{path}: {error}", hint="Free some space on this disk")
+    if is_damage(error):
+        return StoreCorrupt(f"{path}: {error}", hint=_SALVAGE)
+    return StoreError(f"{path}: {error}", hint="See that the disk works, and that nothing else uses the file")
+
+
+# -- checks ---------------------------------------------------------------------------------------------------------
+
+
+def _check(path: Path, connection: sqlite3.Connection, *, thorough: bool) -> None:
+    check = "integrity_check" if thorough else "quick_check"
+    if (verdict := connection.execute(f"PRAGMA {check}(1)").fetchone()[0]) != "ok":
+        raise StoreCorrupt(f"{path}: {' '.join(verdict.split())}", hint=_SALVAGE)
+    if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        return  # new, or cut off before its first migration
+    applied = {migration.name for migration in migrations.applied(Database(connection))}
+    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+    if newer := applied - known:
+        hint = "Install the version of Picante that wrote it, or a later one"
+        raise StoreError(f"{path}: has unknown migrations ({', '.join(sorted(newer))})", hint=hint)
+    if applied == known and (what := _unlike_ours(connection)) is not None:
+        raise StoreCorrupt(f"{path}: {what}", hint=_SALVAGE)
+
+
+def _unlike_ours(connection: sqlite3.Connection) -> str | None:
+    """What is wrong with tables or with the values that everything rests on: a flipped bit there is a sound page."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as ours:
+        migrations.apply(Database(ours))
+        if differing := sorted(_columns(ours).symmetric_difference(_columns(connection))):
+            return f"table {differing[0][0]} is not as it was made"
+    for key, value in connection.execute("SELECT key, value FROM meta"):
+        if key in {"confirmed", "generation", "next_sequence"} and not (value.isascii() and value.isdecimal()):
+            return f"meta.{key} is no number"
+    if connection.execute("SELECT 1 FROM sequences WHERE typeof(first + last) <> 'integer' OR first > last").fetchone():
+        return "table sequences has an interval that is none"
+    return None
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    return {
+        (name, column, kind)
+        for (name,) in tables.fetchall()
+        for column, kind in connection.execute("SELECT name, type FROM pragma_table_info(?)", (name,))
+    }
+
+
+def _commits(wal: Path) -> list[int]:
+    """The numbers of the frames that end a transaction in the WAL's present round, whether or not a break is before."""
+    try:
+        file = wal.open("rb")
+    except OSError:
+        return []
+    with file:
+        header = file.read(_WAL_HEADER.size)
+        frames = (file.seek(0, os.SEEK_END) - _WAL_HEADER.size) // _frame_step(header)
+        salts = header[16:24] if _is_whole(header) else None
+        found = []
+        for number in range(1, frames + 1):
+            file.seek(_WAL_HEADER.size + (number - 1) * _frame_step(header))
+            frame = file.read(_WAL_FRAME.size)
+            salts = salts or frame[8:16]
+            if frame[8:16] == salts and frame[4:8] != bytes(4):
+                found.append(number)
+        return found
+
+
+def _frame_step(header: bytes) -> int:
+    page = int.from_bytes(header[8:12], "big")
+    return _WAL_FRAME_BYTES + (page if page in {2**n for n in range(9, 17)} else 4096)
+
+
+def _is_whole(header: bytes) -> bool:
+    """Whether the checksum of a WAL's header is right; its words are of the byte order that the magic number says."""
+    if len(header) < _WAL_HEADER.size:
+        return False
+    magic, *_, sum_1, sum_2 = _WAL_HEADER.unpack(header)
+    if magic & ~1 != _WAL_MAGIC:
+        return False
+    words = struct.unpack(">6I" if magic & 1 else "<6I", header[:24])
+    s0 = s1 = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        s0 = (s0 + first + s1) & 0xFFFFFFFF
+        s1 = (s1 + second + s0) & 0xFFFFFFFF
+    return (s0, s1) == (sum_1, sum_2)

@@ -1,0 +1,296 @@
+"""A damaged database is seen at the start, set aside and told of; the gateway goes on with a new one by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.quarantine import KEPT, SUSPECT, quarantined
+from gateway.store import Settings, Store, open_store
+from heat.errors import StoreCorrupt, StoreError
+from tests.faults.counter import at_counter
+from tests.gateway.test_store import append
+
+TRIES = int(os.environ.get("PICANTE_TRIES", "10"))
+ROWS = 1_500
+PAGE = 4_096
+FRAME = 24 + PAGE
+
+Damage = Callable[[Path, random.Random], None]
+
+
+def flip_bits(path: Path, chance: random.Random) -> None:
+    """Ten flipped bits in each of three pages' headers, where SQLite must see them."""
+    content = bytearray(path.read_bytes())
+    for page in chance.sample(range(1, len(content) // PAGE), 3):
+        for _ in range(10):
+            content[page * PAGE + chance.randrange(8)] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+
+
+def overwrite(path: Path, chance: random.Random) -> None:
+    """Noise over a quarter of all pages."""
+    content = bytearray(path.read_bytes())
+    for page in chance.sample(range(len(content) // PAGE), len(content) // PAGE // 4):
+        content[page * PAGE : (page + 1) * PAGE] = chance.randbytes(PAGE)
+    path.write_bytes(content)
+
+
+def truncate(path: Path, chance: random.Random) -> None:
+    """The file ends somewhere."""
+    os.truncate(path, chance.randrange(1, path.stat().st_size - PAGE))
+
+
+def spoil_header(path: Path, chance: random.Random) -> None:
+    """It does not even look like a database."""
+    content = bytearray(path.read_bytes())
+    content[:16] = chance.randbytes(16)
+    path.write_bytes(content)
+
+
+def rename_column(path: Path, _chance: random.Random) -> None:
+    """One flipped bit in the text of the schema: each page is sound."""
+    content = path.read_bytes()
+    assert content.count(b"redeliver_after INTEGER") >= 1
+    path.write_bytes(content.replace(b"redeliver_after INTEGER", b"redeliver_aftes INTEGER"))
+
+
+def spoil_position(path: Path, _chance: random.Random) -> None:
+    """A value that everything rests on is no number any more."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '1x' WHERE key = 'confirmed'")
+
+
+DAMAGES: tuple[Damage, ...] = (flip_bits, overwrite, truncate, spoil_header, rename_column, spoil_position)
+CASES = [(DAMAGES[seed % len(DAMAGES)], seed) for seed in range(TRIES)]
+
+
+@pytest.mark.parametrize(("damage", "seed"), CASES, ids=[f"{damage.__name__}-{seed}" for damage, seed in CASES])
+def test_a_damaged_database_is_set_aside_and_a_new_one_begun(tmp_path: Path, damage: Damage, seed: int) -> None:
+    fill(tmp_path, ROWS)
+    (tmp_path / "instances").write_text("abc\n")
+    (tmp_path / "ballast").chmod(0o640)
+    damage(tmp_path / "gateway.db", random.Random(seed))
+
+    store = reopen(tmp_path)
+    assert count(store) == 0
+    assert store.write(append(1)).result(5) == 1
+    [aside] = store.quarantined
+    assert (aside.part, Path(aside.directory).parent) == ("database", tmp_path / "quarantine")
+    assert aside.lost in {None, ROWS} or damage is truncate
+    assert aside.why
+    assert (Path(aside.directory) / "gateway.db").stat().st_size > 0
+    assert (tmp_path / "instances").read_text() == "abc\n"
+    assert (tmp_path / "ballast").stat().st_mode & 0o777 == 0o640
+    store.close()
+
+    store = reopen(tmp_path)
+    assert count(store) == 1, "the new database is as good as any"
+    assert len(store.quarantined) == 1
+    store.close()
+
+
+def test_what_sqlite_cannot_see_does_no_harm_at_the_start(tmp_path: Path) -> None:
+    """A flipped bit inside an event's text: no check of pages finds it, and nothing at the start rests on it."""
+    fill(tmp_path, ROWS)
+    path = tmp_path / "gateway.db"
+    content = path.read_bytes()
+    assert content.count(b'"sauce":"table-red"') > 1
+    path.write_bytes(content.replace(b'"sauce":"table-red"', b'"sauce":"tablE-red"', 1))
+    store = reopen(tmp_path)
+    assert (count(store), store.quarantined) == (ROWS, [])
+    store.close()
+
+
+# -- the WAL ----------------------------------------------------------------------------------------------------------
+
+
+def damaged_wal(directory: Path, damage: Callable[[bytearray], None]) -> Store:
+    """A store whose process died with 50 commits in its WAL, which was damaged then."""
+    source = directory / "source"
+    store = open_store(Settings(source, "gw-1", ballast_bytes=0))
+    for n in range(1, 51):
+        store.write(append(n)).result(5)
+    died = directory / "died"
+    died.mkdir()
+    for name in ("gateway.db", "gateway.db-wal"):
+        (died / name).write_bytes((source / name).read_bytes())
+    store.close()
+    content = bytearray((died / "gateway.db-wal").read_bytes())
+    damage(content)
+    (died / "gateway.db-wal").write_bytes(content)
+    return reopen(died)
+
+
+def flip_in_the_middle(wal: bytearray) -> None:
+    frames = (len(wal) - 32) // FRAME
+    wal[32 + frames // 2 * FRAME + 1_000] ^= 1
+
+
+def flip_in_header(wal: bytearray) -> None:
+    wal[17] ^= 1
+
+
+@pytest.mark.parametrize("damage", [flip_in_the_middle, flip_in_header])
+def test_a_journal_that_lost_commits_is_told_of_and_kept(tmp_path: Path, damage: Callable[[bytearray], None]) -> None:
+    store = damaged_wal(tmp_path, damage)
+    assert count(store) < 50
+    [aside] = store.quarantined
+    assert aside.part == "journal"
+    assert aside.lost is not None
+    assert aside.lost > 1
+    assert (Path(aside.directory) / "gateway.db-wal").stat().st_size > 0
+    assert store.write(append(1_000)).result(5)
+    store.close()
+    store = reopen(tmp_path / "died")
+    assert len(store.quarantined) == 1, "told once"
+    store.close()
+
+
+@pytest.mark.parametrize("cut", [1, FRAME, FRAME + 100, 5 * FRAME])
+def test_a_journal_cut_short_is_a_crash(tmp_path: Path, cut: int) -> None:
+    def shorten(wal: bytearray) -> None:
+        del wal[-cut:]
+
+    store = damaged_wal(tmp_path, shorten)
+    assert 0 < count(store) < 50
+    assert store.quarantined == []
+    store.close()
+
+
+# -- while it runs ----------------------------------------------------------------------------------------------------
+
+
+def test_damage_that_is_met_while_running_ends_it_and_has_all_checked(tmp_path: Path) -> None:
+    fill(tmp_path, ROWS)
+    store = reopen(tmp_path)
+    spoil_events(tmp_path / "gateway.db")
+    with contextlib.closing(store.reader()) as reader, pytest.raises(sqlite3.DatabaseError):
+        reader.execute("SELECT count(data) FROM events").fetchone()
+    assert isinstance(store.broken, StoreCorrupt)
+    with pytest.raises(StoreError):
+        store.write(append(5_000)).result(5)
+    assert (tmp_path / SUSPECT).exists()
+    store.close()
+    store = reopen(tmp_path)
+    assert (count(store), len(store.quarantined)) == (0, 1)
+    assert not (tmp_path / SUSPECT).exists()
+    store.close()
+
+
+def test_a_suspect_that_is_sound_stays(tmp_path: Path) -> None:
+    fill(tmp_path, 10)
+    (tmp_path / SUSPECT).touch()
+    store = reopen(tmp_path)
+    assert (count(store), store.quarantined, (tmp_path / SUSPECT).exists()) == (10, [], False)
+    store.close()
+
+
+def test_a_suspect_is_checked_to_the_last_entry_of_an_index(tmp_path: Path) -> None:
+    fill(tmp_path, 10)
+    whole, lacking = "position) WHERE day < 0", "position) WHERE day < 99999"
+    with contextlib.closing(sqlite3.connect(tmp_path / "gateway.db")) as connection, connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        changed = connection.execute("UPDATE sqlite_master SET sql = replace(sql, ?, ?)", (whole, lacking)).rowcount
+    assert changed
+    store = reopen(tmp_path)
+    assert store.quarantined == [], "the quick check of each start looks at pages"
+    store.close()
+    (tmp_path / SUSPECT).touch()
+    store = reopen(tmp_path)
+    assert "index" in store.quarantined[0].why
+    store.close()
+
+
+def test_the_newest_three_are_kept(tmp_path: Path) -> None:
+    for _ in range(KEPT + 2):
+        fill(tmp_path, 1)
+        spoil_header(tmp_path / "gateway.db", random.Random(1))
+    reopen(tmp_path).close()
+    found = quarantined(tmp_path)
+    assert len(found) == KEPT
+    assert found == sorted(found, key=lambda aside: aside.directory, reverse=True)
+
+
+def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "gateway.db")) as connection, connection:
+        connection.execute("INSERT INTO _sqlite_migrations VALUES (99, 'gateway', '0099_later', '2030')")
+    with pytest.raises(StoreError, match="0099_later"):
+        reopen(tmp_path)
+    assert not (tmp_path / "quarantine").exists()
+
+
+# -- the whole gateway ------------------------------------------------------------------------------------------------
+
+
+def test_a_gateway_with_a_damaged_database_is_ready_and_says_so(tmp_path: Path) -> None:
+    with at_counter(tmp_path / "counter", tmp_path / "data") as counter:
+        counter.start_gateway()
+        counter.open_lines()
+        counter.serve_until_all_have_more()
+        counter.stop()
+        overwrite(tmp_path / "data" / "gateway.db", random.Random(1))
+        before = counter.acked()
+
+        counter.start_gateway()  # within 10 s
+        status = httpx.get(f"{counter.url}/api/v1/status", timeout=5).raise_for_status().json()
+        [warning] = [warning for warning in status["warnings"] if warning["code"] == "store_quarantined"]
+        assert str(tmp_path / "data" / "quarantine") in warning["fix"]
+        assert "picante_store_quarantined 1.0" in httpx.get(f"{counter.url}/metrics", timeout=5).text
+        for dispenser in counter.dispensers:
+            assert dispenser.reopen() <= before[dispenser.name]
+        counter.serve_until_all_have_more()
+        assert counter.query("PRAGMA integrity_check") == [("ok",)]
+
+        # damage that somebody meets while it runs ends it; its next start mends that, too
+        counter.stop()
+        counter.start_gateway()
+        spoil_events(tmp_path / "data" / "gateway.db")
+        assert httpx.get(f"{counter.url}/api/v1/events", timeout=5).status_code == 503
+        assert counter.ended(10) == 3
+        counter.start_gateway()
+        assert len(quarantined(tmp_path / "data")) == 2
+        counter.kill()
+
+
+# -- -------------------------------------------------------------------------------------------------------------------
+
+
+def fill(directory: Path, rows: int) -> None:
+    """A database with some events, closed properly."""
+    store = reopen(directory)
+    first = store.sequences.durable("hot-bar-1", 7) + 1
+    futures = [store.write(append(n)) for n in range(first, first + rows)]
+    for future in futures:
+        future.result(10)
+    store.close()
+
+
+def reopen(directory: Path) -> Store:
+    return open_store(Settings(directory, "gw-1", ballast_bytes=4_096))
+
+
+def count(store: Store) -> int:
+    with contextlib.closing(store.reader()) as reader:
+        return int(reader.execute("SELECT count(*) FROM events").fetchone()[0])
+
+
+def spoil_events(path: Path) -> None:
+    """Noise over all pages of the table of events but its root, in the file that others have open."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+    chance = random.Random(1)
+    with path.open("r+b") as file:
+        for page in range(2, path.stat().st_size // PAGE + 1):
+            if page != root:
+                file.seek((page - 1) * PAGE)
+                file.write(chance.randbytes(PAGE))
+        file.flush()
