@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.cluster import KafkaCluster
@@ -31,23 +32,38 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=RUNS, help="tries (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the first run (default: %(default)s)")
     wanted = parser.parse_args(arguments)
+    # what ends a sweep early ends its servers, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     place = Path(tempfile.mkdtemp(prefix="picante-faults-"))
-    outcomes, failed = [], []
     with KafkaCluster(place / "kafka") as cluster:
-        for seed in range(wanted.seed, wanted.seed + wanted.runs):
-            outcome = attempt(place / f"run-{seed}", cluster, seed)
-            outcomes.append(outcome)
-            if not outcome.good:
-                failed.append(place / f"run-{seed}")
-            else:
-                shutil.rmtree(place / f"run-{seed}")
-            tell(summary(outcome))
-    tell(table(outcomes))
-    for directory in failed:
-        tell(f"failed: {directory}")
-    if not failed:
+        outcomes = sweep(
+            place,
+            range(wanted.seed, wanted.seed + wanted.runs),
+            lambda directory, seed: attempt(directory, cluster, seed),
+        )
+    if all(outcome.good for outcome in outcomes):
         shutil.rmtree(place)
-    return 1 if failed else 0
+        return 0
+    return 1
+
+
+def sweep(place: Path, seeds: Iterable[int], go: Callable[[Path, int], Outcome]) -> list[Outcome]:
+    """A run for each seed, its summary after each, and the table at the end, an early one by Ctrl-C too."""
+    outcomes: list[Outcome] = []
+    try:
+        for seed in seeds:
+            directory = place / f"run-{seed}"
+            outcome = go(directory, seed)
+            outcomes.append(outcome)
+            if outcome.good:
+                shutil.rmtree(directory)
+            tell(summary(outcome))
+    finally:
+        tell(table(outcomes))
+        for outcome in outcomes:
+            if not outcome.good:
+                tell(f"failed: seed {outcome.seed}; its files are in {place / f'run-{outcome.seed}'}")
+    return outcomes
 
 
 def attempt(directory: Path, cluster: KafkaCluster, seed: int) -> Outcome:

@@ -24,6 +24,8 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PSEUDONYM_KEY = bytes(range(32))
+HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+"""What asks gateways; `httpx.get` reads the system's certificates each time, 27 ms of a core."""
 
 Kafka = KafkaServer | KafkaCluster | ServerElsewhere
 Mqtt = MosquittoServer | ServerElsewhere
@@ -135,7 +137,7 @@ class World:
         assert self.gateway is not None
         assert self.gateway.process.poll() is None, self.gateway.said()
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).is_success
+            return HTTP.get(f"{self.url}/readyz", timeout=2).is_success
         except httpx.HTTPError:
             return False
 
@@ -145,11 +147,11 @@ class World:
 
     def get(self, path: str) -> Any:
         """An answer of the gateway's API."""
-        return httpx.get(self.url + path, timeout=5).raise_for_status().json()
+        return HTTP.get(self.url + path, timeout=5).raise_for_status().json()
 
     def get_text(self, path: str) -> str:
         """An answer that is no JSON."""
-        return httpx.get(self.url + path, timeout=5).raise_for_status().text
+        return HTTP.get(self.url + path, timeout=5).raise_for_status().text
 
     def query(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Rows of the gateway's database, read beside it."""

@@ -1,0 +1,117 @@
+"""What `make faults` tells: its figures add up, and what failed stays to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import Kill, Kind, Outcome, Recovery
+from tests.faults.sweep import bound, sweep
+from tests.flow.verdict import Verdict
+
+
+def kill(kind: Kind, transaction: str = "Empty") -> Kill:
+    return Kill(kind, 1 if kind == "kafka" else None, "2026-11-25T12:00:00.000+00:00", 20, 10, transaction, 0)
+
+
+def outcome(directory: Path, seed: int) -> Outcome:
+    """A run in which all went well."""
+    directory.mkdir()
+    (directory / "kills.jsonl").touch()
+    return Outcome(
+        seed,
+        directory / "kills.jsonl",
+        [kill("gateway", "Ongoing"), kill("gateway", "PrepareCommit"), kill("mosquitto"), kill("kafka", "Ongoing")],
+        [Recovery(1.0 + seed, 2.0 + seed, 3.0 + seed)] * 2,
+        made=1000,
+        written_twice=seed,
+        integrity="ok",
+        seconds=40.0,
+    )
+
+
+def broken_at(seed: int, how: Callable[[Outcome], object]) -> Callable[[Path, int], Outcome]:
+    """Runs, of which the one of this seed goes wrong."""
+
+    def go(directory: Path, now: int) -> Outcome:
+        made = outcome(directory, now)
+        if now == seed:
+            how(made)
+        return made
+
+    return go
+
+
+def told(output: str) -> dict[str, str]:
+    """The table's figures by their names."""
+    return {line[:36].strip(): line[36:].strip() for line in output.splitlines() if len(line) == 61}
+
+
+def test_the_table_sums_up_all_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(sweep(tmp_path, [1, 2, 3], outcome)) == 3
+    output = capsys.readouterr().out
+    assert told(output) == {
+        "tries": "3",
+        "failed": "0",
+        "kills of gateway": "6",
+        "kills of mosquitto": "3",
+        "kills of kafka": "3",
+        "of the gateway's, in a transaction": "3 (50%)",
+        "events made": "3000",
+        "lost": "0",
+        "doubled": "0",
+        "out of order": "0",
+        "made up": "0",
+        "written twice, seen once": "6",
+        "recovery, to ready": "p50 3.0 s, max 4.0 s",
+        "recovery, to an event on disk": "p50 4.0 s, max 5.0 s",
+        "recovery, to an event in Kafka": "p50 5.0 s, max 6.0 s",
+    }
+    assert "0 of 3 tries failed" in output
+    assert list(tmp_path.iterdir()) == [], "nothing of a good run is left"
+
+
+@pytest.mark.parametrize(
+    ("how", "figure"),
+    [
+        (lambda run: setattr(run, "verdict", Verdict(("a:1:1", "a:1:2"), (), (), ())), ("lost", "2")),
+        (lambda run: setattr(run, "verdict", Verdict((), ("a:1:1",), (), ())), ("made up", "1")),
+        (lambda run: setattr(run, "verdict", Verdict((), (), ("a:1:1",), ())), ("doubled", "1")),
+        (lambda run: setattr(run, "verdict", Verdict((), (), (), ("a:1:1",))), ("out of order", "1")),
+        (lambda run: setattr(run, "integrity", "row 7 is missing"), ("lost", "0")),
+        (lambda run: setattr(run, "broken", "AssertionError: not within 90 s"), ("lost", "0")),
+    ],
+)
+def test_a_failed_run_keeps_its_files_and_names_its_seed(
+    how: Callable[[Outcome], object],
+    figure: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = sweep(tmp_path, [7, 8, 9], broken_at(8, how))
+    assert [run.good for run in outcomes] == [True, False, True]
+    output = capsys.readouterr().out
+    assert told(output)["failed"] == "1"
+    assert told(output)[figure[0]] == figure[1]
+    assert f"failed: seed 8; its files are in {tmp_path / 'run-8'}" in output
+    assert (tmp_path / "run-8" / "kills.jsonl").exists()
+    assert not (tmp_path / "run-7").exists()
+
+
+def test_a_sweep_that_is_cut_short_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def go(directory: Path, seed: int) -> Outcome:
+        if seed == 3:
+            raise KeyboardInterrupt
+        return outcome(directory, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, [1, 2, 3], go)
+    assert told(capsys.readouterr().out)["tries"] == "2"
+
+
+def test_no_failure_is_told_with_what_it_shows() -> None:
+    assert bound(100, 0).endswith("the rate is under 3.00% at 95 % (rule of three)")
+    assert bound(100, 2) == "2 of 100 tries failed"
+    assert bound(0, 0) == "0 of 0 tries failed"
