@@ -51,20 +51,20 @@ class Dispensers:
         self.known: dict[str, Dispenser] = {}
         self.closings: Counter[str] = Counter()
         """Links that ended, by reason."""
-        self._ended_links = Counter(dict.fromkeys(_RESENDS, 0))
+        self._ended_links = dict.fromkeys(_RESENDS, 0)
         self._keys = keys
         self._store = store
         self._clock = clock
         self._ingest = ingest
         self._recommender = recommender
 
-    def resends(self, links: Iterable[Link]) -> Counter[str]:
+    def resends(self, links: Iterable[Link]) -> dict[str, int]:
         """Events that did not move a link on, by why: what ended links saw, and these, as far as they live."""
-        total = Counter(self._ended_links)
-        for link in links:
-            if link.session.alive:
-                total.update(_resends(link))
-        return total
+        alive = [link.session.counters for link in links if link.session.alive]
+        return {
+            name: ended + sum(getattr(counters, name) for counters in alive)
+            for name, ended in self._ended_links.items()
+        }
 
     # -- what sessions ask (`firmware_bridge.session.Registry`) -----------------------------------------------------
 
@@ -102,7 +102,8 @@ class Dispensers:
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         """See `Gate.closed`."""
         self.closings[reason] += 1
-        self._ended_links.update(_resends(link))
+        for name in _RESENDS:
+            self._ended_links[name] += getattr(link.session.counters, name)
         known = self.known.get(hello.dispenser) if hello is not None else None
         if known is not None and known.link is link:
             log.warning("%s is offline: %s", known.hello.dispenser, reason, extra={"dispenser": known.hello.dispenser})
@@ -123,8 +124,3 @@ class Dispensers:
         hello = link.session.hello
         if hello is not None:
             self._recommender.answer(link, hello, ask, read_ns)
-
-
-def _resends(link: Link) -> Counter[str]:
-    counters = link.session.counters
-    return Counter({name: getattr(counters, name) for name in _RESENDS})

@@ -46,8 +46,8 @@ class Daemon:
 
     def __init__(self, directory: Path, gateway: str, bootstrap: str | None = None, ports: Sequence[str] = ()) -> None:
         self._directory = directory
-        self._port = free_port()
-        text = _CONFIG.format(gateway=gateway, quota_mb=QUOTA_BYTES // 2**20, port=self._port)
+        self.port = free_port()
+        text = _CONFIG.format(gateway=gateway, quota_mb=QUOTA_BYTES // 2**20, port=self.port)
         if bootstrap is not None:
             text += f'\n[kafka]\nbootstrap = "{bootstrap}"\n'
         if ports:
@@ -77,7 +77,7 @@ class Daemon:
             process.wait(10)
 
     def _ready(self) -> bool:
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)) as connection:
             try:
                 connection.request("GET", "/readyz")
                 return connection.getresponse().status == http.HTTPStatus.OK

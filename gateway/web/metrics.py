@@ -7,6 +7,7 @@ most `watch.MAX_LABELS` and one for all others.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
@@ -74,8 +75,9 @@ class Figures(Collector):
         yield _counters("picante_link_openings", "Link sessions opened.", "dispenser", openings)
         yield _counters("picante_link_closings", "Link sessions ended.", "reason", state.dispensers.closings)
         links = GaugeMetricFamily("picante_links", "Links by the state of their session.", labels=("state",))
+        states = Counter(link.session.state for link in state.links)
         for link_state in LinkState:
-            links.add_metric((link_state.value,), sum(link.session.state is link_state for link in state.links))
+            links.add_metric((link_state.value,), states[link_state])
         yield links
         yield _pairs("picante_bad_frames", "Frames and messages that were none.", self._watch.bad.total)
         resends = state.dispensers.resends(state.links)

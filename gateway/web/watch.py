@@ -28,7 +28,7 @@ HISTORY_EVERY = 5
 FAILING_S = 15.0
 """s after its last failure, and after the pause that followed, for which a part counts as failing."""
 MAX_LABELS = 64
-"""Links told apart in the metrics; what comes on top is counted as one more."""
+"""Links that are told apart in the metrics once they count something; what comes on top is counted as one more."""
 OTHERS = "others"
 
 PICK_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -77,16 +77,16 @@ class Sums:
 
     def look(self, counters: Sequence[tuple[str, Mapping[str, int]]]) -> None:
         """Add what these counters, and those of the last look, have counted since then."""
-        for label, counter in counters:
-            self._last.setdefault(id(counter), (self._bounded(label), counter, {}))
-        present = {id(counter) for _, counter in counters}
-        for key, (label, counter, before) in list(self._last.items()):
+        present = {id(counter): (label, counter) for label, counter in counters}
+        for key in present.keys() - self._last.keys():
+            self._last[key] = (*present[key], {})
+        for label, counter, before in self._last.values():
             for name, count in counter.items():
-                self.total[label, name] += count - before.get(name, 0)
-            if key in present:
-                self._last[key] = (label, counter, dict(counter))
-            else:
-                del self._last[key]
+                if new := count - before.get(name, 0):
+                    self.total[self._bounded(label), name] += new
+                    before[name] = count
+        for key in self._last.keys() - present.keys():
+            del self._last[key]
 
     def _bounded(self, label: str) -> str:
         if label not in self._labels and len(self._labels) >= MAX_LABELS:

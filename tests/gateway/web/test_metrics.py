@@ -195,6 +195,13 @@ def test_many_bad_links_are_counted_under_few_names() -> None:
     assert sum(sums.total.values()) == 2000
 
 
+def test_links_that_count_nothing_take_nobodys_name() -> None:
+    sums = Sums()
+    sums.look([(f"/dev/ttyUSB{number}", {}) for number in range(1000)])
+    sums.look([("/dev/ttyUSB1000", {"crc": 1})])
+    assert sums.total == {("/dev/ttyUSB1000", "crc"): 1}
+
+
 async def test_what_a_lost_link_had_counted_stays(inside: Inside) -> None:
     link = inside.link
     watch = Watch(inside.state)

@@ -13,9 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.web.server import serve
+from gateway.config import HttpSection
+from gateway.web.server import _listen, serve
 from heat.errors import ConfigError
 from tests.gateway.web.conftest import Inside, Shop, inside_of
+from tests.servers import free_port
 from tests.waiting import wait_until_async
 
 ENDS_WITHIN_S = 2.0
@@ -88,3 +90,19 @@ def test_the_daemon_ends_in_time_while_a_stream_is_open(shop: Shop) -> None:
         began = time.monotonic()
         assert shop.gateway.stop(within_s=5) == 0
         assert time.monotonic() - began < 5
+
+
+async def test_answers_do_not_wait_for_the_acknowledgement_of_their_heads() -> None:
+    listener = _listen(HttpSection(port=free_port()))
+    found: asyncio.Queue[int] = asyncio.Queue()
+
+    def accepted(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.put_nowait(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async with await asyncio.start_server(accepted, sock=listener):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        no_delay = await asyncio.wait_for(found.get(), 5)
+        writer.close()
+        await writer.wait_closed()
+    assert no_delay != 0
