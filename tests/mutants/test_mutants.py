@@ -9,6 +9,8 @@ import pytest
 
 from tests.mutants.mutate import ROOT, Mutant, Useless, all_mutants, apply, attempt, copy_of_the_tree, prove, run_tests
 
+pytestmark = pytest.mark.timeout(400)  # a whole selection of tests runs inside of one
+
 MUTANTS = all_mutants()
 QUIET = "heat/scale.py"
 QUICK = "tests/heat/test_scale.py"
