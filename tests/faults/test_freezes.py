@@ -5,26 +5,21 @@ What hangs: the process, its event loop, the thread that writes, or the disk its
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import subprocess
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from cloud_sync.topics import EVENTS
-from hw_sim.control import call
-from hw_sim.journal import read_journal
-from tests.cloud_sync.kafka_reading import no_transaction_is_open, read_events
 from tests.faults.loop_image import skip_without_loop_devices, small_disk
-from tests.flow.verdict import NOTHING_WRONG, generated, judge
+from tests.flow.reckoning import settle
+from tests.flow.verdict import NOTHING_WRONG
 from tests.flow.world import Kafka, Mqtt, World, world
 from tests.gateway.systemd import Systemd
-from tests.waiting import wait_until, wait_until_async
+from tests.waiting import wait_until
 
 LIMIT_S = 1.0
 """s without a beat after which this watchdog kills; the unit file has 30."""
-GATEWAY = "gw-freeze"
 ROWS = 150
 """That are stored between two freezes."""
 LOAD = """\
@@ -51,7 +46,7 @@ def test_whatever_hangs_the_watchdog_ends_it_and_nothing_is_lost(tmp_path: Path,
     with (
         small_disk(tmp_path, 128) as disk,
         closing(Systemd(tmp_path, LIMIT_S)) as systemd,
-        world(tmp_path, kafka, mqtt, LOAD, GATEWAY) as shop,
+        world(tmp_path, kafka, mqtt, LOAD, "gw-freeze") as shop,
     ):
         (tmp_path / "gateway").symlink_to(disk)
         shop.environment = systemd.environment
@@ -76,21 +71,9 @@ def test_whatever_hangs_the_watchdog_ends_it_and_nothing_is_lost(tmp_path: Path,
             daemon.process.wait(30)
             systemd.forget()
             daemon = shop.start_gateway()
-        call(shop.socket, {"do": "pause"})
-        wait_until(lambda: not _held(shop), 60, "the rings are empty")
-        wait_until(shop.everything_confirmed, 60, "Kafka has everything")
-        made = generated(read_journal(shop.directory / "sim" / "journal.jsonl"))
-        own = shop.query("SELECT generation, sequence FROM events WHERE source = ?", GATEWAY)
-        made |= {f"{GATEWAY}:{generation:08x}:{sequence}" for generation, sequence in own}
-        assert len(made) > 4 * ROWS
-        assert judge(made, asyncio.run(_found(shop))) == NOTHING_WRONG
-
-
-async def _found(shop: World) -> dict[int, list[str]]:
-    # a commit is answered before its last marker is written
-    await wait_until_async(lambda: no_transaction_is_open(shop.bootstrap, EVENTS.name), 60, "no transaction is open")
-    events = await read_events(shop.bootstrap, GATEWAY)
-    return {part: [str(event.id) for event in found] for part, found in events.items()}
+        made, verdict = settle(shop)
+        assert verdict == NOTHING_WRONG
+        assert made > 4 * ROWS
 
 
 def _signal(shop: World, number: signal.Signals) -> None:
@@ -101,10 +84,6 @@ def _signal(shop: World, number: signal.Signals) -> None:
 def _store_more(shop: World) -> None:
     before = shop.position()
     wait_until(lambda: shop.position() >= before + ROWS, 60, f"{ROWS} rows more are stored")
-
-
-def _held(shop: World) -> int:
-    return sum(dispenser["held"] for dispenser in call(shop.socket, {"do": "status"})["dispensers"].values())
 
 
 def _fsfreeze(what: str, place: Path) -> None:

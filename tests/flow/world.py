@@ -128,10 +128,20 @@ class World:
 
     def start_gateway(self) -> Process:
         """Start the daemon and wait for its page."""
+        started = self.spawn_gateway()
+        self.wait_until_ready(30)
+        return started
+
+    def spawn_gateway(self) -> Process:
+        """Start the daemon."""
         arguments = ("gateway", "run", "--config", "gateway.toml")
         self.gateway = Process(self.directory, "gateway", *arguments, environment=self.environment)
-        wait_until(self._ready, 30, f"the gateway is ready: {self.gateway.said()}")
         return self.gateway
+
+    def wait_until_ready(self, deadline_s: float) -> None:
+        """Wait for the daemon's page."""
+        assert self.gateway is not None
+        wait_until(self._ready, deadline_s, f"the gateway is ready: {self.gateway.said()}")
 
     def _ready(self) -> bool:
         assert self.gateway is not None
