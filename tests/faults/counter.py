@@ -39,6 +39,7 @@ from firmware_bridge.messages import (
     encode_message,
     event_body_map,
 )
+from gateway.quarantine import DIRECTORY
 from picante.cli import main
 from tests.hand_device import HandDevice
 from tests.servers import free_port
@@ -171,14 +172,23 @@ class Counter:
 
     def freeze(self) -> None:
         """Stop the gateway where it stands, all its threads."""
-        os.kill(self._gateway.pid, signal.SIGSTOP)
-        tasks = Path(f"/proc/{self._gateway.pid}/task")
+        os.kill(self.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
 
         def stands() -> bool:
             states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
             return set(states) == {"T"}
 
         wait_until(stands, 10, "all the gateway's threads are stopped")
+
+    def thaw(self) -> None:
+        """Let a frozen gateway go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        """Of the running gateway."""
+        return int(self._gateway.pid)
 
     def kill(self) -> None:
         """SIGKILL the gateway."""
@@ -259,7 +269,8 @@ class Counter:
         return {dispenser.name: dispenser.acked for dispenser in self.dispensers}
 
     def check(self) -> None:
-        """Every acknowledged event is in the database once, and the database is sound."""
+        """Every acknowledged event is in the database once, and the database is sound, and was at the start."""
+        assert not (self.data_dir / DIRECTORY).exists(), self.said()
         assert self.query("PRAGMA integrity_check") == [("ok",)]
         for name, acked in self.acked().items():
             found = self.query(

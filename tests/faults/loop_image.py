@@ -24,6 +24,8 @@ from pathlib import Path
 import pytest
 
 _FICLONE = 0x40049409
+_SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
+"""EXT4_IOC_SHUTDOWN: the file system is gone at once, what its journal holds included."""
 _XFS_MB = 1024
 """MiB, sparse; the smallest XFS has 300."""
 _SUPERBLOCK, _INCOMPATIBLE, _NEEDS_RECOVERY = 1024, 0x60, 0x4
@@ -91,6 +93,14 @@ class Disk:
             (incompatible,) = struct.unpack("<I", file.read(4))
         assert incompatible & _NEEDS_RECOVERY, "an unmounted file system was cloned"
         return clone
+
+    def shut_down(self) -> None:
+        """Make it fail: each read and write of what is not in memory is an error from now on."""
+        descriptor = os.open(self.mounted, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(descriptor)
 
     def put_in(self, image: Path) -> None:
         """Take the disk out, which nobody may use any more, and another one in."""
