@@ -34,12 +34,13 @@ from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
+from gateway.scorer import open_onnx
 from gateway.security import check_dates, load_security
 from gateway.state import GatewayState
 from gateway.supervisor import Supervisor
 from gateway.web.server import serve
 from heat.catalog import default_catalog, parse_catalog
-from heat.errors import ConfigError, DataError, StoreError
+from heat.errors import ConfigError, DataError, ModelError, StoreError
 from heat.identity import EventId
 from heat.scale import default_words, parse_words
 from models.bundle import load as load_bundle
@@ -113,6 +114,8 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
 
         start("web", serve(state, answering.set))
         start("notify", notifier.run(state.store, answering, lambda: _status(state)))
+        if state.recommender.ranker.scorer == "numpy":
+            start("scorer", _use_onnx(state))
         start("housekeeping", supervise("housekeeping", lambda: _keep_house(state)))
         if config.serial is not None:
             start("serial", _watch_ports(state, config.serial))
@@ -307,6 +310,15 @@ def _status(state: GatewayState) -> str:
     """The daemon in a line, for `systemctl status`."""
     online = sum(dispenser.online for dispenser in state.dispensers.known.values())
     return f"{online} dispensers online, Kafka: {state.uplink.status.state if state.uplink else 'none'}"
+
+
+async def _use_onnx(state: GatewayState) -> None:
+    """Let onnxruntime score, if it works here; NumPy has the same scores."""
+    try:
+        state.recommender.ranker = await open_onnx(_bundle_path(state.config))
+    except (ModelError, OSError) as error:
+        state.model_error = error if isinstance(error, ModelError) else ModelError(f"no process to try it in: {error}")
+        log.warning("%s", state.model_error)
 
 
 async def _keep_house(state: GatewayState) -> None:

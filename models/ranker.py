@@ -1,18 +1,17 @@
 """Features -> scores: what ranks the sauces of a menu.
 
-`open_ranker` gives the gateway the best ranker that works here: the bundle's ONNX model; the same bundle's weights in
-NumPy where onnxruntime does not load (importing it has killed the process on some boards, so it is tried in a process
-of its own); the rule where no bundle is valid. A score means nothing by itself; only the order of one menu's counts.
+`open_ranker` gives the gateway one at once: the bundle's weights in NumPy, or the rule where no bundle is valid. The
+bundle's ONNX model takes over once a process of its own has run it (`PROBE`): onnxruntime has killed processes on some
+boards. Both give the same scores to the bit, whatever order they add in: sums are taken in float64, where the products
+are exact, and then rounded to float32. A score means nothing by itself; only the order of one menu's counts, and where
+scores are equal, that of the menu (`rank`).
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -20,10 +19,16 @@ from heat.errors import ModelError
 from models.bundle import Bundle, load
 from models.features import COLUMN, FEATURES, Matrix
 
-PROBE_TIMEOUT_S = 30
-"""s; importing onnxruntime takes 1 s on a Pi 4 with a cold SD card at worst."""
+PROBE = (
+    "import resource, sys; from pathlib import Path; resource.setrlimit(resource.RLIMIT_CORE, (0, 0));"
+    " from models.bundle import load; from models.ranker import OnnxRanker; OnnxRanker(load(Path(sys.argv[1])))"
+)
+"""Python that loads onnxruntime and runs the bundle in the directory that it is given, or dies of it without a core."""
 WEIGHT_TOLERANCE = 1e-4
 """How far a score may lie from the manifest's weights: float32 rounding, and no more."""
+
+
+Scorer = Literal["onnx", "numpy", "rule"]
 
 
 class Ranker(Protocol):
@@ -32,6 +37,11 @@ class Ranker(Protocol):
     @property
     def name(self) -> str:
         """`rule`, or the short id of the bundle: what impressions name the ranker by."""
+        ...
+
+    @property
+    def scorer(self) -> Scorer:
+        """What computes the scores."""
         ...
 
     @property
@@ -48,6 +58,7 @@ class RuleRanker:
     """Nearest to the preferred heat; nothing above the tolerance before everything below it."""
 
     name = "rule"
+    scorer: Scorer = "rule"
 
     def __init__(self) -> None:
         self.weights: Matrix = np.zeros(len(FEATURES), dtype=np.float32)
@@ -64,20 +75,26 @@ class RuleRanker:
 
 
 class LinearRanker:
-    """Weights, multiplied in NumPy: ranks as the ONNX model of the same bundle does."""
+    """Weights, multiplied in NumPy: scores as the ONNX model of the same bundle does."""
+
+    scorer: Scorer = "numpy"
 
     def __init__(self, name: str, weights: Sequence[float]) -> None:
         self.name = name
         self.weights: Matrix = np.array(weights, dtype=np.float32)
+        self._wide = self.weights.astype(np.float64)
 
     def scores(self, features: Matrix) -> Matrix:
         """The weighted sums of the features."""
-        result: Matrix = features @ self.weights
+        with np.errstate(over="ignore", invalid="ignore"):
+            result: Matrix = (features.astype(np.float64) @ self._wide).astype(np.float32)
         return result
 
 
 class OnnxRanker:
     """A bundle's model.onnx in onnxruntime, on one thread that does not spin."""
+
+    scorer: Scorer = "onnx"
 
     def __init__(self, bundle: Bundle) -> None:
         """Open the model and check it against the manifest's weights.
@@ -115,35 +132,14 @@ def rank(scores: Matrix, k: int) -> list[int]:
 
 
 def open_ranker(path: Path | None) -> tuple[Ranker, ModelError | None]:
-    """The best ranker for the bundle at `path` that works here, and what stood in the way of a better one."""
+    """The best ranker for the bundle at `path` without onnxruntime, and what stood in the way of a better one."""
     if path is None:
         return RuleRanker(), None
     try:
         bundle = load(path)
     except ModelError as error:
         return RuleRanker(), error
-    if not onnxruntime_works():
-        reason = ModelError(
-            "onnxruntime does not load here: the bundle is scored by NumPy",
-            hint="Picks are the same; reinstall onnxruntime for this board to use ONNX again",
-        )
-        return LinearRanker(bundle.short_id, bundle.manifest.weights), reason
-    try:
-        return OnnxRanker(bundle), None
-    except ModelError as error:
-        return RuleRanker(), error
-
-
-@cache
-def onnxruntime_works() -> bool:
-    """Whether onnxruntime can be imported: tried in a process of its own, once, since it may die of it."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", "import onnxruntime"], capture_output=True, timeout=PROBE_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return LinearRanker(bundle.short_id, bundle.manifest.weights), None
 
 
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
@@ -155,7 +151,7 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
 
 
 def _session(bundle: Bundle) -> Any:
-    import onnxruntime  # not at the top: see `onnxruntime_works`
+    import onnxruntime  # not at the top: see `PROBE`
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -29,9 +29,9 @@ from firmware_bridge.framing import BadFrame, FrameDecoder
 from firmware_bridge.serial_link import READ_BYTES
 from gateway.outbox import StoreOutbox
 from gateway.store import Settings, open_store
-from models.bundle import pretrained
+from models.bundle import load, pretrained
 from models.features import FEATURES
-from models.ranker import open_ranker
+from models.ranker import OnnxRanker
 
 ASK_BYTES = 80
 """Bytes of an EVENT and an ASK behind it."""
@@ -86,7 +86,7 @@ def on_one_core(count: int, directory: Path) -> tuple[float, float]:
 
 def rank_s() -> float:
     """Median seconds of one run of the model on a dispenser's menu."""
-    ranker, _ = open_ranker(pretrained())
+    ranker = OnnxRanker(load(pretrained()))
     matrix = np.zeros((len(SAUCES), len(FEATURES)), dtype=np.float32)
     times = []
     for _ in range(2_000):

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from gateway.web.answers import Answer, DispenserView, HeatAt, ShownView, SyncView, example
+from models.ranker import Scorer
 
 
 class Trouble(Answer):
@@ -57,7 +58,9 @@ class GatewayView(Answer):
     region: Annotated[str, example("eu")]
     version: Annotated[str, example("0.1.0")]
     started: datetime
-    ranker: Annotated[str, example("rule")]
+    ranker: Annotated[str, example("9f2c4e1ab07d")]
+    """The bundle that ranks, or `rule`."""
+    scorer: Scorer
     clock_known: bool
     database_bytes: int
     quota_bytes: int

@@ -86,6 +86,10 @@ class Figures(Collector):
 
     def _picks(self) -> Iterator[Metric]:
         recommender = self._state.recommender
+        ranker = recommender.ranker
+        yield InfoMetricFamily(
+            "picante_ranker", "What ranks, and what computes it.", {"ranker": ranker.name, "scorer": ranker.scorer}
+        )
         family = CounterMetricFamily(
             "picante_impressions", "Picks shown, and those of them that could not be recorded.", labels=("outcome",)
         )

@@ -51,6 +51,7 @@ def _gateway(state: GatewayState) -> GatewayView:
         version=VERSION,
         started=reads.moment(state.started * 1000),
         ranker=state.recommender.ranker.name,
+        scorer=state.recommender.ranker.scorer,
         clock_known=state.clock.now().known,
         database_bytes=reads.used_bytes(state.reader),
         quota_bytes=state.store.settings.quota_bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,8 @@ class Shop:
     port: int
     gateway: Process
     sim: Process
+    environment: dict[str, str] = field(default_factory=dict)
+    """What the gateway's environment has beyond ours."""
 
     @property
     def url(self) -> str:
@@ -116,7 +118,9 @@ class Shop:
     def start_gateway(self) -> None:
         """Start the daemon (again) and wait until both dispensers are with it."""
         config = str(self.directory / "gateway.toml")
-        self.gateway = Process(self.directory, "gateway", "gateway", "run", "--config", config)
+        self.gateway = Process(
+            self.directory, "gateway", "gateway", "run", "--config", config, environment=self.environment
+        )
         wait_until(self._all_online, 30, "both dispensers are online")
 
     def _all_online(self) -> bool:
