@@ -34,10 +34,10 @@ from heat.quality import Refusal
 MAX_ENVELOPE_BYTES = 900_000
 """bytes; brokers take batches of 1,048,588 by default, and a record must fit with its batch's header."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST = datetime.min.replace(tzinfo=UTC)
-LAST = datetime.max.replace(tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
+_EPOCH_UTC, _FIRST, _LAST = EPOCH.replace(tzinfo=None), datetime.min, datetime.max  # noqa: DTZ901 -- as below
+"""What is written is UTC anyway: without a zone it is written in half the time."""
 _NAME = "[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 SOURCE = rf"\A/[a-z]+/{_NAME}\Z"
 ORIGIN = rf"\A{_NAME}\Z"
@@ -182,7 +182,7 @@ def traceparent(event_id: str) -> str:
 def format_time(time_ms: int) -> str:
     """Unix time in ms as RFC 3339 in UTC, ms included. Times beyond the years 1..9999 are written as its ends."""
     try:
-        moment = EPOCH + time_ms * MILLISECOND
+        moment = _EPOCH_UTC + time_ms * MILLISECOND
     except OverflowError:
-        moment = LAST if time_ms > 0 else FIRST
-    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
+        moment = _LAST if time_ms > 0 else _FIRST
+    return f"{moment.isoformat(timespec='milliseconds')}Z"

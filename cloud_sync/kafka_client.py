@@ -111,10 +111,12 @@ class KafkaSink:
         """
         packed: list[Packed] = []
         filling: dict[tuple[str, int], Any] = {}
+        partitions: dict[str, int] = {}
         with _translated("the transaction can't be made ready"):
             for number, record in enumerate(records, 1):
-                partitions = await self._producer.partitions_for(record.topic)
-                place = record.topic, self._partition(record.key, len(partitions))
+                if record.topic not in partitions:
+                    partitions[record.topic] = len(await self._producer.partitions_for(record.topic))
+                place = record.topic, self._partition(record.key, partitions[record.topic])
                 batch = filling.get(place)
                 if batch is None or not _append(batch, record):
                     batch = filling[place] = self._producer.create_batch()

@@ -19,6 +19,8 @@ KEY = bytes(range(32))
 SAUCES = list(default_catalog())[:12]
 QUOTA_BYTES = 4 * 2**30
 CUSTOMERS = 5_000
+POURS = 5
+"""Pours of a customer, one after the other."""
 ROWS_A_TRANSACTION = 1_000
 DAY_MS = 86_400_000
 
@@ -34,7 +36,7 @@ def pour(sequence: int) -> PouredBody:
 
 
 def frame(sequence: int) -> bytes:
-    """One pour as bytes on the line; a customer pours five times."""
+    """One pour as bytes on the line."""
     body = pour(sequence)
     message = EventMessage(
         generation=1,
@@ -42,7 +44,7 @@ def frame(sequence: int) -> bytes:
         boot=1,
         uptime_ms=1_000 + sequence,
         sent_uptime_ms=2_000 + sequence,
-        session=1 + sequence // 5,
+        session=1 + sequence // POURS,
         kind=body.number,
         body=event_body_map(body),
     )
@@ -65,7 +67,8 @@ def fill(directory: Path, gateway: str, count: int) -> None:
     def append(tx: Transaction, first: int) -> None:
         for n in range(first, min(first + ROWS_A_TRANSACTION, count + 1)):
             when = Stamp(now_ms - count + n, n, now_ms // DAY_MS, "known")
-            tx.append(Event(EventId(dispenser(1), 1, n), customers[n % CUSTOMERS], when, pours[n % len(pours)]))
+            customer = customers[n // POURS % CUSTOMERS]
+            tx.append(Event(EventId(dispenser(1), 1, n), customer, when, pours[n % len(pours)]))
 
     for first in itertools.count(1, ROWS_A_TRANSACTION):
         if first > count:
