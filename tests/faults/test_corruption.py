@@ -15,7 +15,9 @@ import pytest
 from gateway.quarantine import KEPT, SUSPECT, quarantined
 from gateway.store import Settings, Store, open_store
 from heat.errors import StoreCorrupt, StoreError
+from tests.faults import test_edge as edge
 from tests.faults.counter import at_counter
+from tests.flow.world import Kafka, Mqtt, world
 from tests.gateway.test_store import append
 
 TRIES = int(os.environ.get("PICANTE_TRIES", "10"))
@@ -259,6 +261,23 @@ def test_a_gateway_with_a_damaged_database_is_ready_and_says_so(tmp_path: Path) 
         counter.start_gateway()
         assert len(quarantined(tmp_path / "data")) == 2
         counter.kill()
+
+
+def test_its_uplink_goes_on_in_a_new_epoch(tmp_path: Path, kafka: Kafka, mqtt: Mqtt) -> None:
+    with world(tmp_path, kafka, mqtt, edge.LOAD.format(name="bar"), edge.name()) as shop:
+        shop.start_sim()
+        gateway = shop.start_gateway()
+        edge.serve(shop, 200)
+        edge.rest(shop)  # what Kafka does not have would be lost with the database
+        gateway.stop()
+        overwrite(shop.database, random.Random(1))
+        shop.start_gateway()
+        edge.serve(shop, 100)
+        edge.rest(shop)
+        sync = edge.sync_of(shop)
+        assert (sync["epoch"], sync["state"], edge.told(shop)) == (2, "idle", [])
+        assert "store_quarantined" in {warning["code"] for warning in shop.get("/api/v1/status")["warnings"]}
+        assert edge.assert_each_once_or_marked(shop) == 0
 
 
 # -- -------------------------------------------------------------------------------------------------------------------
