@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import secrets
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cloud_sync.settings import UplinkSettings
+from cloud_sync.uplink import Uplink
 from gateway.app import check
 from gateway.config import Config, load_config
 from gateway.security import MAX_PASSWORD_CHARS, check_dates, load_security
 from heat.errors import ConfigError
 from tests.certificates import Authority
+from tests.cloud_sync.examples import pours
+from tests.cloud_sync.sqlite_outbox import SqliteOutbox
+from tests.cloud_sync.uplinks import confirmed, running
+from tests.secure_kafka import SecureKafka
+from tests.waiting import wait_until_async
 
 PASSWORD = "correct horse battery"
 GATEWAY = '[gateway]\nid = "gw-1"\nstore = "s"\nregion = "r"\n[kafka]\nbootstrap = "k:9093"\n'
@@ -166,6 +176,25 @@ def test_a_file_that_was_mended_counts_at_the_next_look(tmp_path: Path) -> None:
     assert load_security(settings).password == "outdated"
     write(tmp_path, "password", PASSWORD)
     assert load_security(settings).password == PASSWORD
+
+
+async def test_a_renewed_certificate_counts_without_a_restart(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    late, good = secure_kafka.authority.sign("late", expired=True), secure_kafka.client
+    write(tmp_path, "own.pem", late.certificate.read_text())
+    write(tmp_path, "own.key", late.key.read_text())
+    kafka = f'tls = true\nca = "{secure_kafka.authority.certificate}"\ncertificate = "own.pem"\nkey = "own.key"\n'
+    known = functools.partial(load_security, config(tmp_path, kafka))
+    name = f"gw-{secrets.token_hex(6)}"
+    with contextlib.closing(SqliteOutbox(tmp_path / "outbox.db")) as outbox:
+        outbox.append(pours(3, origin=name))
+        uplink = Uplink(outbox, UplinkSettings(secure_kafka.at("MUTUAL"), name, security=known))
+        async with running(uplink):
+            await wait_until_async(lambda: uplink.status.refusals >= 2, 30, "the broker refuses it")
+            assert uplink.status.state == "refused"
+            write(tmp_path, "own.key", good.key.read_text())  # for a moment the two don't fit
+            await wait_until_async(lambda: "does not fit" in str(uplink.status.last_error), 30, "half of it is new")
+            write(tmp_path, "own.pem", good.certificate.read_text())
+            await confirmed(outbox, 3)
 
 
 def test_an_expired_certificate_is_told_to_whoever_checks_and_stops_no_daemon(made: Path) -> None:

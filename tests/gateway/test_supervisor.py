@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from gateway.supervisor import Supervisor
-from heat.errors import ForeignInstance, LinkLost
+from heat.errors import ForeignInstance, LinkLost, PicanteError, SinkRefused, SinkUnavailable
 from tests.waiting import wait_until_async
 
 
@@ -27,6 +27,25 @@ async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCap
     assert runs == 4
     assert [record.message for record in caplog.records] == ["port is waiting"]
     assert "port" not in supervisor.parts
+
+
+@pytest.mark.parametrize(("error", "longest_s"), [(LinkLost, 0.004), (SinkUnavailable, 0.004), (SinkRefused, 0.03)])
+async def test_who_is_refused_knocks_more_seldom(
+    monkeypatch: pytest.MonkeyPatch, error: type[PicanteError], longest_s: float
+) -> None:
+    for name, seconds in (("FIRST_BACKOFF_S", 0.001), ("LONGEST_BACKOFF_S", 0.004), ("LONGEST_REFUSED_S", 0.03)):
+        monkeypatch.setattr(f"gateway.supervisor.{name}", seconds)
+    supervisor, pauses_s = Supervisor(), list[float]()
+
+    async def part() -> None:
+        pauses_s.append(supervisor.parts["x"].pause_s)
+        if len(pauses_s) < 8:
+            raise error("no")
+
+    await supervisor.run("x", part)
+    assert pauses_s[:4] == [0, 0.001, 0.002, 0.004]
+    assert pauses_s == sorted(pauses_s)
+    assert pauses_s[-1] == longest_s
 
 
 async def test_an_error_that_says_stop_stops(caplog: pytest.LogCaptureFixture) -> None:
