@@ -9,6 +9,7 @@ scores are equal, that of the menu (`rank`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,6 +19,10 @@ import numpy as np
 from heat.errors import ModelError
 from models.bundle import Bundle, load
 from models.features import COLUMN, FEATURES, Matrix
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+"""Set before anything loads onnxruntime: since 1.29 it writes an id of the device to disk, and tells its maker of the
+process and the model. https://github.com/microsoft/onnxruntime/pull/27379"""
 
 PROBE = (
     "import resource, sys; from pathlib import Path; resource.setrlimit(resource.RLIMIT_CORE, (0, 0));"

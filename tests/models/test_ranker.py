@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from heat.reading import Reading
 from models.bundle import Training, load, pretrained
 from models.explore import MARGIN_MO, SLOTS, hurts_mo, limit_mo, suggest
 from models.features import COLUMN, FEATURES, Context, Matrix, Menu, features
-from models.ranker import LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
+from models.ranker import PROBE, LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
 from models.train import Fit, write_bundle
 from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
 
@@ -190,3 +193,10 @@ def test_a_bad_bundle_means_the_rule_and_a_reason(tmp_path: Path) -> None:
     assert ranker.name == "rule"
     assert isinstance(problem, ModelError)
     assert "damaged or exchanged" in str(problem)
+
+
+def test_onnxruntime_keeps_no_id_of_this_device(tmp_path: Path) -> None:
+    quiet = {name: value for name, value in os.environ.items() if name not in {"ORT_DISABLE_TELEMETRY", "CI"}}
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", PROBE, str(pretrained())], env=quiet | home, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
