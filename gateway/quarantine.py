@@ -9,6 +9,7 @@ What belongs to the card and not to the database stays where it is: the lock, th
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -21,7 +22,7 @@ from typing import Literal
 
 import msgspec
 
-from heat.errors import StoreError
+from heat.errors import StoreError, StoreFull
 
 log = logging.getLogger("gateway.quarantine")
 
@@ -60,6 +61,7 @@ def set_aside(database: Path, why: str, room_bytes: int) -> Quarantined:
     """Move a damaged database away, so that a new one can be begun; older ones go where `room_bytes` aren't left.
 
     Raises:
+        StoreFull: there is no space for even a note.
         StoreError: it can't be moved.
     """
     note = Quarantined(time.time(), "database", why, _unconfirmed(database))
@@ -73,8 +75,7 @@ def set_aside(database: Path, why: str, room_bytes: int) -> Quarantined:
         _sync(database.parent)
         _sync(place)
     except OSError as error:
-        hint = "Move gateway.db away with its -wal and -shm, and keep them for salvage"
-        raise StoreError(f"{database} is damaged and can't be set aside: {error.strerror}", hint=hint) from error
+        raise _explain(f"{database} is damaged, and can't be set aside", error) from error
     log.error("the database is damaged and was set aside in %s: %s", place, why)
     _forget_old(database.parent, room_bytes)
     return note
@@ -84,16 +85,21 @@ def copy_journal(database: Path, lost_commits: int) -> None:
     """Keep a copy of a WAL that has commits behind a break; the database goes on without them.
 
     Raises:
-        StoreError: there is no space for it.
+        StoreFull: there is no space for it.
+        StoreError: it can't be copied.
     """
     why = f"{lost_commits} commits lie behind a damaged place of its journal"
+    place = None
     try:
         place = _make(database.parent, Quarantined(time.time(), "journal", why, lost_commits))
         shutil.copyfile(database.with_name(database.name + "-wal"), place / (database.name + "-wal"))
         _sync(place)
     except OSError as error:
-        raise StoreError(f"{database}-wal can't be copied: {error.strerror}", hint="Free some space") from error
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)  # each start would leave another one
+        raise _explain(f"{database}-wal is damaged, and can't be copied", error) from error
     log.error("the database's journal is damaged, %d commits are lost; a copy is in %s", lost_commits, place)
+    _forget_old(database.parent, 0)
 
 
 def quarantined(data_dir: Path) -> list[Quarantined]:
@@ -112,10 +118,20 @@ def _make(data_dir: Path, note: Quarantined) -> Path:
     root.mkdir(exist_ok=True, mode=0o700)
     place = next(place for n in range(1000) if not (place := root / (f"{name}-{n:03}" if n else name)).exists())
     place.mkdir(mode=0o700)
-    (place / _NOTE).write_bytes(msgspec.json.encode(note))
-    _sync(place)
-    _sync(root)
+    try:
+        (place / _NOTE).write_bytes(msgspec.json.encode(note))
+        _sync(place)
+        _sync(root)
+    except OSError:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     return place
+
+
+def _explain(what: str, error: OSError) -> StoreError:
+    kind = StoreFull if error.errno == errno.ENOSPC else StoreError
+    hint = "Free some space on its disk, or move gateway.db with its -wal and -shm to a larger one"
+    return kind(f"{what}: {error.strerror}", hint=hint)
 
 
 def _forget_old(data_dir: Path, room_bytes: int) -> None:

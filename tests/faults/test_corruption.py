@@ -17,8 +17,11 @@ from gateway.store import Settings, Store, open_store
 from heat.errors import StoreCorrupt, StoreError
 from tests.faults import test_edge as edge
 from tests.faults.counter import at_counter
+from tests.faults.loop_image import skip_without_loop_devices, tmpfs
+from tests.faults.test_full_disk import MB, leave
 from tests.flow.world import Kafka, Mqtt, world
 from tests.gateway.test_store import append
+from tests.waiting import wait_until
 
 TRIES = int(os.environ.get("PICANTE_TRIES", "10"))
 ROWS = 1_500
@@ -111,11 +114,31 @@ def test_what_sqlite_cannot_see_does_no_harm_at_the_start(tmp_path: Path) -> Non
     store.close()
 
 
+@pytest.mark.parametrize("journal", [False, True], ids=["database", "journal"])
+def test_a_full_disk_gives_its_ballast_for_it(tmp_path: Path, journal: bool) -> None:
+    skip_without_loop_devices()
+    with tmpfs(tmp_path / "disk", 16) as disk:
+        if journal:
+            died = died_with_wal(disk, flip_in_the_middle)
+        else:
+            died = disk / "died"
+            fill(died, ROWS)
+            spoil_header(died / "gateway.db", random.Random(1))
+        (died / "ballast").write_bytes(bytes(MB))
+        leave(disk, 0)
+        store = open_store(Settings(died, "gw-1", ballast_bytes=MB))
+        assert [aside.part for aside in store.quarantined] == ["journal" if journal else "database"]
+        assert store.full is not None
+        (disk / "filler").unlink()
+        wait_until(store.has_room, 10, "the store has found the room")
+        store.close()
+
+
 # -- the WAL ----------------------------------------------------------------------------------------------------------
 
 
-def damaged_wal(directory: Path, damage: Callable[[bytearray], None]) -> Store:
-    """A store whose process died with 50 commits in its WAL, which was damaged then."""
+def died_with_wal(directory: Path, damage: Callable[[bytearray], None]) -> Path:
+    """A data directory whose process died with 50 commits in its WAL, which was damaged then."""
     source = directory / "source"
     store = open_store(Settings(source, "gw-1", ballast_bytes=0))
     for n in range(1, 51):
@@ -128,7 +151,7 @@ def damaged_wal(directory: Path, damage: Callable[[bytearray], None]) -> Store:
     content = bytearray((died / "gateway.db-wal").read_bytes())
     damage(content)
     (died / "gateway.db-wal").write_bytes(content)
-    return reopen(died)
+    return died
 
 
 def flip_in_the_middle(wal: bytearray) -> None:
@@ -142,7 +165,7 @@ def flip_in_header(wal: bytearray) -> None:
 
 @pytest.mark.parametrize("damage", [flip_in_the_middle, flip_in_header])
 def test_a_journal_that_lost_commits_is_told_of_and_kept(tmp_path: Path, damage: Callable[[bytearray], None]) -> None:
-    store = damaged_wal(tmp_path, damage)
+    store = reopen(died_with_wal(tmp_path, damage))
     assert count(store) < 50
     [aside] = store.quarantined
     assert aside.part == "journal"
@@ -161,7 +184,7 @@ def test_a_journal_cut_short_is_a_crash(tmp_path: Path, cut: int) -> None:
     def shorten(wal: bytearray) -> None:
         del wal[-cut:]
 
-    store = damaged_wal(tmp_path, shorten)
+    store = reopen(died_with_wal(tmp_path, shorten))
     assert 0 < count(store) < 50
     assert store.quarantined == []
     store.close()
