@@ -17,12 +17,14 @@ from gateway.clock import DAY_MS, STEP_MS, Now
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
 from heat.events import AnyData, SessionClaimed, Stamp, decode_data
-from heat.profile import contribution
+from heat.profile import Profile, contribution
 
 SETTLE_ROWS = 1_000
 """Events that get their day in one transaction: some 50 ms in which nothing else is committed."""
 ELSEWHERE_MS = -(2**53)
 """`Stamp.boot_ms` of what is dated by an earlier boot of the gateway: this boot's clock has no part in it."""
+CLAIM_ROWS = 5_000
+"""Rows before a claim in which its session's events are looked for: about a millisecond."""
 NEWEST_OF = 100
 """Rows of which the latest time counts as the newest: an event may come hours after others that happened later."""
 
@@ -33,6 +35,9 @@ SELECT ifnull(max(time_ms), 0) FROM
 _MISDATED = """
 SELECT position, type, subject, boot_ms, day, data, clock FROM events
 WHERE position > ? AND day >= 0 AND boot_ms > ? AND abs(time_ms - boot_ms - ?) > ? ORDER BY position LIMIT ?
+"""
+_OF_SESSION = """
+SELECT type, data, day FROM events WHERE position < ? AND position > ? AND subject = ? AND type IS NOT NULL
 """
 _FIRST = """
 SELECT max((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'boot_after'),
@@ -123,23 +128,45 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
     position, type_, subject, old_day, text = row
     day = time_ms // DAY_MS
     rewritten = None
-    if type_ is not None and day != old_day:
-        rewritten = _move(tx, subject, decode_data(type_, text), old_day, day)
+    if type_ == SessionClaimed.type:
+        rewritten = _move_claim(tx, position, subject, decode_data(type_, text), old_day, day)
+    elif type_ is not None and day != old_day:
+        _move(tx, subject, decode_data(type_, text), old_day, day)
     tx.connection.execute(
         "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
         (time_ms, day, state, rewritten or text, position),
     )
 
 
-def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day: int) -> bytes | None:
-    """Move one event's contribution to another day; a claim's own rows are rewritten, and returned."""
+def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day: int) -> None:
+    """Move one event's contribution to another day, where its subject still holds it."""
     before = contribution(data, tx.gateway_id, old_day)
     if subject is None or not before.buckets or not holds_own_sums(tx, subject):
-        return None
+        return
     tx.fold(subject, before, -1)
-    after = before.moved(old_day, day)
-    tx.fold(subject, after)
-    if not isinstance(data, SessionClaimed):
+    tx.fold(subject, before.moved(old_day, day))
+
+
+def _move_claim(
+    tx: Transaction, position: int, subject: str | None, data: AnyData, old_day: int, day: int
+) -> bytes | None:
+    """Give a claim's sums the days that its session's events have by now; the claim as rewritten."""
+    assert isinstance(data, SessionClaimed)
+    before = contribution(data, tx.gateway_id, old_day)
+    if subject is None or not before.buckets:
         return None
+    after = Profile()
+    for type_, text, event_day in tx.connection.execute(_OF_SESSION, (position, position - CLAIM_ROWS, data.session)):
+        after.fold(contribution(decode_data(type_, text), tx.gateway_id, event_day))
+    if _without_days(after) != _without_days(before):
+        after = before.moved(old_day, day)  # some of the events are gone: the claim's own day is the next best
+    tx.fold(subject, before, -1)
+    tx.fold(subject, after)
     buckets, flavours = after.rows()
     return msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours))
+
+
+def _without_days(profile: Profile) -> Profile:
+    for day in {key.day for key in profile.buckets} | {key.day for key in profile.flavours}:
+        profile = profile.moved(day, 0)
+    return profile
