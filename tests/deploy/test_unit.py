@@ -34,11 +34,21 @@ class _Unit(configparser.RawConfigParser):
         return optionstr
 
 
+DRIVERS = {"char-ttyUSB": "usbserial", "char-ttyACM": "cdc_acm"}
+"""Devices by what /proc/devices calls them, and the modules that enter them there."""
+
+
 @pytest.fixture
-def service() -> configparser.SectionProxy:
+def unit() -> configparser.RawConfigParser:
+    """The file."""
+    parsed = _Unit()
+    parsed.read_string(UNIT.read_text())
+    return parsed
+
+
+@pytest.fixture
+def service(unit: configparser.RawConfigParser) -> configparser.SectionProxy:
     """Its [Service]."""
-    unit = _Unit()
-    unit.read_string(UNIT.read_text())
     return unit["Service"]
 
 
@@ -71,6 +81,13 @@ def test_the_command_and_the_folder_are_those_of_the_gateway(service: configpars
     assert objection(words) is None
     default = GatewaySection.model_fields["data_dir"].default
     assert f"/var/lib/{service['StateDirectory']}" == default
+
+
+def test_serial_ports_may_come_after_the_start(unit: configparser.RawConfigParser) -> None:
+    allowed = re.findall(r"^DeviceAllow=(\S+) rw$", UNIT.read_text(), re.MULTILINE)
+    for name in ("Wants", "After"):
+        loaded = set(unit["Unit"][name].split())
+        assert [kind for kind in allowed if f"modprobe@{DRIVERS[kind]}.service" not in loaded] == []
 
 
 def test_a_frozen_daemon_is_back_in_time(service: configparser.SectionProxy) -> None:

@@ -11,6 +11,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.faults.loop_image import skip_without_loop_devices, small_disk
 from tests.flow.reckoning import settle
 from tests.flow.verdict import NOTHING_WRONG
@@ -41,6 +43,7 @@ ring = 16384
 """
 
 
+@pytest.mark.timeout(300)
 def test_whatever_hangs_the_watchdog_ends_it_and_nothing_is_lost(tmp_path: Path, kafka: Kafka, mqtt: Mqtt) -> None:
     skip_without_loop_devices()
     with (
