@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 
 from firmware_bridge.messages import Reject
+from gateway.app import _keep_house
 from gateway.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
 from tests.gateway.web.conftest import Shop, inside_of, open_shop
 from tests.hand_device import HandDevice
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_async
 
 FLAPS = 10_000
 
@@ -101,6 +103,23 @@ def test_wordings_that_are_remembered_are_bounded_and_forgotten_ones_say_their_l
         log.logger.info("hello", extra={"dispenser": f"bar-{n}"})
     assert len(log.handler._wordings) == MAX_WORDINGS
     assert [line.get("left_out") for line in log.lines if line["message"] == "the oldest"] == [None] * BURST + [1]
+
+
+async def test_a_daemon_looks_whether_a_minute_is_over(tmp_path: Path, log: Log) -> None:
+    root = logging.getLogger()
+    root.addHandler(log.handler)
+    try:
+        for n in range(BURST + 2):
+            log.logger.info("hello %d", n)
+        async with inside_of(tmp_path) as inside:
+            keeping = asyncio.create_task(_keep_house(inside.state))
+            log.now_s = PAUSE_S
+            await wait_until_async(lambda: len(log.lines) > BURST, 10, "what was left out is told")
+            keeping.cancel()
+            await asyncio.wait([keeping])
+    finally:
+        root.removeHandler(log.handler)
+    assert (log.lines[BURST]["message"], log.lines[BURST]["left_out"]) == (f"hello {BURST + 1}", 1)
 
 
 async def test_a_link_that_flaps_ten_thousand_times(tmp_path: Path, log: Log) -> None:
