@@ -103,12 +103,11 @@ class Clock:
         """What the store remembers: the offset believed in this kernel boot, and the time of the newest event."""
         self.offset_ms = self.dated_ms = offset_ms
         self._newest_ms = newest_ms
-        if offset_ms is not None:
-            self.look()
+        self.look()
 
     def look(self) -> None:
         """Note the network's word of now, once a second: only one that comes after a step vouches for it."""
-        if self.doubt is None:
+        if self.doubt is None and self.offset_ms is not None:
             self._word = self._read_word()
 
     def now(self) -> Now:
@@ -122,7 +121,10 @@ class Clock:
     @property
     def holds(self) -> bool:
         """Whether the days that the store gave in this boot may turn out wrong: nothing should go up meanwhile."""
-        return self.dated_ms is not None and (not self.now().known or self.to_redate)
+        now = self.now()
+        if self.dated_ms is None or now.known:
+            return self.dated_ms is not None and self.to_redate
+        return self.doubt is not None and now.boot_ms < self.doubt.until_ms
 
     @property
     def to_redate(self) -> bool:
@@ -157,19 +159,21 @@ class Clock:
         plausible = wall_ms >= PLAUSIBLE_FROM_MS
         if not plausible and self.offset_ms is None:
             return False
-        if abs(off_ms) <= STEP_MS:
-            if self._trust == "ntp" and self._word is None:
-                self._word = self._read_word()
-            return self._trust == "system" or self._word is not None
+        heard = self._trust == "system" or self._word is not None
+        if heard and abs(off_ms) <= STEP_MS:
+            return True
         word = self._read_word()
         if plausible and word is not None and word != self._word:
-            self._accept(off_ms, "the network vouches for it")
+            if abs(off_ms) > STEP_MS:
+                self._accept(off_ms, "the network vouches for it")
             self._word = word
             return True
+        if not heard:
+            return False
         doubt = self.doubt
         if doubt is None or abs(offset_ms - doubt.offset_ms) > STEP_MS:
             doubt = self._begin_doubt(off_ms, offset_ms, boot_ms)
-        if not plausible or boot_ms < doubt.until_ms or (self._trust == "ntp" and word is None):
+        if not plausible or boot_ms < doubt.until_ms:
             return False
         self._accept(off_ms, "it has stood for long enough")
         return True

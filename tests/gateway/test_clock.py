@@ -192,6 +192,8 @@ def test_a_jump_that_stays_is_believed_once_it_has_stood(clock: Clock, hand_cloc
     hand_clock.go_on(1)
     believed = NOON_MS + jump_ms >= PLAUSIBLE_FROM_MS
     assert clock.now() == Now(NOON_MS + held_ms + jump_ms * believed, hand_clock.boot_ms, known=believed)
+    clock.dated_ms = clock.offset_ms
+    assert not clock.holds, "what is dated waits no longer"
 
 
 def test_a_second_jump_begins_the_doubt_anew(clock: Clock, hand_clock: HandClock) -> None:
@@ -247,6 +249,20 @@ def test_in_a_new_boot_the_newest_event_is_the_measure(hand_clock: HandClock) ->
     assert starts(NOON_MS - LEAP_MS)
     assert not starts(NOON_MS - LEAP_MS - 1_000)
     assert not starts(NOON_MS + 1_000)
+
+
+@pytest.mark.parametrize("trust", ["system", "ntp"])
+@pytest.mark.parametrize("newest_ms", [NOON_MS - 2 * LEAP_MS, NOON_MS + 1_000])
+def test_in_a_new_boot_the_network_is_believed_at_once(
+    hand_clock: HandClock, tmp_path: Path, trust: Trust, newest_ms: int
+) -> None:
+    word = tmp_path / "synchronized"
+    clock = Clock(trust, hand_clock, hand_clock.boot_ns, word)
+    clock.recall(None, newest_ms)
+    assert not clock.now().known
+    word.touch()
+    clock.look()
+    assert clock.now() == Now(NOON_MS, hand_clock.boot_ms, known=True)
 
 
 def test_a_jump_across_a_restart_is_one_too(hand_clock: HandClock, tmp_path: Path) -> None:
