@@ -190,6 +190,15 @@ def test_a_journal_cut_short_is_a_crash(tmp_path: Path, cut: int) -> None:
     store.close()
 
 
+def test_a_journal_whose_last_commit_is_torn_is_a_crash(tmp_path: Path) -> None:
+    def tear(wal: bytearray) -> None:
+        wal[-1_000] ^= 1
+
+    store = reopen(died_with_wal(tmp_path, tear))
+    assert (count(store), store.quarantined) == (49, [])
+    store.close()
+
+
 # -- while it runs ----------------------------------------------------------------------------------------------------
 
 
