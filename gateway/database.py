@@ -75,6 +75,7 @@ def connect(path: Path, *, thorough: bool) -> Opened:
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         _check(path, connection, thorough=thorough)
+        # whole, it has the next write begin the WAL anew: what a crash left there is not taken for lost commits later
         reached = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     except BaseException as error:
         connection.close()
@@ -86,15 +87,13 @@ def connect(path: Path, *, thorough: bool) -> Opened:
 
 
 def begin(path: Path, connection: sqlite3.Connection) -> None:
-    """Empty the WAL, migrate, and give the gateway's own events a new generation: a backup put back spends none twice.
+    """Migrate, and give the gateway's own events a new generation: a backup put back spends none twice.
 
     Raises:
         StoreFull: there is no space for it.
         StoreError: it can't be written.
     """
     try:
-        # what a crash left in the WAL behind its last commit must not be taken for commits that were lost, next time
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         migrations.apply(Database(connection))
         with connection:
             connection.execute("BEGIN IMMEDIATE")

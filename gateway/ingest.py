@@ -74,9 +74,10 @@ class Ingest:
         `failed` is called if that can't be stored: the link should end, so that the dispenser says it again. On a full
         disk it stays open, for the picks, and this is tried again.
         """
-        now = self._clock.now()
         self._hellos[hello.dispenser] = hello
+        self._note(hello, link, gap, failed, self._clock.now())
 
+    def _note(self, hello: Hello, link: str, gap: tuple[int, int] | None, failed: Callable[[], None], now: Now) -> None:
         def work(tx: Transaction) -> None:
             self._store_hello(tx, hello, link, now)
             if gap is not None:
@@ -84,7 +85,7 @@ class Ingest:
 
         def again() -> None:
             if self._hellos[hello.dispenser] is hello:
-                self.note_hello(hello, link, gap, failed)
+                self._note(hello, link, gap, failed, now)
 
         def done(_result: None, error: BaseException | None) -> None:
             if isinstance(error, StoreFull):

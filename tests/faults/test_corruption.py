@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,40 @@ def test_a_journal_whose_last_commit_is_torn_is_a_crash(tmp_path: Path) -> None:
     store = reopen(died_with_wal(tmp_path, tear))
     assert (count(store), store.quarantined) == (49, [])
     store.close()
+
+
+def test_what_two_crashes_left_behind_is_no_damage(tmp_path: Path) -> None:
+    """A long commit is torn, then a short one: in a WAL that went on, the end of the long one would lie behind both."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    store = reopen(first)
+    store.write(append(1)).result(5)
+    intact = (first / "gateway.db-wal").stat().st_size
+    store.write(lambda tx: [append(n)(tx) for n in range(2, 1_000)]).result(5)
+    power_fails(first, second, intact + 1_000)
+    store.close()
+
+    store = reopen(second)
+    assert (count(store), store.quarantined) == (1, [])
+    store.write(append(2)).result(5)
+    frames = int.from_bytes((second / "gateway.db-shm").read_bytes()[16:20], sys.byteorder)  # mxFrame
+    power_fails(second, third, 32 + (frames - 1) * FRAME + 1_000)
+    store.close()
+
+    store = reopen(third)
+    assert (count(store), store.quarantined) == (1, [])
+    store.close()
+
+
+def power_fails(running: Path, after: Path, torn_at: int) -> None:
+    """Copy the database of a store at work; a byte of its WAL did not reach the disk."""
+    after.mkdir()
+    for name in ("gateway.db", "gateway.db-wal"):
+        (after / name).write_bytes((running / name).read_bytes())
+    with (after / "gateway.db-wal").open("r+b") as wal:
+        wal.seek(torn_at)
+        byte = wal.read(1)[0]
+        wal.seek(torn_at)
+        wal.write(bytes([byte ^ 1]))
 
 
 # -- while it runs ----------------------------------------------------------------------------------------------------
