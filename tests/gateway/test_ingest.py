@@ -19,11 +19,13 @@ from gateway.ingest import Ingest
 from gateway.store import Store
 from gateway.transaction import Transaction, read_profile
 from heat.catalog import default_catalog
+from heat.errors import StoreFull
 from heat.identity import EventId, session_subject
 from heat.profile import Profile
 from heat.scale import default_words
 from tests.gateway.conftest import DAY, NOON_MS, Counter, HandClock
 from tests.reference import profiles as reference_profiles
+from tests.waiting import wait_until_async
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -301,3 +303,28 @@ async def test_of_an_unreadable_event_the_bytes_are_filed(counter: Counter, rows
     await counter.settled(2)
     assert counter.acked == [1, 2]
     assert rows("SELECT reason FROM events ORDER BY position") == [("malformed",), (None,)]
+
+
+async def test_a_hello_that_finds_no_room_keeps_its_link_and_is_noted_later(
+    counter: Counter, store: Store, rows: Query, hand_clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ingest.NOTE_AGAIN_S", 0.02)
+    submit, full = store.submit, [StoreFull("disk is full")] * 3
+
+    def full_at_first(work: Callable[[Transaction], Any], done: Callable[..., None], *, upkeep: bool = False) -> None:
+        assert upkeep
+        if full:
+            hand_clock.go_on(60_000)
+            done(None, full.pop())
+        else:
+            submit(work, done, upkeep=upkeep)
+
+    monkeypatch.setattr(store, "submit", full_at_first)
+    failed: list[str] = []
+    counter.ingest.note_hello(counter.hello, "port", (1, 3), lambda: failed.append("closed"))
+    newer = msgspec.structs.replace(counter.hello, firmware="newer")
+    counter.ingest.note_hello(newer, "port", (1, 3), lambda: failed.append("closed"))
+    noted = "SELECT firmware, seen_ms FROM dispensers"
+    assert await wait_until_async(lambda: rows(noted), 10, "noted") == [("newer", NOON_MS + 60_000)]
+    assert len(rows("SELECT 1 FROM events WHERE type = 'picante.gap.v1'")) == 1
+    assert not failed
