@@ -42,9 +42,9 @@ def from_refusal(row: StoredRefusal, keep_bytes: int = KEPT_BYTES) -> Record:
     )
 
 
-def from_event(row: StoredEvent, detail: str, keep_bytes: int = KEPT_BYTES) -> Record:
-    """The dead letter of a stored event that is too large for Kafka; its value is the beginning of its `data`."""
-    headers = {**_headers(row, "too_large", detail), CONTENT_TYPE: JSON}
+def from_event(row: StoredEvent, refusal: Refusal, keep_bytes: int = KEPT_BYTES) -> Record:
+    """The dead letter of a stored event that can't go up as one; its value is its `data`, or the beginning of it."""
+    headers = {**_headers(row, refusal.reason, refusal.detail), CONTENT_TYPE: JSON}
     return _record(row, row.data[:keep_bytes], len(row.data), headers)
 
 

@@ -18,7 +18,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -27,8 +28,8 @@ from cloud_sync.outbox import StoredEvent
 from cloud_sync.record import Record
 from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS
 from heat.errors import DataError
-from heat.events import TYPES, AnyData, ClockState, Day
-from heat.identity import SAFE_INTEGER, EventId, check_subject, parse_event_id
+from heat.events import TYPES, AnyData, ClockState, Day, read_data
+from heat.identity import SAFE_INTEGER, SOURCE_NAME, EventId, check_subject, parse_event_id
 from heat.quality import Refusal
 
 MAX_ENVELOPE_BYTES = 900_000
@@ -100,6 +101,7 @@ class Received:
     data: AnyData
 
 
+_CLOCKS = frozenset(get_args(ClockState))
 _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
 _data: dict[str, msgspec.json.Decoder[AnyData]] = {name: msgspec.json.Decoder(type_) for name, type_ in TYPES.items()}
@@ -128,6 +130,34 @@ def encode(row: StoredEvent) -> Record:
     )
     key = (row.subject or row.id.source).encode()
     return Record(EVENTS.name, key, value, ((CONTENT_TYPE, CLOUDEVENT),))
+
+
+def fault(row: StoredEvent) -> Refusal | None:
+    """Why no reader would take this event: `decode` refuses what `encode` makes of it. None for all that was stored.
+
+    What a damaged disk gives back is no error to SQLite, and to Kafka it is as good as any bytes.
+    """
+    if row.type not in _data:
+        return Refusal("unknown_type", "no such event type")
+    if not (_are_names(row.id.source, row.origin) and _is_subject(row.subject)):
+        return Refusal("damaged", "its source or subject is none")
+    numbers = 0 <= row.id.generation < 2**32 and 1 <= row.id.sequence <= SAFE_INTEGER and -(2**31) <= row.day < 2**31
+    if not numbers or row.clock not in _CLOCKS:
+        return Refusal("damaged", "its identity, day or clock is out of range")
+    return None if read_data(row.type, row.data) is not None else Refusal("damaged", "its data are no such event")
+
+
+@lru_cache(4096)
+def _are_names(*names: str) -> bool:
+    return all(SOURCE_NAME.match(name) for name in names)
+
+
+@lru_cache(4096)
+def _is_subject(subject: str | None) -> bool:
+    try:
+        return subject is None or bool(check_subject(subject))
+    except DataError:
+        return False
 
 
 def decode(value: bytes) -> Received | Refusal:

@@ -25,6 +25,7 @@ from cloud_sync.record import Record
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.topics import DEAD_LETTERS
 from heat.errors import ForeignInstance, RecordRejected, SinkRefused, SinkUnavailable, SyncError
+from heat.quality import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -228,10 +229,14 @@ class Uplink:
         keep_bytes = 0 if rejections > 1 else dead_letter.KEPT_BYTES
         if isinstance(row, StoredRefusal):
             return dead_letter.from_refusal(row, 0 if rejections else keep_bytes)
+        if (fault := envelope.fault(row)) is not None:
+            log.warning("a stored event can't be read and becomes a dead letter", extra={"event_id": str(row.id)})
+            return dead_letter.from_event(row, fault, 0 if rejections else keep_bytes)
         record = envelope.encode(row)
         if rejections or record.size_bytes > envelope.MAX_ENVELOPE_BYTES:
             log.warning("an event is too large for Kafka and becomes a dead letter", extra={"event_id": str(row.id)})
-            return dead_letter.from_event(row, f"{len(record.value)} bytes are too large for Kafka", keep_bytes)
+            fault = Refusal("too_large", f"{len(record.value)} bytes are too large for Kafka")
+            return dead_letter.from_event(row, fault, keep_bytes)
         return record
 
     def _narrow(self, rows: Sequence[Row]) -> None:

@@ -64,6 +64,7 @@ def connect(path: Path, *, thorough: bool) -> Opened:
         raise _explain(path, error) from error
     finally:
         os.umask(old_umask)
+    connection.text_factory = mended_text
     try:
         for pragma in (
             "journal_mode=WAL",
@@ -109,6 +110,11 @@ def is_full(error: sqlite3.Error) -> bool:
     """Whether there was no space to write. The WAL's index, which is growing then, has a code of its own."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
+def mended_text(raw: bytes) -> str:
+    """Text as it is read: what a damaged disk made of it must not keep anybody from reading the rest of the row."""
+    return str(raw, "utf-8", "replace")
 
 
 def is_damage(error: sqlite3.Error) -> bool:

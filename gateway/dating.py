@@ -16,7 +16,7 @@ import msgspec
 from gateway.clock import DAY_MS, STEP_MS, Now
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
-from heat.events import AnyData, SessionClaimed, Stamp, decode_data
+from heat.events import AnyData, SessionClaimed, Stamp, read_data
 from heat.profile import Profile, contribution
 
 SETTLE_ROWS = 1_000
@@ -33,11 +33,12 @@ SELECT ifnull(max(time_ms), 0) FROM
 (SELECT time_ms FROM events WHERE clock <> 'unknown' AND day >= 0 ORDER BY position DESC LIMIT ?)
 """
 _MISDATED = """
-SELECT position, type, subject, boot_ms, day, data, clock FROM events
+SELECT position, type, subject, boot_ms, day, CAST(data AS BLOB), clock FROM events
 WHERE position > ? AND day >= 0 AND boot_ms > ? AND abs(time_ms - boot_ms - ?) > ? ORDER BY position LIMIT ?
 """
 _OF_SESSION = """
-SELECT type, data, day FROM events WHERE position < ? AND position > ? AND subject = ? AND type IS NOT NULL
+SELECT type, CAST(data AS BLOB), day FROM events
+WHERE position < ? AND position > ? AND subject = ? AND type IS NOT NULL
 """
 _FIRST = """
 SELECT max((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'boot_after'),
@@ -93,7 +94,8 @@ def settle(tx: Transaction, boot: int, now: Now) -> int:
     and the wait has been given up.
     """
     rows = tx.connection.execute(
-        "SELECT position, type, subject, boot_ms, day, data FROM events WHERE day < 0 ORDER BY position LIMIT ?",
+        "SELECT position, type, subject, CAST(boot_ms AS INTEGER), day, CAST(data AS BLOB) FROM events WHERE day < 0"
+        " ORDER BY position LIMIT ?",
         (SETTLE_ROWS,),
     ).fetchall()
     offset_ms = now.wall_ms - now.boot_ms
@@ -128,10 +130,11 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
     position, type_, subject, old_day, text = row
     day = time_ms // DAY_MS
     rewritten = None
-    if type_ == SessionClaimed.type:
-        rewritten = _move_claim(tx, position, subject, decode_data(type_, text), old_day, day)
-    elif type_ is not None and day != old_day:
-        _move(tx, subject, decode_data(type_, text), old_day, day)
+    data = read_data(type_, text) if type_ is not None else None
+    if isinstance(data, SessionClaimed):
+        rewritten = _move_claim(tx, position, subject, data, old_day, day)
+    elif data is not None and day != old_day:
+        _move(tx, subject, data, old_day, day)
     tx.connection.execute(
         "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
         (time_ms, day, state, rewritten or text, position),
@@ -148,16 +151,16 @@ def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day
 
 
 def _move_claim(
-    tx: Transaction, position: int, subject: str | None, data: AnyData, old_day: int, day: int
+    tx: Transaction, position: int, subject: str | None, data: SessionClaimed, old_day: int, day: int
 ) -> bytes | None:
     """Give a claim's sums the days that its session's events have by now; the claim as rewritten."""
-    assert isinstance(data, SessionClaimed)
     before = contribution(data, tx.gateway_id, old_day)
     if subject is None or not before.buckets:
         return None
     after = Profile()
     for type_, text, event_day in tx.connection.execute(_OF_SESSION, (position, position - CLAIM_ROWS, data.session)):
-        after.fold(contribution(decode_data(type_, text), tx.gateway_id, event_day))
+        if (event := read_data(type_, text)) is not None:
+            after.fold(contribution(event, tx.gateway_id, event_day))
     if _without_days(after) != _without_days(before):
         after = before.moved(old_day, day)  # some of the events are gone: the claim's own day is the next best
     tx.fold(subject, before, -1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from types import NoneType
 from typing import Any
 
 from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
 from cloud_sync.position import Author
+from gateway.database import mended_text
 from gateway.instances import Instances
 from gateway.store import Store
 from gateway.transaction import Transaction
@@ -23,6 +26,17 @@ FROM events
 WHERE {_READY}
 ORDER BY position LIMIT ?
 """  # noqa: S608 -- made of constants; values are bound
+
+_SHAPES = {
+    (int, str, int, int, *kind, int, int, str, bytes, *refusal, int)
+    for kind, refusal in [
+        ((str, str), (NoneType, NoneType)),
+        ((str, NoneType), (NoneType, NoneType)),
+        ((NoneType, NoneType), (str, str)),
+        ((NoneType, NoneType), (str, NoneType)),
+    ]
+}
+"""Types of an event's columns, with and without a subject, and of a refusal's. Others come of a damaged disk alone."""
 
 
 class StoreOutbox:
@@ -65,12 +79,23 @@ class StoreOutbox:
 
     def _read(self, after: int, limit: int) -> list[Row]:
         with closing(self._store.reader()) as connection, self._store.watching():
-            return [self._row(row) for row in connection.execute(_ROWS, (after, limit))]
+            connection.text_factory = str  # faster, as long as no text is damaged
+            try:
+                rows = connection.execute(_ROWS, (after, limit)).fetchall()
+            except sqlite3.OperationalError:
+                connection.text_factory = mended_text
+                rows = connection.execute(_ROWS, (after, limit)).fetchall()
+        return [self._row(row) for row in rows]
 
     def _row(self, row: tuple[Any, ...]) -> Row:
         (position, source, generation, sequence, type_, subject, time_ms, day, clock, data, reason, detail, again) = row
-        event_id = EventId(source, generation, sequence)
         origin = self._store.settings.gateway_id
+        if tuple(map(type, row)) not in _SHAPES:
+            known = [value if isinstance(value, int) else 0 for value in (generation, sequence, time_ms)]
+            body = data if isinstance(data, bytes) else str(data).encode()
+            event_id, detail = EventId(str(source), *known[:2]), "its columns hold values of wrong types"
+            return StoredRefusal(position, event_id, known[2], origin, "damaged", detail, body, bool(again))
+        event_id = EventId(source, generation, sequence)
         if reason is not None:
             return StoredRefusal(position, event_id, time_ms, origin, reason, detail or "", data, bool(again))
         return StoredEvent(position, event_id, type_, subject, time_ms, day, clock, origin, data, bool(again))

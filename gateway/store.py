@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from gateway import database, quarantine
-from gateway.database import BUSY_TIMEOUT_MS, is_damage, is_full
+from gateway.database import BUSY_TIMEOUT_MS, is_damage, is_full, mended_text
 from gateway.space import LOOK_S, Full, Space, drop_ballast
 from gateway.transaction import Sequences, Transaction
 from heat.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreLocked
@@ -162,6 +162,7 @@ class Store:
         connection.store = self
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA query_only=ON")
+        connection.text_factory = mended_text
         return connection
 
     @contextlib.contextmanager

@@ -170,6 +170,7 @@ TYPES: dict[str, type[AnyData]] = {
     cls.type: cls for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, SequenceGap)
 }
 """Every event type that there is, by its CloudEvents `type`."""
+_decoders: dict[str, msgspec.json.Decoder[AnyData]] = {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +205,12 @@ def decode_data(type_: str, text: bytes | str | dict[str, Any]) -> AnyData:
     if isinstance(text, dict):
         return msgspec.convert(text, TYPES[type_])
     return msgspec.json.decode(text, type=TYPES[type_])
+
+
+def read_data(type_: str, text: bytes) -> AnyData | None:
+    """Stored `data`; None where it is none (any more): a type that is not known here, or a damaged disk."""
+    try:
+        text.decode()  # msgspec would let broken UTF-8 pass in members that it skips
+        return _decoders[type_].decode(text)
+    except (KeyError, UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return None

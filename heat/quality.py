@@ -17,6 +17,7 @@ Reason = Literal[
     "unknown_sauce",
     "unknown_word",
     "too_large",
+    "damaged",
     "internal_error",
 ]
 """Why an event was refused: the reason code of its dead letter."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.web import reads
-from heat.events import Poured, Refilled, decode_data
+from heat.events import Poured, Refilled, read_data
 
 ROWS = 500
 """Rows read at one look; more than a shop makes in a second."""
@@ -56,7 +56,7 @@ class Levels:
 
 def _take(tanks: _Tanks, row: reads.Row) -> None:
     assert row.type is not None  # looked at by the caller
-    data = decode_data(row.type, row.data)
+    data = read_data(row.type, row.data)
     if isinstance(data, Poured) and data.nozzle in tanks.ul:
         tanks.ul[data.nozzle] = max(tanks.ul[data.nozzle] - data.volume_ul, 0)
     elif isinstance(data, Refilled) and data.nozzle in tanks.ul:

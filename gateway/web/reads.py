@@ -19,7 +19,12 @@ SELECT ifnull((SELECT max(position) FROM events), 0), confirmed,
        EXISTS (SELECT 1 FROM events WHERE day < 0)
 FROM (SELECT CAST(value AS INTEGER) AS confirmed FROM meta WHERE key = 'confirmed')
 """
-_COLUMNS = "position, source, generation, sequence, type, subject, time_ms, day, clock, data, reason, detail"
+_COLUMNS = (
+    "position, CAST(source AS TEXT), CAST(generation AS INTEGER), CAST(sequence AS INTEGER), CAST(type AS TEXT),"
+    " CAST(subject AS TEXT), CAST(time_ms AS INTEGER), CAST(day AS INTEGER), CAST(clock AS TEXT), CAST(data AS BLOB),"
+    " CAST(reason AS TEXT), CAST(detail AS TEXT)"
+)
+"""As the schema has them, whatever a damaged disk gives back."""
 _ROWS_AFTER = f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 -- constants
 _LAST_ROWS = f"SELECT {_COLUMNS} FROM events ORDER BY position DESC LIMIT ?"  # noqa: S608 -- constants
 

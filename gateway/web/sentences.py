@@ -10,7 +10,6 @@ from gateway.web.glance import Told
 from gateway.web.reads import Row, moment
 from heat.catalog import Sauce
 from heat.events import (
-    TYPES,
     AnyData,
     Impression,
     Poured,
@@ -19,7 +18,7 @@ from heat.events import (
     SequenceGap,
     SessionClaimed,
     Stated,
-    decode_data,
+    read_data,
 )
 
 _VERDICTS = {"too_hot": "was too hot", "just_right": "was just right", "more": "could have been hotter"}
@@ -31,10 +30,9 @@ def tell(row: Row, catalog: Mapping[str, Sauce]) -> Told:
     heat = None
     if row.type is None:
         kind, text = "refused", f"{row.source} sent something that was refused: {_plain(row.reason or '')}"
-    elif row.type not in TYPES:  # written by a later version
+    elif (data := read_data(row.type, row.data)) is None:  # written by a later version, or damaged
         kind, text = "unknown", f"{row.source}: {row.type}"
     else:
-        data = decode_data(row.type, row.data)
         kind = row.type.split(".")[1]
         text = _sentence(row.source, data, catalog)
         if data.flags:

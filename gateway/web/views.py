@@ -30,6 +30,7 @@ from gateway.web.answers import (
     WindowView,
 )
 from gateway.web.watch import Watch
+from heat.events import read_data
 from heat.identity import EventId
 from heat.reading import HeatState, Reading, read
 from heat.scale import shu
@@ -131,8 +132,10 @@ def _event(row: reads.Row) -> dict[str, Any]:
         "day": row.day,
         "clock": row.clock,
     }
-    if row.reason is None:
+    if row.reason is None and row.type is not None and read_data(row.type, row.data) is not None:
         return event | {"data": msgspec.Raw(row.data)}
+    if row.reason is None:
+        return event | {"refusal": {"reason": "damaged", "detail": "its data are no such event"}}
     return event | {"refusal": {"reason": row.reason, "detail": row.detail or ""}}
 
 

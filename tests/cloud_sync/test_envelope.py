@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.envelope import MAX_ENVELOPE_BYTES, Received, decode, encode, format_time, source_uri, traceparent
+from cloud_sync.envelope import (
+    MAX_ENVELOPE_BYTES,
+    Received,
+    decode,
+    encode,
+    fault,
+    format_time,
+    source_uri,
+    traceparent,
+)
 from cloud_sync.schema import DIRECTORY
 from heat.events import AnyData
 from heat.identity import EventId
@@ -230,3 +239,47 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
     assert isinstance(decode(bytes(value)), Refusal | Received)
+
+
+# -- what a damaged disk gives back ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", EVERY_TYPE, ids=lambda data: data.type)
+def test_nothing_is_wrong_with_what_was_stored(data: AnyData) -> None:
+    assert fault(stored(data)) is None
+    assert fault(stored(data, subject=None)) is None
+
+
+ANYTHING = {
+    "type": st.sampled_from([data.type for data in EVERY_TYPE]) | st.text(),
+    "subject": st.none() | st.just(CUSTOMER) | st.text(),
+    "time_ms": st.integers(),
+    "day": st.integers(),
+    "clock": st.sampled_from(["known", "unknown", "estimated"]) | st.text(),
+    "origin": st.just(GATEWAY) | st.text(),
+    "id": st.builds(EventId, st.just("hot-bar-1") | st.text(), st.integers(), st.integers()),
+}
+
+
+@given(st.sampled_from(sorted(ANYTHING)), st.data())
+def test_what_passes_is_what_readers_take(member: str, draw: st.DataObject) -> None:
+    row = stored(**{member: draw.draw(ANYTHING[member])})  # type: ignore[arg-type]
+    if fault(row) is None:
+        received = decode(encode(row).value)
+        assert isinstance(received, Received)
+        assert (received.id, received.subject, received.day) == (row.id, row.subject, row.day)
+
+
+@given(st.sampled_from(EVERY_TYPE), st.integers(0), st.integers(0, 7))
+def test_a_flipped_bit_is_noticed_or_reads_as_an_event(data: AnyData, place: int, bit: int) -> None:
+    damaged = bytearray(msgspec.json.encode(data))
+    damaged[place % len(damaged)] ^= 1 << bit
+    row = stored(data, data_bytes=bytes(damaged))
+    assert (fault(row) is None) == isinstance(decode(encode(row).value), Received)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"{", b'{"a":' * 9_000, b"\xff" * 9, b"[]", b"null"])
+def test_what_is_no_event_any_more_is_damaged(data: bytes) -> None:
+    refusal = fault(stored(data_bytes=data))
+    assert refusal is not None
+    assert refusal.reason == "damaged"

@@ -10,6 +10,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterable
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from confluent_kafka import ConsumerGroupTopicPartitions
@@ -26,7 +27,7 @@ from cloud_sync.settings import Security
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import SinkUnavailable, StoreFull
-from tests.cloud_sync.examples import pours, refused, stored
+from tests.cloud_sync.examples import POURED, pours, refused, stored
 from tests.cloud_sync.kafka_reading import (
     ids,
     no_transaction_is_open,
@@ -193,7 +194,8 @@ async def test_ended_at_work_it_leaves_no_transaction_open(
 
 def huge(position: int, gateway: str, size: int) -> Row:
     """An event with data that no compression makes smaller."""
-    return stored(sequence=position, origin=gateway, data_bytes=b'"%s"' % secrets.token_hex(size // 2).encode())
+    data = msgspec.structs.replace(POURED, pick_id=secrets.token_hex(size // 2))
+    return stored(data, position, origin=gateway)
 
 
 async def test_what_no_broker_takes_is_a_dead_letter(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
@@ -208,7 +210,7 @@ async def test_what_no_broker_takes_is_a_dead_letter(kafka: Kafka, outbox: Sqlit
     assert value == getattr(event, "data")[:KEPT_BYTES]  # noqa: B009
     assert headers["picante.reason"] == b"too_large"
     assert headers["picante.event.id"] == str(event.id).encode()
-    assert headers["picante.full.size"] == str(MAX_ENVELOPE_BYTES + 2).encode()
+    assert int(headers["picante.full.size"]) > MAX_ENVELOPE_BYTES
 
 
 async def test_what_this_broker_does_not_take_is_found_and_becomes_a_dead_letter(
