@@ -12,7 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cloud_sync.envelope import Received, decode
-from cloud_sync.topics import EVENTS
+from cloud_sync.topics import DEAD_LETTERS, EVENTS
+from tests.waiting import wait_until_async
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 Offsets = dict[TopicPartition, int]
@@ -72,6 +73,12 @@ async def no_transaction_is_open(bootstrap: str, topic: str) -> bool:
         await end_of(bootstrap, topic, "read_uncommitted"),
     )
     return stable == written
+
+
+async def markers_written(bootstrap: str) -> None:
+    """Wait until readers see what was committed: Kafka answers a commit some milliseconds before they do."""
+    for topic in (EVENTS.name, DEAD_LETTERS.name):
+        await wait_until_async(lambda topic=topic: no_transaction_is_open(bootstrap, topic), 30.0, f"{topic} is whole")  # type: ignore[misc]
 
 
 async def topic_config(bootstrap: str, topic: str) -> dict[str, str]:
