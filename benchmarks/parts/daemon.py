@@ -91,19 +91,16 @@ class Drained:
 
     events_per_s: float
     """From the first confirmed transaction to the last one."""
-    early_mb: float
-    """Resident when a tenth of the backlog was in Kafka."""
     most_mb: float
-    """Resident at most, from then on."""
+    """Resident at most, meanwhile."""
 
 
 def drain(directory: Path, gateway: str, bootstrap: str, count: int) -> Drained:
     """Let a gateway with a backlog of `count` events drain it."""
     directory.mkdir()
     fill(directory, gateway, count)
-    early_mb = most_mb = 0.0
     first: tuple[float, int] | None = None
-    now = 0.0
+    now = most_mb = 0.0
     with (
         Daemon(directory, gateway, bootstrap).running() as (_, process),
         closing(sqlite3.connect(f"file:{directory / 'gateway.db'}?mode=ro", uri=True)) as database,
@@ -117,12 +114,10 @@ def drain(directory: Path, gateway: str, bootstrap: str, count: int) -> Drained:
             now = time.perf_counter()
             if confirmed and first is None:
                 first = now, confirmed
-            if confirmed >= count // 10:
-                most_mb = max(most_mb, process.memory_info().rss / MB)
-                early_mb = early_mb or most_mb
+            most_mb = max(most_mb, process.memory_info().rss / MB)
     assert first is not None
     # a backlog of one batch has no second transaction to be timed
-    return Drained((count - first[1]) / max(now - first[0], LOOK_EVERY_S), early_mb, most_mb)
+    return Drained((count - first[1]) / max(now - first[0], LOOK_EVERY_S), most_mb)
 
 
 def start_s(directory: Path, gateway: str, events: int, times: int) -> list[float]:

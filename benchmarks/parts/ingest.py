@@ -29,8 +29,8 @@ from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
 from gateway.store import Settings, Store, open_store
-from models.bundle import pretrained
-from models.ranker import Ranker, open_ranker
+from models.bundle import load, pretrained
+from models.ranker import OnnxRanker, Ranker
 
 BAUD = 921_600
 
@@ -77,7 +77,7 @@ async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection)
 def main(directory: Path, lines: int, events: int, asks: int, window: int) -> None:
     """Measure."""
     logging.disable()  # links that end at the end are no news
-    ranker, _ = open_ranker(pretrained())
+    ranker = OnnxRanker(load(pretrained()))  # what takes over soon after the daemon's start
     with feeding(lines, events, asks, window) as (ports, told):
         os.sched_setaffinity(0, {cores()[0]})
         store = open_store(Settings(directory, "gw-bench", QUOTA_BYTES))
