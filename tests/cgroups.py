@@ -92,6 +92,10 @@ class Group:
         for place in self._made.places:
             (place / "cgroup.procs").write_text(str(pid))
 
+    def holds(self, pid: int) -> bool:
+        """Whether a process is in it, for the one controller and the other."""
+        return all(str(pid) in (place / "cgroup.procs").read_text().split() for place in self._made.places)
+
     def figures(self) -> Figures:
         """What has happened so far."""
         return self._made.figures()
