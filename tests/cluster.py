@@ -25,6 +25,7 @@ from typing import Any, Self, TypeVar
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from tests.proxy import with_listener
 from tests.servers import KAFKA_READY_S, KafkaServer, free_port, kafka_id
 from tests.waiting import wait_until
 
@@ -53,15 +54,22 @@ class Quorum:
 
 
 class KafkaNode(KafkaServer):
-    """One of a cluster's brokers. start() returns when it listens, which takes a majority of controllers."""
+    """One of a cluster's brokers. start() returns when it listens, which takes a majority of controllers.
+
+    Each can be reached through a line of its own (`tests.proxy`).
+    """
 
     java: tuple[str, ...] = ("-Xmx320m", "-XX:TieredStopAtLevel=1")
     """The quick compiler alone: a broker that is killed every few seconds is never warm."""
 
     def __init__(self, directory: Path, node: int, quorum: Quorum) -> None:
         super().__init__(directory)
+        self.front, self.back = free_port(), free_port()
         self.node = node
         self._quorum = quorum
+
+    def _properties(self) -> str:
+        return with_listener(super()._properties(), self.front, self.back)
 
     def _placeholders(self) -> dict[str, object]:
         return {

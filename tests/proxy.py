@@ -84,7 +84,7 @@ class Line:
         """Carry what was held back, and all that follows."""
         self._alive.set()
 
-    def cut_after(self, request: int, at_cut: Callable[[], object] = lambda: None) -> None:
+    def cut_after(self, request: int | None, at_cut: Callable[[], object] = lambda: None) -> None:
         """Break a connection once such a request has passed, so that its answer is lost; then call `at_cut`."""
         self._cut_after, self._at_cut = request, at_cut
 
