@@ -59,7 +59,11 @@ class Outbox(Protocol):
         """At most `limit` rows above position `after`, in order; fewer where later ones must wait (clock unknown)."""
 
     async def id_at(self, position: int) -> str | None:
-        """The event id at a position, or None if the row is gone (or never was)."""
+        """The event id at a position, or None if there is no row that Kafka may have.
+
+        A row that came in since this process began, and was not read, Kafka can't have: what it has at that position
+        belongs to a database that was lost.
+        """
 
     async def confirmed(self) -> int:
         """The position that the store knows to be in Kafka; 0 at first."""

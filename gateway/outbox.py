@@ -102,6 +102,8 @@ class StoreOutbox:
 
     async def id_at(self, position: int) -> str | None:
         """See `Outbox.id_at`."""
+        if position > max(self._store.held, self.handed or 0):
+            return None
         row = await self._one("SELECT source, generation, sequence FROM events WHERE position = ?", position)
         return str(EventId(*row)) if row else None
 

@@ -104,6 +104,9 @@ class Store:
         self.quarantined = quarantine.quarantined(settings.data_dir)
         """Damaged databases that were set aside, newest first."""
         self.sequences = Sequences.load(writer)
+        found = writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        self.held = int(found[0]) if found else 0
+        """The last position given out before this process began: what earlier ones sent lies at or below it."""
         self._queue: queue.Queue[_Piece | None] = queue.Queue(QUEUE_LIMIT)
         self._thread = threading.Thread(target=self._write, name="store-writer", daemon=True)
         self._thread.start()

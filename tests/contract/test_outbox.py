@@ -131,6 +131,22 @@ async def test_a_position_names_its_event(subject: Subject) -> None:
     assert await subject.outbox.id_at(LAST) is None
 
 
+async def test_a_row_that_kafka_can_not_have_has_no_id_yet(tmp_path: Path) -> None:
+    """A database put back, and the same event at the same place again, with others before it than Kafka has."""
+    for before in of_gateway(tmp_path):
+        await before.append(pours(2))
+    for after in of_gateway(tmp_path):
+        await after.append(pours(2, first=3))
+        assert [await after.outbox.id_at(position) is not None for position in (1, 2, 3, 4)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+        await after.outbox.read(2, 1)
+        assert [await after.outbox.id_at(position) is not None for position in (2, 3, 4)] == [True, True, False]
+
+
 async def test_the_confirmed_position_never_goes_back_by_confirming(subject: Subject) -> None:
     outbox = subject.outbox
     await subject.append(pours(5))
@@ -264,4 +280,5 @@ async def test_waiting_and_reading_can_be_cancelled(subject: Subject) -> None:
 
 async def test_an_id_is_written_as_the_envelope_writes_it(subject: Subject) -> None:
     await subject.append(pours(1))
+    await subject.outbox.read(0, LAST)
     assert await subject.outbox.id_at(1) == str(EventId("hot-bar-1", 0x5E3A09C1, 1))

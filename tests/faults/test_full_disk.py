@@ -50,6 +50,7 @@ async def test_a_full_store_takes_upkeep_which_heals_it(disk: Path, of: str) -> 
     # what Kafka has is confirmed and goes, all but the last row
     outbox = StoreOutbox(store)
     await outbox.register_instance("some-instance")
+    await outbox.read(stored - 1, 1)
     await outbox.confirm(stored)
     with contextlib.closing(store.reader()) as reader:
 
