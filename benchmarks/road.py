@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -201,6 +202,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, start, memory, drain: all without one")
     parser.add_argument("--million", action="store_true", help="drain 1,000,000 events, too")
     options = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says what it tries again
     sizes = Sizes(drains=(1, 10)) if options.million else Sizes()
     with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
         directory = Path(name).resolve()

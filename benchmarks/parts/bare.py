@@ -161,6 +161,9 @@ async def produce_s(bootstrap: str, topic: str, records: Sequence[Record], *, ba
     await producer.start()
     try:
         partitions = len(await producer.partitions_for(topic))
+        async with producer.transaction():  # a topic that was just made may not have its leaders yet
+            for partition in range(partitions):
+                await producer.send_and_wait(topic, b"", partition=partition)
         begun = time.perf_counter()
         for some in _transactions(records):
             async with producer.transaction():
