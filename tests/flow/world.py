@@ -129,7 +129,7 @@ class World:
     def start_gateway(self) -> Process:
         """Start the daemon and wait for its page."""
         started = self.spawn_gateway()
-        self.wait_until_ready(30)
+        self.wait_until_ready(60)  # 26 s were seen on a machine with ten times the work it can do
         return started
 
     def spawn_gateway(self) -> Process:
