@@ -64,7 +64,7 @@ class Space:
 
     def run_out(self) -> None:
         """SQLite could not write for want of space."""
-        of_disk = self._disk_free() < ROOM_BYTES
+        of_disk = not self._has_ballast or self._disk_free() < ROOM_BYTES
         if of_disk:
             drop_ballast(self._ballast)
             self._has_ballast = False

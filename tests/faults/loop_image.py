@@ -34,7 +34,8 @@ _SUPERBLOCK, _INCOMPATIBLE, _NEEDS_RECOVERY = 1024, 0x60, 0x4
 
 def skip_without_loop_devices() -> None:
     """Skip the test where this machine lets it make no file systems."""
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    if "/usr/sbin" not in os.environ["PATH"].split(":"):
+        os.environ["PATH"] += ":/usr/sbin:/sbin"
     if os.geteuid() != 0:
         pytest.skip("mounting images needs root")
     if missing := [tool for tool in ("mkfs.ext4", "mkfs.xfs", "losetup") if shutil.which(tool) is None]:
