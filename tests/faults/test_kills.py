@@ -88,7 +88,9 @@ async def test_a_coordinator_killed_while_a_transaction_ends_loses_and_doubles_n
     async with contextlib.AsyncExitStack() as stack:
         outbox = stack.enter_context(closing(SqliteOutbox(tmp_path / "outbox.db")))
         lines = [await stack.enter_async_context(Line(node)) for node in cluster.nodes]
-        uplink = Uplink(outbox, settings(",".join(line.bootstrap for line in lines), gateway))
+        # it gives up before the cluster has another coordinator, so that it must find out where it was
+        bootstrap = ",".join(line.bootstrap for line in lines)
+        uplink = Uplink(outbox, settings(bootstrap, gateway, transaction_timeout_ms=1_000))
         await stack.enter_async_context(running(uplink))
         for turn in range(ENDS):
             outbox.append(rows[turn * 5_000 : (turn + 1) * 5_000])
@@ -99,6 +101,7 @@ async def test_a_coordinator_killed_while_a_transaction_ends_loses_and_doubles_n
             await asyncio.to_thread(cluster.wait_until_in_sync)
         outbox.append(rows[ENDS * 5_000 :])
         await confirmed(outbox, len(rows))
+    assert uplink.status.failures >= ENDS, "no end was left in doubt"
     assert uplink.status.redelivered == 0
     await markers_written(cluster.bootstrap)
     events = await read_events(cluster.bootstrap, gateway)
