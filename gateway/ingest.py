@@ -32,6 +32,8 @@ from heat.quality import Reason, Refusal
 log = logging.getLogger("gateway.ingest")
 
 DETAIL_CHARS = 200
+BOOTS_KEPT = 1_000
+"""A dispenser's boots of which it is kept when they began: a ring hardly holds events from before that many restarts."""
 NOTE_AGAIN_S = 1.0
 """s until a HELLO that a full disk had no room for is noted again."""
 
@@ -206,6 +208,9 @@ class Ingest:
         tx.connection.execute(
             "INSERT OR REPLACE INTO dispenser_boots VALUES (?, ?, ?, ?, ?)",
             (hello.dispenser, hello.boot, self._boot, now.boot_ms - hello.uptime_ms, started_ms),
+        )
+        tx.connection.execute(
+            "DELETE FROM dispenser_boots WHERE dispenser = ? AND boot <= ?", (hello.dispenser, hello.boot - BOOTS_KEPT)
         )
 
     def _store_gap(self, tx: Transaction, hello: Hello, gap: tuple[int, int], now: Now) -> None:

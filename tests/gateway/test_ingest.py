@@ -231,6 +231,18 @@ async def test_events_of_an_earlier_boot_use_what_was_known_of_it(counter: Count
     ]
 
 
+async def test_a_dispenser_that_restarts_for_ever_fills_no_table(
+    counter: Counter, store: Store, rows: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ingest.BOOTS_KEPT", 3)
+    for counter.name, counter.boot in (("hot-bar-2", 1), *(("hot-bar-1", boot) for boot in range(3, 10))):
+        counter.ingest.note_hello(counter.hello, "port", None, lambda: None)
+    store.write(lambda _tx: None).result(5)  # queued behind them
+    assert rows("SELECT dispenser, boot FROM dispenser_boots") == [
+        ("hot-bar-1", 7), ("hot-bar-1", 8), ("hot-bar-1", 9), ("hot-bar-2", 1),
+    ]  # fmt: skip
+
+
 async def test_profiles_equal_the_naive_reference(counter: Counter, store: Store, rows: Query) -> None:
     sauces = list(default_catalog())
     for n in range(60):
