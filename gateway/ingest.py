@@ -33,7 +33,7 @@ log = logging.getLogger("gateway.ingest")
 
 DETAIL_CHARS = 200
 BOOTS_KEPT = 1_000
-"""A dispenser's boots of which it is kept when they began: a ring hardly holds events from before that many restarts."""
+"""A dispenser's boots of which it is kept when they began: a ring hardly spans more restarts."""
 NOTE_AGAIN_S = 1.0
 """s until a HELLO that a full disk had no room for is noted again."""
 

@@ -59,7 +59,7 @@ def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
         case SessionClaimed():
             return f"A loyalty card was shown at {_dispenser(data.session)}"
         case SequenceGap():
-            return f"{data.dispenser} lacks {data.last - data.first + 1:,} events: they are neither in its memory nor here"
+            return f"{data.dispenser} lacks {data.last - data.first + 1:,} events: neither in its memory nor here"
         case _ as never:
             assert_never(never)
 

@@ -73,7 +73,7 @@ SITE: Any = {"store": "s", "region": "r", "channel": "gateway", "consent": "none
         (Refilled(nozzle=2, sauce="gone", volume_ul=750_000, **SITE), "hot-bar-1 got gone on nozzle 2, 750 ml"),
         (
             SequenceGap(dispenser="bar", generation=1, first=3, last=1_302, **SITE),
-            "bar lacks 1,300 events: they are neither in its memory nor here",
+            "bar lacks 1,300 events: neither in its memory nor here",
         ),
         (
             SessionClaimed(session="s-hot-bar-1-5e3a09c1-42", buckets=(), flavours=(), **SITE),
