@@ -286,7 +286,8 @@ def _translated(what: str) -> Iterator[None]:
         raise SinkRefused(f"{what}: the login may not do that ({type(error).__name__})", hint=hint) from error
     except TimeoutError as error:
         raise SinkUnavailable(f"{what}: no answer in time", hint="Check the network and Kafka") from error
-    except (KafkaError, IllegalOperation, OSError) as error:
+    except (KafkaError, IllegalOperation, OSError, AssertionError) as error:
+        # aiokafka asserts, too: of a broker that was silent at the wrong moment, that it knows a coordinator
         why = error.__cause__ or error  # aiokafka hides some of the broker's answers behind "unexpected error"
         raise SinkUnavailable(f"{what}: {why!r}", hint="Check the network and Kafka") from error
 

@@ -76,9 +76,12 @@ async def no_transaction_is_open(bootstrap: str, topic: str) -> bool:
 
 
 async def markers_written(bootstrap: str) -> None:
-    """Wait until readers see what was committed: Kafka answers a commit some milliseconds before they do."""
+    """Wait until readers see what was committed: Kafka answers a commit some milliseconds before they do.
+
+    What a killed producer left open hides it, too, until its time is up.
+    """
     for topic in (EVENTS.name, DEAD_LETTERS.name):
-        await wait_until_async(lambda topic=topic: no_transaction_is_open(bootstrap, topic), 30.0, f"{topic} is whole")  # type: ignore[misc]
+        await wait_until_async(lambda topic=topic: no_transaction_is_open(bootstrap, topic), 90.0, f"{topic} is whole")  # type: ignore[misc]
 
 
 async def topic_config(bootstrap: str, topic: str) -> dict[str, str]:
@@ -109,7 +112,9 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 async def read_events(
     bootstrap: str, origin: str, isolation: Isolation = "read_committed", since: Offsets | None = None
 ) -> dict[int, list[Received]]:
-    """The events of one gateway by partition, in the order of their offsets."""
+    """The events of one gateway by partition, in the order of their offsets; what was committed is among them."""
+    if isolation == "read_committed":
+        await markers_written(bootstrap)
     by_partition: dict[int, list[Received]] = defaultdict(list)
     for record in await read(bootstrap, EVENTS.name, isolation, since):
         received = decode(record.value)

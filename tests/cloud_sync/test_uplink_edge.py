@@ -20,7 +20,7 @@ from cloud_sync.envelope import Received
 from cloud_sync.uplink import Uplink
 from heat.errors import ForeignInstance
 from tests.cloud_sync.examples import pours
-from tests.cloud_sync.kafka_reading import ids, markers_written, read_events
+from tests.cloud_sync.kafka_reading import ids, read_events
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
 from tests.cluster import describe_transaction
@@ -39,7 +39,6 @@ pytestmark = pytest.mark.usefixtures("no_task_stays", "idle")  # what rests begi
 
 
 async def all_of(broker: ProxiedKafka, gateway: str) -> list[Received]:
-    await markers_written(broker.bootstrap)
     return [event for part in (await read_events(broker.bootstrap, gateway)).values() for event in part]
 
 

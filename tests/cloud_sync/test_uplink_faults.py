@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from cloud_sync.dead_letter import KEPT_BYTES
 from cloud_sync.envelope import MAX_ENVELOPE_BYTES
-from cloud_sync.kafka_client import KafkaSink, Packed
+from cloud_sync.kafka_client import KafkaSink, Packed, _translated
 from cloud_sync.outbox import Row
 from cloud_sync.position import Note
 from cloud_sync.record import Record
@@ -275,6 +275,11 @@ async def test_it_goes_on_from_a_position_moved_by_hand_and_says_so(
     async with running(uplink):
         await wait_until_async(lambda: uplink.status.sent, PATIENCE_S, "it sends again")
     assert (uplink.status.sent, uplink.status.redelivered, progress(outbox)) == (3, 3, 10)
+
+
+async def test_what_aiokafka_asserts_is_tried_again() -> None:
+    with pytest.raises(SinkUnavailable, match="Did we not perform bootstrap"), _translated("no way in"):
+        raise AssertionError("Did we not perform bootstrap?")
 
 
 async def test_a_coordinator_that_is_not_ready_is_no_missing_position(kafka: Kafka, gateway: str) -> None:

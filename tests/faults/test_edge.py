@@ -21,7 +21,7 @@ import httpx
 from cloud_sync.envelope import Received
 from hw_sim.control import call
 from hw_sim.journal import read_journal
-from tests.cloud_sync.kafka_reading import markers_written, read_events
+from tests.cloud_sync.kafka_reading import read_events
 from tests.flow.verdict import generated
 from tests.flow.world import Kafka, Mqtt, World, world
 from tests.servers import MosquittoServer
@@ -58,7 +58,6 @@ def told(shop: World) -> list[dict[str, Any]]:
 
 def found(shop: World) -> list[Received]:
     """What a committed reader sees of this gateway, partition by partition, in order."""
-    asyncio.run(markers_written(shop.bootstrap))
     parts = asyncio.run(read_events(shop.bootstrap, shop.gateway_id))
     return [event for _, events in sorted(parts.items()) for event in events]
 
