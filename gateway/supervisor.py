@@ -25,8 +25,9 @@ LONGEST_BACKOFF_S = 4.0
 """s; a cable put back is found within 5 s."""
 LONGEST_REFUSED_S = 30.0
 """s; only a person mends a login, and a cluster has a thousand gateways that would knock with the old password."""
-SETTLED_S = 10.0
-"""s; a part that ran this long was healthy, and its next backoff is short again."""
+SETTLED_S = 60.0
+"""s; a part that ran this long was healthy, and its next backoff is short again. More than the slowest failure takes:
+15 s in which Kafka swallows packets, 5 s to find out why, 10 s for a first transaction."""
 
 State = Literal["running", "waiting", "stopped"]
 
@@ -48,8 +49,9 @@ class Part:
 class Supervisor:
     """Runs parts and knows how they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.parts: dict[str, Part] = {}
+        self._clock_s = clock_s
 
     async def run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a part until it ends by itself, or must not go on. Cancellation passes through."""
@@ -57,7 +59,7 @@ class Supervisor:
         backoff_s = FIRST_BACKOFF_S
         try:
             while True:
-                started = time.monotonic()
+                started_s = self._clock_s()
                 try:
                     await run()
                     return
@@ -67,7 +69,7 @@ class Supervisor:
                 except Exception as error:
                     if not isinstance(error, PicanteError):
                         log.exception("part failed unexpectedly", extra={"part": name})
-                    if time.monotonic() - started > SETTLED_S:
+                    if self._clock_s() - started_s > SETTLED_S:
                         backoff_s, part.state = FIRST_BACKOFF_S, "running"
                     part.restarts += 1
                     longest_s = LONGEST_REFUSED_S if isinstance(error, SinkRefused) else LONGEST_BACKOFF_S

@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from gateway.supervisor import Supervisor
+from cloud_sync.settings import UplinkSettings
+from gateway.supervisor import SETTLED_S, Supervisor
 from heat.errors import ForeignInstance, LinkLost, PicanteError, SinkRefused, SinkUnavailable
 from tests.waiting import wait_until_async
 
@@ -46,6 +47,42 @@ async def test_who_is_refused_knocks_more_seldom(
     assert pauses_s[:4] == [0, 0.001, 0.002, 0.004]
     assert pauses_s == sorted(pauses_s)
     assert pauses_s[-1] == longest_s
+
+
+@pytest.mark.parametrize(("error", "longest_s"), [(SinkUnavailable, 0.004), (SinkRefused, 0.03)])
+async def test_a_connection_that_takes_its_time_to_fail_is_no_healthy_run(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[PicanteError],
+    longest_s: float,
+) -> None:
+    for name, seconds in (("FIRST_BACKOFF_S", 0.001), ("LONGEST_BACKOFF_S", 0.004), ("LONGEST_REFUSED_S", 0.03)):
+        monkeypatch.setattr(f"gateway.supervisor.{name}", seconds)
+    settings = UplinkSettings("kafka.example:9092", "gw-1")
+    slowest_s = (  # a connection, the look for a reason, and a first transaction
+        settings.connect_timeout_s + (settings.request_timeout_ms + settings.transaction_timeout_ms) / 1000 + 1
+    )
+    now_s = 0.0
+    supervisor, runs_s, pauses_s, since = Supervisor(lambda: now_s), [slowest_s] * 8, list[float](), set[float]()
+
+    async def part() -> None:
+        nonlocal now_s
+        pauses_s.append(supervisor.parts["uplink"].pause_s)
+        since.add(supervisor.parts["uplink"].since)
+        if not runs_s:
+            return
+        now_s += runs_s.pop(0)
+        raise error("no answer")
+
+    await supervisor.run("uplink", part)
+    assert pauses_s[-1] == longest_s
+    assert [record.message for record in caplog.records] == ["uplink is waiting"]
+    assert len(since) == 2, "its start, and its first failure"
+
+    runs_s, pauses_s = [slowest_s, slowest_s, SETTLED_S + 1], []
+    await supervisor.run("uplink", part)
+    assert pauses_s == [0, 0.001, 0.002, 0.001], "the last run was healthy"
+    assert [record.message for record in caplog.records[1:]] == ["uplink is waiting"] * 2
 
 
 async def test_an_error_that_says_stop_stops(caplog: pytest.LogCaptureFixture) -> None:
