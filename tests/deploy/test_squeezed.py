@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psutil
@@ -37,16 +38,19 @@ count = 2
 def test_the_demos_load_on_a_quarter_of_a_core(tmp_path: Path, kafka: Kafka, mqtt: Mqtt) -> None:
     with squeezed(MEMORY_MB, CORE) as group, world(tmp_path, kafka, mqtt, SHOP, "gw-pi") as shop:
         shop.start_sim()
+        began_s = time.monotonic()
         daemon = shop.spawn_gateway()
         group.take(daemon.process.pid)
         shop.wait_until_ready(120)
+        start_s = time.monotonic() - began_s
         started = group.figures()
         wait_until(lambda: shop.stored() >= ROWS, 120, f"{ROWS} rows are stored")
         picks = shop.get("/api/v1/status")["times"]
         made, verdict = settle(shop)
         memory, figures = psutil.Process(daemon.process.pid).memory_info(), group.figures()
         print(  # noqa: T201 -- shown by pytest -s
-            f"{made} events; resident {memory.rss / 2**20:.0f} MB, with page cache at most {figures.peak_mb:.0f} MB;"
+            f"start to ready {start_s:.1f} s; {made} events;"
+            f" resident {memory.rss / 2**20:.0f} MB, with page cache at most {figures.peak_mb:.0f} MB;"
             f" throttled in {started.throttled} periods of the start and {figures.throttled - started.throttled} after;"
             f" picks p50 {picks['p50_us'] / 1000:.1f} ms, p99 {picks['p99_us'] / 1000:.1f} ms"
         )
