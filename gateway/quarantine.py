@@ -1,9 +1,10 @@
-"""Where a damaged database goes: `data_dir/quarantine/TIME/`, with a note of why, until a person takes it away.
+"""Where a damaged database goes: `data_dir/quarantine/NUMBER-TIME/`, with a note of why, until a person takes it away.
 
-    quarantine/20260405T060708Z/gateway.db, gateway.db-wal, gateway.db-shm    moved there, untouched
-    quarantine/20260405T060708Z/why.json                                      `Quarantined`
+    quarantine/000012-20260405T060708Z/gateway.db, gateway.db-wal, gateway.db-shm    moved there, untouched
+    quarantine/000012-20260405T060708Z/why.json                                      `Quarantined`
 
-What belongs to the card and not to the database stays where it is: the lock, the ballast, the instances.
+Numbers give the order: the clock may be years behind at a start. What belongs to the card and not to the database stays
+where it is: the lock, the ballast, the instances.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -27,11 +29,17 @@ from heat.errors import StoreError, StoreFull
 log = logging.getLogger("gateway.quarantine")
 
 KEPT = 3
-"""Databases; the oldest goes for a fourth. Fewer, but one at least, where the disk is short."""
+"""Databases, and as many journals: the newest, and those that may hold the most. A gateway that breaks again and again
+sets aside new databases, in which next to nothing is; the first one is what somebody will want to salvage."""
 DIRECTORY = "quarantine"
 SUSPECT = "suspect"
 """A file in the data directory: a read or write failed, and the next start must check the whole database."""
 _NOTE = "why.json"
+_NUMBERED = re.compile(r"([0-9]{6,})-")
+_NEW_BYTES = 128 * 1024
+"""What a new database and its WAL take: 80 to 125 KiB, measured."""
+_ROW_BYTES = 200
+"""Of an event at least, with its share of the indices: how many rows there may be where nothing can be read."""
 _UNCONFIRMED = """
 SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events'), value FROM meta WHERE key = 'confirmed'
 """
@@ -58,7 +66,9 @@ def suspect(data_dir: Path) -> None:
 
 
 def set_aside(database: Path, why: str, room_bytes: int) -> Quarantined:
-    """Move a damaged database away, so that a new one can be begun; older ones go where `room_bytes` aren't left.
+    """Move a damaged database away, so that a new one can be begun.
+
+    Where `room_bytes` aren't left, of those before it only the fullest stays.
 
     Raises:
         StoreFull: there is no space for even a note.
@@ -77,7 +87,7 @@ def set_aside(database: Path, why: str, room_bytes: int) -> Quarantined:
     except OSError as error:
         raise _explain(f"{database} is damaged, and can't be set aside", error) from error
     log.error("the database is damaged and was set aside in %s: %s", place, why)
-    _forget_old(database.parent, room_bytes)
+    _forget(place, room_bytes)
     return note
 
 
@@ -99,24 +109,23 @@ def copy_journal(database: Path, lost_commits: int) -> None:
             shutil.rmtree(place, ignore_errors=True)  # each start would leave another one
         raise _explain(f"{database}-wal is damaged, and can't be copied", error) from error
     log.error("the database's journal is damaged, %d commits are lost; a copy is in %s", lost_commits, place)
-    _forget_old(database.parent, 0)
+    _forget(place, 0)
 
 
 def quarantined(data_dir: Path) -> list[Quarantined]:
     """All that was set aside and is still there, newest first."""
-    found = []
-    for place in sorted((data_dir / DIRECTORY).glob("*"), reverse=True):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            note = msgspec.json.decode((place / _NOTE).read_bytes(), type=Quarantined)
-            found.append(msgspec.structs.replace(note, directory=str(place)))
-    return found
+    return [
+        msgspec.structs.replace(note, directory=str(place))
+        for place in sorted((data_dir / DIRECTORY).glob("*"), key=_number, reverse=True)
+        if (note := _note(place)) is not None
+    ]
 
 
 def _make(data_dir: Path, note: Quarantined) -> Path:
-    name = datetime.fromtimestamp(note.time, UTC).strftime("%Y%m%dT%H%M%SZ")
     root = data_dir / DIRECTORY
     root.mkdir(exist_ok=True, mode=0o700)
-    place = next(place for n in range(1000) if not (place := root / (f"{name}-{n:03}" if n else name)).exists())
+    number = max(map(_number, root.iterdir()), default=0) + 1
+    place = root / f"{number:06}-{datetime.fromtimestamp(note.time, UTC):%Y%m%dT%H%M%SZ}"
     place.mkdir(mode=0o700)
     try:
         (place / _NOTE).write_bytes(msgspec.json.encode(note))
@@ -128,18 +137,58 @@ def _make(data_dir: Path, note: Quarantined) -> Path:
     return place
 
 
+def _number(place: Path) -> int:
+    """Of a directory; 0 if we did not make it."""
+    found = _NUMBERED.match(place.name)
+    return int(found[1]) if found else 0
+
+
+def _note(place: Path) -> Quarantined | None:
+    try:
+        return msgspec.json.decode((place / _NOTE).read_bytes(), type=Quarantined)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def _explain(what: str, error: OSError) -> StoreError:
     kind = StoreFull if error.errno == errno.ENOSPC else StoreError
     hint = "Free some space on its disk, or move gateway.db with its -wal and -shm to a larger one"
     return kind(f"{what}: {error.strerror}", hint=hint)
 
 
-def _forget_old(data_dir: Path, room_bytes: int) -> None:
-    for nth, old in enumerate(sorted((data_dir / DIRECTORY).glob("*"), reverse=True)):
-        short = shutil.disk_usage(data_dir).free < room_bytes
-        if nth >= KEPT or (nth and short):
-            shutil.rmtree(old, ignore_errors=True)
-            log.warning("an older database in quarantine was deleted: %s", old)
+def _forget(made: Path, room_bytes: int) -> None:
+    """Delete what is too much of the kind of the one just made: the least full first, never that one or the fullest."""
+    part = _part(made)
+    ranked = sorted(
+        (place for place in made.parent.iterdir() if _number(place) and place.is_dir() and _part(place) == part),
+        key=lambda place: (_may_hold(place), _number(place)),
+        reverse=True,
+    )
+    spare = [place for place in ranked[1:] if place != made]
+    kept = len(ranked)
+    while spare and (kept > KEPT or shutil.disk_usage(made).free < room_bytes):
+        place = spare.pop()
+        shutil.rmtree(place, ignore_errors=True)
+        kept -= 1
+        log.warning("of what is in quarantine, the least was deleted: %s", place)
+
+
+def _part(place: Path) -> str:
+    note = _note(place)
+    return note.part if note is not None else "database"
+
+
+def _may_hold(place: Path) -> int:
+    """Rows that Kafka lacks, or commits: as its note says, else at most as many as its files have room for."""
+    try:
+        files = [file for file in place.iterdir() if file.name != _NOTE and not file.name.endswith("-shm")]
+        size = sum(file.stat().st_size for file in files)
+    except OSError:
+        return 0
+    note = _note(place)
+    if size == 0 or note is None or note.lost is None:
+        return max(size - _NEW_BYTES, 0) // _ROW_BYTES
+    return note.lost
 
 
 def _unconfirmed(database: Path) -> int | None:

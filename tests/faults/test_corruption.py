@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -278,14 +279,62 @@ def test_a_suspect_is_checked_to_the_last_entry_of_an_index(tmp_path: Path) -> N
     store.close()
 
 
-def test_the_newest_three_are_kept(tmp_path: Path) -> None:
-    for _ in range(KEPT + 2):
-        fill(tmp_path, 1)
-        spoil_header(tmp_path / "gateway.db", random.Random(1))
-    reopen(tmp_path).close()
+def break_again(directory: Path, rows: int = 1) -> None:
+    """One more database, that is found damaged at a start."""
+    fill(directory, rows)
+    spoil_header(directory / "gateway.db", random.Random(1))
+    reopen(directory).close()
+
+
+def aside_sizes(directory: Path) -> list[int]:
+    """Bytes of each database in quarantine, newest first."""
+    return [(Path(aside.directory) / "gateway.db").stat().st_size for aside in quarantined(directory)]
+
+
+def test_databases_that_break_one_after_the_other_do_not_push_out_the_full_one(tmp_path: Path) -> None:
+    break_again(tmp_path, 10)
+    break_again(tmp_path, ROWS)
+    [full, _small] = aside_sizes(tmp_path)
+    for _ in range(KEPT + 1):
+        break_again(tmp_path, 20)
+    newest, *_others, oldest = aside_sizes(tmp_path)
+    assert oldest == full > newest
+    names = [Path(aside.directory).name[:7] for aside in quarantined(tmp_path)]
+    assert (len(names), names[0], names[-1]) == (KEPT, f"{KEPT + 3:06}-", "000002-")
+
+
+def test_what_is_set_aside_while_the_clock_is_behind_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(KEPT):
+        break_again(tmp_path, 20)
+    monkeypatch.setattr("gateway.quarantine.time.time", lambda: 100.0)
+    break_again(tmp_path)
     found = quarantined(tmp_path)
     assert len(found) == KEPT
-    assert found == sorted(found, key=lambda aside: aside.directory, reverse=True)
+    assert (found[0].time, Path(found[0].directory).name) == (100.0, f"{KEPT + 1:06}-19700101T000140Z")
+
+
+def test_where_the_disk_is_short_the_newest_and_the_fullest_are_kept(tmp_path: Path) -> None:
+    break_again(tmp_path, ROWS)
+    break_again(tmp_path)
+    assert len(quarantined(tmp_path)) == 2
+    fill(tmp_path, 1)
+    spoil_header(tmp_path / "gateway.db", random.Random(1))
+    more_than_there_is = 2 * shutil.disk_usage(tmp_path).free
+    open_store(Settings(tmp_path, "gw-1", more_than_there_is, ballast_bytes=4_096)).close()
+    newest, oldest = (Path(aside.directory).name[:7] for aside in quarantined(tmp_path))
+    assert (newest, oldest) == ("000003-", "000001-")
+
+
+def test_journals_are_kept_beside_the_databases(tmp_path: Path) -> None:
+    break_again(tmp_path, ROWS)
+    for nth in range(KEPT + 1):
+        source = tmp_path / f"source-{nth}"
+        source.mkdir()
+        died = died_with_wal(source, flip_in_the_middle)
+        for name in ("gateway.db", "gateway.db-wal"):
+            shutil.copy(died / name, tmp_path / name)
+        reopen(tmp_path).close()
+    assert [aside.part for aside in quarantined(tmp_path)] == ["journal"] * KEPT + ["database"]
 
 
 def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
