@@ -24,7 +24,7 @@ from cloud_sync.uplink import Uplink
 from firmware_bridge.mqtt_link import MqttLink, MqttSettings
 from firmware_bridge.serial_link import SerialLink
 from gateway import housekeeping, store
-from gateway.clock import Clock, kernel_boot_id, uptime_ns
+from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
 from gateway.config import Config, MqttSection, SerialSection, load_dispenser_keys, load_pseudonym_key
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
@@ -222,9 +222,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
 async def _start_clock(config: Config, opened: store.Store) -> tuple[Clock, int]:
     """The clock, with what the store remembers of it, and the number of this kernel boot."""
     section = config.clock
-    clock = Clock(
-        section.trust, synchronised=config.path(section.synchronised), hold_ms=section.hold_hours * housekeeping.HOUR_MS
-    )
+    clock = Clock(section.trust, synchronised=config.path(section.synchronised), hold_ms=section.hold_hours * HOUR_MS)
     boot_id, boot_ms = kernel_boot_id(), uptime_ns() // 1_000_000
     boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms), upkeep=True))
     clock.recall(boot.offset_ms, boot.newest_ms)
@@ -334,7 +332,7 @@ async def _keep_house(state: GatewayState) -> None:
             await housekeeping.date_anew(clock, state.store, state.outbox, state.boot, sending=state.uplink is not None)
         state.outbox.look()
         now, full = clock.now(), state.store.full is not None
-        work = housekeeping.due(state.reader, now, state.boot, state.config.clock.hold_hours, full=full)
+        work = housekeeping.due(state.reader, now, state.boot, given_up=clock.waits_ms() == 0, full=full)
         if work is not None:
             with contextlib.suppress(StoreError):  # full: looked at again in a second; broken: seen above
                 await asyncio.wrap_future(state.store.write(work, upkeep=True))

@@ -19,6 +19,7 @@ from typing import Literal
 
 log = logging.getLogger("gateway.clock")
 
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 PLAUSIBLE_FROM_MS = 1_767_225_600_000
 """2026-01-01: a wall clock that stands before this program was written has not been set."""
@@ -26,7 +27,7 @@ STEP_MS = 500
 """ms from one reading to the next by which the offset may change unnoticed; time daemons slew what is less."""
 LEAP_MS = 180 * DAY_MS
 """ms after the newest stored event from which on a first reading is implausible."""
-HOLD_MS = 72 * 3_600_000
+HOLD_MS = 72 * HOUR_MS
 """ms for which a setting is doubted at most."""
 TORN_MS = 20
 """ms between which both clocks must be read: a process that was stopped in between would see a step."""
@@ -41,7 +42,7 @@ class Now:
     """One reading of the clocks."""
 
     wall_ms: int
-    """Unix time, ms; no more than a guess while `known` is false."""
+    """Unix time, ms; no more than a guess while `known` is false, and never what a clock shows that was not set."""
     boot_ms: int
     """ms since the kernel booted, suspended time included."""
     known: bool
@@ -97,6 +98,8 @@ class Clock:
         self._synchronised = synchronised
         self._hold_ms = hold_ms
         self._newest_ms = 0
+        self._unknown_since_ms: int | None = None
+        """Since when the time is unknown, by the kernel's uptime."""
         self._word: int | None = None
 
     def recall(self, offset_ms: int | None, newest_ms: int) -> None:
@@ -115,8 +118,10 @@ class Clock:
         boot_ms, offset_ms = self._read()
         known = self._believes(boot_ms, offset_ms)
         if known:
-            self.offset_ms = offset_ms
-        return Now(boot_ms + (offset_ms if self.offset_ms is None else self.offset_ms), boot_ms, known)
+            self.offset_ms, self._unknown_since_ms = offset_ms, None
+        elif self._unknown_since_ms is None:
+            self._unknown_since_ms = boot_ms
+        return Now(boot_ms + self._best(boot_ms, offset_ms), boot_ms, known)
 
     @property
     def holds(self) -> bool:
@@ -125,6 +130,14 @@ class Clock:
         if self.dated_ms is None or now.known:
             return self.dated_ms is not None and self.to_redate
         return self.doubt is not None and now.boot_ms < self.doubt.until_ms
+
+    def waits_ms(self) -> int | None:
+        """ms for which events still wait for the time to become known; None while it is."""
+        now = self.now()
+        if self._unknown_since_ms is None:
+            return None
+        end_ms = self._unknown_since_ms + self._hold_ms
+        return max(end_ms - now.boot_ms, self.doubt.until_ms - now.boot_ms if self.doubt else 0, 0)
 
     @property
     def to_redate(self) -> bool:
@@ -177,6 +190,15 @@ class Clock:
             return False
         self._accept(off_ms, "it has stood for long enough")
         return True
+
+    def _best(self, boot_ms: int, offset_ms: int) -> int:
+        """The offset to go by, known or not: what was believed, what is believable, or the least that it can be."""
+        if self.offset_ms is not None:
+            return self.offset_ms
+        wall_ms = boot_ms + offset_ms
+        if wall_ms >= PLAUSIBLE_FROM_MS and abs(self._off(wall_ms, offset_ms)) <= STEP_MS:
+            return offset_ms
+        return max(self._newest_ms, PLAUSIBLE_FROM_MS)  # the kernel booted after that
 
     def _off(self, wall_ms: int, offset_ms: int) -> int:
         """How far a reading is from what was expected; 0 if nothing speaks against it."""

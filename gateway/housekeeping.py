@@ -22,33 +22,24 @@ PRUNE_ROWS_FULL = 2_000
 """The same while the store is full and takes no events."""
 KEEP_CONFIRMED_ROWS_FULL = 1
 """Rows kept then: the last one says whether this database is the one that Kafka knows."""
-HOUR_MS = 3_600_000
 ALL_DATED = 2**62
 """A position above all: before time was first known, nothing was dated by this boot's clock."""
 
 _DUE = f"""
 SELECT EXISTS (SELECT 1 FROM events WHERE day < 0),
-       EXISTS (SELECT 1 FROM events WHERE day < 0 AND (day <> -:boot OR boot_ms < :waiting_since)),
        EXISTS (SELECT 1 FROM sessions WHERE {sessions.IDLE}),
        EXISTS (SELECT 1 FROM events WHERE position <= (SELECT value - :keep FROM meta WHERE key = 'confirmed'))
 """  # noqa: S608 -- made of constants; values are bound
 
 
 def due(
-    reader: sqlite3.Connection, now: Now, boot: int, hold_hours: int, *, full: bool = False
+    reader: sqlite3.Connection, now: Now, boot: int, *, given_up: bool = False, full: bool = False
 ) -> Callable[[Transaction], None] | None:
-    """The work that is due, or None. `hold_hours` is how long events wait for the time of day to become known."""
+    """The work that is due, or None. `given_up` is whether events don't wait any more for the time to become known."""
     keep, at_once = (KEEP_CONFIRMED_ROWS_FULL, PRUNE_ROWS_FULL) if full else (KEEP_CONFIRMED_ROWS, PRUNE_ROWS)
-    waiting, waited_long, idle, prunable = reader.execute(
-        _DUE,
-        {
-            "boot": boot,
-            "waiting_since": now.boot_ms - hold_hours * HOUR_MS,
-            "keep": keep,
-            **sessions.idle_terms(now.boot_ms),
-        },
-    ).fetchone()
-    settling = waiting and (now.known or waited_long)
+    terms = {"keep": keep, **sessions.idle_terms(now.boot_ms)}
+    waiting, idle, prunable = reader.execute(_DUE, terms).fetchone()
+    settling = waiting and (now.known or given_up)
     if not (settling or idle or prunable):
         return None
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.clock import DAY_MS
+from gateway.clock import DAY_MS, HOUR_MS
 from gateway.quarantine import Quarantined
 from gateway.space import Full
 from gateway.state import GatewayState
@@ -106,16 +106,17 @@ def _of_clock(state: GatewayState) -> Iterator[Trouble]:
             "Let the network set it, or set it back if it is wrong; events wait. If it stays,"
             f" it is believed in {_span(max(doubt.until_ms - now.boot_ms, 0))}",
         )
-    elif not now.known:
-        fix = "Connect the gateway to a network once, or set its clock; events are kept, and dated when it is known"
+    elif (waits_ms := state.clock.waits_ms()) is not None:
+        events = f"wait for it, {_span(waits_ms)} at most" if waits_ms else "go up without a sure day"
+        fix = f"Connect the gateway to a network once, or set its clock; events {events}"
         yield _urgent("clock_unknown", "The gateway does not know what time it is", fix)
 
 
 def _span(ms: int) -> str:
-    """A time in the two or so digits that a person wants."""
-    for unit, long in (("days", DAY_MS), ("hours", 3_600_000), ("minutes", 60_000)):
+    """A time in the two or so digits that a person wants, to the nearest."""
+    for unit, long in (("days", DAY_MS), ("hours", HOUR_MS), ("minutes", 60_000)):
         if ms >= 2 * long:
-            return f"{ms // long} {unit}"
+            return f"{(ms + long // 2) // long} {unit}"
     return f"{-(-ms // 1000)} s"
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,28 @@ def test_what_the_network_corrects_before_it_went_up_is_moved(tmp_path: Path, ka
         assert set(shop.happened_ms) < set(ids(topic))
         test_nothing_went_up_with_a_wrong_day(topic)
         test_the_integer_sums_are_on_the_right_days(shop, topic)
+
+
+def test_two_boots_that_never_knew_the_time_send_no_day_of_1970(tmp_path: Path, kafka: Kafka, mqtt: Mqtt) -> None:
+    with open_shop(tmp_path, kafka, mqtt, f"gw-boots-{os.getpid()}") as shop:
+        shop.clock.wrong_by(JUMPS_S["1970"])
+        shop.start()
+        shop.visit()
+        assert shop.world.gateway is not None
+        shop.world.gateway.stop()
+        with closing(sqlite3.connect(shop.world.database)) as connection, connection:
+            connection.execute("UPDATE boots SET boot_id = 'of an earlier boot'")
+        earlier = set(shop.happened_ms)
+        shop.start()
+        shop.visit()
+        shop.tells("clock_unknown")
+        assert shop.world.query("SELECT DISTINCT day FROM events ORDER BY day") == [(-2,), (-1,)]
+        assert shop.world.confirmed() == 0
+        shop.clock.wrong_by(0)
+        shop.tells()
+        shop.all_up()
+        topic = shop.topic()
+        assert set(shop.happened_ms) < set(ids(topic))
+        test_nothing_went_up_with_a_wrong_day(topic)
+        events = [event for partition in topic.values() for event in partition if event.id.source == "bar"]
+        assert {str(event.id) for event in events if event.clock == "unknown"} == earlier

@@ -55,7 +55,7 @@ async def test_a_full_store_takes_upkeep_which_heals_it(disk: Path, of: str) -> 
     with contextlib.closing(store.reader()) as reader:
 
         async def pruned() -> bool:
-            work = housekeeping.due(reader, Now(0, 0, False), 1, 1, full=True)
+            work = housekeeping.due(reader, Now(0, 0, False), 1, full=True)
             if work is not None:
                 store.write(work, upkeep=True).result(10)
             return bool(reader.execute("SELECT count(*) = 1 FROM events").fetchone()[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from firmware_bridge.messages import PouredBody
 from gateway import housekeeping, sessions
-from gateway.clock import LEAP_MS, PLAUSIBLE_FROM_MS, STEP_MS, Clock, Now, Trust
+from gateway.clock import DAY_MS, HOUR_MS, LEAP_MS, PLAUSIBLE_FROM_MS, STEP_MS, Clock, Now, Trust
 from gateway.dating import register_boot, settle, stamp
 from gateway.outbox import StoreOutbox
 from gateway.store import Store
@@ -26,6 +27,7 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=5000, duration_ms=900)
 SESSION = session_subject("hot-bar-1", 7, 1)
 CUSTOMER = "p1-" + "a" * 32
+YEAR_MS = 365 * DAY_MS
 
 
 def days_of(store: Store, subject: str) -> dict[int, int]:
@@ -144,25 +146,77 @@ async def test_an_earlier_boot_that_never_knew_goes_up_marked(
 async def test_an_idle_gateway_has_no_work_and_a_long_wait_is_given_up(
     counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, rows: Query
 ) -> None:
-    reader = store.reader()
-    assert housekeeping.due(reader, clock.now(), boot, 72) is None
+    with closing(store.reader()) as reader:
+        assert housekeeping.due(reader, clock.now(), boot) is None
+    hand_clock.wall_ms = 12_345_000
+    clock.recall(None, NOON_MS)
+    keep_house(store, clock, boot)
+    counter.send(POUR, age_ms=100 * HOUR_MS)  # how long ago it was is no waiting
+    await counter.settled(1)
+    keep_house(store, clock, boot)
+    hand_clock.go_on(72 * HOUR_MS - 1)
+    keep_house(store, clock, boot)
+    assert rows("SELECT day FROM events") == [(-boot,)]
+    hand_clock.go_on(1)
+    keep_house(store, clock, boot)
+    happened_ms = NOON_MS + 5_000_000 - 100 * HOUR_MS  # if this boot began with the newest event
+    assert rows("SELECT time_ms, day, clock FROM events") == [(happened_ms, happened_ms // DAY_MS, "unknown")]
+
+
+def keep_house(store: Store, clock: Clock, boot: int) -> None:
+    """One round of it."""
+    with closing(store.reader()) as reader:
+        work = housekeeping.due(reader, clock.now(), boot, given_up=clock.waits_ms() == 0)
+    if work is not None:
+        store.write(work).result(5)
+
+
+@pytest.mark.parametrize("known_ms", [0, NOON_MS])
+async def test_two_boots_without_time_wait_and_are_dated_by_no_clock_that_was_not_set(
+    counter: Counter, store: Store, hand_clock: HandClock, boot: int, rows: Query, known_ms: int
+) -> None:
     hand_clock.wall_ms = 12_345_000
     counter.send(POUR)
     await counter.settled(1)
-    assert housekeeping.due(reader, clock.now(), boot, 72) is None
-    now = clock.now()
-    later = Now(now.wall_ms, now.boot_ms + 73 * 3_600_000, known=False)
-    work = housekeeping.due(reader, later, boot, 72)
-    assert work is not None
-    store.write(work).result(5)
-    assert rows("SELECT clock, day < 0 FROM events") == [("unknown", 0)]
-    reader.close()
+    second = store.write(lambda tx: register_boot(tx, "boot-b", 20_000)).result(5)
+    assert (second.number, second.newest_ms) == (boot + 1, 0)
+    hand_clock.wall_ms = hand_clock.boot_ms = 20_000
+    clock = Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+    clock.recall(None, known_ms)
+    keep_house(store, clock, second.number)
+    hand_clock.go_on(72 * HOUR_MS - 1)
+    keep_house(store, clock, second.number)
+    assert rows("SELECT day FROM events") == [(-boot,)]
+    hand_clock.go_on(1)
+    keep_house(store, clock, second.number)
+    (found,) = rows("SELECT time_ms, clock FROM events")
+    assert found == (max(known_ms, PLAUSIBLE_FROM_MS) + hand_clock.boot_ms, "unknown")
+
+
+def test_the_wait_is_not_given_up_just_before_a_doubt_ends(clock: Clock, hand_clock: HandClock) -> None:
+    clock.recall(None, NOON_MS)
+    hand_clock.wall_ms = 12_345_000
+    clock.now()
+    hand_clock.go_on(24 * HOUR_MS)
+    hand_clock.wall_ms = NOON_MS + YEAR_MS
+    assert not clock.now().known
+    hand_clock.go_on(72 * HOUR_MS - 1)
+    assert clock.waits_ms() == 1
+    hand_clock.go_on(1)
+    assert (clock.now().known, clock.waits_ms()) == (True, None)
+
+
+def test_a_clock_that_is_set_wrong_for_good_is_given_up(clock: Clock, hand_clock: HandClock) -> None:
+    clock.now()
+    hand_clock.wall_ms = 12_345_000
+    assert clock.waits_ms() == 72 * HOUR_MS
+    hand_clock.go_on(72 * HOUR_MS)
+    assert clock.waits_ms() == 0
+    assert clock.now().wall_ms == NOON_MS + 72 * HOUR_MS
 
 
 # -- a clock that is set ------------------------------------------------------------------------------------------
 
-HOUR_MS = 3_600_000
-YEAR_MS = 365 * 86_400_000
 JUMPS = [HOUR_MS, -HOUR_MS, YEAR_MS, -YEAR_MS // 4, -YEAR_MS]
 
 
@@ -305,7 +359,7 @@ async def test_what_waits_here_is_moved_and_what_may_be_in_kafka_is_not(
     await keep_house()
     assert not holds()
     assert [row.position for row in await outbox.read(1, 10)] == [2, 3]
-    work = housekeeping.due(store.reader(), clock.now(), boot, 72)
+    work = housekeeping.due(store.reader(), clock.now(), boot)
     assert work is not None
     store.write(work).result(5)
     assert rows("SELECT day, clock FROM events ORDER BY position") == [

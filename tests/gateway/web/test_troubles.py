@@ -62,9 +62,12 @@ async def test_a_disk_that_fills_up(inside: Inside, monkeypatch: pytest.MonkeyPa
     assert (await inside.warning("disk_low"))["what"] == "The disk has 50 MB left"
 
 
-async def test_an_unknown_time(inside: Inside) -> None:
-    inside.state.clock = Clock(wall_ns=lambda: 0)
-    assert "clock" in (await inside.warning("clock_unknown"))["fix"]
+@pytest.mark.parametrize(
+    ("hold_ms", "events"), [(72 * 3_600_000, "wait for it, 3 days at most"), (0, "go up without a sure day")]
+)
+async def test_an_unknown_time(inside: Inside, hold_ms: int, events: str) -> None:
+    inside.state.clock = Clock(wall_ns=lambda: 0, hold_ms=hold_ms)
+    assert (await inside.warning("clock_unknown"))["fix"].endswith(f"set its clock; events {events}")
 
 
 async def test_a_clock_that_was_set_makes_no_start_longer_or_shorter(
