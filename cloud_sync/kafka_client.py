@@ -33,7 +33,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from cloud_sync.position import KafkaPosition, Note, decode_note, encode_note
 from cloud_sync.record import Record
-from cloud_sync.refusal import NOT_ALLOWED, refusal
+from cloud_sync.refusal import NOT_ALLOWED, lacking, refusal
 from cloud_sync.settings import Security, UplinkSettings
 from cloud_sync.topics import OUTBOX, outbox_group
 from heat.errors import ConfigError, RecordRejected, SinkRefused, SinkUnavailable
@@ -283,7 +283,7 @@ def _translated(what: str) -> Iterator[None]:
         raise SinkUnavailable(f"{what}: another producer took over", hint=hint) from error
     except NOT_ALLOWED as error:
         hint = "Give the gateway's login the rights that docs/operations.md lists"
-        raise SinkRefused(f"{what}: the login may not do that ({type(error).__name__})", hint=hint) from error
+        raise SinkRefused(f"{what}: the login may not do that ({lacking(error)})", hint=hint) from error
     except TimeoutError as error:
         raise SinkUnavailable(f"{what}: no answer in time", hint="Check the network and Kafka") from error
     except (KafkaError, IllegalOperation, OSError, AssertionError) as error:

@@ -58,6 +58,14 @@ def refusal(error: BaseException, broker: str, security: Security) -> SinkRefuse
     return None
 
 
+def lacking(error: BaseException) -> str:
+    """Which right a login lacks, by one of `NOT_ALLOWED`: aiokafka names topics as a set, else in a text."""
+    what = error.args[0] if error.args else ""
+    names = ", ".join(sorted(what)) if isinstance(what, set) else str(what)
+    kind = type(error).__name__
+    return f"{kind}: {names}" if names else kind
+
+
 def _untrusted(error: ssl.SSLCertVerificationError, broker: str) -> SinkRefused:
     code = error.verify_code
     if code in _OTHER_NAME:

@@ -108,6 +108,8 @@ class Uplink:
         self._had_sent: bool | None = None
         self._limit = settings.batch
         self._rejections: Counter[int] = Counter()
+        self._unproved: str | None = None
+        """How we go on, once Kafka has proved that it takes what we send: that it lets us in does not say so."""
         self._adopted = asyncio.Event()
 
     async def run(self) -> NoReturn:
@@ -173,7 +175,7 @@ class Uplink:
         while True:
             if not self.status.transactions:
                 await self._outbox.register_instance(self.instance)
-            self._enter("draining" if len(batch.rows) >= self._limit else "idle")
+            self._go_on("draining" if len(batch.rows) >= self._limit else "idle")
             following = asyncio.create_task(self._next(sink, batch.position, self._clock()), name="uplink-next")
             try:
                 await self._commit(sink, batch)
@@ -205,7 +207,9 @@ class Uplink:
                     return rows
                 await asyncio.sleep(pause)
                 continue
-            self._enter("idle")
+            if not self.status.in_flight:
+                self._prove()
+            self._go_on("idle")
             await self._outbox.wait(after)
             if not await self._outbox.read(after, 1):
                 # rows that wait for the time of day may wake us, too; they will not be ready at once
@@ -254,12 +258,24 @@ class Uplink:
         status.redelivered += sum(row.redelivered for row in batch.rows)
         status.dead_letters += batch.dead_letters
         self._rejections.clear()
+        self._prove()
 
     def _connected(self, position: int, epoch: int, how: str) -> None:
         self.status.position, self.status.epoch = position, epoch
-        if self.status.state != "idle":
-            log.info("Kafka at %s: %s", self._settings.bootstrap, how)
+        self._unproved = how
+
+    def _prove(self) -> None:
+        """All goes well: a transaction was committed, or there is none to commit."""
+        if self._unproved is None:
+            return
+        if self.status.state not in ("idle", "draining"):
+            log.info("Kafka at %s: %s", self._settings.bootstrap, self._unproved)
+        self._unproved = None
         self._enter("idle")
+
+    def _go_on(self, state: Literal["idle", "draining"]) -> None:
+        if self._unproved is None:
+            self._enter(state)
 
     def _tell(self, error: SyncError) -> None:
         self.status.failures += 1

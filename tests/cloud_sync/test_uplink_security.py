@@ -190,12 +190,49 @@ async def test_a_login_needs_the_rights_that_are_documented_and_no_more(
     admin = AdminClient({"bootstrap.servers": secure_kafka.bootstrap, "log_level": 0})
     for withheld in range(len(rights)):
         grant(admin, rights[:withheld] + rights[withheld + 1 :])
-        with pytest.raises(SinkRefused, match="can't be created|may not do that"):
+        with pytest.raises(SinkRefused, match="can't be created|may not do that") as caught:
             await asyncio.wait_for(uplink.run(), PATIENCE_S)
+        assert rights[withheld][1] in str(caught.value), "the error names what the right is for"
     grant(admin, rights)
     async with running(uplink):
         await confirmed(outbox, 3)
     assert len(ids(await read_events(secure_kafka.bootstrap, gateway))) == 3
+
+
+async def test_a_right_that_is_missing_is_one_line_however_often_it_is_tried(
+    secure_kafka: SecureKafka, outbox: SqliteOutbox, gateway: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(uplink := Uplink(outbox, settings(secure_kafka.bootstrap, f"{gateway}-first"))):
+        await connected(uplink)  # the topics are there from now on
+    outbox.db.execute("DELETE FROM instances")
+    outbox.append(pours(3, origin=gateway))
+    rights = documented_rights(gateway)
+    admin = AdminClient({"bootstrap.servers": secure_kafka.bootstrap, "log_level": 0})
+    sees_it = (ResourceType.TOPIC, EVENTS.name, AclOperation.DESCRIBE)
+    grant(admin, [sees_it, *(right for right in rights if right[1] != EVENTS.name)])
+    security = by_password(LIMITED, PASSWORD)(secure_kafka)
+    uplink = Uplink(outbox, settings(secure_kafka.at("LOGIN"), gateway, security=lambda: security))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        async with running(uplink):
+            await wait_until_async(lambda: uplink.status.refusals >= 1, PATIENCE_S, "it was refused")
+            since_s = uplink.status.since_s
+            seen: set[str] = set()
+
+            def again() -> bool:
+                seen.add(uplink.status.state)
+                return uplink.status.refusals >= 8
+
+            await wait_until_async(again, PATIENCE_S, "eight refusals")
+            assert seen == {"refused"}
+            assert uplink.status.since_s == since_s
+            grant(admin, rights)
+            await confirmed(outbox, 3)
+            await connected(uplink)
+    first, last = [record.getMessage() for record in caplog.records]
+    assert EVENTS.name in first
+    assert first.startswith("Uplink: ")
+    assert last.startswith("Kafka at ")
 
 
 Right = tuple[ResourceType, str, AclOperation]
