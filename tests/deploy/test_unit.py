@@ -15,6 +15,7 @@ from gateway.config import GatewaySection
 from tests.docs.test_docs import objection
 from tests.flow.world import ROOT
 
+MANUAL = ROOT / "docs" / "operations.md"
 UNIT = ROOT / "deploy" / "systemd" / "picante-gateway.service"
 MOST_EXPOSED = 2.0
 """By systemd's own measure, from 0 to 10."""
@@ -95,3 +96,27 @@ def test_a_frozen_daemon_is_back_in_time(service: configparser.SectionProxy) -> 
     assert service["Restart"] == "always"
     waits = [int(service[name]) for name in ("WatchdogSec", "TimeoutAbortSec", "RestartSec")]
     assert sum(waits) + START_S <= BACK_WITHIN_S
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        (r"after any end but exit status (\d+), with a pause of (\d+) s", ("RestartPreventExitStatus", "RestartSec")),
+        (r"No sign of progress for (\d+) s ends the daemon", ("WatchdogSec",)),
+        (r"\| (\d+) MB of memory, (\d+) MB at the utmost", ("MemoryHigh", "MemoryMax")),
+    ],
+    ids=["restarts", "watches", "bounds"],
+)
+def test_it_is_what_the_manual_says(service: configparser.SectionProxy, told: str, names: tuple[str, ...]) -> None:
+    found = re.search(told, MANUAL.read_text())
+    assert found is not None, f"docs/operations.md no longer says {told}"
+    assert tuple(service.get(name, "").removesuffix("M") for name in names) == found.groups()
+
+
+def test_the_manual_puts_keys_where_the_unit_takes_them_from() -> None:
+    manual = MANUAL.read_text()
+    (installed,) = re.findall(r"install -m 600 (.+) /etc/picante/$", manual, re.MULTILINE)
+    named = re.findall(rf'"/run/credentials/{re.escape(UNIT.name)}/(\S+)"', manual)
+    credentials = re.findall(r"^LoadCredential=(\S+?):(\S+)$", UNIT.read_text(), re.MULTILINE)
+    assert credentials == [(name, f"/etc/picante/{name}") for name in named]
+    assert installed.split() == named
