@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
 from cloud_sync.envelope import Received
+from cloud_sync.kafka_client import KafkaSink
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX
 from cloud_sync.uplink import Uplink, pause_s
 from heat.errors import ForeignInstance, SinkUnavailable
@@ -49,7 +52,27 @@ async def test_every_event_arrives_once_and_in_order(kafka: Kafka, outbox: Sqlit
     assert (status.sent, status.transactions, status.position, status.in_flight) == (5_000, 3, 5_000, 0)
     assert (status.failures, status.last_error, status.redelivered, status.dead_letters) == (0, None, 0, 0)
     assert len(status.transaction_s) == 3
-    assert min(status.transaction_s) > 0
+
+
+async def test_a_transactions_time_is_that_of_its_commit(
+    kafka: Kafka, outbox: SqliteOutbox, gateway: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, slow_s = KafkaSink.commit, 0.2
+
+    async def slow(*arguments: Any) -> None:
+        await commit(*arguments)
+        await asyncio.sleep(slow_s)
+
+    monkeypatch.setattr(KafkaSink, "commit", slow)
+    outbox.append(pours(3, origin=gateway))
+    uplink = Uplink(outbox, settings(kafka.bootstrap, gateway, batch=1))
+    began_s = time.monotonic()
+    async with running(uplink):
+        await confirmed(outbox, 3)
+    took = uplink.status.transaction_s
+    assert len(took) == 3
+    assert min(took) >= slow_s
+    assert sum(took) <= time.monotonic() - began_s
 
 
 async def test_what_arrives_is_what_was_stored(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
