@@ -69,15 +69,25 @@ def _times() -> deque[float]:
 
 @dataclass(slots=True)
 class Figures:
-    """What the writer did, for the metrics. Of times in seconds the last ones, until somebody takes them out."""
+    """What the writer did, for the metrics. Of times in seconds the last ones, until somebody takes them out.
+
+    What changed nothing is no commit, since nothing reached the disk; what was refused or failed is none, either.
+    """
 
     commits: int = 0
     pieces: int = 0
     full: int = 0
     commit_s: deque[float] = field(default_factory=_times)
-    """From BEGIN until everybody was told; one a commit."""
+    """From BEGIN until it was on disk; one a commit."""
     fsync_s: deque[float] = field(default_factory=_times)
     """Of the COMMIT statement, which is mostly the wait for the WAL's fsync: SQLite tells no more."""
+
+    def count(self, pieces: int, commit_s: float, fsync_s: float) -> None:
+        """Note a commit."""
+        self.commits += 1
+        self.pieces += pieces
+        self.commit_s.append(commit_s)
+        self.fsync_s.append(fsync_s)
 
 
 @dataclass(slots=True)
@@ -195,9 +205,6 @@ class Store:
             batch, ended = self._take(first)
             started = time.perf_counter()
             self._run(batch)
-            self.figures.commits += 1
-            self.figures.pieces += len(batch)
-            self.figures.commit_s.append(time.perf_counter() - started)
             if ended:
                 return
             rest_s = self.settings.min_commit_interval_ms / 1000 - (time.perf_counter() - started)
@@ -256,13 +263,14 @@ class Store:
         if self.broken is not None:
             return [(None, self.broken)] * len(batch)
         transaction = Transaction(self._writer, self.sequences, self.settings.gateway_id)
+        began, changes = time.perf_counter(), self._writer.total_changes
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             results: list[tuple[Any, BaseException | None]] = [(piece.work(transaction), None) for piece in batch]
             transaction.finish()
             ready = time.perf_counter()
             self._writer.execute("COMMIT")
-            self.figures.fsync_s.append(time.perf_counter() - ready)
+            ended = time.perf_counter()
         except Exception as error:  # noqa: BLE001 -- whatever a piece raises belongs to its submitter
             self._roll_back()
             failure = self._judge(error)
@@ -270,6 +278,8 @@ class Store:
                 return None
             return [(None, failure)] * len(batch)
         transaction.committed()
+        if self._writer.total_changes != changes:
+            self.figures.count(len(batch), ended - began, ended - ready)
         return results
 
     def _still_there(self) -> bool:

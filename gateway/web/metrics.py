@@ -101,11 +101,13 @@ class Figures(Collector):
 
     def _store(self) -> Iterator[Metric]:
         store = self._state.store
-        text = "Time of a commit, from the first piece of its work until all were told."
+        text = "Time of a commit, from the first piece of its work until it was on disk."
         yield _histogram("picante_commit_seconds", text, self._watch.commit_s)
         text = "Time of a commit's COMMIT statement: writing to the WAL and waiting for its fsync, seldom a checkpoint."
         yield _histogram("picante_commit_fsync_seconds", text, self._watch.fsync_s)
-        yield CounterMetricFamily("picante_commits", "Commits of the store.", store.figures.commits)
+        yield CounterMetricFamily(
+            "picante_commits", "Commits of the store that changed something.", store.figures.commits
+        )
         yield CounterMetricFamily("picante_commit_pieces", "Pieces of work in these commits.", store.figures.pieces)
         yield CounterMetricFamily("picante_store_full", "Refusals for want of space.", store.figures.full)
         yield _gauge("picante_store_broken", "1 once the store failed for good.", store.broken is not None)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from firmware_bridge.messages import BadMessage, PouredBody
+from gateway.notify import _writer_answers
 from gateway.picks import Shown
+from gateway.transaction import Transaction
 from gateway.web.watch import MAX_LABELS, OTHERS, PICK_BUCKETS_S, Histogram, Sums, Watch
 from heat.errors import LinkLost
 from tests.gateway.web.conftest import Inside, Shop, inside_of
@@ -18,6 +23,7 @@ from tests.waiting import wait_until
 
 MAX_SAMPLES = 300
 """Of a gateway with two dispensers; a scrape every 15 s is kept for months."""
+SLOW_S = 0.2
 KAFKA = '[kafka]\nbootstrap = "127.0.0.1:1"\n'
 
 
@@ -112,12 +118,55 @@ async def test_names_types_and_help_are_what_prometheus_wants(tmp_path: Path) ->
         assert value(found, f"{name}_sum") >= 0
 
 
-async def test_each_commit_has_its_time_and_most_of_it_is_the_fsyncs(inside: Inside) -> None:
+class SlowDisk:
+    """The writer's connection, on a disk that takes its time for an fsync."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        """COMMIT takes `SLOW_S` longer."""
+        if sql == "COMMIT":
+            time.sleep(SLOW_S)
+        return self._connection.execute(sql, *arguments)
+
+
+async def test_a_slow_disk_is_told_from_slow_work(inside: Inside) -> None:
+    store = inside.state.store
+
+    def work(transaction: Transaction) -> None:
+        time.sleep(SLOW_S)
+        transaction.set_meta("worked", str(time.monotonic()))
+
+    async def times() -> tuple[float, float]:
+        before = await scrape(inside)
+        await asyncio.wrap_future(store.write(work))
+        after = await scrape(inside)
+        return tuple(  # type: ignore[return-value]
+            value(after, f"picante_{name}_seconds_sum") - value(before, f"picante_{name}_seconds_sum")
+            for name in ("commit", "commit_fsync")
+        )
+
+    whole_s, fsync_s = await times()
+    assert whole_s - fsync_s >= SLOW_S
+    store._writer = SlowDisk(store._writer)  # type: ignore[assignment]
+    whole_s, fsync_s = await times()
+    assert fsync_s >= SLOW_S
+    assert whole_s - fsync_s >= SLOW_S
+
+
+async def test_each_commit_has_its_time_and_its_fsync_and_a_beat_has_none(inside: Inside) -> None:
     hello = inside.hello()
     for _ in range(20):
         await inside.deliver(hello, PouredBody(nozzle=1, sauce="table-red", volume_ul=4_000, duration_ms=700))
+    before = await scrape(inside)
+    assert await _writer_answers(inside.state.store)
     found = await scrape(inside)
     commits = value(found, "picante_commits_total")
+    assert commits == value(before, "picante_commits_total")
     assert commits >= 20
     assert value(found, "picante_commit_seconds_count") == value(found, "picante_commit_fsync_seconds_count") == commits
     whole, fsync = (value(found, f"picante_{name}_seconds_sum") for name in ("commit", "commit_fsync"))
