@@ -8,6 +8,7 @@ behind the break, they had been on disk, and were lost (`lost_commits`).
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from gateway.durable import sync_directory
 from gateway.migrations import m0001_main_road, m0002_dispenser_boots
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -29,6 +31,8 @@ migrations(name="0001_main_road")(m0001_main_road.apply)
 migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SMALLEST_BYTES = 512
+"""SQLite's smallest page; no database has less."""
 _SALVAGE = "Move the file away to start anew; keep it for salvage"
 _WAL_HEADER = struct.Struct(">IIIIIIII")
 """Magic number, version, page size, checkpoint, two salts, two checksums."""
@@ -56,9 +60,10 @@ def connect(path: Path, *, thorough: bool) -> Opened:
         StoreFull: there is no space for what even reading takes.
         StoreError: it can't be opened.
     """
-    journal = _commits(path.with_name(path.name + "-wal"))
     old_umask = os.umask(0o077)
     try:
+        _see_that_there_is_one(path)
+        journal = _commits(path.with_name(path.name + "-wal"))
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     except sqlite3.Error as error:
         raise _explain(path, error) from error
@@ -85,6 +90,29 @@ def connect(path: Path, *, thorough: bool) -> Opened:
         raise
     beyond = sum(frame > reached for frame in journal)
     return Opened(connection, beyond if beyond > 1 else 0)
+
+
+def _see_that_there_is_one(path: Path) -> None:
+    """Create the database where there is none: whole or not at all, so that a file cut to nothing is seen as damage.
+
+    SQLite would take that for a new database, and delete its WAL.
+    """
+    try:
+        if (size := path.stat().st_size) < _SMALLEST_BYTES:
+            raise StoreCorrupt(f"{path}: {size} bytes are left of it", hint=_SALVAGE)
+    except FileNotFoundError:
+        new = path.with_name(path.name + ".new")
+        try:
+            for stale in (*path.parent.glob(f"{new.name}*"), *path.parent.glob(f"{path.name}-*")):
+                stale.unlink()  # a WAL without its database would be taken for one of the new one
+            with closing(sqlite3.connect(new)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            new.rename(path)
+            sync_directory(path.parent)
+        except OSError as error:
+            kind = StoreFull if error.errno == errno.ENOSPC else StoreError
+            hint = "See that this disk works, has space, and lets the gateway write"
+            raise kind(f"{path}: {error.strerror}", hint=hint) from error
 
 
 def begin(path: Path, connection: sqlite3.Connection) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gateway.durable import sync_directory
 from heat.errors import StoreError
 
 KEPT = 256
@@ -52,11 +53,7 @@ class Instances:
                 file.flush()
                 os.fsync(file.fileno())
             new.rename(self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(self._path.parent)
         except OSError as error:
             raise StoreError(
                 f"{self._path}: {error.strerror}", hint="Free space, or let the gateway write it"

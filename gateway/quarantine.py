@@ -24,6 +24,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.durable import sync_directory
 from heat.errors import StoreError, StoreFull
 
 log = logging.getLogger("gateway.quarantine")
@@ -82,8 +83,8 @@ def set_aside(database: Path, why: str, room_bytes: int) -> Quarantined:
             part = database.with_name(database.name + suffix)
             if part.exists():
                 part.rename(place / part.name)
-        _sync(database.parent)
-        _sync(place)
+        sync_directory(database.parent)
+        sync_directory(place)
     except OSError as error:
         raise _explain(f"{database} is damaged, and can't be set aside", error) from error
     log.error("the database is damaged and was set aside in %s: %s", place, why)
@@ -103,7 +104,7 @@ def copy_journal(database: Path, lost_commits: int) -> None:
     try:
         place = _make(database.parent, Quarantined(time.time(), "journal", why, lost_commits))
         shutil.copyfile(database.with_name(database.name + "-wal"), place / (database.name + "-wal"))
-        _sync(place)
+        sync_directory(place)
     except OSError as error:
         if place is not None:
             shutil.rmtree(place, ignore_errors=True)  # each start would leave another one
@@ -129,8 +130,8 @@ def _make(data_dir: Path, note: Quarantined) -> Path:
     place.mkdir(mode=0o700)
     try:
         (place / _NOTE).write_bytes(msgspec.json.encode(note))
-        _sync(place)
-        _sync(root)
+        sync_directory(place)
+        sync_directory(root)
     except OSError:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -194,16 +195,10 @@ def _may_hold(place: Path) -> int:
 def _unconfirmed(database: Path) -> int | None:
     """Rows that Kafka had not confirmed, as far as the damaged file can be read."""
     try:
+        if database.stat().st_size <= 1:
+            return None  # SQLite takes it for a new one, and would delete its WAL
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             stored, confirmed = connection.execute(_UNCONFIRMED).fetchone()
             return max(int(stored) - int(confirmed), 0)
-    except (sqlite3.Error, ValueError, TypeError):
+    except (OSError, sqlite3.Error, ValueError, TypeError):
         return None
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -55,6 +55,11 @@ def truncate(path: Path, chance: random.Random) -> None:
     os.truncate(path, chance.randrange(1, path.stat().st_size - PAGE))
 
 
+def empty(path: Path, chance: random.Random) -> None:
+    """Nothing is left of it, or next to nothing: SQLite would begin a new one there, and tell nobody."""
+    os.truncate(path, chance.choice([0, 1]))
+
+
 def spoil_header(path: Path, chance: random.Random) -> None:
     """It does not even look like a database."""
     content = bytearray(path.read_bytes())
@@ -75,7 +80,7 @@ def spoil_position(path: Path, _chance: random.Random) -> None:
         connection.execute("UPDATE meta SET value = '1x' WHERE key = 'confirmed'")
 
 
-DAMAGES: tuple[Damage, ...] = (flip_bits, overwrite, truncate, spoil_header, rename_column, spoil_position)
+DAMAGES: tuple[Damage, ...] = (flip_bits, overwrite, truncate, empty, spoil_header, rename_column, spoil_position)
 CASES = [(DAMAGES[seed % len(DAMAGES)], seed) for seed in range(TRIES)]
 
 
@@ -93,7 +98,7 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begun(tmp_path: Path, dam
     assert (aside.part, Path(aside.directory).parent) == ("database", tmp_path / "quarantine")
     assert aside.lost in {None, ROWS} or damage is truncate
     assert aside.why
-    assert (Path(aside.directory) / "gateway.db").stat().st_size > 0
+    assert (Path(aside.directory) / "gateway.db").exists()
     assert (tmp_path / "instances").read_text() == "abc\n"
     assert (tmp_path / "ballast").stat().st_mode & 0o777 == 0o640
     store.close()
@@ -102,6 +107,32 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begun(tmp_path: Path, dam
     assert count(store) == 1, "the new database is as good as any"
     assert len(store.quarantined) == 1
     store.close()
+
+
+@pytest.mark.parametrize(("size", "lost"), [(0, None), (1, None), (100, 50)])
+def test_a_database_cut_to_nothing_is_set_aside_with_its_journal(tmp_path: Path, size: int, lost: int | None) -> None:
+    died = died_with_wal(tmp_path, lambda _wal: None)
+    os.truncate(died / "gateway.db", size)
+    journal = (died / "gateway.db-wal").read_bytes()
+    store = reopen(died)
+    [aside] = store.quarantined
+    assert (aside.part, aside.lost, count(store)) == ("database", lost, 0)
+    assert f"{size} bytes" in aside.why
+    assert (Path(aside.directory) / "gateway.db-wal").read_bytes() == journal
+    store.close()
+
+
+def test_a_first_start_that_was_cut_off_is_no_damage(tmp_path: Path) -> None:
+    """Nor is a database that a person took away, all but its WAL, which must not get into the new one."""
+    died = died_with_wal(tmp_path, lambda _wal: None)
+    (died / "gateway.db").unlink()
+    for name in ("gateway.db.new", "gateway.db.new-wal", "gateway.db.new-journal"):
+        (died / name).write_bytes(b"half of it")
+    store = reopen(died)
+    assert (count(store), store.quarantined) == (0, [])
+    assert store.path.stat().st_mode & 0o777 == 0o600
+    store.close()
+    assert {path.name for path in died.iterdir()} == {"gateway.db", "lock", "ballast"}
 
 
 def test_what_sqlite_cannot_see_does_no_harm_at_the_start(tmp_path: Path) -> None:
