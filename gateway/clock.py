@@ -211,7 +211,7 @@ class Clock:
     def _begin_doubt(self, off_ms: int, offset_ms: int, boot_ms: int) -> Doubt:
         self.steps += 1
         held_ms = min(abs(off_ms), self._hold_ms)
-        log.warning("the clock jumped by %.1f s: doubted for %.1f s", off_ms / 1000, held_ms / 1000)
+        log.warning("the clock is %.1f s off what was expected: doubted for %.1f s", off_ms / 1000, held_ms / 1000)
         self.doubt = Doubt(off_ms, offset_ms, boot_ms, boot_ms + held_ms)
         return self.doubt
 
@@ -219,7 +219,7 @@ class Clock:
         if self.doubt is None:
             self.steps += 1
         self.doubt = None
-        log.warning("the clock's jump by %.1f s is believed: %s", off_ms / 1000, why)
+        log.warning("the clock, %.1f s off what was expected, is believed: %s", off_ms / 1000, why)
 
 
 def kernel_boot_id() -> str:

@@ -99,17 +99,29 @@ def _set_aside(aside: Quarantined) -> Trouble:
 def _of_clock(state: GatewayState) -> Iterator[Trouble]:
     now, doubt = state.clock.now(), state.clock.doubt
     if doubt is not None:
-        way = "ahead" if doubt.off_ms > 0 else "back"
+        off = _span(abs(doubt.off_ms))
+        if state.clock.offset_ms is not None:
+            what = f"The clock jumped {'ahead' if doubt.off_ms > 0 else 'back'} by {off}"
+        elif doubt.off_ms > 0:
+            what = "The clock is more than half a year ahead of the newest event"
+        else:
+            what = f"The clock is {off} behind the newest event"
         yield _urgent(
             "clock_jumped",
-            f"The clock jumped {way} by {_span(abs(doubt.off_ms))}: it is not believed yet",
-            "Let the network set it, or set it back if it is wrong; events wait. If it stays,"
-            f" it is believed in {_span(max(doubt.until_ms - now.boot_ms, 0))}",
+            f"{what}: it is not believed yet",
+            f"If it is wrong, set it, or let the network do so. If it is right, touch {_word(state)}: that is the"
+            f" network's word. Events wait; in {_span(max(doubt.until_ms - now.boot_ms, 0))} it is believed anyway",
         )
     elif (waits_ms := state.clock.waits_ms()) is not None:
         events = f"wait for it, {_span(waits_ms)} at most" if waits_ms else "go up without a sure day"
-        fix = f"Connect the gateway to a network once, or set its clock; events {events}"
+        by_hand = "set its clock" if state.config.clock.trust == "system" else f"set its clock and touch {_word(state)}"
+        fix = f"Connect the gateway to a network once, or {by_hand}; events {events}"
         yield _urgent("clock_unknown", "The gateway does not know what time it is", fix)
+
+
+def _word(state: GatewayState) -> Path:
+    """The file whose touch says that the clock is right."""
+    return state.config.path(state.config.clock.synchronised)
 
 
 def _span(ms: int) -> str:

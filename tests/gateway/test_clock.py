@@ -319,6 +319,21 @@ def test_in_a_new_boot_the_network_is_believed_at_once(
     assert clock.now() == Now(NOON_MS, hand_clock.boot_ms, known=True)
 
 
+def test_a_boot_that_starts_with_the_time_of_the_last_one_waits_for_the_network(
+    hand_clock: HandClock, tmp_path: Path
+) -> None:
+    word = tmp_path / "synchronized"
+    clock = Clock("ntp", hand_clock, hand_clock.boot_ns, word)
+    clock.recall(None, NOON_MS - 60_000)
+    assert (clock.now().known, clock.doubt) == (False, None)
+    hand_clock.go_on(60_000)
+    clock.look()
+    assert not clock.now().known
+    hand_clock.wall_ms += 14 * HOUR_MS  # the night
+    word.touch()
+    assert clock.now() == Now(NOON_MS + 60_000 + 14 * HOUR_MS, hand_clock.boot_ms, known=True)
+
+
 def test_a_jump_across_a_restart_is_one_too(hand_clock: HandClock, tmp_path: Path) -> None:
     word = tmp_path / "synchronized"
     word.touch()
