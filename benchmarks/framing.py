@@ -1,7 +1,8 @@
 """What our own COBS codec costs beside the C extension of the `cobs` package, on the frames of pours.
 
 The package's releases have no wheels for Linux, so it is compiled here, into a folder that goes away: that takes a C
-compiler and the package index. On a Pi it can't be had; this says what that is worth.
+compiler and the package index; where either is missing, its line says so. On a Pi it can't be had; this says what that
+is worth.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from firmware_bridge.messages import decode_message
 FRAMES = 2_000
 ROUNDS = 15
 PACKAGE = "cobs==1.2.2"
+BUILD_S = 120.0
+"""s that getting and compiling it may take: 5 here, and a package index that does not answer takes for ever."""
 
 
 def main() -> int:
@@ -32,12 +35,8 @@ def main() -> int:
     print(f"{'':24}{'encode':>10}{'decode':>10}   µs a frame")
     print(f"{'ours, in Python':24}{ours[0]:>10.2f}{ours[1]:>10.2f}")
     with tempfile.TemporaryDirectory() as folder:
-        build = [*(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps")]
-        done = subprocess.run(
-            [*build, "--no-binary", ":all:", "--target", folder, PACKAGE], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            print(f"{PACKAGE} in C: not measured, it can't be compiled here: {done.stderr.strip().splitlines()[-1]}")
+        if (hitch := build(folder)) is not None:
+            print(f"{PACKAGE} in C: not measured, it can't be compiled here: {hitch}")
             return 0
         sys.path.insert(0, folder)
         from cobs import cobs
@@ -51,6 +50,19 @@ def main() -> int:
     share = (ours[1] - theirs[1]) * 8_000 / 1e6
     print(f"at 8,000 events/s decoding in Python costs {share:.1%} of a core more than in C")
     return 0
+
+
+def build(folder: str) -> str | None:
+    """Compile the package into a folder; what hindered it, or None."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    command = [*pip, "--no-binary", ":all:", "--target", folder, PACKAGE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_S)
+    except subprocess.TimeoutExpired:
+        return f"it took longer than {BUILD_S:.0f} s"
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"pip ended with status {done.returncode}"])[-1]
+    return None
 
 
 def best_us(work: Callable[[bytes], object], items: Iterable[bytes]) -> float:
