@@ -423,3 +423,25 @@ async def test_a_dispenser_that_rebooted_is_dated_by_the_gateways_uptime(
     # and in a later boot of the gateway, by the time that is known by now
     await housekeeping.date_anew(clock, store, StoreOutbox(store), boot, sending=False)
     assert rows("SELECT started_ms FROM dispenser_boots WHERE boot = 3") == [(NOON_MS - 2 * HOUR_MS,)]
+
+
+async def test_in_a_new_boot_what_the_last_one_dated_stays_and_its_offset_is_forgotten(
+    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, rows: Query
+) -> None:
+    clock.now()
+    await housekeeping.date_anew(clock, store, StoreOutbox(store), boot, sending=False)
+    counter.send(POUR)
+    counter.send(POUR, age_ms=HOUR_MS)  # it came late: the newest is not the last
+    await counter.settled(2)
+    assert store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).offset_ms == clock.offset_ms
+    before = rows("SELECT time_ms, day, clock FROM events")
+    second = store.write(lambda tx: register_boot(tx, "boot-b", 20_000)).result(5)
+    assert second.number > boot
+    assert (second.offset_ms, second.newest_ms) == (None, NOON_MS)
+    hand_clock.boot_ms, hand_clock.wall_ms = 20_000, NOON_MS + 24 * HOUR_MS
+    clock = Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+    clock.recall(second.offset_ms, second.newest_ms)
+    clock.dated_ms = 0  # as if this boot had dated some
+    assert clock.now().known
+    await housekeeping.date_anew(clock, store, StoreOutbox(store), second.number, sending=False)
+    assert rows("SELECT time_ms, day, clock FROM events") == before
