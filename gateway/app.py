@@ -34,18 +34,18 @@ from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
-from gateway.scorer import open_onnx
+from gateway.scorer import open_onnx, probe
 from gateway.security import check_dates, load_security
 from gateway.state import GatewayState
 from gateway.supervisor import Supervisor
 from gateway.web.server import serve
 from heat.catalog import default_catalog, parse_catalog
-from heat.errors import ConfigError, DataError, ModelError, StoreError
+from heat.errors import ConfigError, DataError, ModelError, ScorerError, StoreError
 from heat.identity import EventId
 from heat.scale import default_words, parse_words
 from models.bundle import load as load_bundle
 from models.bundle import pretrained
-from models.ranker import open_ranker
+from models.ranker import RuleRanker, open_ranker
 
 log = logging.getLogger("gateway.app")
 
@@ -125,8 +125,8 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
             start("uplink", _keep_uplink(state, state.uplink))
 
 
-def check(config: Config) -> list[str]:
-    """What a configuration leads to, a line each, having read every file that it names.
+async def check(config: Config) -> list[str]:
+    """What a configuration leads to, a line each, having read every file that it names, and tried the bundle.
 
     Raises:
         ConfigError: a file can't be used.
@@ -138,12 +138,17 @@ def check(config: Config) -> list[str]:
     bundle = load_bundle(_bundle_path(config))
     load_security(config)
     check_dates(config)
+    scored_by = "onnxruntime"
+    try:
+        await probe(bundle.path)
+    except ScorerError as error:
+        scored_by = f"NumPy: {error}"
     return [
         f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
         f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
         f"keys       {len(keys)} dispensers, pseudonym key version {key_version}",
         f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
-        f"ranker     bundle {bundle.short_id}",
+        f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
         f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
         f"mqtt       {f'{config.mqtt.host}:{config.mqtt.port}' if config.mqtt else 'none'}",
         f"kafka      {_kafka(config)}",
@@ -311,12 +316,14 @@ def _status(state: GatewayState) -> str:
 
 
 async def _use_onnx(state: GatewayState) -> None:
-    """Let onnxruntime score, if it works here; NumPy has the same scores."""
+    """Let onnxruntime score, if it works here; NumPy has the same scores, unless the bundle contradicts itself."""
     try:
         state.recommender.ranker = await open_onnx(_bundle_path(state.config))
-    except (ModelError, OSError) as error:
-        state.model_error = error if isinstance(error, ModelError) else ModelError(f"no process to try it in: {error}")
-        log.warning("%s", state.model_error)
+    except ModelError as error:
+        if not isinstance(error, ScorerError):
+            state.recommender.ranker = RuleRanker()
+        state.model_error = error
+        log.warning("%s", error)
 
 
 async def _keep_house(state: GatewayState) -> None:

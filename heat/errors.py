@@ -101,5 +101,9 @@ class ModelError(PicanteError):
     """A bundle can't be used: fall back to the rule ranker and say so."""
 
 
+class ScorerError(ModelError):
+    """The bundle is good as far as is known, but onnxruntime does not work: score it with NumPy and say so."""
+
+
 class DataError(PicanteError):
     """Text or bytes from outside don't parse; the message says where."""

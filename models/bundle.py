@@ -26,7 +26,8 @@ MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.onnx"
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 """A model larger than this is not one of ours; reading it could exhaust a Pi."""
-_AGAIN = "Copy the bundle again, or train a new one with `picante models train`"
+AGAIN = "Copy the bundle again, or train a new one with `picante models train`"
+"""What to do about most that can be wrong with one."""
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,14 +80,14 @@ def load(path: Path) -> Bundle:
     text = _read(path / MANIFEST_NAME, 1 << 20)
     manifest = _parse(path / MANIFEST_NAME, text)
     if Path(manifest.model).name != manifest.model:
-        raise ModelError(f"{path / MANIFEST_NAME}: 'model' must be a file name, not {manifest.model!r}", hint=_AGAIN)
+        raise ModelError(f"{path / MANIFEST_NAME}: 'model' must be a file name, not {manifest.model!r}", hint=AGAIN)
     model = _read(path / manifest.model, MAX_MODEL_BYTES)
     found = hashlib.sha256(model).hexdigest()
     if found != manifest.model_sha256:
         raise ModelError(
             f"{path / manifest.model}: its SHA-256 is {found[:12]}…, the manifest says "
             f"{manifest.model_sha256[:12]}…: damaged or exchanged",
-            hint=_AGAIN,
+            hint=AGAIN,
         )
     return Bundle(path, hashlib.sha256(text).hexdigest(), manifest, model)
 
@@ -105,9 +106,9 @@ def _read(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise ModelError(f"{path}: can't be read: {error.strerror}", hint=_AGAIN) from error
+        raise ModelError(f"{path}: can't be read: {error.strerror}", hint=AGAIN) from error
     if len(content) > limit:
-        raise ModelError(f"{path}: is larger than {limit} bytes", hint=_AGAIN)
+        raise ModelError(f"{path}: is larger than {limit} bytes", hint=AGAIN)
     return content
 
 
@@ -121,7 +122,7 @@ def _parse(path: Path, text: bytes) -> Manifest:
             )
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError as error:
-        raise ModelError(f"{path}: {error}", hint=_AGAIN) from error
+        raise ModelError(f"{path}: {error}", hint=AGAIN) from error
     if manifest.features != FEATURES or manifest.features_schema != SCHEMA:
         odd = sorted(set(manifest.features) ^ set(FEATURES))
         raise ModelError(
@@ -129,5 +130,5 @@ def _parse(path: Path, text: bytes) -> Manifest:
             hint="Use the bundle that belongs to this version of Picante, or train one with `picante models train`",
         )
     if len(manifest.weights) != len(FEATURES) or not all(map(math.isfinite, manifest.weights)):
-        raise ModelError(f"{path}: 'weights' must be {len(FEATURES)} finite numbers", hint=_AGAIN)
+        raise ModelError(f"{path}: 'weights' must be {len(FEATURES)} finite numbers", hint=AGAIN)
     return manifest

@@ -1,36 +1,31 @@
 """Features -> scores: what ranks the sauces of a menu.
 
 `open_ranker` gives the gateway one at once: the bundle's weights in NumPy, or the rule where no bundle is valid. The
-bundle's ONNX model takes over once a process of its own has run it (`PROBE`): onnxruntime has killed processes on some
-boards. Both give the same scores to the bit, whatever order they add in: sums are taken in float64, where the products
-are exact, and then rounded to float32. A score means nothing by itself; only the order of one menu's counts, and where
-scores are equal, that of the menu (`rank`).
+bundle's ONNX model takes over once a process of its own has run it (`models.probe`): onnxruntime has killed processes
+on some boards. Both give the same scores to the bit, whatever order they add in: sums are taken in float64, where the
+products are exact, and then rounded to float32. A model that gives others is refused. A score means nothing by itself;
+only the order of one menu's counts, and where scores are equal, that of the menu (`rank`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from heat.errors import ModelError
-from models.bundle import Bundle, load
+from models.bundle import AGAIN, MANIFEST_NAME, Bundle, load
 from models.features import COLUMN, FEATURES, Matrix
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 """Set before anything loads onnxruntime: since 1.29 it writes an id of the device to disk, and tells its maker of the
 process and the model. https://github.com/microsoft/onnxruntime/pull/27379"""
 
-PROBE = (
-    "import resource, sys; from pathlib import Path; resource.setrlimit(resource.RLIMIT_CORE, (0, 0));"
-    " from models.bundle import load; from models.ranker import OnnxRanker; OnnxRanker(load(Path(sys.argv[1])))"
-)
-"""Python that loads onnxruntime and runs the bundle in the directory that it is given, or dies of it without a core."""
-WEIGHT_TOLERANCE = 1e-4
-"""How far a score may lie from the manifest's weights: float32 rounding, and no more."""
+CHECKED_SLATES = 300
+"""Slates on which a model must score as its manifest's weights do, every bit of it: 0.1 s on a PC."""
 
 
 Scorer = Literal["onnx", "numpy", "rule"]
@@ -102,7 +97,7 @@ class OnnxRanker:
     scorer: Scorer = "onnx"
 
     def __init__(self, bundle: Bundle) -> None:
-        """Open the model and check it against the manifest's weights.
+        """Open the model and compare its scores with those of the manifest's weights.
 
         Raises:
             ModelError: onnxruntime can't run the model, or the model is not the one that the manifest describes.
@@ -118,17 +113,20 @@ class OnnxRanker:
         return result
 
     def _check(self, bundle: Bundle) -> None:
-        where = f"{bundle.path / bundle.manifest.model}"
-        hint = "Copy the bundle again, or train a new one with `picante models train`"
-        probe = np.vstack([np.eye(len(FEATURES), dtype=np.float32), np.zeros((1, len(FEATURES)), dtype=np.float32)])
-        try:
-            scores = self.scores(probe)
-        except _onnxruntime_errors() as error:
-            raise ModelError(f"{where}: does not score {len(FEATURES)} features: {error}", hint=hint) from error
-        if scores.shape != (len(FEATURES) + 1,):
-            raise ModelError(f"{where}: gives scores of shape {scores.shape}, not one a sauce", hint=hint)
-        if np.abs(scores[:-1] - scores[-1] - self.weights).max() > WEIGHT_TOLERANCE:
-            raise ModelError(f"{where}: does not compute what the manifest's weights say", hint=hint)
+        where = bundle.path / bundle.manifest.model
+        linear = LinearRanker(self.name, bundle.manifest.weights)
+        for slate in _slates():
+            scores: Any
+            try:
+                scores = self.scores(slate)
+            except _onnxruntime_errors() as error:
+                raise ModelError(f"{where}: does not score {len(FEATURES)} features: {error}", hint=AGAIN) from error
+            if not isinstance(scores, np.ndarray) or (scores.dtype, scores.shape) != (np.float32, slate.shape[:1]):
+                raise ModelError(f"{where}: does not give one float32 a sauce", hint=AGAIN)
+            if not np.array_equal(scores, linear.scores(slate), equal_nan=True):
+                raise ModelError(
+                    f"{where}: does not score as the weights in {bundle.path / MANIFEST_NAME} do", hint=AGAIN
+                )
 
 
 def rank(scores: Matrix, k: int) -> list[int]:
@@ -147,6 +145,22 @@ def open_ranker(path: Path | None) -> tuple[Ranker, ModelError | None]:
     return LinearRanker(bundle.short_id, bundle.manifest.weights), None
 
 
+def _slates() -> Iterator[Matrix]:
+    """What a model is checked on, the same at each start: each feature alone, and slates of 1 to 250 sauces.
+
+    A third have numbers as features are, a third whole ones, a third any that float32 can hold.
+    """
+    yield np.eye(len(FEATURES), dtype=np.float32)
+    chance = np.random.default_rng(CHECKED_SLATES)
+    for number in range(CHECKED_SLATES - 1):
+        slate = chance.normal(scale=4, size=(int(chance.integers(1, 251)), len(FEATURES)))
+        if number % 3 == 1:
+            slate = slate.round()
+        elif number % 3 == 2:
+            slate *= 10.0 ** chance.integers(-40, 38, size=slate.shape)
+        yield slate.astype(np.float32)
+
+
 def _onnxruntime_errors() -> tuple[type[Exception], ...]:
     """What onnxruntime raises: classes of its own without a common base, and a few of Python's."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -156,7 +170,7 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
 
 
 def _session(bundle: Bundle) -> Any:
-    import onnxruntime  # not at the top: see `PROBE`
+    import onnxruntime  # not at the top: see `models.probe`
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -170,5 +184,5 @@ def _session(bundle: Bundle) -> Any:
     except _onnxruntime_errors() as error:
         raise ModelError(
             f"{bundle.path / bundle.manifest.model}: onnxruntime can't open it: {error}",
-            hint="Copy the bundle again, or train a new one with `picante models train`",
+            hint=AGAIN,
         ) from error

@@ -69,7 +69,7 @@ def _end(error: PicanteError, status: int) -> NoReturn:
 @gateway.command("check-config")
 @CONFIG
 def check_config(config_path: Path) -> None:
-    """Check a configuration, its key files, catalogue, words and bundle, without starting anything.
+    """Check a configuration, its key files, catalogue, words and bundle, without starting the daemon.
 
     \b
     Exit status: 0 it can be used, 2 it can't; every problem is printed with its line.
@@ -78,7 +78,7 @@ def check_config(config_path: Path) -> None:
     from gateway.app import check
 
     try:
-        for line in check(load_config(config_path)):
+        for line in asyncio.run(check(load_config(config_path))):
             click.echo(line)
     except PicanteError as error:
         exit_with_hint(error, 2)

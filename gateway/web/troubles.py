@@ -210,8 +210,9 @@ def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:
 
 def _of_model(state: GatewayState) -> Iterator[Trouble]:
     if state.model_error is not None:
-        what, fix = _split(str(state.model_error))
-        yield _later("model_fallback", f"Picks are made with {state.recommender.ranker.name}: {what}", fix)
+        error, ranker = state.model_error, state.recommender.ranker
+        how = "by rule" if ranker.scorer == "rule" else f"with {ranker.name}"
+        yield _later("model_fallback", f"Picks are made {how}: {error.args[0]}", error.hint)
 
 
 def _of_bottles(dispensers: list[DispenserView]) -> Iterator[Trouble]:

@@ -204,11 +204,11 @@ def test_an_expired_certificate_is_told_to_whoever_checks_and_stops_no_daemon(ma
         check_dates(late)
 
 
-def test_what_check_config_says_names_the_user_and_no_password(made: Path) -> None:
+async def test_what_check_config_says_names_the_user_and_no_password(made: Path) -> None:
     write(made, "keys.toml", "[dispensers]\n")
     write(made, "pseudonym.toml", f'version = 1\nkey = "{"ab" * 32}"\n')
-    said = "\n".join(check(config(made, WHOLE)))
+    said = "\n".join(await check(config(made, WHOLE)))
     assert f"k:9093, TLS, certificate {made}/tls/gw-1.pem, user gw-1 by SCRAM-SHA-512, position in kafka" in said
     assert PASSWORD not in said
     with pytest.raises(ConfigError, match="expired on"):
-        check(config(made, WHOLE.replace("gw-1.pem", "late.pem").replace("gw-1.key", "late.key")))
+        await check(config(made, WHOLE.replace("gw-1.pem", "late.pem").replace("gw-1.key", "late.key")))

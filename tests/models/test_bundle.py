@@ -21,6 +21,8 @@ from models.features import FEATURES
 from models.ranker import OnnxRanker
 from models.train import onnx_model
 
+WEIGHTS = load(pretrained()).manifest.weights
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
@@ -126,16 +128,72 @@ def _other_output() -> bytes:
     )
 
 
+def _clipped() -> bytes:
+    """Right wherever all features lie in 0..1."""
+    wide = np.array(WEIGHTS, dtype=np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Clip", ["features", "least", "most"], ["clipped"]),
+            helper.make_node("Cast", ["clipped"], ["wide"], to=TensorProto.DOUBLE),
+            helper.make_node("MatMul", ["wide", "weights"], ["sums"]),
+            helper.make_node("Cast", ["sums"], ["scores"], to=TensorProto.FLOAT),
+        ],
+        "clipped",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["sauces", len(FEATURES)])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["sauces"])],
+        [
+            numpy_helper.from_array(wide.astype(np.float64), "weights"),
+            numpy_helper.from_array(np.zeros((), dtype=np.float32), "least"),
+            numpy_helper.from_array(np.ones((), dtype=np.float32), "most"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def _summed_in_float32() -> bytes:
+    return _graph(
+        [helper.make_node("MatMul", ["features", "weights"], ["scores"])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["sauces"])],
+        np.array(WEIGHTS),
+    )
+
+
+def _near(by: float) -> bytes:
+    return onnx_model([weight + by for weight in WEIGHTS])
+
+
+OTHER_SCORES = r"model\.onnx: does not score as the weights in .*manifest\.json do"
+
+
 @pytest.mark.parametrize(
     ("model", "what"),
     [
-        (lambda: onnx_model([0.0] * len(FEATURES)), "does not compute what the manifest's weights say"),
+        (lambda: onnx_model([0.0] * len(FEATURES)), OTHER_SCORES),
+        (lambda: onnx_model([-weight for weight in WEIGHTS]), OTHER_SCORES),
+        (lambda: _near(9e-5), OTHER_SCORES),
+        (lambda: _near(1e-6), OTHER_SCORES),
+        (lambda: onnx_model([float(np.nextafter(np.float32(WEIGHTS[0]), np.float32(9))), *WEIGHTS[1:]]), OTHER_SCORES),
+        (_clipped, OTHER_SCORES),
+        (_summed_in_float32, OTHER_SCORES),
         (lambda: onnx_model([1.0] * 3), "does not score .* features"),
-        (_two_columns, "gives scores of shape"),
+        (_two_columns, "does not give one float32 a sauce"),
         (_other_output, "does not score .* features"),
         (lambda: b"no model", "onnxruntime can't open it"),
     ],
-    ids=["constant", "too-narrow", "two-columns", "other-output", "no-model"],
+    ids=[
+        "constant",
+        "negated",
+        "near",
+        "nearer",
+        "one-bit",
+        "clipped",
+        "float32",
+        "too-narrow",
+        "two-columns",
+        "other-output",
+        "no-model",
+    ],
 )
 def test_another_model_is_refused_even_if_its_hash_is_vouched_for(
     bundle: Path, model: Callable[[], bytes], what: str

@@ -20,7 +20,7 @@ from heat.reading import Reading
 from models.bundle import Training, load, pretrained
 from models.explore import MARGIN_MO, SLOTS, hurts_mo, limit_mo, suggest
 from models.features import COLUMN, FEATURES, Context, Matrix, Menu, features
-from models.ranker import PROBE, LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
+from models.ranker import LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
 from models.train import Fit, write_bundle
 from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
 
@@ -33,6 +33,17 @@ def test_equal_scores_keep_the_menu_s_order() -> None:
     assert rank(np.array([1, 3, 3, 2, 3], dtype=np.float32), 4) == [1, 2, 4, 3]
     assert rank(np.array([np.nan, -5, np.nan], dtype=np.float32), 3) == [1, 0, 2]
     assert rank(np.array([], dtype=np.float32), 3) == []
+
+
+@pytest.mark.parametrize("scorer", [ONNX, LINEAR], ids=["onnx", "numpy"])
+def test_equal_sauces_keep_the_menu_s_order_however_long_it_is(scorer: OnnxRanker | LinearRanker) -> None:
+    alike = np.random.default_rng(3).normal(size=(2, len(FEATURES))).astype(np.float32)
+    low, high = sorted(alike, key=lambda row: float(scorer.scores(row[None])[0]))
+    matrix = np.tile(low, (250, 1))
+    matrix[100:150] = high
+    scores = scorer.scores(matrix)
+    assert rank(scores, 3) == [100, 101, 102]
+    assert rank(scores, 250) == [*range(100, 150), *range(100), *range(150, 250)]
 
 
 @given(readings(), MENUS, CONTEXTS)
@@ -198,5 +209,5 @@ def test_a_bad_bundle_means_the_rule_and_a_reason(tmp_path: Path) -> None:
 def test_onnxruntime_keeps_no_id_of_this_device(tmp_path: Path) -> None:
     quiet = {name: value for name, value in os.environ.items() if name not in {"ORT_DISABLE_TELEMETRY", "CI"}}
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    subprocess.run([sys.executable, "-c", PROBE, str(pretrained())], env=quiet | home, check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "models.probe", str(pretrained())], env=quiet | home, check=True, timeout=60)
     assert list(tmp_path.iterdir()) == []
