@@ -134,3 +134,4 @@ class SerialLink:
         self._out.clear()
         if self._lost is not None and not self._lost.done():
             self._lost.set_exception(error)
+            self._lost.exception()  # seen, even if run() is past waiting for it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,24 @@ async def test_a_pulled_cable_ends_the_link(device: HandDevice, gate: KeepingGat
         await asyncio.wait_for(task, 5)
     assert gate.open == {}
     assert gate.closings == ["port closed"]
+
+
+async def test_a_port_that_goes_while_the_daemon_stops_is_no_error(device: HandDevice, gate: KeepingGate) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
+
+    async def stop_while_it_goes() -> None:
+        link, task = serve(device, gate)
+        await asyncio.to_thread(device.open)
+        await wait_until_async(lambda: "hand-1" in gate.open, 5, "the link is open")
+        device.pull()
+        task.cancel()
+        link.send(Ack(generation=1, sequence=1))
+        await asyncio.wait([task])
+
+    await stop_while_it_goes()
+    gc.collect()  # asyncio complains of an error that nobody saw when its future goes
+    assert complaints == []
 
 
 async def test_a_dispenser_that_does_not_read_is_given_up(device: HandDevice, gate: KeepingGate) -> None:
