@@ -8,6 +8,7 @@ The token is replaced by its pseudonym before anything else looks at it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import deque
@@ -165,36 +166,62 @@ class Recommender:
         )
         when = stamp(now, self._boot, 0, sure=True)
 
-        if not self._may_record(hello.dispenser, now.boot_ms // 60_000):
-            self.not_stored += 1
-            return
+        enter = self._entry(hello, session, claimed_by, when)
 
         def work(tx: Transaction) -> None:
-            subject = None
-            if session:
-                entered = sessions.enter(tx, hello.dispenser, hello.generation, session, now.boot_ms)
-                subject = entered.subject
-                if claimed_by is not None and subject != claimed_by:
-                    self._claim(tx, entered, claimed_by, when)
-                    subject = claimed_by
+            subject = enter(tx)
             tx.append(Event(tx.own_id(), subject, when, self._impression(hello, subject, slate, message, latency_us)))
 
         def done(_result: object, error: BaseException | None) -> None:
-            if error is not None:
-                self.not_stored += 1
-            else:
+            if error is None:
                 in_loop(self._loop, self._on_commit)
+            else:
+                not_stored()
 
-        try:
-            self._store.submit(work, done)
-        except StoreError:
+        def not_stored() -> None:
+            """The picks are forgotten; who the customer is, is not."""
             self.not_stored += 1
+            if session and claimed_by is not None:
+                key = session_subject(hello.dispenser, hello.generation, session)
+                with contextlib.suppress(StoreError):
+                    self._store.submit(enter, self._claimed, keep_as=key)
 
-    def _may_record(self, dispenser: str, minute: int) -> bool:
+        if not self._is_slow(hello.dispenser, now.boot_ms // 60_000):
+            self.not_stored += 1
+        elif not self._store.has_room():
+            not_stored()
+        else:
+            try:
+                self._store.submit(work, done)
+            except StoreError:
+                not_stored()
+
+    def _entry(
+        self, hello: Hello, session: int, claimed_by: str | None, when: Stamp
+    ) -> Callable[[Transaction], str | None]:
+        """Work that enters the session, claims it for whoever showed a token, and returns whose it is."""
+
+        def enter(tx: Transaction) -> str | None:
+            if not session:
+                return None
+            entered = sessions.enter(tx, hello.dispenser, hello.generation, session, when.boot_ms)
+            if claimed_by is None or entered.subject == claimed_by:
+                return entered.subject
+            self._claim(tx, entered, claimed_by, when)
+            return claimed_by
+
+        return enter
+
+    def _claimed(self, _subject: str | None, error: BaseException | None) -> None:
+        if error is None:
+            in_loop(self._loop, self._on_commit)
+
+    def _is_slow(self, dispenser: str, minute: int) -> bool:
+        """Whether a dispenser asks no faster than people can."""
         last, count = self._recorded.get(dispenser, (minute, 0))
         count = count + 1 if last == minute else 1
         self._recorded[dispenser] = minute, count
-        return count <= RECORDED_A_MINUTE and self._store.has_room()
+        return count <= RECORDED_A_MINUTE
 
     def _claim(self, tx: Transaction, session: sessions.Session, subject: str, when: Stamp) -> None:
         buckets, flavours = sessions.take_sums(tx, session, subject).rows()

@@ -110,9 +110,11 @@ class Counter:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store on disk."""
-    opened = open_store(Settings(tmp_path / "data", "gw-1"))
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A store on disk; its parameter is the quota, bytes."""
+    settings = Settings(tmp_path / "data", "gw-1")
+    settings.quota_bytes = getattr(request, "param", settings.quota_bytes)
+    opened = open_store(settings)
     yield opened
     opened.close()
 

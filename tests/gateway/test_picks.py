@@ -18,6 +18,7 @@ from heat.identity import pseudonym, session_subject
 from models.bundle import pretrained
 from models.ranker import open_ranker
 from tests.gateway.conftest import Counter
+from tests.gateway.test_store import fill
 from tests.waiting import wait_until_async
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -116,6 +117,40 @@ async def test_a_token_claims_the_session_and_is_never_stored(
     assert TOKEN not in repr(ask(1, token=TOKEN))
 
 
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "not seen yet"])
+@pytest.mark.parametrize("store", [2 * 1024 * 1024], indirect=True)
+async def test_a_token_shown_while_the_store_is_full_claims_the_session_before_its_next_event(
+    recommender: Recommender, counter: Counter, store: Store, rows: Query, seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pour = PouredBody(nozzle=1, sauce="garlic-ghost", volume_ul=4000, duration_ms=800)
+    counter.send(pour)
+    await counter.settled(1)
+    fill(store)
+    screen = Screen()
+    with monkeypatch.context() as context:
+        if not seen:
+            context.setattr(store, "has_room", lambda: True)
+        for nonce in (1, 2):
+            recommender.answer(screen, counter.hello, ask(nonce, token=TOKEN), 0)  # type: ignore[arg-type]
+        await wait_until_async(lambda: recommender.not_stored == 2, 5, "there was no room for the impressions")
+    assert len(screen.shown) == 2
+
+    # what others stored goes; then the dispenser's ring comes, in which the session has ended
+    store.write(lambda tx: tx.connection.execute("DELETE FROM events WHERE source = 'other'"), upkeep=True).result(10)
+    await wait_until_async(store.has_room, 10, "the store has found the room")
+    counter.send(pour)
+    counter.send(pour, session=2)
+    await counter.settled(3)
+    assert (counter.acked, recommender.not_stored) == ([1, 2, 3], 2)
+    customer, stranger = pseudonym(TOKEN, KEY, 1), session_subject("hot-bar-1", 7, 2)
+    stored = [("poured", session_subject("hot-bar-1", 7, 1)), ("session-claimed", customer), ("poured", customer)]
+    assert [(kind.split(".")[1], subject) for kind, subject in rows("SELECT type, subject FROM events")] == [
+        *stored,
+        ("poured", stranger),
+    ]
+    assert set(rows("SELECT subject, sum(n) FROM buckets GROUP BY subject")) == {(customer, 2), (stranger, 1)}
+
+
 async def test_a_returning_customer_is_known_in_a_new_session(
     recommender: Recommender, counter: Counter, rows: Query
 ) -> None:
@@ -135,7 +170,7 @@ async def test_a_returning_customer_is_known_in_a_new_session(
 
 async def test_a_stuck_button_does_not_fill_the_disk(recommender: Recommender) -> None:
     minute = 1_000
-    recorded = [recommender._may_record("bar-1", minute) for _ in range(RECORDED_A_MINUTE + 50)]
+    recorded = [recommender._is_slow("bar-1", minute) for _ in range(RECORDED_A_MINUTE + 50)]
     assert recorded == [True] * RECORDED_A_MINUTE + [False] * 50
-    assert recommender._may_record("bar-2", minute)
-    assert recommender._may_record("bar-1", minute + 1)
+    assert recommender._is_slow("bar-2", minute)
+    assert recommender._is_slow("bar-1", minute + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gateway.store import Settings, Store, open_store
+from gateway.store import KEPT_PIECES, Settings, Store, open_store
 from gateway.transaction import Transaction
 from heat.errors import StoreError, StoreFull, StoreLocked
 from heat.events import Event as StoredFact
@@ -35,6 +36,17 @@ def fact(sequence: int, source: str = "hot-bar-1") -> StoredFact:
 
 def append(sequence: int, source: str = "hot-bar-1") -> Callable[[Transaction], int]:
     return lambda tx: tx.append(fact(sequence, source))
+
+
+def fill(store: Store) -> None:
+    """Events of another source until there is no room."""
+
+    def hundred(first: int) -> Callable[[Transaction], None]:
+        return lambda tx: [append(n, "other")(tx) for n in range(first, first + 100)].clear()
+
+    with pytest.raises(StoreFull):
+        for first in itertools.count(1, 100):
+            store.write(hundred(first)).result(10)
 
 
 def test_rules_of_storage_hold_on_the_writer(store: Store) -> None:
@@ -230,3 +242,36 @@ def test_own_events_get_rising_sequences_and_every_start_a_generation(tmp_path: 
         store.close()
     assert [event_id.sequence for event_id in ids] == [1, 2, 3] * 2
     assert len(set(ids)) == 6
+
+
+@pytest.mark.parametrize("store", [2 * 1024 * 1024], indirect=True)
+def test_what_is_kept_while_the_store_is_full_is_done_first_and_bounded(store: Store) -> None:
+    fill(store)
+    ran: list[int] = []
+    refused: list[int] = []
+
+    def submit(number: int, key: str) -> None:
+        def done(_result: None, error: BaseException | None) -> None:
+            if error is not None:
+                refused.append(number)
+
+        store.submit(lambda _tx: ran.append(number), done, keep_as=key)
+
+    for number in range(KEPT_PIECES + 1):
+        submit(number, str(number))
+    submit(-1, "5")
+    wait_until(lambda: len(refused) == 2, 10, "the oldest went for one more, and one for another of its key")
+    assert (refused, ran) == ([0, 5], [])
+    store.write(lambda tx: tx.connection.execute("DELETE FROM events"), upkeep=True).result(10)
+    wait_until(store.has_room, 10, "the store has found the room")
+    store.write(lambda _tx: ran.append(-2)).result(5)
+    assert ran == [*(n for n in range(1, KEPT_PIECES + 1) if n != 5), -1, -2]
+
+
+def test_what_is_still_kept_at_the_end_is_refused(tmp_path: Path) -> None:
+    full = open_store(Settings(tmp_path / "full", "gw-1", 2 * 1024 * 1024))
+    fill(full)
+    told: list[BaseException | None] = []
+    full.submit(append(1), lambda _result, error: told.append(error), keep_as="x")
+    full.close()
+    assert [type(error) for error in told] == [StoreFull]
