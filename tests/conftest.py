@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.faults.loop_image import mount_for_ourselves
 from tests.secure_kafka import SecureKafka
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, ServerUnavailable, create_topic, mqtt_accepts
 
@@ -34,8 +35,12 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_configure() -> None:
-    """Let SIGTERM, which a CI's time limit sends, unwind like Ctrl-C: the fixtures then end their servers."""
+    """Let SIGTERM, which a CI's time limit sends, unwind like Ctrl-C: the fixtures then end their servers.
+
+    After a SIGKILL, mounts that stayed would fail the next run, which clears old temporary directories away.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    mount_for_ourselves()
 
 
 @pytest.hookimpl(wrapper=True)

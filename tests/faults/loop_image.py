@@ -12,6 +12,7 @@ writeback, is not in the image and so not in the clone. Needs root, loop devices
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import itertools
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import pytest
 
+_CLONE_NEWNS = 0x20000
 _FICLONE = 0x40049409
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
 """EXT4_IOC_SHUTDOWN: the file system is gone at once, what its journal holds included."""
@@ -30,6 +32,16 @@ _XFS_MB = 1024
 """MiB, sparse; the smallest XFS has 300."""
 _SUPERBLOCK, _INCOMPATIBLE, _NEEDS_RECOVERY = 1024, 0x60, 0x4
 """Where ext4 notes that its journal must be replayed."""
+
+
+def mount_for_ourselves() -> None:
+    """Have what is mounted from now on seen by this process and its children alone: it goes with them, even by SIGKILL.
+
+    Done before any child is started, since each stays with the mounts that it was started with. Without root nothing is
+    done, and nothing can be mounted.
+    """
+    if os.geteuid() == 0 and ctypes.CDLL(None).unshare(_CLONE_NEWNS) == 0:
+        _run("mount", "--make-rslave", "/", check=False)
 
 
 def skip_without_loop_devices() -> None:
