@@ -19,7 +19,6 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import (
     IllegalOperation,
     InvalidTimestampError,
-    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerClosed,
@@ -34,15 +33,17 @@ from aiokafka.structs import OffsetAndMetadata
 from cloud_sync.position import KafkaPosition, Note, decode_note, encode_note
 from cloud_sync.record import Record
 from cloud_sync.refusal import NOT_ALLOWED, lacking, refusal
-from cloud_sync.settings import Security, UplinkSettings
+from cloud_sync.settings import Security, UplinkSettings, addresses
 from cloud_sync.topics import OUTBOX, outbox_group
-from heat.errors import ConfigError, RecordRejected, SinkRefused, SinkUnavailable
+from heat.errors import ConfigError, RecordRejected, SinkRefused, SinkUnavailable, SyncError
 
 COMPRESSION = "zstd"
 BATCH_BYTES = 128 * 1024
 """bytes of records in one batch, before compression: the event loop stands still while one is compressed."""
 BREATH = 16
 """Records after which the event loop gets its turn: a customer's pick may be waiting."""
+KNOCKS = 8
+"""Addresses of either kind at which is knocked to find out why: a large cluster has more brokers than reasons."""
 _REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError)
 _POSITION = TopicPartition(OUTBOX.name, 0)
 
@@ -84,11 +85,11 @@ class KafkaSink:
             raise SinkRefused(error.args[0], hint=error.hint) from error
         sink = cls(settings, security)
         try:
-            with _translated(f"{settings.bootstrap} can't be used"):
-                async with asyncio.timeout(settings.connect_timeout_s), _admin(settings, security) as admin:
-                    await _ensure_topics(admin, settings)
-                    await sink._producer.start()
-                    return sink, await sink._read_position(admin)
+            async with _connecting(settings, security) as admin:
+                await admin.start()
+                await _ensure_topics(admin, settings)
+                await sink._producer.start()
+                return sink, await sink._read_position(admin)
         except BaseException:
             await sink.aclose()
             raise
@@ -216,35 +217,55 @@ def _security(security: Security) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _admin(settings: UplinkSettings, security: Security) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _connecting(settings: UplinkSettings, security: Security) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, for as long as a connection may take; what goes wrong with it is told as `open` says."""
+    what = f"{settings.bootstrap} can't be used"
     admin = AIOKafkaAdminClient(**_connection(settings, security))
     try:
-        try:
-            await admin.start()
-        except (KafkaConnectionError, ValueError) as error:
-            # it does not tell why, and there may be something to mend
-            raise await _refusal(settings, security) or error from error
-        yield admin
+        with _translated(what):
+            async with asyncio.timeout(settings.connect_timeout_s):
+                yield admin
+    except SinkRefused:
+        raise
+    except Exception as error:
+        # aiokafka does not tell why, and there may be something to mend; a stranger's answer breaks it in many ways
+        if (refused := await _refusal(settings, security, admin)) is not None:
+            raise refused from error
+        if isinstance(error, SyncError):
+            raise
+        raise SinkUnavailable(f"{what}: {error!r}", hint="Look whether it is a Kafka that answers there") from error
     finally:
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(settings.close_timeout_s / 2):
                 await admin.close()
 
 
-async def _refusal(settings: UplinkSettings, security: Security) -> SinkRefused | None:
-    """Knock at each broker of the bootstrap: the first refusal, or None where all that fails is the network."""
+async def _refusal(settings: UplinkSettings, security: Security, admin: AIOKafkaAdminClient) -> SinkRefused | None:
+    """Knock at once at the bootstrap's brokers and those that these told of, for as long as one request may take.
+
+    The first refusal, or None where all that fails is the network.
+    """
     if security == Security():
         return None  # in clear and without a login nobody has anything to refuse
-    for place in settings.bootstrap.split(","):
-        host, _, port = place.rpartition(":")
+    told = [(broker.host, broker.port) for broker in admin._client.cluster.brokers()]  # noqa: SLF001 -- no public way
+    places = dict.fromkeys([*addresses(settings.bootstrap)[:KNOCKS], *told[:KNOCKS]])
+    refusals: dict[tuple[str, int], SinkRefused] = {}
+
+    async def knock(host: str, port: int) -> None:
         try:
-            connection = await create_conn(host, int(port), **_options(settings, security))
-        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            connection = await create_conn(host, port, **_options(settings, security))
+        except Exception as error:  # noqa: BLE001 -- as above, whatever a stranger's answer breaks
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             if (refused := refusal(error, place, security)) is not None:
-                return refused
+                refusals[host, port] = refused
         else:
             await connection.close()
-    return None
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(settings.request_timeout_ms / 1000), asyncio.TaskGroup() as group:
+            for place in places:
+                group.create_task(knock(*place))
+    return next((refusals[place] for place in places if place in refusals), None)
 
 
 async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -> None:

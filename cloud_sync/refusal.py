@@ -50,9 +50,15 @@ def refusal(error: BaseException, broker: str, security: Security) -> SinkRefuse
             case UnsupportedSaslMechanismError() | IllegalSaslStateError():
                 hint = "Set kafka.sasl_mechanism in gateway.toml to what this port takes, or another bootstrap"
                 return SinkRefused(f"{broker} takes no login by {security.mechanism}", hint=hint)
-            case ValueError():  # aiokafka's, of a SCRAM answer that only one who knows the password could give
+            case UnicodeError():  # a ValueError, too: a host's name that can't be one
+                pass
+            case ValueError() if security.username:
+                # aiokafka's, of a SCRAM answer that only one who knows the password could give
                 hint = "Another server answers in its place: see [kafka] bootstrap in gateway.toml"
                 return SinkRefused(f"{broker} does not know the password of {security.username}", hint=hint)
+            case KeyError() if security.username:  # aiokafka's, of a SCRAM answer that says no
+                hint = "Mend kafka.username and kafka.password_file in gateway.toml; is it the right server?"
+                return SinkRefused(f"{broker} does not go on with the login of {security.username}", hint=hint)
             case _:
                 pass  # what it is chained to may be one
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,3 +55,27 @@ class UplinkSettings:
     security: Callable[[], Security] = Security
     """Asked in a thread before each connection: files that were mended or renewed count. It may raise ConfigError; then
     that connection fails, and the next one asks again."""
+
+
+def addresses(bootstrap: str) -> list[tuple[str, int]]:
+    """Host and port of each broker: HOST:PORT, separated by commas, an IPv6 address in brackets.
+
+    Raises:
+        ValueError: which of them is none, and what it lacks.
+    """
+    return [_address(place) for place in bootstrap.split(",")]
+
+
+def _address(place: str) -> tuple[str, int]:
+    host, _, port = place.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{place!r} does not end in a port from 1 to 65535: write HOST:PORT")
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+        if re.fullmatch(r"[^\s:/@\[\]]+", host) and host.encode("idna"):
+            return host, int(port)
+    except ValueError:
+        pass  # it is said below
+    hint = "write a name or an address alone, an IPv6 address in brackets, and no space"
+    raise ValueError(f"{host!r} in {place!r} is no host: {hint}")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cloud_sync.settings import Mechanism
+from cloud_sync.settings import Mechanism, addresses
 from gateway.private import check_private, read_text
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
@@ -77,8 +77,8 @@ class MqttSection(_Section):
 class KafkaSection(_Section):
     """The cloud's Kafka."""
 
-    bootstrap: Annotated[str, Field(pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$")]
-    """HOST:PORT, several separated by commas."""
+    bootstrap: str
+    """HOST:PORT, several separated by commas; an IPv6 address in brackets."""
     position: Literal["kafka", "sqlite"] = "kafka"
     """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
     tls: bool = False
@@ -95,6 +95,12 @@ class KafkaSection(_Section):
     """Who logs in; without it nobody does."""
     password_file: str | None = None
     """File with the password, and nothing else."""
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        addresses(value)
+        return value
 
 
 class HttpSection(_Section):

@@ -36,8 +36,11 @@ class Authority:
     def certificate(self) -> Path:
         return self._pair.certificate
 
-    def sign(self, name: str, host: str = "IP:127.0.0.1", *, expired: bool = False) -> Pair:
-        """A certificate for a host (or a client, who needs none); an expired one has been so for a day."""
+    def sign(self, name: str, host: str = "IP:127.0.0.1", *, expired: bool = False, early: bool = False) -> Pair:
+        """A certificate for a host (or a client, who needs none); an expired one has been so for a day.
+
+        An early one is valid from 2049 on. Only `openssl ca` makes such ones everywhere, from a file of settings.
+        """
         pair = self._files(name)
         request = pair.key.with_suffix(".csr")
         self._make_key(pair.key)
@@ -45,12 +48,31 @@ class Authority:
             *("req", "-new", "-key", pair.key, "-subj", f"/CN={name}", "-addext", f"subjectAltName={host}"),
             *("-out", request),
         )
-        _openssl(
-            *("x509", "-req", "-in", request, "-CA", self._pair.certificate, "-CAkey", self._pair.key),
-            *("-copy_extensions", "copy", "-days", -1 if expired else 1, "-out", pair.certificate),
-        )
+        if early:
+            self._sign_early(request, pair.certificate)
+        else:
+            self._sign_now(request, pair.certificate, days=-1 if expired else 1)
         pair.both.write_text(pair.key.read_text() + pair.certificate.read_text())
         return pair
+
+    def _sign_now(self, request: Path, certificate: Path, days: int) -> None:
+        _openssl(
+            *("x509", "-req", "-in", request, "-CA", self._pair.certificate, "-CAkey", self._pair.key),
+            *("-copy_extensions", "copy", "-days", days, "-out", certificate),
+        )
+
+    def _sign_early(self, request: Path, certificate: Path) -> None:
+        index = self._directory / "index"
+        index.touch()
+        file = self._directory / "ca.cnf"
+        file.write_text(
+            f"[ca]\ndefault_ca = own\n[own]\ndatabase = {index}\nnew_certs_dir = {self._directory}\nrand_serial = yes\n"
+            "default_md = sha256\npolicy = any\ncopy_extensions = copy\n[any]\ncommonName = supplied\n"
+        )
+        _openssl(
+            *("ca", "-batch", "-notext", "-config", file, "-cert", self._pair.certificate, "-keyfile", self._pair.key),
+            *("-startdate", "20490101000000Z", "-enddate", "20490102000000Z", "-in", request, "-out", certificate),
+        )
 
     def _files(self, name: str) -> Pair:
         return Pair(self._directory / f"{name}.pem", self._directory / f"{name}.key")

@@ -22,8 +22,15 @@ LIMITED = "gw-limited"
 PASSWORD = "correct horse battery"
 CLIENT = "gw-mutual"
 
-PROTOCOLS = {"LOGIN": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SASL_SSL", "ELSEWHERE": "SASL_SSL"}
-"""LOGIN takes passwords, MUTUAL certificates. EXPIRED has a certificate that has expired, ELSEWHERE another host's."""
+PROTOCOLS = {
+    "LOGIN": "SASL_SSL",
+    "MUTUAL": "SSL",
+    "EXPIRED": "SASL_SSL",
+    "ELSEWHERE": "SASL_SSL",
+    "MOVED": "SASL_SSL",
+}
+"""LOGIN takes passwords, MUTUAL certificates. EXPIRED has a certificate that has expired, ELSEWHERE another host's.
+MOVED advertises a name that is not in its certificate."""
 
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -41,6 +48,7 @@ class SecureKafka(KafkaServer):
         self._certificates = {
             "LOGIN": good,
             "MUTUAL": good,
+            "MOVED": good,
             "EXPIRED": self.authority.sign("expired", expired=True),
             "ELSEWHERE": self.authority.sign("elsewhere", "DNS:kafka.elsewhere.example"),
         }
@@ -64,7 +72,9 @@ class SecureKafka(KafkaServer):
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **PROTOCOLS}
         own = {
             "listeners": listeners,
-            "advertised.listeners": listeners,
+            "advertised.listeners": listeners.replace(
+                self.at("MOVED"), self.at("MOVED").replace(self.host, "localhost")
+            ),
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "ssl.keystore.type": "PEM",
             "ssl.truststore.type": "PEM",

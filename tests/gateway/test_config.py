@@ -51,6 +51,16 @@ def test_a_good_file(tmp_path: Path) -> None:
         ('id = "gw-1"', "id = 7", r"gateway\.toml:2: gateway\.id: Input should be a valid string \(got 7\)"),
         ('id = "gw-1"\n', "", r"\[gateway\] needs id"),
         ("[kafka]", '[http]\nhost = "0.0.0.0"\n[kafka]', r"gateway\.toml:12: http\.host = '0\.0\.0\.0' would be open"),
+        (
+            "kafka.example:9092",
+            "127.0.0.1:99999",
+            r"gateway\.toml:12: kafka\.bootstrap: '127\.0\.0\.1:99999' does not end in a port from 1 to 65535",
+        ),
+        (
+            "kafka.example:9092",
+            "kafka..example:9093",
+            r"gateway\.toml:12: kafka\.bootstrap: 'kafka\.\.example' in .*host",
+        ),
         ("[kafka]", "[kafka", r"gateway\.toml: .*line 11"),
         ("[gateway]", 'directory = "/"\n[gateway]', r"gateway\.toml:1: unknown key 'directory'"),
     ],
