@@ -198,7 +198,9 @@ def huge(position: int, gateway: str, size: int) -> Row:
     return stored(data, position, origin=gateway)
 
 
-async def test_what_no_broker_takes_is_a_dead_letter(kafka: Kafka, outbox: SqliteOutbox, gateway: str) -> None:
+async def test_what_no_broker_takes_is_a_dead_letter(
+    kafka: Kafka, outbox: SqliteOutbox, gateway: str, caplog: pytest.LogCaptureFixture
+) -> None:
     event = huge(3, gateway, MAX_ENVELOPE_BYTES)
     outbox.append([*pours(2, origin=gateway), event, *pours(3, first=4, origin=gateway)])
     uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
@@ -211,6 +213,8 @@ async def test_what_no_broker_takes_is_a_dead_letter(kafka: Kafka, outbox: Sqlit
     assert headers["picante.reason"] == b"too_large"
     assert headers["picante.event.id"] == str(event.id).encode()
     assert int(headers["picante.full.size"]) > MAX_ENVELOPE_BYTES
+    (line,) = [record for record in caplog.records if "too large" in record.message]
+    assert vars(line)["event_id"] == str(event.id)
 
 
 async def test_what_this_broker_does_not_take_is_found_and_becomes_a_dead_letter(

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.messages import Reject
+from firmware_bridge.messages import Reject, StatedBody
 from gateway.app import _keep_house
 from gateway.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
-from tests.gateway.web.conftest import Shop, inside_of, open_shop
+from tests.flow.world import Process
+from tests.gateway.web.conftest import DISPENSER_KEY, Shop, inside_of, open_shop, write_config
 from tests.hand_device import HandDevice
+from tests.servers import free_port
 from tests.waiting import wait_until, wait_until_async
 
 FLAPS = 10_000
@@ -145,6 +147,27 @@ async def test_a_link_that_flaps_ten_thousand_times(tmp_path: Path, log: Log) ->
     about_it = [line for line in log.lines if line.get("dispenser") == "hot-bar-1"]
     assert len(about_it) == 2 * (BURST + 1)
     assert sum(1 + line.get("left_out", 0) for line in about_it) == 2 * FLAPS + 1
+
+
+def test_a_daemon_leaves_out_what_repeats_and_names_the_events(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port(), f'[serial]\nports = ["{tmp_path}/port"]\n')
+    gateway = Process(tmp_path, "gateway", "gateway", "run", "--config", str(config))
+    try:
+        with HandDevice(tmp_path / "port", "hot-bar-1", DISPENSER_KEY, sauces=("table-red",)) as device:
+            wait_until(gateway.log.read_text, 60, "the daemon has begun")
+            device.open()
+            refused = [device.event(StatedBody(shu=99_000_000)) for _ in range(20)]
+            for event in refused:
+                device.send(event)
+                device.expect_ack(event.sequence)
+    finally:
+        gateway.stop()
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    told = [line for line in lines if line["message"].startswith("event refused")]
+    numbers = [*range(1, BURST + 1), len(refused)]
+    assert [line["event_id"] for line in told] == [f"hot-bar-1:{device.generation:08x}:{n}" for n in numbers]
+    assert {line["dispenser"] for line in told} == {"hot-bar-1"}
+    assert told[-1]["left_out"] == len(refused) - BURST - 1
 
 
 def test_ten_thousand_bad_frames_are_no_line(tmp_path: Path) -> None:
