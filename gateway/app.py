@@ -230,7 +230,7 @@ async def _start_clock(config: Config, opened: store.Store) -> tuple[Clock, int]
     clock = Clock(section.trust, synchronised=config.path(section.synchronised), hold_ms=section.hold_hours * HOUR_MS)
     boot_id, boot_ms = kernel_boot_id(), uptime_ns() // 1_000_000
     boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms), upkeep=True))
-    clock.recall(boot.offset_ms, boot.newest_ms)
+    clock.recall(boot.offset_ms, boot.newest_ms, boot.unknown)
     return clock, boot.number
 
 
@@ -337,6 +337,7 @@ async def _keep_house(state: GatewayState) -> None:
         clock.look()
         with contextlib.suppress(StoreError):  # as below
             await housekeeping.date_anew(clock, state.store, state.outbox, state.boot, sending=state.uplink is not None)
+            await housekeeping.note_wait(clock, state.store)
         state.outbox.look()
         now, full = clock.now(), state.store.full is not None
         work = housekeeping.due(state.reader, now, state.boot, given_up=clock.waits_ms() == 0, full=full)

@@ -66,6 +66,25 @@ class Doubt:
     """From when on it is believed anyway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """How long the time has been unknown, as the store keeps it, by the kernel's uptime."""
+
+    at_ms: int
+    """When this was noted."""
+    since_ms: int
+    doubt_since_ms: int | None
+    doubt_offset_ms: int
+    lead_ms: int = 0
+    """How far the doubted clock may be ahead of that: the machine was off."""
+
+    def in_new_boot(self, boot_ms: int) -> Unknown:
+        """The same in a boot whose uptime is `boot_ms` now: the time in which the machine was off does not count."""
+        by_ms = boot_ms - self.at_ms
+        doubt_since_ms = None if self.doubt_since_ms is None else self.doubt_since_ms + by_ms
+        return Unknown(boot_ms, self.since_ms + by_ms, doubt_since_ms, self.doubt_offset_ms - by_ms, LEAP_MS)
+
+
 def uptime_ns() -> int:
     """ns since the kernel booted, suspended time included."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -97,15 +116,22 @@ class Clock:
         self._wall_ns, self._boot_ns = wall_ns, boot_ns
         self._synchronised = synchronised
         self._hold_ms = hold_ms
+        self.noted: Unknown | None = None
+        """What the store has of `unknown`."""
         self._newest_ms = 0
         self._unknown_since_ms: int | None = None
         """Since when the time is unknown, by the kernel's uptime."""
         self._word: int | None = None
 
-    def recall(self, offset_ms: int | None, newest_ms: int) -> None:
-        """What the store remembers: the offset believed in this kernel boot, and the time of the newest event."""
+    def recall(self, offset_ms: int | None, newest_ms: int, noted: Unknown | None = None) -> None:
+        """What the store remembers: the offset believed in this kernel boot, the newest event's time, and doubts."""
         self.offset_ms = self.dated_ms = offset_ms
         self._newest_ms = newest_ms
+        self.noted = noted
+        if noted is not None:
+            self._unknown_since_ms = noted.since_ms
+            if noted.lead_ms:  # whatever was waited before, a new boot gives the network an hour
+                self._unknown_since_ms = max(noted.since_ms, noted.at_ms + HOUR_MS - self._hold_ms)
         self.look()
 
     def look(self) -> None:
@@ -138,6 +164,14 @@ class Clock:
             return None
         end_ms = self._unknown_since_ms + self._hold_ms
         return max(end_ms - now.boot_ms, self.doubt.until_ms - now.boot_ms if self.doubt else 0, 0)
+
+    def unknown(self) -> Unknown | None:
+        """What the store should keep of the time's being unknown; None while it is known."""
+        now, doubt = self.now(), self.doubt
+        if self._unknown_since_ms is None:
+            return None
+        since_ms, offset_ms = (None, 0) if doubt is None else (doubt.since_ms, doubt.offset_ms)
+        return Unknown(now.boot_ms, self._unknown_since_ms, since_ms, offset_ms)
 
     @property
     def to_redate(self) -> bool:
@@ -210,9 +244,15 @@ class Clock:
 
     def _begin_doubt(self, off_ms: int, offset_ms: int, boot_ms: int) -> Doubt:
         self.steps += 1
-        held_ms = min(abs(off_ms), self._hold_ms)
-        log.warning("the clock is %.1f s off what was expected: doubted for %.1f s", off_ms / 1000, held_ms / 1000)
-        self.doubt = Doubt(off_ms, offset_ms, boot_ms, boot_ms + held_ms)
+        noted, since_ms = self.noted, boot_ms
+        if noted is not None and noted.doubt_since_ms is not None:
+            lead_ms = offset_ms - noted.doubt_offset_ms
+            if -STEP_MS <= lead_ms <= STEP_MS + noted.lead_ms:  # it stood before this start already
+                since_ms = noted.doubt_since_ms
+        until_ms = since_ms + min(abs(off_ms), self._hold_ms)
+        left_s = max(until_ms - boot_ms, 0) / 1000
+        log.warning("the clock is %.1f s off what was expected: doubted for %.1f s", off_ms / 1000, left_s)
+        self.doubt = Doubt(off_ms, offset_ms, since_ms, until_ms)
         return self.doubt
 
     def _accept(self, off_ms: int, why: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.clock import DAY_MS, STEP_MS, Now
+from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
 from heat.events import AnyData, SessionClaimed, Stamp, read_data
@@ -57,6 +57,8 @@ class Boot:
     """Wall time less uptime, by which this boot's events are dated; None while none are."""
     newest_ms: int
     """Time of the newest event, 0 if there is none."""
+    unknown: Unknown | None
+    """How long the time was unknown before this start; None if it was known."""
 
 
 def register_boot(tx: Transaction, boot_id: str, boot_ms: int) -> Boot:
@@ -66,11 +68,26 @@ def register_boot(tx: Transaction, boot_id: str, boot_ms: int) -> Boot:
         tx.connection.execute("UPDATE sessions SET seen_ms = ?", (boot_ms,))
         tx.set_meta("boot_after", str(after))
         tx.connection.execute("DELETE FROM meta WHERE key = 'boot_offset'")
+        if (unknown := _unknown(tx)) is not None:
+            note_unknown(tx, unknown.in_new_boot(boot_ms))
     tx.connection.execute("INSERT OR IGNORE INTO meta VALUES ('boot_after', ?)", (str(after),))
     number = int(tx.connection.execute("SELECT boot FROM boots WHERE boot_id = ?", (boot_id,)).fetchone()[0])
     offset = tx.connection.execute("SELECT value FROM meta WHERE key = 'boot_offset'").fetchone()
     newest = tx.connection.execute(_NEWEST, (NEWEST_OF,)).fetchone()[0]
-    return Boot(number, int(offset[0]) if offset else None, newest)
+    return Boot(number, int(offset[0]) if offset else None, newest, _unknown(tx))
+
+
+def _unknown(tx: Transaction) -> Unknown | None:
+    row = tx.connection.execute("SELECT value FROM meta WHERE key = 'unknown'").fetchone()
+    return msgspec.json.decode(row[0], type=Unknown) if row else None
+
+
+def note_unknown(tx: Transaction, unknown: Unknown | None) -> None:
+    """Keep how long the time has been unknown, for the next start."""
+    if unknown is None:
+        tx.connection.execute("DELETE FROM meta WHERE key = 'unknown'")
+    else:
+        tx.set_meta("unknown", msgspec.json.encode(unknown).decode())
 
 
 def stamp(now: Now, boot: int, age_ms: int, *, sure: bool) -> Stamp:

@@ -1,15 +1,16 @@
-"""What the daemon does for its store once a second, if anything is due: an idle gateway writes nothing."""
+"""What the daemon does for its store once a second, if anything is due: an idle gateway that knows the time writes nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from gateway import sessions
 from gateway.clock import Clock, Now
-from gateway.dating import redate, settle
+from gateway.dating import note_unknown, redate, settle
 from gateway.outbox import StoreOutbox
 from gateway.store import Store
 from gateway.transaction import Transaction
@@ -22,6 +23,8 @@ PRUNE_ROWS_FULL = 2_000
 """The same while the store is full and takes no events."""
 KEEP_CONFIRMED_ROWS_FULL = 1
 """Rows kept then: the last one says whether this database is the one that Kafka knows."""
+NOTE_MS = 600_000
+"""ms after which it is noted again that the time is unknown: a restart of the machine forgets so much of the wait."""
 ALL_DATED = 2**62
 """A position above all: before time was first known, nothing was dated by this boot's clock."""
 
@@ -73,6 +76,18 @@ async def date_anew(clock: Clock, store: Store, outbox: StoreOutbox, boot: int, 
             work = partial(redate, boot=boot, after=after, offset_ms=offset_ms)
             after = await asyncio.wrap_future(store.write(work, upkeep=True))
     clock.dated_ms = offset_ms
+
+
+async def note_wait(clock: Clock, store: Store) -> None:
+    """Keep how long the time has been unknown, and a doubt stood: a restart begins neither anew."""
+    unknown, noted = clock.unknown(), clock.noted
+    if unknown is not None and noted is not None:
+        same = replace(unknown, at_ms=noted.at_ms) == noted and unknown.at_ms - noted.at_ms < NOTE_MS
+    else:
+        same = unknown is noted
+    if not same:
+        await asyncio.wrap_future(store.write(lambda tx: note_unknown(tx, unknown), upkeep=True))
+        clock.noted = unknown
 
 
 def _prune(tx: Transaction, keep: int, at_once: int) -> None:

@@ -127,6 +127,12 @@ class Shop:
     def all_up(self) -> None:
         wait_until(self.world.everything_confirmed, PATIENCE_S, "Kafka has everything")
 
+    def doubted_since_ms(self) -> int:
+        """By the machine's uptime, as the store has it."""
+        sql = "SELECT value ->> 'doubt_since_ms' FROM meta WHERE key = 'unknown'"
+        (found,) = wait_until(lambda: self.world.query(sql), PATIENCE_S, "the doubt is noted")
+        return int(found[0])
+
     def no_link_was_lost(self) -> None:
         metrics = self.world.get_text("/metrics").splitlines()
         assert [line for line in metrics if line.startswith("picante_link_openings_total{")] == [
@@ -246,9 +252,16 @@ def test_what_the_network_corrects_before_it_went_up_is_moved(tmp_path: Path, ka
         shop.start()
         shop.visit()
         shop.tells()
+        assert shop.world.gateway is not None
         assert shop.world.query("SELECT DISTINCT day, clock FROM events") == [(TRUE_DAY - 1, "known")]
         shop.clock.wrong_by(0)
         shop.tells("clock_jumped")
+        since_ms = shop.doubted_since_ms()
+        shop.world.gateway.stop()
+        shop.start()
+        shop.tells("clock_jumped")
+        shop.visit()
+        assert shop.doubted_since_ms() == since_ms, "a restart does not begin the doubt anew"
         (tmp_path / "synchronised").touch()
         shop.tells()
         wait_until(

@@ -18,8 +18,8 @@ from gateway.dating import register_boot, settle, stamp
 from gateway.outbox import StoreOutbox
 from gateway.store import Store
 from gateway.transaction import Transaction, read_profile
-from heat.events import Event, SessionClaimed
-from heat.identity import session_subject
+from heat.events import Event, SequenceGap, SessionClaimed, Stamp
+from heat.identity import EventId, session_subject
 from tests.gateway.conftest import DAY, NOON_MS, Counter, HandClock
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -445,3 +445,129 @@ async def test_in_a_new_boot_what_the_last_one_dated_stays_and_its_offset_is_for
     assert clock.now().known
     await housekeeping.date_anew(clock, store, StoreOutbox(store), second.number, sending=False)
     assert rows("SELECT time_ms, day, clock FROM events") == before
+
+
+# -- a clock that is not known yet when the gateway or its machine starts again ---------------------------------------
+
+
+async def start_again(store: Store, hand_clock: HandClock, boot_id: str, trust: Trust = "system") -> Clock:
+    """The clock of a daemon that starts, once it has kept house."""
+    found = store.write(lambda tx: register_boot(tx, boot_id, hand_clock.boot_ms)).result(5)
+    clock = Clock(trust, hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+    clock.recall(found.offset_ms, found.newest_ms, found.unknown)
+    await keep_clock(clock, store)
+    return clock
+
+
+async def keep_clock(clock: Clock, store: Store) -> None:
+    """One round of what is kept of a clock."""
+    clock.now()
+    await housekeeping.date_anew(clock, store, StoreOutbox(store), 1, sending=False)
+    await housekeeping.note_wait(clock, store)
+
+
+@pytest.mark.parametrize("by_ms", [-60_000, 60_000])
+async def test_a_restart_does_not_begin_a_doubt_anew(store: Store, hand_clock: HandClock, by_ms: int) -> None:
+    clock = await start_again(store, hand_clock, "boot-a")
+    hand_clock.wall_ms += YEAR_MS
+    await keep_clock(clock, store)
+    for day in range(3):
+        hand_clock.go_on(24 * HOUR_MS)
+        clock = await start_again(store, hand_clock, "boot-a")
+        assert clock.now().known == (day == 2)
+        assert clock.waits_ms() == [48 * HOUR_MS, 24 * HOUR_MS, None][day]
+    hand_clock.wall_ms -= HOUR_MS
+    await keep_clock(clock, store)
+    hand_clock.go_on(HOUR_MS // 2)
+    hand_clock.wall_ms += by_ms  # set anew while the daemon is away
+    clock = await start_again(store, hand_clock, "boot-a")
+    assert clock.doubt is not None
+    assert clock.doubt.since_ms == hand_clock.boot_ms
+
+
+@pytest.mark.parametrize("newest_ms", [NOON_MS + YEAR_MS, NOON_MS - YEAR_MS])
+async def test_a_machine_that_is_switched_off_each_night_believes_its_clock_in_the_end(
+    store: Store, hand_clock: HandClock, newest_ms: int
+) -> None:
+    when = Stamp(newest_ms, 0, newest_ms // DAY_MS, "known")
+    store.write(lambda tx: tx.append(event_at(when))).result(5)
+    for night in range(6):
+        hand_clock.boot_ms = 20_000
+        clock = await start_again(store, hand_clock, f"boot {night}")
+        assert not clock.now().known
+        for _ in range(14 * 6):
+            hand_clock.go_on(10 * 60_000)
+            await keep_clock(clock, store)
+        assert clock.now().known == (night == 5)  # 72 h of 14 h each
+        hand_clock.wall_ms += 10 * HOUR_MS
+
+
+def event_at(when: Stamp) -> Event:
+    shop = {"store": "plaza", "region": "south", "channel": "gateway", "consent": "none"}
+    gap = msgspec.convert({**shop, "dispenser": "bar", "generation": 1, "first": 1, "last": 1}, SequenceGap)
+    return Event(EventId("bar", 1, 1), None, when, gap)
+
+
+@pytest.mark.parametrize("by_ms", [-60_000, LEAP_MS + 60_000])
+async def test_a_clock_that_was_set_while_the_machine_was_off_is_doubted_anew(
+    store: Store, hand_clock: HandClock, by_ms: int
+) -> None:
+    store.write(lambda tx: tx.append(event_at(Stamp(NOON_MS + YEAR_MS, 0, DAY + 365, "known")))).result(5)
+    clock = await start_again(store, hand_clock, "boot-a")
+    hand_clock.go_on(24 * HOUR_MS)
+    await keep_clock(clock, store)
+    hand_clock.boot_ms = 20_000
+    hand_clock.wall_ms += by_ms
+    clock = await start_again(store, hand_clock, "boot-b")
+    assert clock.doubt is not None
+    assert clock.doubt.since_ms == 20_000
+
+
+async def test_a_restart_does_not_begin_the_wait_anew(store: Store, hand_clock: HandClock) -> None:
+    hand_clock.wall_ms = 12_345_000
+    await start_again(store, hand_clock, "boot-a")
+    hand_clock.go_on(71 * HOUR_MS)
+    assert (await start_again(store, hand_clock, "boot-a")).waits_ms() == HOUR_MS
+    hand_clock.go_on(HOUR_MS)
+    assert (await start_again(store, hand_clock, "boot-a")).waits_ms() == 0
+
+
+async def test_the_wait_is_given_up_though_the_machine_is_switched_off_each_night(
+    store: Store, hand_clock: HandClock
+) -> None:
+    for night in range(6):
+        hand_clock.boot_ms, hand_clock.wall_ms = 20_000, 12_345_000
+        clock = await start_again(store, hand_clock, f"boot {night}")
+        for _ in range(14 * 6):
+            hand_clock.go_on(10 * 60_000)
+            await keep_clock(clock, store)
+        assert (clock.waits_ms() == 0) == (night == 5)
+    hand_clock.boot_ms = 20_000
+    clock = await start_again(store, hand_clock, "the next")
+    assert clock.waits_ms() == HOUR_MS, "the network may be there today"
+    hand_clock.wall_ms = NOON_MS
+    await keep_clock(clock, store)
+    assert store.write(lambda tx: register_boot(tx, "the next", 30_000)).result(5).unknown is None
+
+
+async def test_an_unknown_time_is_noted_every_ten_minutes_at_most(
+    store: Store, hand_clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = await start_again(store, hand_clock, "boot-a")
+    written, write = [], store.write
+
+    def count(work: Callable[[Transaction], Any], *, upkeep: bool = False) -> Any:
+        written.append(clock.now().boot_ms)
+        return write(work, upkeep=upkeep)
+
+    monkeypatch.setattr(store, "write", count)
+    hand_clock.wall_ms += HOUR_MS
+    began_ms = hand_clock.boot_ms
+    for _ in range(40 * 60):
+        await keep_clock(clock, store)
+        hand_clock.go_on(1_000)
+    assert written == [began_ms + minutes * 60_000 for minutes in (0, 10, 20, 30)]
+    hand_clock.wall_ms -= HOUR_MS
+    for _ in range(10):
+        await keep_clock(clock, store)
+    assert len(written) == 5
