@@ -1,4 +1,4 @@
-"""What the daemon does for its store once a second, if anything is due: an idle gateway that knows the time writes nothing."""
+"""What the daemon does for its store once a second, if due: one that is idle and knows the time writes nothing."""
 
 from __future__ import annotations
 
