@@ -14,6 +14,9 @@ from heat.events import ClockState
 from heat.identity import EventId
 from heat.quality import Reason
 
+FIRST_EPOCH = 1
+"""That of a new database: nothing is sent again in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
@@ -53,7 +56,7 @@ Row = StoredEvent | StoredRefusal
 
 
 class Outbox(Protocol):
-    """The store as the uplink sees it. Every method may be cancelled; `confirm` and `begin_epoch` are idempotent."""
+    """The store as the uplink sees it. Every method may be cancelled, and be called again after that."""
 
     async def read(self, after: int, limit: int) -> list[Row]:
         """At most `limit` rows above position `after`, in order; fewer where later ones must wait (clock unknown)."""
@@ -75,7 +78,11 @@ class Outbox(Protocol):
         """The epoch of this database: how often it had to begin anew."""
 
     async def begin_epoch(self, redeliver_after: int, above: int) -> int:
-        """Begin the next epoch, later than `above`: rows above `redeliver_after` are sent, marked redelivered."""
+        """Begin the next epoch, later than `above`: rows above `redeliver_after` are sent, marked redelivered.
+
+        Where such an epoch was begun already and nothing was confirmed since, it goes on: another process may have
+        sent in it what Kafka forgot, so the rows that came in meanwhile are marked, too.
+        """
 
     async def register_instance(self, instance: str) -> None:
         """Record this process's instance id durably, in the database and beside it, before Kafka ever sees it."""

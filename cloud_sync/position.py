@@ -19,6 +19,8 @@ it is never wrong about the rows of *its* history; the question is whether this 
 
 Instances are recorded in the database and beside it (`Outbox.register_instance`): what is known beside it alone was
 this gateway, with another database. An epoch is always later than Kafka's, so that two restores of one backup differ.
+An earlier epoch of such a database proves nothing, since the count of epochs began anew with it: it is marked again,
+and its epoch goes on (`Outbox.begin_epoch`).
 """
 
 from __future__ import annotations

@@ -110,6 +110,8 @@ class Uplink:
         self._rejections: Counter[int] = Counter()
         self._unproved: str | None = None
         """How we go on, once Kafka has proved that it takes what we send: that it lets us in does not say so."""
+        self._begun: GoOnMarked | None = None
+        """Why the epoch was begun in which nothing has succeeded yet."""
         self._adopted = asyncio.Event()
 
     async def run(self) -> NoReturn:
@@ -159,7 +161,8 @@ class Uplink:
             case GoOn():
                 await self._outbox.confirm(decision.position)
             case GoOnMarked():
-                epoch = await self._outbox.begin_epoch(decision.position, decision.above_epoch)
+                if decision != self._begun:  # else what was sent in that epoch has failed: nothing new comes again
+                    epoch = await self._outbox.begin_epoch(decision.position, decision.above_epoch)
             case Foreign():
                 self.status.foreign_instance = decision.instance
                 hint = (
@@ -167,6 +170,7 @@ class Uplink:
                     " there is none (a new card, or an old one restored), run: picante gateway adopt"
                 )
                 raise ForeignInstance(explain(decision), hint=hint)
+        self._begun = decision if isinstance(decision, GoOnMarked) else None
         self._connected(decision.position, epoch, explain(decision))
         return decision.position
 
@@ -258,6 +262,7 @@ class Uplink:
         status.redelivered += sum(row.redelivered for row in batch.rows)
         status.dead_letters += batch.dead_letters
         self._rejections.clear()
+        self._begun = None
         self._prove()
 
     def _connected(self, position: int, epoch: int, how: str) -> None:

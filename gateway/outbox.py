@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing
 from types import NoneType
 from typing import Any
 
-from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
+from cloud_sync.outbox import FIRST_EPOCH, Row, StoredEvent, StoredRefusal
 from cloud_sync.position import Author
 from gateway.database import mended_text
 from gateway.instances import Instances
@@ -26,6 +26,8 @@ FROM events
 WHERE {_READY}
 ORDER BY position LIMIT ?
 """  # noqa: S608 -- made of constants; values are bound
+
+_NEWEST_EPOCH = "SELECT epoch, redeliver_after FROM epochs ORDER BY epoch DESC LIMIT 1"
 
 _SHAPES = {
     (int, str, int, int, *kind, int, int, str, bytes, *refusal, int)
@@ -130,12 +132,15 @@ class StoreOutbox:
         """See `Outbox.begin_epoch`."""
 
         def work(tx: Transaction) -> int:
+            newest, after = tx.connection.execute(_NEWEST_EPOCH).fetchone()
             highest = tx.connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]
-            tx.connection.execute(
-                "INSERT INTO epochs SELECT max(max(epoch), ?) + 1, ?, ? FROM epochs", (above, redeliver_after, highest)
-            )
+            if newest > max(above, FIRST_EPOCH) and after == redeliver_after == int(tx.meta("confirmed")):
+                tx.connection.execute("UPDATE epochs SET redeliver_through = ? WHERE epoch = ?", (highest, newest))
+                return int(newest)
+            begun = int(max(newest, above)) + 1
+            tx.connection.execute("INSERT INTO epochs VALUES (?, ?, ?)", (begun, redeliver_after, highest))
             tx.set_meta("confirmed", str(redeliver_after))
-            return int(tx.connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0])
+            return begun
 
         return await asyncio.wrap_future(self._store.write(work, upkeep=True))
 

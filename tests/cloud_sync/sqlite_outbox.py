@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from cloud_sync.outbox import Row, StoredEvent
+from cloud_sync.outbox import FIRST_EPOCH, Row, StoredEvent
 from cloud_sync.position import Author
 
 SCHEMA = """
@@ -87,12 +87,13 @@ class SqliteOutbox:
 
     async def begin_epoch(self, redeliver_after: int, above: int) -> int:
         """See `Outbox.begin_epoch`."""
-        self.db.execute(
-            "INSERT INTO epochs SELECT max(max(epoch), ?) + 1, ?, (SELECT ifnull(max(position), 0) FROM rows)"
-            " FROM epochs",
-            (above, redeliver_after),
-        )
-        self.db.execute("UPDATE confirmed SET position = ?", (redeliver_after,))
+        newest, after = self.db.execute("SELECT epoch, after FROM epochs ORDER BY epoch DESC LIMIT 1").fetchone()
+        highest = self.db.execute("SELECT ifnull(max(position), 0) FROM rows").fetchone()[0]
+        if newest > max(above, FIRST_EPOCH) and after == redeliver_after == await self.confirmed():
+            self.db.execute("UPDATE epochs SET through = ? WHERE epoch = ?", (highest, newest))
+        else:
+            self.db.execute("INSERT INTO epochs VALUES (?, ?, ?)", (max(newest, above) + 1, redeliver_after, highest))
+            self.db.execute("UPDATE confirmed SET position = ?", (redeliver_after,))
         return await self.epoch()
 
     async def register_instance(self, instance: str) -> None:

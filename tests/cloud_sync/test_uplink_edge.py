@@ -131,6 +131,55 @@ async def test_when_no_answer_comes_before_it_gives_up_nothing_is_lost_or_double
     assert uplink.status.sent == len(rows) - 100, "the last batch was found in Kafka"
 
 
+async def test_a_new_epoch_is_begun_once_however_often_its_transactions_fail(
+    broker: ProxiedKafka, outbox: SqliteOutbox, gateway: str, tmp_path: Path
+) -> None:
+    """A lost database, and a Kafka that lets us in and takes nothing: what comes in meanwhile was never sent before."""
+    outbox.append(pours(10, origin=gateway))
+    async with running(Uplink(outbox, settings(broker.bootstrap, gateway))):
+        await confirmed(outbox, 10)
+    (tmp_path / "new").mkdir()
+    shutil.copy(outbox.beside, tmp_path / "new" / "instances")
+    with closing(SqliteOutbox(tmp_path / "new" / "outbox.db")) as recreated:
+        recreated.append(pours(2, first=9, origin=gateway))
+        async with Line(broker) as line:
+            uplink = Uplink(recreated, settings(line.bootstrap, gateway, transaction_timeout_ms=500))
+            line.dead_after(ADD_PARTITIONS)
+            async with running(uplink):
+                for number in (1, 2, 3):
+                    await wait_until_async(lambda: line.dead, PATIENCE_S, "a transaction has begun")
+                    await wait_until_async(lambda n=number: uplink.status.failures >= n, PATIENCE_S, "it gives up")  # type: ignore[misc]
+                    recreated.append(pours(1, first=10 + number, origin=gateway))
+                    line.heal()
+                    if number < 3:
+                        line.dead_after(ADD_PARTITIONS)
+                await confirmed(recreated, 5)
+        epochs = recreated.db.execute("SELECT epoch FROM epochs").fetchall()
+    assert epochs == [(1,), (2,)]
+    sent = [(event.id.sequence, event.redelivered) for event in await all_of(broker, gateway) if event.id.sequence > 8]
+    assert sorted(sent) == [(9, False), (9, True), (10, False), (10, True), (11, False), (12, False), (13, False)]
+
+
+async def test_who_sends_is_on_record_before_kafka_hears_of_it(
+    broker: ProxiedKafka, outbox: SqliteOutbox, gateway: str
+) -> None:
+    """A process ends after its first transaction, before any answer: the next one must not take it for a clone."""
+    outbox.append(pours(10, origin=gateway))
+    async with Line(broker) as line:
+        line.dead_after(END_TRANSACTION)
+        async with running(Uplink(outbox, settings(line.bootstrap, gateway, close_timeout_s=0.1))):
+            await wait_until_async(lambda: line.dead, PATIENCE_S, "the transaction ends, and nobody is told")
+    following = Uplink(outbox, settings(broker.bootstrap, gateway))
+    async with running(following):
+        await wait_until_async(
+            lambda: following.status.state in ("idle", "foreign"), PATIENCE_S, "the next process knows where it is"
+        )
+        assert (following.status.state, following.status.foreign_instance) == ("idle", None)
+        await confirmed(outbox, 10)
+    assert following.status.sent == 0, "the batch was not in Kafka: nothing was tested"
+    assert ids(await all_of(broker, gateway)) == sorted(str(row.id) for row in pours(10, origin=gateway))
+
+
 # -- one name, two outboxes ----------------------------------------------------------------------------------------
 
 

@@ -198,7 +198,27 @@ async def test_marks_outlive_their_confirmation_and_the_next_epoch(subject: Subj
 async def test_an_epoch_is_later_than_any_that_is_named(subject: Subject) -> None:
     begun = await subject.outbox.begin_epoch(0, 41)
     assert begun == await subject.outbox.epoch() == 42
-    assert await subject.outbox.begin_epoch(0, 7) == 43
+    assert await subject.outbox.begin_epoch(0, 42) == 43
+
+
+async def test_an_epoch_in_which_nothing_was_confirmed_goes_on(subject: Subject) -> None:
+    """Kafka lets us in and takes nothing, for as long as you like: the outbox must not grow by that."""
+    outbox = subject.outbox
+    await subject.append(pours(5))
+    begun = await outbox.begin_epoch(2, 1)
+    for number in range(6, 106):
+        await subject.append(pours(1, first=number))
+        assert await outbox.begin_epoch(2, 1) == begun == await outbox.epoch()
+    assert [row.redelivered for row in await outbox.read(2, LAST)] == [True] * 103, "another process may have sent it"
+    await outbox.confirm(3)
+    assert await outbox.begin_epoch(2, 1) == begun + 1, "what Kafka has is sent again"
+    assert await outbox.confirmed() == 2
+
+
+async def test_the_first_epoch_is_none_that_was_begun(subject: Subject) -> None:
+    await subject.append(pours(1))
+    assert await subject.outbox.begin_epoch(0, 0) == 2
+    assert await subject.outbox.begin_epoch(0, 0) == 2
 
 
 async def test_a_registered_instance_is_known_here_and_an_adopted_one_beside(subject: Subject) -> None:
