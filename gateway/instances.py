@@ -2,12 +2,14 @@
 
 Each process that sends has an instance id (`cloud_sync.uplink`), a line here, newest last. Where Kafka's position was
 written by one of them, it was this gateway; by any other, it was another gateway of the same name. The file belongs to
-the card, not to the database: a backup need not have it, and a quarantine leaves it where it is.
+the card, not to the database: a backup need not have it, and a quarantine leaves it where it is. Where it was lost, the
+ids of the database fill it again.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from gateway.durable import sync_directory
@@ -36,16 +38,19 @@ class Instances:
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}", hint="Let the gateway read it") from error
 
-    def add(self, instance: str) -> list[str]:
-        """Put an id at the end; it is on disk when this returns. Returns what the file holds now.
+    def add(self, instance: str, older: Iterable[str] = ()) -> list[str]:
+        """Put an id at the end, and `older` ones that are missing before all; it is on disk when this returns.
+
+        Returns what the file holds now.
 
         Raises:
             StoreError: it can't be written.
         """
         known = self.load()
-        if known[-1:] == [instance]:
+        missing = [other for other in older if other not in known]
+        if known[-1:] == [instance] and not missing:
             return known
-        kept = [*(other for other in known if other != instance), instance][-KEPT:]
+        kept = [*(other for other in [*missing, *known] if other != instance), instance][-KEPT:]
         new = self._path.with_suffix(".new")
         try:
             with new.open("w") as file:

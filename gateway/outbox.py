@@ -146,7 +146,7 @@ class StoreOutbox:
 
     async def register_instance(self, instance: str) -> None:
         """See `Outbox.register_instance`."""
-        kept = await asyncio.to_thread(self._instances.add, instance)
+        kept = await asyncio.to_thread(self._add_beside, instance)
 
         def work(tx: Transaction) -> None:
             tx.connection.execute("INSERT OR IGNORE INTO instances VALUES (?)", (instance,))
@@ -154,6 +154,12 @@ class StoreOutbox:
             tx.connection.execute(forgotten, kept)
 
         await asyncio.wrap_future(self._store.write(work, upkeep=True))
+
+    def _add_beside(self, instance: str) -> list[str]:
+        """Record an id beside the database, and those that the database has: the file may have been lost."""
+        with closing(self._store.reader()) as connection:
+            here = [str(known) for (known,) in connection.execute("SELECT instance FROM instances")]
+        return self._instances.add(instance, older=here)
 
     async def adopt_instance(self, instance: str) -> None:
         """See `Outbox.adopt_instance`."""

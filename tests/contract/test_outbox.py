@@ -249,6 +249,17 @@ async def test_instances_outlive_the_database(kind: Callable[[Path], Iterator[Su
         assert await after.outbox.author("b") == "here"
 
 
+@pytest.mark.parametrize("kind", [of_file, of_gateway])
+async def test_instances_outlive_the_file_beside(kind: Callable[[Path], Iterator[Subject]], tmp_path: Path) -> None:
+    """A new card, with the database alone: what it sends first may fail, and the position is still that of before."""
+    for before in kind(tmp_path):
+        await before.outbox.register_instance("a")
+    (tmp_path / "instances").unlink()
+    for after in kind(tmp_path):
+        await after.outbox.register_instance("b")
+        assert [await after.outbox.author(instance) for instance in ("a", "b")] == ["here", "here"]
+
+
 async def test_waiting_ends_at_once_where_a_row_is_there(subject: Subject) -> None:
     await subject.append(pours(2))
     async with asyncio.timeout(PATIENCE_S):

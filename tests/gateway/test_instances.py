@@ -28,6 +28,15 @@ def test_an_id_is_there_once_and_moves_to_the_end(tmp_path: Path) -> None:
     assert file.load() == ["b", "a"]
 
 
+def test_older_ones_come_before_all_and_are_the_first_to_go(tmp_path: Path) -> None:
+    file = Instances(tmp_path)
+    file.add("b")
+    assert file.add("b", older=["a", "b"]) == file.load() == ["a", "b"]
+    for number in range(KEPT - 2):
+        file.add(f"id-{number}")
+    assert file.add("last", older=["z", "a"])[:2] == ["b", "id-0"]
+
+
 def test_rubbish_in_it_hides_nothing(tmp_path: Path) -> None:
     file = Instances(tmp_path)
     file.add("a")
