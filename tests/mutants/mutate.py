@@ -67,6 +67,8 @@ class Result:
     """The tests that failed, by their ids."""
     skipped: tuple[str, ...]
     """Where tests were skipped, and why."""
+    passed: int
+    """Tests that passed."""
     output: str
     seconds: float
 
@@ -74,6 +76,11 @@ class Result:
     def caught(self) -> bool:
         """Whether a test failed, and not pytest itself."""
         return self.status == 1 and bool(self.failed)
+
+    @property
+    def untried(self) -> bool:
+        """Whether all tests were skipped: one that passes lets a mutant through, whatever else is skipped."""
+        return self.status == 0 and bool(self.skipped) and not self.passed
 
 
 def all_mutants() -> list[Mutant]:
@@ -124,7 +131,15 @@ def run_tests(tree: Path, tests: Iterable[str]) -> Result:
     )
     failed = tuple(re.findall(r"^FAILED (\S.*?)(?: - .*)?$", done.stdout, re.MULTILINE))
     skipped = tuple(re.findall(r"^SKIPPED (.+)$", done.stdout, re.MULTILINE))
-    return Result(done.returncode, failed, skipped, done.stdout, time.monotonic() - began_s)
+    passed = re.search(r"(\d+) passed", done.stdout.rpartition("\n")[0].rpartition("\n")[2])
+    return Result(
+        done.returncode,
+        failed,
+        skipped,
+        int(passed[1]) if passed else 0,
+        done.stdout,
+        time.monotonic() - began_s,
+    )
 
 
 def prove(tests: Iterable[str]) -> Result:
@@ -166,7 +181,7 @@ def _tell_of(mutant: Mutant) -> bool:
     good = True
     if result.caught:
         verdict = ", ".join(result.failed)
-    elif result.status == 0 and result.skipped:
+    elif result.untried:
         verdict = f"not tried here: {'; '.join(result.skipped)}"
     else:
         verdict, good = f"NOTHING: it survives {' '.join(mutant.tests)}\n{result.output}", False

@@ -33,7 +33,7 @@ def proved() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_promise_is_noticed(mutant: Mutant, proved: None) -> None:
     result = attempt(mutant)
-    if result.status == 0 and result.skipped:
+    if result.untried:
         pytest.skip("; ".join(result.skipped))
     assert result.caught, f"it survives:\n{result.output}"
 
@@ -42,6 +42,15 @@ def test_what_breaks_nothing_survives(tmp_path: Path) -> None:
     source = (ROOT / QUIET).read_text()
     result = attempt(made_up(tmp_path, source, source + "# nothing\n"))
     assert (result.status, result.caught) == (0, False), result.output
+
+
+@pytest.mark.parametrize(("beside", "untried"), [("", True), ("def test_that_passes(): pass\n", False)])
+def test_only_what_skips_all_its_tests_is_not_tried(beside: str, untried: bool) -> None:
+    skips = "import pytest\n\ndef test_that_skips(): pytest.skip('no disk here')\n\n"
+    with copy_of_the_tree() as tree:
+        (tree / QUICK).write_text(skips + beside)
+        result = run_tests(tree, [QUICK])
+    assert (result.untried, result.caught) == (untried, False), result.output
 
 
 def test_a_mutant_that_does_not_even_load_is_not_caught(tmp_path: Path) -> None:
