@@ -12,17 +12,21 @@ POLL_S = 0.01
 """Seconds between two looks: short beside anything that we wait for, long beside the cost of a look."""
 
 
+class TooLate(AssertionError):
+    """What was waited for did not come before its deadline."""
+
+
 def wait_until(predicate: Callable[[], T], deadline_s: float, what: str) -> T:
     """Return the predicate's first truthy value.
 
     Raises:
-        AssertionError: naming `what` and the last value, when none came within `deadline_s`. The predicate is asked at
+        TooLate: naming `what` and the last value, when none came within `deadline_s`. The predicate is asked at
             least once, and what it raises itself passes through.
     """
     give_up = time.monotonic() + deadline_s
     while not (value := predicate()):
         if time.monotonic() >= give_up:
-            raise AssertionError(_complaint(what, deadline_s, value))
+            raise TooLate(_complaint(what, deadline_s, value))
         time.sleep(POLL_S)
     return value
 
@@ -47,7 +51,7 @@ async def wait_until_async(predicate: Callable[[], object], deadline_s: float, w
                     await asyncio.sleep(POLL_S)
     except TimeoutError:
         if deadline.expired():
-            raise AssertionError(_complaint(what, deadline_s, value)) from None
+            raise TooLate(_complaint(what, deadline_s, value)) from None
         raise
     return value
 

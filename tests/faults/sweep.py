@@ -5,15 +5,18 @@ python -m tests.faults.sweep --runs 100 --seed 1
 Run number n has the seed `seed + n`; the cluster is one for all. It prints a line a run and a table at the end. The
 directory of a run that failed stays where the table says, and the cluster's beside it.
 
-Exit status: 0 when every run kept the promise, 1 when one did not.
+Exit status: 0 when every run kept the promise; 1 when one did not, or showed nothing, because it broke off or its
+kills fell beside the transactions; 130 when it was ended early.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -21,7 +24,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.cluster import KafkaCluster
-from tests.faults.kills import KINDS, Outcome, Recovery, run
+from tests.faults.kills import KINDS, PATIENCE_S, Outcome, Recovery, run
+from tests.waiting import TooLate
 
 RUNS = 100
 
@@ -34,17 +38,22 @@ def main(arguments: Sequence[str]) -> int:
     wanted = parser.parse_args(arguments)
     # what ends a sweep early ends its servers, too
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers are dead is no news here
     place = Path(tempfile.mkdtemp(prefix="picante-faults-"))
-    with KafkaCluster(place / "kafka") as cluster:
-        outcomes = sweep(
-            place,
-            range(wanted.seed, wanted.seed + wanted.runs),
-            lambda directory, seed: attempt(directory, cluster, seed),
-        )
-    if all(outcome.good for outcome in outcomes):
-        shutil.rmtree(place)
-        return 0
-    return 1
+    try:
+        with KafkaCluster(place / "kafka") as cluster:
+            sweep(
+                place,
+                range(wanted.seed, wanted.seed + wanted.runs),
+                lambda directory, seed: attempt(directory, cluster, seed),
+            )
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    if list(place.glob("run-*")):  # of failures
+        return status or 1
+    shutil.rmtree(place)
+    return status
 
 
 def sweep(place: Path, seeds: Iterable[int], go: Callable[[Path, int], Outcome]) -> list[Outcome]:
@@ -53,7 +62,11 @@ def sweep(place: Path, seeds: Iterable[int], go: Callable[[Path, int], Outcome])
     try:
         for seed in seeds:
             directory = place / f"run-{seed}"
-            outcome = go(directory, seed)
+            try:
+                outcome = go(directory, seed)
+            except KeyboardInterrupt:  # this run has not failed
+                shutil.rmtree(directory, ignore_errors=True)
+                raise
             outcomes.append(outcome)
             if outcome.good:
                 shutil.rmtree(directory)
@@ -70,24 +83,28 @@ def attempt(directory: Path, cluster: KafkaCluster, seed: int) -> Outcome:
     """One run; one that broke off is a failure with its reason."""
     try:
         return run(directory, cluster, seed, tell=lambda line: tell(f"  {line}"))
-    except Exception:  # noqa: BLE001 -- whatever ends a run is this run's failure, and the sweep goes on
+    except Exception as why:  # noqa: BLE001 -- whatever ends a run is this run's failure, and the sweep goes on
         for node in cluster.nodes:
             if not node.alive:
                 node.start()
-        cluster.wait_until_in_sync()
-        return Outcome(seed, directory / "kills.jsonl", broken=traceback.format_exc())
+        cluster.wait_until_in_sync(PATIENCE_S)
+        too_slow = isinstance(why, (TooLate, TimeoutError, subprocess.TimeoutExpired))
+        return Outcome(seed, directory / "kills.jsonl", broken=traceback.format_exc(), too_slow=too_slow)
 
 
 def summary(outcome: Outcome) -> str:
     """A run in a line; more where it failed."""
     if outcome.broken is not None:
-        return f"seed {outcome.seed}: broke off\n{outcome.broken}"
+        return f"seed {outcome.seed}: broke off{' at a deadline' if outcome.too_slow else ''}\n{outcome.broken}"
     verdict = outcome.verdict
     line = (
         f"seed {outcome.seed}: {outcome.made} events in {outcome.seconds:.0f} s,"
         f" lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, written twice {outcome.written_twice}"
     )
-    return line if outcome.good else f"{line}\n{verdict}\nintegrity: {outcome.integrity}"
+    if outcome.good:
+        return line
+    aim = "as they should" if outcome.aimed else "beside the transactions"
+    return f"{line}\n{verdict}\nintegrity: {outcome.integrity}\nkills of the gateway fell {aim}"
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -95,14 +112,17 @@ def table(outcomes: Sequence[Outcome]) -> str:
     kills = [kill for outcome in outcomes for kill in outcome.kills]
     gateway = [kill for kill in kills if kill.kind == "gateway"]
     inside = sum(kill.inside for kill in gateway)
+    hits = sum(outcome.hits for outcome in outcomes)
     verdicts = [outcome.verdict for outcome in outcomes]
     recoveries = [recovery for outcome in outcomes for recovery in outcome.recoveries]
     bad = sum(not outcome.good for outcome in outcomes)
     rows: list[tuple[str, object]] = [
         ("tries", len(outcomes)),
         ("failed", bad),
+        ("of these, too slow", sum(outcome.too_slow for outcome in outcomes)),
         *((f"kills of {kind}", sum(kill.kind == kind for kill in kills)) for kind in KINDS),
         ("of the gateway's, in a transaction", f"{inside} ({inside / max(len(gateway), 1):.0%})"),
+        ("of these, left records", f"{hits} ({hits / max(inside, 1):.0%})"),
         ("events made", sum(outcome.made for outcome in outcomes)),
         ("lost", sum(len(verdict.lost) for verdict in verdicts)),
         ("doubled", sum(len(verdict.doubled) for verdict in verdicts)),

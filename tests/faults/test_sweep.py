@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cluster import KafkaCluster
 from tests.faults.kills import Kill, Kind, Outcome, Recovery
-from tests.faults.sweep import bound, sweep
+from tests.faults.sweep import attempt, bound, main, summary, sweep
 from tests.flow.verdict import Verdict
+from tests.waiting import TooLate
 
 
 def kill(kind: Kind, transaction: str = "Empty") -> Kill:
-    return Kill(kind, 1 if kind == "kafka" else None, "2026-11-25T12:00:00.000+00:00", 20, 10, transaction, 0)
+    return Kill(kind, 1 if kind == "kafka" else None, "2026-11-25T12:00:00.000+00:00", 20, 10, transaction, 0, 0)
 
 
 def outcome(directory: Path, seed: int) -> Outcome:
@@ -27,9 +33,16 @@ def outcome(directory: Path, seed: int) -> Outcome:
         [Recovery(1.0 + seed, 2.0 + seed, 3.0 + seed)] * 2,
         made=1000,
         written_twice=seed,
+        hits=1,
         integrity="ok",
         seconds=40.0,
     )
+
+
+def put(run: Outcome, **values: object) -> None:
+    """Several attributes at once."""
+    for name, value in values.items():
+        setattr(run, name, value)
 
 
 def broken_at(seed: int, how: Callable[[Outcome], object]) -> Callable[[Path, int], Outcome]:
@@ -55,10 +68,12 @@ def test_the_table_sums_up_all_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert told(output) == {
         "tries": "3",
         "failed": "0",
+        "of these, too slow": "0",
         "kills of gateway": "6",
         "kills of mosquitto": "3",
         "kills of kafka": "3",
         "of the gateway's, in a transaction": "3 (50%)",
+        "of these, left records": "3 (100%)",
         "events made": "3000",
         "lost": "0",
         "doubled": "0",
@@ -81,7 +96,11 @@ def test_the_table_sums_up_all_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
         (lambda run: setattr(run, "verdict", Verdict((), (), ("a:1:1",), ())), ("doubled", "1")),
         (lambda run: setattr(run, "verdict", Verdict((), (), (), ("a:1:1",))), ("out of order", "1")),
         (lambda run: setattr(run, "integrity", "row 7 is missing"), ("lost", "0")),
-        (lambda run: setattr(run, "broken", "AssertionError: not within 90 s"), ("lost", "0")),
+        (lambda run: setattr(run, "broken", "AssertionError: no rows"), ("of these, too slow", "0")),
+        (lambda run: put(run, broken="TooLate", too_slow=True), ("of these, too slow", "1")),
+        (lambda run: setattr(run, "hits", 0), ("of these, left records", "2 (67%)")),
+        (lambda run: setattr(run, "kills", run.kills[2:]), ("kills of gateway", "4")),
+        (lambda run: run.kills.insert(0, kill("gateway")), ("of the gateway's, in a transaction", "3 (43%)")),
     ],
 )
 def test_a_failed_run_keeps_its_files_and_names_its_seed(
@@ -102,13 +121,60 @@ def test_a_failed_run_keeps_its_files_and_names_its_seed(
 
 def test_a_sweep_that_is_cut_short_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def go(directory: Path, seed: int) -> Outcome:
+        made = outcome(directory, seed)
         if seed == 3:
             raise KeyboardInterrupt
-        return outcome(directory, seed)
+        return made
 
     with pytest.raises(KeyboardInterrupt):
         sweep(tmp_path, [1, 2, 3], go)
     assert told(capsys.readouterr().out)["tries"] == "2"
+    assert list(tmp_path.iterdir()) == [], "no run failed, so nothing is left to look at"
+
+
+@pytest.mark.parametrize("stopped_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_leaves_nothing_and_says_so_by_its_status(
+    stopped_by: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(directory: Path, *_: object, **__: object) -> Outcome:
+        directory.mkdir(parents=True)
+        signal.raise_signal(stopped_by)
+        raise AssertionError("the signal was ignored")
+
+    monkeypatch.setattr("tests.faults.sweep.KafkaCluster", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr("tests.faults.sweep.run", run)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["--runs", "2"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("why", "too_slow"),
+    [
+        (TooLate("not within 180 s: the gateway is ready"), True),
+        (subprocess.TimeoutExpired("picante", 10), True),
+        (TimeoutError(), True),
+        (AssertionError("the simulator ended"), False),
+        (ValueError("no such row"), False),
+    ],
+)
+def test_a_missed_deadline_is_told_from_other_ends(
+    why: Exception, too_slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> Outcome:
+        raise why
+
+    monkeypatch.setattr("tests.faults.sweep.run", run)
+    monkeypatch.setattr(KafkaCluster, "wait_until_in_sync", lambda *_: None)
+    cluster = KafkaCluster(tmp_path)
+    cluster.nodes.clear()
+    outcome = attempt(tmp_path, cluster, 1)
+    assert (outcome.good, outcome.too_slow) == (False, too_slow)
+    assert ("broke off at a deadline" in summary(outcome)) is too_slow
 
 
 def test_no_failure_is_told_with_what_it_shows() -> None:

@@ -126,10 +126,10 @@ class World:
         """Whether the simulator is over."""
         return self.sim is None or self.sim.process.poll() is not None
 
-    def start_gateway(self) -> Process:
-        """Start the daemon and wait for its page."""
+    def start_gateway(self, within_s: float = 60) -> Process:
+        """Start the daemon and wait for its page; 26 s were seen on a machine with ten times the work it can do."""
         started = self.spawn_gateway()
-        self.wait_until_ready(60)  # 26 s were seen on a machine with ten times the work it can do
+        self.wait_until_ready(within_s)
         return started
 
     def spawn_gateway(self) -> Process:
