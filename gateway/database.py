@@ -31,6 +31,7 @@ migrations(name="0001_main_road")(m0001_main_road.apply)
 migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 _SMALLEST_BYTES = 512
 """SQLite's smallest page; no database has less."""
 _SALVAGE = "Move the file away to start anew; keep it for salvage"
@@ -155,6 +156,10 @@ def _explain(path: Path, error: sqlite3.Error) -> StoreError:
         return StoreFull(f"{path}: {error}", hint="Free some space on this disk")
     if is_damage(error):
         return StoreCorrupt(f"{path}: {error}", hint=_SALVAGE)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_OURS:
+        # {path}* has the WAL and its index
+        hint = f"If another user owns it (a backup?): chown --reference={path.parent} {path}*; see that the disk works"
+        return StoreError(f"{path}: {error}", hint=hint)
     return StoreError(f"{path}: {error}", hint="See that the disk works, and that nothing else uses the file")
 
 

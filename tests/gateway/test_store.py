@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.store import KEPT_PIECES, Settings, Store, open_store
+from gateway.store import DATABASE, KEPT_PIECES, Settings, Store, open_store
 from gateway.transaction import Transaction
 from heat.errors import StoreError, StoreFull, StoreLocked
 from heat.events import Event as StoredFact
@@ -24,6 +26,8 @@ from heat.events import Refilled, Stamp
 from heat.identity import EventId
 from tests.waiting import wait_until
 
+NOBODY = 65_534
+"""The user of that name."""
 WHEN = Stamp(1_790_000_000_000, 0, 20_717, "known")
 
 
@@ -275,3 +279,33 @@ def test_what_is_still_kept_at_the_end_is_refused(tmp_path: Path) -> None:
     full.submit(append(1), lambda _result, error: told.append(error), keep_as="x")
     full.close()
     assert [type(error) for error in told] == [StoreFull]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_database_of_another_user_is_named_with_the_way_out(mode: int) -> None:
+    """Root put a backup back, and may do everything: the test does what it can't in another user's name."""
+    with tempfile.TemporaryDirectory() as directory:  # which, other than `tmp_path`, anybody reaches
+        settings = Settings(Path(directory), "gw-1", ballast_bytes=0)
+        open_store(settings).close()
+        for path in Path(directory).iterdir():
+            if os.geteuid() == 0 and path.name != DATABASE:
+                os.chown(path, NOBODY, NOBODY)
+        (settings.data_dir / DATABASE).chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(directory, NOBODY, NOBODY)
+        with in_the_name_of_nobody(), pytest.raises(StoreError) as caught:
+            open_store(settings)
+        assert f"chown --reference={directory} {directory}/{DATABASE}" in caught.value.hint
+
+
+@contextmanager
+def in_the_name_of_nobody() -> Iterator[None]:
+    """Who isn't root stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
