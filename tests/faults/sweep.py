@@ -103,8 +103,8 @@ def summary(outcome: Outcome) -> str:
     )
     if outcome.good:
         return line
-    aim = "as they should" if outcome.aimed else "beside the transactions"
-    return f"{line}\n{verdict}\nintegrity: {outcome.integrity}\nkills of the gateway fell {aim}"
+    aim = "" if outcome.aimed else "\ntoo few kills of the gateway fell into a transaction and left records there"
+    return f"{line}\n{verdict}\nintegrity: {outcome.integrity}{aim}"
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -132,7 +132,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
         *((f"recovery, {what}", _spread(recoveries, name)) for what, name in _RECOVERY.items()),
     ]
     lines = [f"{name:<36} {value:>24}" for name, value in rows]
-    return "\n".join([*lines, bound(len(outcomes), bad), bound(len(gateway), bad, "kills of the gateway")])
+    lines.append(bound(len(outcomes), bad))
+    if not bad:
+        lines.append(bound(len(gateway), 0, "kills of the gateway"))
+    return "\n".join(lines)
 
 
 _RECOVERY = {"to ready": "ready_s", "to an event on disk": "stored_s", "to an event in Kafka": "confirmed_s"}
