@@ -318,3 +318,9 @@ def _be_quiet() -> None:
     log = logging.getLogger("aiokafka")
     if log.level == logging.NOTSET:
         log.setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_is_no_trace_of_a_timeout)
+
+
+def _is_no_trace_of_a_timeout(record: logging.LogRecord) -> bool:
+    """aiokafka, cancelled while it asks its first broker, drops the connection; that closes itself, and complains."""
+    return not record.getMessage().startswith("Unclosed AIOKafkaConnection")

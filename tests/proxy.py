@@ -22,8 +22,9 @@ from typing import Protocol, Self
 
 from tests.servers import KafkaServer, free_port
 
+METADATA = 3
 PRODUCE, ADD_PARTITIONS, ADD_OFFSETS, END_TRANSACTION, COMMIT_OFFSETS = 0, 24, 25, 26, 28
-"""Kafka's numbers for the requests of a transaction: https://kafka.apache.org/protocol#protocol_api_keys"""
+"""Kafka's numbers for the first request of a client, and for those of a transaction: https://kafka.apache.org/protocol#protocol_api_keys"""
 
 
 def with_listener(properties: str, front: int, back: int) -> str:

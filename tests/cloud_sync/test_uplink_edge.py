@@ -6,6 +6,8 @@ The broker is one of our own, which aborts what is too old within a moment.
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import shutil
 import sqlite3
 from contextlib import closing
@@ -29,6 +31,7 @@ from tests.proxy import (
     ADD_PARTITIONS,
     COMMIT_OFFSETS,
     END_TRANSACTION,
+    METADATA,
     PRODUCE,
     Line,
     ProxiedKafka,
@@ -84,6 +87,29 @@ async def test_a_transaction_that_outlives_its_timeout_is_sent_again(
 def aborted(broker: ProxiedKafka, gateway: str) -> bool:
     found = describe_transaction(broker.host, broker.port, gateway)
     return found is not None and found.state == "CompleteAbort"
+
+
+@pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning")
+async def test_of_a_broker_that_falls_silent_while_it_is_asked_nobody_speaks_but_the_uplink(
+    broker: ProxiedKafka,
+    outbox: SqliteOutbox,
+    gateway: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # pytest would keep the record of its line, and with that the connection
+    monkeypatch.setattr(logging.getLogger("cloud_sync.uplink"), "disabled", True)
+    async with Line(broker) as line:
+        uplink = Uplink(outbox, settings(line.bootstrap, gateway, connect_timeout_s=1))
+        line.dead_after(METADATA)
+        async with running(uplink):
+            await wait_until_async(lambda: uplink.status.failures, PATIENCE_S, "it gives up")
+            assert line.dead
+            line.heal()
+            await connected(uplink)
+            gc.collect()
+            lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert lines == []
 
 
 REQUESTS = [ADD_PARTITIONS, PRODUCE, ADD_OFFSETS, COMMIT_OFFSETS, END_TRANSACTION]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -35,6 +36,34 @@ def test_older_ones_come_before_all_and_are_the_first_to_go(tmp_path: Path) -> N
     for number in range(KEPT - 2):
         file.add(f"id-{number}")
     assert file.add("last", older=["z", "a"])[:2] == ["b", "id-0"]
+
+
+def test_whoever_is_cut_off_while_it_is_written_finds_the_old_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the new file is on disk before it takes the place of the old one, and then its name is."""
+    file = Instances(tmp_path)
+    file.add("a")
+    steps: list[tuple[str, list[str], str]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def recording_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        steps.append((path.name, file.load(), path.read_text() if path.is_file() else ""))
+        fsync(descriptor)
+
+    def recording_rename(path: Path, to: Path) -> Path:
+        steps.append((f"{path.name} -> {to.name}", file.load(), ""))
+        return rename(path, to)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(Path, "rename", recording_rename)
+    file.add("b")
+    assert steps == [
+        ("instances.new", ["a"], "a\nb\n"),
+        ("instances.new -> instances", ["a"], ""),
+        (tmp_path.name, ["a", "b"], ""),
+    ]
 
 
 def test_rubbish_in_it_hides_nothing(tmp_path: Path) -> None:
