@@ -10,6 +10,7 @@ from tests.benchmarks.test_road import NUMBER
 
 def test_the_table(tmp_path: Path) -> None:
     lines = {line.what: line for line in measure(tmp_path, count=3, scrapes=5)}
-    assert all(NUMBER.fullmatch(line.got) for line in lines.values())
+    # the CPU is a difference, which so few scrapes may leave below 0
+    assert [line for line in lines.values() if not NUMBER.fullmatch(line.got.removeprefix("-"))] == []
     assert lines["ms of CPU a scrape, 3 dispensers"].met is not None
     assert int(lines["samples"].got) > 50
