@@ -10,16 +10,14 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.faults.loop_image import mount_for_ourselves
 from tests.secure_kafka import SecureKafka
-from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, ServerUnavailable, create_topic, mqtt_accepts
-
-AServer = TypeVar("AServer", KafkaServer, MosquittoServer, SecureKafka)
+from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, create_topic, mqtt_accepts
+from tests.serving import serving
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
@@ -73,13 +71,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer | Se
     if address := os.environ.get("PICANTE_TEST_KAFKA"):
         yield ServerElsewhere.parse(address)
     else:
-        yield from _running(KafkaServer, tmp_path_factory.mktemp("kafka"))
+        yield from serving(KafkaServer, tmp_path_factory.mktemp("kafka"))
 
 
 @pytest.fixture(scope="session")
 def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     """One Kafka with logins, certificates and rights for the session; see `tests/secure_kafka.py`."""
-    yield from _running(SecureKafka, tmp_path_factory.mktemp("secure-kafka"))
+    yield from serving(SecureKafka, tmp_path_factory.mktemp("secure-kafka"))
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ def mqtt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MosquittoServer |
         assert mqtt_accepts(elsewhere.host, elsewhere.port), f"PICANTE_TEST_MQTT={address} refuses an anonymous client"
         yield elsewhere
     else:
-        yield from _running(MosquittoServer, tmp_path_factory.mktemp("mosquitto"))
+        yield from serving(MosquittoServer, tmp_path_factory.mktemp("mosquitto"))
 
 
 @pytest.fixture
@@ -108,7 +106,7 @@ def killable_mqtt(tmp_path: Path) -> Iterator[MosquittoServer]:
     """A fresh Mosquitto for one test, to kill(), start(), stop() and save()."""
     if "PICANTE_TEST_MQTT" in os.environ:
         pytest.skip("PICANTE_TEST_MQTT is a broker of someone else's: it is not ours to kill")
-    yield from _running(MosquittoServer, tmp_path / "mosquitto")
+    yield from serving(MosquittoServer, tmp_path / "mosquitto")
 
 
 @pytest.fixture
@@ -130,12 +128,3 @@ def browser() -> Iterator[Browser]:
         program = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield program
         program.close()
-
-
-def _running(kind: type[AServer], directory: Path) -> Iterator[AServer]:
-    try:
-        server = kind(directory)
-    except ServerUnavailable as missing:
-        pytest.skip(str(missing))
-    with server:
-        yield server

@@ -16,7 +16,7 @@ from tests.cloud_sync.examples import pours
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
 from tests.cloud_sync.uplinks import confirmed, running, settings
 from tests.proxy import ProxiedKafka
-from tests.servers import ServerUnavailable
+from tests.serving import serving
 from tests.waiting import wait_until_async
 
 
@@ -36,12 +36,7 @@ def outbox(tmp_path: Path) -> Iterator[SqliteOutbox]:
 @pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
     """A Kafka of our own: it is reached through lines that break, and forgets the position of who rests a minute."""
-    try:
-        made = ProxiedKafka(tmp_path_factory.mktemp("kafka"))
-    except ServerUnavailable as missing:
-        pytest.skip(str(missing))
-    with made:
-        yield made
+    yield from serving(ProxiedKafka, tmp_path_factory.mktemp("kafka"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from tests.cluster import KafkaCluster, KafkaNode
 from tests.faults.kills import KILLS_EACH, KINDS, Outcome, run
 from tests.flow.verdict import NOTHING_WRONG, judge
 from tests.proxy import END_TRANSACTION, Line
-from tests.servers import ServerUnavailable
+from tests.serving import serving
 from tests.waiting import wait_until_async
 
 SEED = 20_261
@@ -38,12 +38,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test has the cluster's start 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """Three brokers of our own, whatever Kafka the other tests use: they are killed."""
-    try:
-        made = KafkaCluster(tmp_path_factory.mktemp("cluster"))
-    except ServerUnavailable as missing:
-        pytest.skip(str(missing))
-    with made:
-        yield made
+    yield from serving(KafkaCluster, tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture(scope="module")
