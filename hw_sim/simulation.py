@@ -2,6 +2,7 @@
 
 <state>/ports/usb-picante-<id>   the serial dispensers' ports
 <state>/rings/<id>.ring          every dispenser's ring
+<state>/rings/<id>.eeprom        its EEPROM: key, calibration, planogram, commands
 <state>/journal.jsonl            what truly happened
 <state>/keys.toml                the dispensers' keys, which the gateway reads as well
 <state>/sim.sock                 the control socket
@@ -20,6 +21,7 @@ from typing import IO, Any, Self
 
 from heat.catalog import default_catalog
 from heat.errors import ConfigError
+from hw_sim.eeprom import Contents, Eeprom
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Journal, Recorder
@@ -40,6 +42,11 @@ DRAIN_POLL_S = 0.05
 def ring_path(state: Path, dispenser: str) -> Path:
     """Where a dispenser's ring is."""
     return state / "rings" / f"{dispenser}.ring"
+
+
+def eeprom_path(state: Path, dispenser: str) -> Path:
+    """Where a dispenser's EEPROM is."""
+    return state / "rings" / f"{dispenser}.eeprom"
 
 
 def port_path(state: Path, dispenser: str) -> Path:
@@ -131,10 +138,12 @@ class Simulation:
         ring = Ring.open(ring_path(self.state, settings.id), settings.ring, lambda: new_generation(secrets.token_bytes))
         recorder = Recorder(settings.id, ring, journal)
         recorder.catch_up(last.get((settings.id, ring.header.generation), 0))
+        eeprom = Eeprom.open(eeprom_path(self.state, settings.id), Contents(key=key))
         return Unit(
-            Identity(settings.id, settings.firmware, key),
+            Identity(settings.id, settings.firmware, eeprom.contents.key or key),
             nozzles_of(settings, self.scenario.seed),
             recorder,
+            eeprom,
             secrets.token_bytes,
             lambda firmware: self._make_line(settings, firmware),
         )

@@ -15,6 +15,7 @@ from typing import Protocol
 from firmware_bridge.messages import NozzleInfo, Picks, StatedBody
 from heat.events import Verdict
 from hw_sim.dispenser import Dispenser, Nozzle
+from hw_sim.eeprom import Eeprom
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Recorder
 from hw_sim.mcu import Identity, LinkState, Mcu
@@ -54,10 +55,12 @@ class Unit:
         identity: Identity,
         nozzles: Sequence[Nozzle],
         recorder: Recorder,
+        eeprom: Eeprom,
         random_bytes: Callable[[int], bytes],
         make_line: Callable[[Firmware], Line],
     ) -> None:
         self.name = identity.dispenser
+        self.eeprom = eeprom
         self.in_use = asyncio.Lock()
         """Held by the one customer who stands in front of it."""
         self.asked = self.shown = self.accepted = 0

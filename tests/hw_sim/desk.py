@@ -24,6 +24,7 @@ from firmware_bridge.messages import (
 from firmware_bridge.session import Action, Arrived, Asked, LinkSession, Opened, Send
 from heat.catalog import default_catalog
 from hw_sim.dispenser import Nozzle
+from hw_sim.eeprom import Contents, Eeprom
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Journal, Recorder
 from hw_sim.keys import load_keys
@@ -55,7 +56,8 @@ def make_unit(directory: Path, make_line: Callable[[Firmware], Line], capacity: 
     ring = Ring.open(directory / "a.ring", capacity, lambda: 7)
     recorder = Recorder(NAME, ring, Journal(directory / "journal.jsonl"))
     nozzles = [Nozzle(number, default_catalog()[sauce]) for number, sauce in enumerate(SAUCES, start=1)]
-    return Unit(Identity(NAME, "1.0.0", KEY), nozzles, recorder, secrets.token_bytes, make_line)
+    eeprom = Eeprom.open(directory / "a.eeprom", Contents(key=KEY))
+    return Unit(Identity(NAME, "1.0.0", KEY), nozzles, recorder, eeprom, secrets.token_bytes, make_line)
 
 
 class Gateway:

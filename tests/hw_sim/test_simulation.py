@@ -16,11 +16,12 @@ import pytest
 
 from heat.errors import ConfigError
 from hw_sim.control import SOCKET_NAME
+from hw_sim.eeprom import read_contents
 from hw_sim.journal import expected_ids, read_journal
 from hw_sim.keys import load_keys
 from hw_sim.ring import read_header
 from hw_sim.scenario import parse_scenario
-from hw_sim.simulation import Simulation, journal_path, port_path, ring_path
+from hw_sim.simulation import Simulation, eeprom_path, journal_path, port_path, ring_path
 from tests.firmware_bridge.pair import Disk
 from tests.hw_sim.desk import TWO, arrived, gateway_at, gateways
 from tests.waiting import wait_until, wait_until_async
@@ -102,6 +103,19 @@ async def test_customers_ask_pour_and_rate(state: Path) -> None:
     assert kinds >= {"poured", "rated", "stated"}
     accepted = [body for _, _, kind, body in made(state) if kind == "poured" and "pick_id" in body]
     assert {body["sauce"] for body in accepted} == {"mango-fresno"}
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_dispenser_keeps_the_key_that_it_was_made_with(state: Path) -> None:
+    async with Simulation(parse_scenario(TWO), state):
+        made_with = load_keys(state / "keys.toml")
+    assert {name: read_contents(eeprom_path(state, name)).key for name in made_with} == made_with
+    (state / "keys.toml").unlink()
+    async with Simulation(parse_scenario(TWO), state) as simulation:
+        keys = {name: unit.firmware.mcu.identity.key for name, unit in simulation.units.items()}
+    assert keys == made_with
 
 
 # -- one simulator a directory, and what it leaves ---------------------------------------------------------------------
