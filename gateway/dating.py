@@ -4,10 +4,14 @@ While wall time is unknown an event's day is `-(boot number)`: it counts for the
 `settle` then moves its integer sums to the right day. When the clock was set, and the setting is believed, `redate`
 moves what this boot has stored by the old one, as far as it can't be on its way to Kafka: an event has one day, in the
 cloud as here.
+
+A claim carries the sums of events that were dated before it, perhaps by another clock: the days of its sums are moved
+with theirs, whether or not its own time was known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +36,12 @@ _NEWEST = """
 SELECT ifnull(max(time_ms), 0) FROM
 (SELECT time_ms FROM events WHERE clock <> 'unknown' AND day >= 0 ORDER BY position DESC LIMIT ?)
 """
-_MISDATED = """
-SELECT position, type, subject, boot_ms, day, CAST(data AS BLOB), clock FROM events
-WHERE position > ? AND day >= 0 AND boot_ms > ? AND abs(time_ms - boot_ms - ?) > ? ORDER BY position LIMIT ?
-"""
+_MISDATED = f"""
+SELECT position, type, subject, day, CAST(data AS BLOB), boot_ms, time_ms, clock FROM events
+WHERE position > ? AND day >= 0 AND boot_ms > ? AND (abs(time_ms - boot_ms - ?) > ? OR type = '{SessionClaimed.type}')
+ORDER BY position LIMIT ?
+"""  # noqa: S608 -- made of constants; values are bound
+"""A claim that is dated rightly may carry sums that are not."""
 _OF_SESSION = """
 SELECT type, CAST(data AS BLOB), day FROM events
 WHERE position < ? AND position > ? AND subject = ? AND type IS NOT NULL
@@ -103,6 +109,13 @@ def stamp_elsewhere(time_ms: int) -> Stamp:
     return Stamp(time_ms, ELSEWHERE_MS, time_ms // DAY_MS, "known")
 
 
+def stamp_claim(when: Stamp, boot: int, sums: Profile) -> Stamp:
+    """The stamp of a claim of these sums: while one of them waits for its day, the claim waits with it."""
+    if all(day >= 0 for day in _days(sums)):
+        return when
+    return Stamp(when.time_ms, when.boot_ms, -boot, "unknown")
+
+
 def settle(tx: Transaction, boot: int, now: Now) -> int:
     """Give the first events that wait for their day one. Returns how many were moved; 0 once none waits.
 
@@ -130,9 +143,11 @@ def redate(tx: Transaction, boot: int, after: int, offset_ms: int) -> int | None
     """
     first = max(after, int(tx.connection.execute(_FIRST).fetchone()[0]))
     rows = tx.connection.execute(_MISDATED, (first, ELSEWHERE_MS, offset_ms, STEP_MS, SETTLE_ROWS)).fetchall()
-    for *row, boot_ms, old_day, data, clock in rows:
-        time_ms = max(boot_ms + offset_ms, 0)
-        _date(tx, (*row, old_day, data), time_ms, "unknown" if clock == "unknown" else "estimated")
+    for *row, boot_ms, time_ms, clock in rows:
+        if abs(time_ms - boot_ms - offset_ms) <= STEP_MS:
+            _date(tx, tuple(row), time_ms, clock)
+        else:
+            _date(tx, tuple(row), max(boot_ms + offset_ms, 0), "unknown" if clock == "unknown" else "estimated")
     if rows:
         return int(rows[-1][0])
     tx.set_meta("boot_offset", str(offset_ms))
@@ -178,15 +193,20 @@ def _move_claim(
     for type_, text, event_day in tx.connection.execute(_OF_SESSION, (position, position - CLAIM_ROWS, data.session)):
         if (event := read_data(type_, text)) is not None:
             after.fold(contribution(event, tx.gateway_id, event_day))
-    if _without_days(after) != _without_days(before):
-        after = before.moved(old_day, day)  # some of the events are gone: the claim's own day is the next best
+    if _moved(after, _days(after), day) != _moved(before, _days(before), day):
+        # some of the events are gone: the claim's own day is the next best
+        after = _moved(before, {old_day} | {waiting for waiting in _days(before) if waiting < 0}, day)
     tx.fold(subject, before, -1)
     tx.fold(subject, after)
     buckets, flavours = after.rows()
     return msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours))
 
 
-def _without_days(profile: Profile) -> Profile:
-    for day in {key.day for key in profile.buckets} | {key.day for key in profile.flavours}:
-        profile = profile.moved(day, 0)
+def _days(profile: Profile) -> set[int]:
+    return {key.day for key in profile.buckets} | {key.day for key in profile.flavours}
+
+
+def _moved(profile: Profile, days: Iterable[int], to_day: int) -> Profile:
+    for day in days:
+        profile = profile.moved(day, to_day)
     return profile

@@ -19,7 +19,7 @@ from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
 from gateway import sessions
 from gateway.clock import Clock
-from gateway.dating import stamp
+from gateway.dating import stamp, stamp_claim
 from gateway.door import Door
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles
@@ -27,7 +27,6 @@ from heat.catalog import Sauce
 from heat.errors import StoreError
 from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
 from heat.identity import is_session, pseudonym, session_subject
-from heat.profile import contribution
 from heat.reading import Reading, read
 from models.explore import Pick, suggest
 from models.features import Context, Menu
@@ -224,7 +223,8 @@ class Recommender:
         return count <= RECORDED_A_MINUTE
 
     def _claim(self, tx: Transaction, session: sessions.Session, subject: str, when: Stamp) -> None:
-        buckets, flavours = sessions.take_sums(tx, session, subject).rows()
+        sums = sessions.take_sums(tx, session, subject)
+        buckets, flavours = sums.rows()
         data = SessionClaimed(
             store=self._door.store,
             region=self._door.region,
@@ -234,8 +234,8 @@ class Recommender:
             buckets=buckets,
             flavours=flavours,
         )
-        tx.append(Event(tx.own_id(), subject, when, data))
-        tx.fold(subject, contribution(data, tx.gateway_id, when.day))
+        tx.append(Event(tx.own_id(), subject, stamp_claim(when, self._boot, sums), data))
+        tx.fold(subject, sums)
 
     def _impression(
         self, hello: Hello, subject: str | None, slate: Slate, message: Picks, latency_us: int

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from firmware_bridge.link import Delivery
-from firmware_bridge.messages import EventBody, EventMessage, Hello, NozzleInfo, encode_body, event_body_map
+from firmware_bridge.messages import (
+    Ask,
+    EventBody,
+    EventMessage,
+    Hello,
+    NozzleInfo,
+    Picks,
+    encode_body,
+    event_body_map,
+)
 from gateway.clock import Clock
 from gateway.dating import register_boot
 from gateway.door import Door
 from gateway.ingest import Ingest
+from gateway.picks import Recommender
 from gateway.store import Settings, Store, open_store
 from heat.catalog import default_catalog
 from heat.scale import default_words
+from models.bundle import pretrained
+from models.ranker import open_ranker
 from tests.waiting import wait_until_async
 
 NOON_MS = 1_790_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
 """Noon of a day in 2026."""
 DAY = NOON_MS // 86_400_000
+KEY = bytes(range(32))
+"""The brand's, for pseudonyms."""
 
 
 @dataclass
@@ -109,6 +123,23 @@ class Counter:
         await wait_until_async(lambda: len(self.acked) + len(self.retried) >= count, 10, f"{count} deliveries settled")
 
 
+class Screen:
+    """A link's way down."""
+
+    def __init__(self) -> None:
+        self.shown: list[Picks] = []
+
+    def answer(self, picks: Picks, written: Callable[[], None]) -> None:
+        """Show picks."""
+        self.shown.append(picks)
+        written()
+
+
+def ask(nonce: int, session: int = 1, **more: object) -> Ask:
+    """A question of a session's customer."""
+    return Ask(session=session, nonce=nonce.to_bytes(8, "big"), **more)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
     """A store on disk; its parameter is the quota, bytes."""
@@ -153,6 +184,21 @@ async def ingest(store: Store, clock: Clock, door: Door, boot: int) -> Ingest:
 def counter(ingest: Ingest) -> Counter:
     """A dispenser on the counter of the shop."""
     return Counter(ingest)
+
+
+@pytest.fixture
+async def recommender(store: Store, clock: Clock, door: Door, boot: int) -> AsyncIterator[Recommender]:
+    """Who answers it."""
+    made = recommend(store, clock, door, boot)
+    yield made
+    made.close()
+
+
+def recommend(store: Store, clock: Clock, door: Door, boot: int) -> Recommender:
+    """Whoever answers in a boot of the gateway."""
+    ranker, error = open_ranker(pretrained())
+    assert error is None
+    return Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
 
 
 @pytest.fixture

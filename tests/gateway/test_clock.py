@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from firmware_bridge.messages import PouredBody
-from gateway import housekeeping, sessions
+from gateway import housekeeping
 from gateway.clock import DAY_MS, HOUR_MS, LEAP_MS, PLAUSIBLE_FROM_MS, STEP_MS, Clock, Now, Trust
-from gateway.dating import register_boot, settle, stamp
+from gateway.dating import register_boot, settle
 from gateway.outbox import StoreOutbox
 from gateway.store import Store
 from gateway.transaction import Transaction, read_profile
-from heat.events import Event, SequenceGap, SessionClaimed, Stamp
+from heat.events import Event, SequenceGap, Stamp
 from heat.identity import EventId, session_subject
 from tests.gateway.conftest import DAY, NOON_MS, Counter, HandClock
 
@@ -26,7 +26,6 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=5000, duration_ms=900)
 SESSION = session_subject("hot-bar-1", 7, 1)
-CUSTOMER = "p1-" + "a" * 32
 YEAR_MS = 365 * DAY_MS
 
 
@@ -70,65 +69,6 @@ async def test_when_time_becomes_known_sums_move_to_the_right_days(
     assert abs(int(str(times[0][0])) - (NOON_MS - 13 * 3_600_000)) < 1000
     assert [row[1:] for row in times] == [(DAY - 1, "estimated"), (DAY, "estimated")]
     assert [row.position for row in await StoreOutbox(store).read(0, 10)] == [1, 2]
-
-
-def claim(tx: Transaction, now: Now, boot: int) -> None:
-    """A token is shown in the session, in unknown time."""
-    session = sessions.enter(tx, "hot-bar-1", 7, 1, now.boot_ms)
-    sums = sessions.take_sums(tx, session, CUSTOMER)
-    buckets, flavours = sums.rows()
-    data = SessionClaimed(
-        store="plaza",
-        region="south",
-        channel="gateway",
-        consent="profile",
-        session=session.name,
-        buckets=buckets,
-        flavours=flavours,
-    )
-    tx.append(Event(tx.own_id(), CUSTOMER, stamp(now, boot, 0, sure=True), data))
-    tx.fold(CUSTOMER, sums)
-
-
-async def test_a_claim_made_without_time_is_rewritten(
-    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, rows: Query
-) -> None:
-    hand_clock.wall_ms = 12_345_000
-    counter.send(POUR)
-    await counter.settled(1)
-
-    store.write(lambda tx: claim(tx, clock.now(), boot)).result(5)
-    counter.send(POUR)
-    await counter.settled(2)
-    assert days_of(store, CUSTOMER) == {-boot: 2}
-    now = known(clock, hand_clock)
-    store.write(lambda tx: settle(tx, boot, now)).result(5)
-    assert days_of(store, CUSTOMER) == {DAY: 2}
-    assert days_of(store, SESSION) == {}
-    ((text,),) = rows("SELECT data FROM events WHERE type = 'picante.session-claimed.v1'")
-    assert [bucket[1] for bucket in msgspec.json.decode(text)["buckets"]] == [DAY]
-
-
-@pytest.mark.parametrize("gone", [False, True])
-async def test_the_sums_of_a_claim_get_the_days_of_their_events(
-    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, boot: int, gone: bool
-) -> None:
-    hand_clock.wall_ms = 12_345_000
-    for _ in range(2):
-        counter.send(POUR)
-        hand_clock.go_on(10 * 60_000)
-    await counter.settled(2)
-    store.write(lambda tx: claim(tx, clock.now(), boot)).result(5)
-    if gone:  # pruned, say
-        store.write(lambda tx: tx.connection.execute("DELETE FROM events WHERE position = 1")).result(5)
-    hand_clock.wall_ms = NOON_MS - 12 * 3_600_000 + 15 * 60_000  # midnight was between the pours
-    now = clock.now()
-    store.write(lambda tx: settle(tx, boot, now)).result(5)
-    days = {DAY: 2} if gone else {DAY - 1: 1, DAY: 1}
-    assert days_of(store, CUSTOMER) == days
-    sql = "SELECT data FROM events WHERE type = 'picante.session-claimed.v1'"
-    (text,) = store.write(lambda tx: tx.connection.execute(sql).fetchone()).result(5)
-    assert {bucket[1]: bucket[3] for bucket in msgspec.json.decode(text)["buckets"]} == days
 
 
 async def test_an_earlier_boot_that_never_knew_goes_up_marked(

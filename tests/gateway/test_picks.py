@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from firmware_bridge.messages import Ask, NozzleInfo, Picks, PouredBody, RatedBody
-from gateway.clock import Clock
-from gateway.door import Door
+from firmware_bridge.messages import NozzleInfo, PouredBody, RatedBody
 from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
 from heat.catalog import default_catalog
 from heat.identity import pseudonym, session_subject
-from models.bundle import pretrained
-from models.ranker import open_ranker
-from tests.gateway.conftest import Counter
+from tests.gateway.conftest import KEY, Counter, Screen, ask
 from tests.gateway.test_store import fill
 from tests.waiting import wait_until_async
 
 Query = Callable[[str], list[tuple[Any, ...]]]
-KEY = bytes(range(32))
 TOKEN = "loyalty-4711-jane"
-
-
-class Screen:
-    """A link's way down."""
-
-    def __init__(self) -> None:
-        self.shown: list[Picks] = []
-
-    def answer(self, picks: Picks, written: Callable[[], None]) -> None:
-        self.shown.append(picks)
-        written()
-
-
-@pytest.fixture
-async def recommender(store: Store, clock: Clock, door: Door, boot: int) -> Iterator[Recommender]:  # type: ignore[misc]
-    ranker, error = open_ranker(pretrained())
-    assert error is None
-    made = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
-    yield made
-    made.close()
-
-
-def ask(nonce: int, session: int = 1, **more: object) -> Ask:
-    return Ask(session=session, nonce=nonce.to_bytes(8, "big"), **more)  # type: ignore[arg-type]
 
 
 async def impressions(rows: Query, count: int) -> list[dict[str, Any]]:
