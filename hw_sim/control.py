@@ -167,7 +167,7 @@ def _status(unit: Unit) -> dict[str, Any]:
         "dropped": header.dropped,
         "held": header.held,
         "session": unit.twin.session,
-        "levels_ml": {tank.sauce.id: tank.level_ul // 1000 for tank in unit.twin.tanks.values()},
+        "levels_ml": {tank.sauce.id: int(tank.level_ul // 1000) for tank in unit.twin.tanks.values()},
         "picks_asked": unit.asked,
         "picks_shown": unit.shown,
         "picks_accepted": unit.accepted,

@@ -1,4 +1,4 @@
-"""A dispenser's twin: nozzles, tanks, dial, buttons, screen. Pure; time is its uptime in ms, passed in.
+"""A dispenser's twin: its plant behind a dial, buttons, a screen. Pure; time is its uptime in ms, passed in.
 
 What happens at it becomes an event through `record`, which is the ring's end of the firmware. `mcu` speaks for it on
 the wire and puts the picks on its screen.
@@ -6,7 +6,7 @@ the wire and puts the picks on its screen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_bridge.messages import (
@@ -18,44 +18,37 @@ from firmware_bridge.messages import (
     RefilledBody,
     StatedBody,
 )
-from heat.catalog import Sauce
 from heat.events import Verdict
+from hw_sim.plant import LOW_TANK_UL, TANK_UL, Plant, Readings
 from hw_sim.screen import Shown, render
-
-TANK_UL = 750_000
-"""µl; a full bottle."""
-FLOW_UL_S = 4_000
-"""µl a second through an open nozzle."""
-LOW_TANK_UL = 40_000
-"""µl; below this somebody brings a new bottle."""
-
 
 Log = Callable[[int, EventBody, int], int]
 """Where a dispenser's events go: (session, body, uptime in ms) -> sequence."""
 
 
-@dataclass(slots=True)
-class Nozzle:
-    """One nozzle and the bottle on it."""
+@dataclass(frozen=True, slots=True)
+class Pouring:
+    """A valve that stands open."""
 
-    number: int
-    sauce: Sauce
-    level_ul: int = TANK_UL
-    flow_ul_s: int = FLOW_UL_S
+    nozzle: int
+    wanted_ul: int
+    opened_ms: int
 
 
 class Dispenser:
     """One dispenser, seen from in front of it."""
 
-    def __init__(self, name: str, nozzles: Sequence[Nozzle], record: Log, new_session: Callable[[], int]) -> None:
+    def __init__(self, name: str, plant: Plant, record: Log, new_session: Callable[[], int]) -> None:
         self.name = name
-        self.tanks = {nozzle.number: nozzle for nozzle in nozzles}
+        self.plant = plant
+        self.tanks = plant.nozzles
         self.dial: int | None = None
         self.session = 0
         self.shown = Shown()
         self._record = record
         self._new_session = new_session
         self._last_poured: str | None = None
+        self._pouring: Pouring | None = None
 
     # -- what a customer does -----------------------------------------------------------------------------------------
 
@@ -76,28 +69,44 @@ class Dispenser:
         return self._record(self.session, body, now_ms)
 
     def pour(self, number: int, volume_ul: int, now_ms: int) -> int | None:
-        """Pour from a nozzle, as far as its tank goes; the event's sequence, or None if the tank is empty.
+        """Pour from a nozzle, as far as its bottle goes; the event's sequence, or None if nothing came.
 
-        `now_ms` is when the valve closed.
+        `now_ms` is when the valve closed. The event tells what the meter counted; what left the bottle is the plant's
+        secret.
         """
-        nozzle = self.tanks[number]
-        volume_ul = min(volume_ul, nozzle.level_ul)
-        if volume_ul <= 0:
+        dose = self.plant.dose(number, volume_ul, now_ms)
+        if dose is None:
             return None
-        nozzle.level_ul -= volume_ul
-        self._last_poured = nozzle.sauce.id
+        sauce = self.tanks[number].sauce.id
+        self._last_poured = sauce
         body = PouredBody(
             nozzle=number,
-            sauce=nozzle.sauce.id,
-            volume_ul=volume_ul,
-            duration_ms=self.pour_ms(number, volume_ul),
-            pick_id=self.shown_pick_id(nozzle.sauce.id),
+            sauce=sauce,
+            volume_ul=dose.volume_ul,
+            duration_ms=dose.duration_ms,
+            pick_id=self.shown_pick_id(sauce),
         )
         return self._record(self.session, body, now_ms)
 
     def pour_ms(self, number: int, volume_ul: int) -> int:
         """How long that pour keeps the valve open, in ms."""
-        return volume_ul * 1000 // self.tanks[number].flow_ul_s
+        return round(volume_ul * 1000 / self.plant.flow_ul_s(number))
+
+    def open_valve(self, number: int, volume_ul: int, now_ms: int) -> None:
+        """Begin a pour that takes its time; `close_valve` ends it."""
+        self._pouring = Pouring(number, volume_ul, now_ms)
+
+    def close_valve(self, now_ms: int) -> int | None:
+        """The pour is through: as `pour`. None, too, if the power failed meanwhile."""
+        pouring, self._pouring = self._pouring, None
+        return self.pour(pouring.nozzle, pouring.wanted_ul, now_ms) if pouring is not None else None
+
+    def lose_power(self, now_ms: int) -> None:
+        """The screen is dark and nobody knows whose session it was. A valve that stood open spills uncounted."""
+        if self._pouring is not None:
+            self.plant.spill(self._pouring.nozzle, now_ms - self._pouring.opened_ms, now_ms)
+        self._pouring, self._last_poured = None, None
+        self.session, self.dial, self.shown = 0, None, Shown()
 
     def press(self, verdict: Verdict, now_ms: int) -> int | None:
         """Press a verdict about the sauce poured last; None (and no event) if nothing was poured."""
@@ -111,9 +120,9 @@ class Dispenser:
 
     def refill(self, number: int, now_ms: int) -> int:
         """Put a full bottle on a nozzle. No customer is concerned."""
-        nozzle = self.tanks[number]
-        nozzle.level_ul = TANK_UL
-        return self._record(0, RefilledBody(nozzle=number, sauce=nozzle.sauce.id, volume_ul=TANK_UL), now_ms)
+        self.plant.refill(number, now_ms)
+        body = RefilledBody(nozzle=number, sauce=self.tanks[number].sauce.id, volume_ul=TANK_UL)
+        return self._record(0, body, now_ms)
 
     def low_tanks(self) -> list[int]:
         """The nozzles whose bottle is nearly empty."""
@@ -124,9 +133,13 @@ class Dispenser:
     def nozzles(self) -> tuple[NozzleInfo, ...]:
         """The nozzles as HELLO tells of them."""
         return tuple(
-            NozzleInfo(nozzle=nozzle.number, sauce=nozzle.sauce.id, level_ml=nozzle.level_ul // 1000)
+            NozzleInfo(nozzle=nozzle.number, sauce=nozzle.sauce.id, level_ml=self.plant.level_ml(nozzle.number))
             for nozzle in self.tanks.values()
         )
+
+    def readings(self, now_ms: int) -> Readings:
+        """What every sensor says now."""
+        return self.plant.readings(now_ms)
 
     def show(self, picks: Picks) -> None:
         """Put picks on the screen."""

@@ -13,6 +13,7 @@ Everything that it can say:
 
     [crowd]                         # customers who come and go, at every dispenser
     [load]                          # or events as fast as wanted, without customers
+    [physics]                       # how exact meters and sensors are, how warm the room is
     [faults]                        # shares of frames lost, doubled, damaged
 
     [[dispensers]]
@@ -41,8 +42,9 @@ from msgspec import Meta
 from heat.catalog import Catalog, default_catalog
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
-from hw_sim.dispenser import Nozzle
 from hw_sim.faults import FaultRates
+from hw_sim.physics import Physics
+from hw_sim.plant import Nozzle
 
 MAX_NOZZLES = 12
 """Nozzles that fit into a HELLO frame."""
@@ -106,6 +108,7 @@ class Scenario(_Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mqtt: Broker | None = None
     crowd: CrowdSettings | None = None
     load: LoadSettings | None = None
+    physics: Physics = msgspec.field(default_factory=Physics)
     faults: FaultRates = msgspec.field(default_factory=FaultRates)
     dispensers: tuple[DispenserSettings, ...]
 

@@ -29,6 +29,7 @@ from hw_sim.keys import ensure_keys
 from hw_sim.load import keep_loading, share_of
 from hw_sim.mcu import Identity
 from hw_sim.mqtt_device import MqttLine, MqttSettings
+from hw_sim.plant import Plant
 from hw_sim.ports import PortSettings, SerialLine
 from hw_sim.ring import Ring
 from hw_sim.scenario import Broker, DispenserSettings, Scenario, nozzles_of
@@ -139,9 +140,11 @@ class Simulation:
         recorder = Recorder(settings.id, ring, journal)
         recorder.catch_up(last.get((settings.id, ring.header.generation), 0))
         eeprom = Eeprom.open(eeprom_path(self.state, settings.id), Contents(key=key))
+        rng = random.Random(f"{self.scenario.seed}:{settings.id}:plant")
+        plant = Plant(nozzles_of(settings, self.scenario.seed), self.scenario.physics, rng, eeprom.pulses_per_ml)
         return Unit(
             Identity(settings.id, settings.firmware, eeprom.contents.key or key),
-            nozzles_of(settings, self.scenario.seed),
+            plant,
             recorder,
             eeprom,
             secrets.token_bytes,

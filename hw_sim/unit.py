@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from firmware_bridge.messages import NozzleInfo, Picks, StatedBody
 from heat.events import Verdict
-from hw_sim.dispenser import Dispenser, Nozzle
+from hw_sim.dispenser import Dispenser
 from hw_sim.eeprom import Eeprom
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Recorder
 from hw_sim.mcu import Identity, LinkState, Mcu
+from hw_sim.plant import Plant
 from hw_sim.question import ASK_GIVE_UP_MS
 from hw_sim.ring import RingHeader
 
@@ -53,7 +54,7 @@ class Unit:
     def __init__(
         self,
         identity: Identity,
-        nozzles: Sequence[Nozzle],
+        plant: Plant,
         recorder: Recorder,
         eeprom: Eeprom,
         random_bytes: Callable[[int], bytes],
@@ -66,7 +67,7 @@ class Unit:
         self.asked = self.shown = self.accepted = 0
         """Questions, picks that came, and picks of which one was poured (a second helping counts no second time)."""
         self.answer_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self.twin = Dispenser(self.name, nozzles, recorder.record, recorder.ring.new_session)
+        self.twin = Dispenser(self.name, plant, recorder.record, recorder.ring.new_session)
         self._recorder = recorder
         self._changed = asyncio.Event()
         self._answer: asyncio.Future[Picks | None] | None = None

@@ -23,12 +23,12 @@ from firmware_bridge.messages import (
 )
 from firmware_bridge.session import Action, Arrived, Asked, LinkSession, Opened, Send
 from heat.catalog import default_catalog
-from hw_sim.dispenser import Nozzle
 from hw_sim.eeprom import Contents, Eeprom
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Journal, Recorder
 from hw_sim.keys import load_keys
 from hw_sim.mcu import Identity
+from hw_sim.plant import Nozzle, Plant
 from hw_sim.ring import Ring
 from hw_sim.simulation import Simulation, port_path
 from hw_sim.unit import Line, Unit
@@ -57,7 +57,7 @@ def make_unit(directory: Path, make_line: Callable[[Firmware], Line], capacity: 
     recorder = Recorder(NAME, ring, Journal(directory / "journal.jsonl"))
     nozzles = [Nozzle(number, default_catalog()[sauce]) for number, sauce in enumerate(SAUCES, start=1)]
     eeprom = Eeprom.open(directory / "a.eeprom", Contents(key=KEY))
-    return Unit(Identity(NAME, "1.0.0", KEY), nozzles, recorder, eeprom, secrets.token_bytes, make_line)
+    return Unit(Identity(NAME, "1.0.0", KEY), Plant(nozzles), recorder, eeprom, secrets.token_bytes, make_line)
 
 
 class Gateway:

@@ -88,7 +88,7 @@ async def test_status_tells_what_the_ring_tells(state: Path) -> None:
     header = read_header(ring_path(state, "bar-2"))
     for name in ("generation", "next", "lowest", "boot", "generated", "acked", "dropped", "held"):
         assert status[name] == getattr(header, name), name
-    assert min(status["levels_ml"].values()) == 700
+    assert 690 <= min(status["levels_ml"].values()) <= 710
 
 
 async def test_pause_and_resume(state: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 from firmware_bridge.messages import EventBody, PickInfo, Picks, PouredBody, RatedBody, RefilledBody, StatedBody
 from heat.catalog import default_catalog
 from heat.scale import MAX_MO
-from hw_sim.dispenser import TANK_UL, Dispenser, Nozzle
-from hw_sim.screen import COLUMNS, heat_bar
+from hw_sim.dispenser import Dispenser
+from hw_sim.plant import TANK_UL, Nozzle, Plant
+from hw_sim.screen import COLUMNS, Shown, heat_bar
 
 CATALOG = default_catalog()
 SCREEN = """
@@ -55,7 +56,7 @@ def log() -> Log:
 @pytest.fixture
 def twin(log: Log) -> Dispenser:
     nozzles = [Nozzle(1, CATALOG["table-red"]), Nozzle(2, CATALOG["lime-jalapeno"]), Nozzle(3, CATALOG["garlic-ghost"])]
-    return Dispenser("bar-1", nozzles, log.record, log.new_session)
+    return Dispenser("bar-1", Plant(nozzles), log.record, log.new_session)
 
 
 def picks_of(*sauces: str) -> Picks:
@@ -71,7 +72,7 @@ def test_a_pour_empties_the_tank_and_is_an_event(twin: Dispenser, log: Log) -> N
     twin.begin_session()
     assert twin.pour(1, 6_000, 1_000) == 1
     assert twin.tanks[1].level_ul == TANK_UL - 6_000
-    body = PouredBody(nozzle=1, sauce="table-red", volume_ul=6_000, duration_ms=1_500)
+    body = PouredBody(nozzle=1, sauce="table-red", volume_ul=6_000, duration_ms=twin.pour_ms(1, 6_000))
     assert log.events == [(1, body, 1_000)]
 
 
@@ -80,6 +81,26 @@ def test_a_tank_gives_no_more_than_it_holds(twin: Dispenser, log: Log) -> None:
     twin.pour(1, 6_000, 0)
     assert twin.pour(1, 6_000, 0) is None
     assert [body.volume_ul for _, body, _ in log.events if isinstance(body, PouredBody)] == [500]
+
+
+def test_a_pour_that_takes_its_time_is_an_event_when_the_valve_shuts(twin: Dispenser, log: Log) -> None:
+    twin.begin_session()
+    twin.open_valve(1, 6_000, 1_000)
+    assert (log.events, twin.tanks[1].level_ul) == ([], TANK_UL)
+    assert twin.close_valve(2_500) == 1
+    assert [(body.volume_ul, at) for _, body, at in log.events if isinstance(body, PouredBody)] == [(6_000, 2_500)]
+    assert twin.close_valve(2_600) is None
+
+
+def test_power_lost_in_a_pour_spills_and_tells_nobody(twin: Dispenser, log: Log) -> None:
+    twin.begin_session()
+    twin.show(picks_of("table-red"))
+    twin.open_valve(1, 50_000, 1_000)
+    twin.lose_power(1_500)
+    assert twin.close_valve(9_000) is None
+    assert twin.tanks[1].level_ul == TANK_UL - twin.plant.flow_ul_s(1) / 2
+    assert (log.events, twin.session, twin.shown) == ([], 0, Shown())
+    assert twin.press("more", 0) is None
 
 
 def test_a_refill_concerns_no_customer(twin: Dispenser, log: Log) -> None:
