@@ -10,36 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from firmware_bridge.broker_refusal import knock, login_refused, refusal
 from firmware_bridge.link import Gate, Link
 from firmware_bridge.messages import BadMessage, DownMessage, Picks, decode_packet, encode_packet
+from firmware_bridge.mqtt_settings import Credentials, MqttSettings
 from firmware_bridge.session import Registry
 from firmware_bridge.topics import ONLINE, parse_topic, subscription, topic
-from heat.errors import BrokerUnreachable, RemoteProtocolError
+from heat.errors import BrokerRefused, BrokerUnreachable, ConfigError, RemoteProtocolError
 
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 15
 TICK_S = 0.5
 MAX_DISPENSERS = 500
 """Dispensers on one broker; a babbling client can't make the gateway hold more."""
-
-
-@dataclass(frozen=True, slots=True)
-class MqttSettings:
-    """Where the broker is, and as whom to connect."""
-
-    host: str
-    port: int
-    client_id: str
-    store: str
 
 
 class MqttLink:
@@ -49,6 +41,8 @@ class MqttLink:
         self._settings = settings
         self._registry = registry
         self._gate = gate
+        self._where = f"MQTT broker {settings.host}:{settings.port}"
+        self._credentials = Credentials()
         self._links: dict[str, Link] = {}
         self._written: dict[int, Callable[[], None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,6 +60,7 @@ class MqttLink:
         self._client.max_queued_messages_set(10_000)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
         self._client.on_socket_open = _send_at_once
@@ -76,18 +71,18 @@ class MqttLink:
         return list(self._links.values())
 
     async def run(self) -> None:
-        """Serve the broker until the connection is lost. Raises BrokerUnreachable."""
-        settings = self._settings
-        where = f"MQTT broker {settings.host}:{settings.port}"
+        """Serve the broker until the connection is lost.
+
+        Raises:
+            BrokerUnreachable: it can't be reached, or went away.
+            BrokerRefused: it and the gateway don't take each other, or a file of the credentials can't be used.
+        """
         self._loop = asyncio.get_running_loop()
         self._connected, self._lost = self._loop.create_future(), self._loop.create_future()
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
         try:
-            await asyncio.to_thread(self._client.connect, settings.host, settings.port, KEEPALIVE_S)
-            self._client.loop_start()
-            await asyncio.wait_for(self._connected, CONNECT_TIMEOUT_S)
+            await self._connect()
             for leaf in ("up", "state"):
-                self._client.subscribe(subscription(settings.store, leaf), qos=1)
+                self._client.subscribe(subscription(self._settings.store, leaf), qos=1)
             while not self._lost.done():
                 for link in self.links:
                     link.tick()
@@ -95,11 +90,37 @@ class MqttLink:
             self._lost.result()
         except (OSError, TimeoutError, ValueError) as error:
             reason = str(error) or "no answer"
-            raise BrokerUnreachable(f"{where}: {reason}", hint="Is it running, and reachable?") from error
+            raise BrokerUnreachable(f"{self._where}: {reason}", hint="Is it running, and reachable?") from error
         finally:
             for name in list(self._links):
                 self._drop(name, "broker connection closed")
             await asyncio.to_thread(self._stop)
+
+    async def _connect(self) -> None:
+        """Connect, and log in. What `run` raises, and OSError, TimeoutError, ValueError."""
+        settings = self._settings
+        assert self._connected is not None  # of this run
+        try:
+            credentials = await asyncio.to_thread(settings.credentials)
+        except ConfigError as error:  # read well at the start: somebody is at it
+            raise BrokerRefused(error.args[0], hint=error.hint) from error
+        self._credentials = credentials
+        if credentials.tls is not None:
+            self._client.tls_set_context(credentials.tls)
+        if credentials.username is not None:
+            self._client.username_pw_set(credentials.username, credentials.password)
+        self._client.connect_timeout = CONNECT_TIMEOUT_S
+        try:
+            await asyncio.to_thread(self._client.connect, settings.host, settings.port, KEEPALIVE_S)
+            self._client.loop_start()
+            await asyncio.wait_for(self._connected, CONNECT_TIMEOUT_S)
+        except (OSError, TimeoutError) as error:
+            met: BaseException | None = error
+            if credentials.tls is not None and not isinstance(error, ssl.SSLError):
+                met = await asyncio.to_thread(knock, settings.host, settings.port, credentials.tls)
+            if met is not None and (refused := refusal(met, self._where)) is not None:
+                raise refused from error
+            raise
 
     def _stop(self) -> None:
         self._client.disconnect()
@@ -117,6 +138,11 @@ class MqttLink:
     ) -> None:
         self._in_loop(self._note_lost, reason)
 
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        self._in_loop(self._note_subscribed, reasons)
+
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._in_loop(self._receive, message, time.monotonic_ns())
 
@@ -133,14 +159,24 @@ class MqttLink:
     def _note_connected(self, reason: ReasonCode) -> None:
         if self._connected is not None and not self._connected.done():
             if reason.is_failure:
-                self._connected.set_exception(ConnectionRefusedError(str(reason)))
+                refused = login_refused(reason, self._where, self._credentials.username)
+                self._connected.set_exception(refused or ConnectionRefusedError(str(reason)))
             else:
                 self._connected.set_result(None)
 
     def _note_lost(self, reason: ReasonCode) -> None:
-        if self._lost is not None and not self._lost.done():
-            self._lost.set_exception(ConnectionResetError(f"disconnected: {reason}"))
-            self._lost.exception()  # seen, even if run() is past waiting for it
+        self._end(ConnectionResetError(f"disconnected: {reason}"))
+
+    def _note_subscribed(self, reasons: Sequence[ReasonCode]) -> None:
+        if any(reason.is_failure for reason in reasons):
+            hint = f"Grant it reading {subscription(self._settings.store, 'up')} and the like there"
+            self._end(BrokerRefused(f"{self._where} lets the gateway hear no dispenser", hint=hint))
+
+    def _end(self, error: Exception) -> None:
+        for future in (self._connected, self._lost):
+            if future is not None and not future.done():
+                future.set_exception(error)
+                future.exception()  # seen, even if run() is past waiting for it
 
     def _note_written(self, mid: int) -> None:
         if (written := self._written.pop(mid, None)) is not None:

@@ -21,11 +21,12 @@ from typing import Any, NoReturn
 
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.uplink import Uplink
-from firmware_bridge.mqtt_link import MqttLink, MqttSettings
+from firmware_bridge.mqtt_link import MqttLink
+from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.serial_link import SerialLink
 from gateway import housekeeping, store
 from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
-from gateway.config import Config, MqttSection, SerialSection, load_dispenser_keys, load_pseudonym_key
+from gateway.config import Config, MqttSection, SerialSection, TlsSection, load_dispenser_keys, load_pseudonym_key
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
@@ -35,7 +36,7 @@ from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.scorer import open_onnx, probe
-from gateway.security import check_dates, load_security
+from gateway.security import check_dates, load_credentials, load_security
 from gateway.state import GatewayState
 from gateway.supervisor import Supervisor
 from gateway.web.server import serve
@@ -137,6 +138,7 @@ async def check(config: Config) -> list[str]:
     door = _open_door(config)
     bundle = load_bundle(_bundle_path(config))
     load_security(config)
+    load_credentials(config)
     check_dates(config)
     scored_by = "onnxruntime"
     try:
@@ -150,22 +152,35 @@ async def check(config: Config) -> list[str]:
         f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
         f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
         f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
-        f"mqtt       {f'{config.mqtt.host}:{config.mqtt.port}' if config.mqtt else 'none'}",
+        f"mqtt       {_mqtt(config)}",
         f"kafka      {_kafka(config)}",
         f"page       http://{config.http.host}:{config.http.port}/",
     ]
+
+
+def _mqtt(config: Config) -> str:
+    mqtt = config.mqtt
+    if mqtt is None:
+        return "none"
+    parts = [f"{mqtt.host}:{mqtt.port}", *_proofs(config, mqtt)]
+    return ", ".join(parts if mqtt.username is None else [*parts, f"user {mqtt.username}"])
 
 
 def _kafka(config: Config) -> str:
     kafka = config.kafka
     if kafka is None:
         return "none: events stay here"
-    parts = [kafka.bootstrap, "TLS" if kafka.tls else "not encrypted"]
-    if kafka.certificate is not None:
-        parts.append(f"certificate {config.path(kafka.certificate)}")
+    parts = [kafka.bootstrap, *_proofs(config, kafka)]
     if kafka.username is not None:
         parts.append(f"user {kafka.username} by {kafka.sasl_mechanism}")
     return ", ".join([*parts, f"position in {kafka.position}"])
+
+
+def _proofs(config: Config, section: TlsSection) -> list[str]:
+    encrypted = "TLS" if section.tls else "not encrypted"
+    return (
+        [encrypted] if section.certificate is None else [encrypted, f"certificate {config.path(section.certificate)}"]
+    )
 
 
 # -- assembly -------------------------------------------------------------------------------------------------------
@@ -175,6 +190,7 @@ def _kafka(config: Config) -> str:
 async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
     dispenser_keys = load_dispenser_keys(config.path(config.keys.dispensers))
     pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
+    load_credentials(config)
     door = _open_door(config)
     ranker, model_error = open_ranker(_bundle_path(config))
     if model_error is not None:
@@ -297,7 +313,13 @@ async def _run_port(state: GatewayState, path: str, baud: int) -> None:
 
 async def _run_mqtt(state: GatewayState, section: MqttSection) -> None:
     gateway = state.config.gateway
-    settings = MqttSettings(section.host, section.port, f"picante-{gateway.id}", gateway.store)
+    settings = MqttSettings(
+        section.host,
+        section.port,
+        f"picante-{gateway.id}",
+        gateway.store,
+        functools.partial(load_credentials, state.config),
+    )
     link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers)
     await link.run()
 

@@ -67,20 +67,9 @@ class SerialSection(_Section):
     baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
 
 
-class MqttSection(_Section):
-    """The MQTT broker in the shop."""
+class TlsSection(_Section):
+    """How a broker and the gateway prove themselves to each other."""
 
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 1883
-
-
-class KafkaSection(_Section):
-    """The cloud's Kafka."""
-
-    bootstrap: str
-    """HOST:PORT, several separated by commas; an IPv6 address in brackets."""
-    position: Literal["kafka", "sqlite"] = "kafka"
-    """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
     tls: bool = False
     """Whether connections are encrypted, and the brokers' certificates checked."""
     ca: str | None = None
@@ -89,12 +78,28 @@ class KafkaSection(_Section):
     """PEM file of the gateway's own certificate, for brokers that ask for one."""
     key: str | None = None
     """PEM file of the certificate's private key."""
-    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
-    """How the password is proved. `PLAIN` sends it, and needs TLS."""
     username: str | None = None
     """Who logs in; without it nobody does."""
     password_file: str | None = None
     """File with the password, and nothing else."""
+
+
+class MqttSection(TlsSection):
+    """The MQTT broker in the shop."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+
+
+class KafkaSection(TlsSection):
+    """The cloud's Kafka."""
+
+    bootstrap: str
+    """HOST:PORT, several separated by commas; an IPv6 address in brackets."""
+    position: Literal["kafka", "sqlite"] = "kafka"
+    """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
+    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How the password is proved. `PLAIN` sends it, and needs TLS."""
 
     @field_validator("bootstrap")
     @classmethod
@@ -176,27 +181,40 @@ def load_config(path: Path) -> Config:
             f"{path}:{line}: http.host = {config.http.host!r} would be open to the network",
             hint="Access has not been set up: use 127.0.0.1, and a tunnel (ssh -L 8080:127.0.0.1:8080) from elsewhere",
         )
-    if config.kafka is not None and (wrong := _contradiction(config.kafka)) is not None:
-        key, message, hint = wrong
-        raise ConfigError(f"{path}:{_line(text, ('kafka', key))}: kafka.{key} {message}", hint=hint)
+    for name, section in (("kafka", config.kafka), ("mqtt", config.mqtt)):
+        if section is not None and (wrong := _contradiction(name, section)) is not None:
+            key, message, hint = wrong
+            raise ConfigError(f"{path}:{_line(text, (name, key))}: {name}.{key} {message}", hint=hint)
     return config
 
 
-def _contradiction(kafka: KafkaSection) -> tuple[str, str, str] | None:
+def _contradiction(name: str, section: TlsSection) -> tuple[str, str, str] | None:
     """A key that does not go with the others, what is wrong with it, and what to do."""
-    if not kafka.tls:
+    if not section.tls:
         for key in ("ca", "certificate", "key"):
-            if getattr(kafka, key) is not None:
-                return key, "has no use without TLS", "Set tls = true in [kafka], or leave it out"
-        if kafka.sasl_mechanism == "PLAIN":
-            return "sasl_mechanism", '= "PLAIN" would send the password in clear', "Set tls = true in [kafka]"
+            if getattr(section, key) is not None:
+                return key, "has no use without TLS", f"Set tls = true in [{name}], or leave it out"
     for one, other in (("certificate", "key"), ("username", "password_file")):
         for key, needs in ((one, other), (other, one)):
-            if getattr(kafka, key) is not None and getattr(kafka, needs) is None:
-                return key, f"needs kafka.{needs}", f"Set {needs} in [kafka], or leave {key} out"
+            if getattr(section, key) is not None and getattr(section, needs) is None:
+                return key, f"needs {name}.{needs}", f"Set {needs} in [{name}], or leave {key} out"
+    if isinstance(section, KafkaSection):
+        return _contradiction_of_kafka(section)
+    if isinstance(section, MqttSection) and section.username is not None and _in_clear(section):
+        return "username", "would send the password in clear", "Set tls = true in [mqtt]"
+    return None
+
+
+def _contradiction_of_kafka(kafka: KafkaSection) -> tuple[str, str, str] | None:
+    if not kafka.tls and kafka.sasl_mechanism == "PLAIN":
+        return "sasl_mechanism", '= "PLAIN" would send the password in clear', "Set tls = true in [kafka]"
     if "sasl_mechanism" in kafka.model_fields_set and kafka.username is None:
         return "sasl_mechanism", "needs kafka.username", "Set username and password_file in [kafka], or leave it out"
     return None
+
+
+def _in_clear(mqtt: MqttSection) -> bool:
+    return not mqtt.tls and mqtt.host not in LOOPBACK
 
 
 def load_dispenser_keys(path: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from heat.errors import ConfigError, ForeignInstance, PicanteError, SinkRefused, StoreCorrupt
+from heat.errors import BrokerRefused, ConfigError, ForeignInstance, PicanteError, SinkRefused, StoreCorrupt
 
 log = logging.getLogger("gateway.supervisor")
 
@@ -72,7 +72,9 @@ class Supervisor:
                     if self._clock_s() - started_s > SETTLED_S:
                         backoff_s, part.state = FIRST_BACKOFF_S, "running"
                     part.restarts += 1
-                    longest_s = LONGEST_REFUSED_S if isinstance(error, SinkRefused) else LONGEST_BACKOFF_S
+                    longest_s = (
+                        LONGEST_REFUSED_S if isinstance(error, SinkRefused | BrokerRefused) else LONGEST_BACKOFF_S
+                    )
                     part.pause_s = backoff_s = min(backoff_s, longest_s)
                     self._note(part, "waiting", str(error) or type(error).__name__)
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))

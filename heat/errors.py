@@ -50,7 +50,11 @@ class LinkLost(TransportError):
 
 
 class BrokerUnreachable(TransportError):
-    """The MQTT broker does not answer, or refuses us."""
+    """The MQTT broker does not answer."""
+
+
+class BrokerRefused(BrokerUnreachable):
+    """The MQTT broker does not let us in, or is not whom we trust: retry, but seldom; somebody has to mend it."""
 
 
 class StoreError(PicanteError):

@@ -32,7 +32,8 @@ from firmware_bridge.messages import (
     event_body_map,
     ready_mac,
 )
-from firmware_bridge.mqtt_link import MqttLink, MqttSettings
+from firmware_bridge.mqtt_link import MqttLink
+from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.topics import ONLINE, topic
 from heat.errors import BrokerUnreachable
 from tests.firmware_bridge.gate import KEY, KeepingGate
