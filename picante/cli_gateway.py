@@ -15,6 +15,7 @@ import click
 from gateway.config import Config, load_config
 from gateway.log import set_up_logging
 from heat.errors import ConfigError, PicanteError, StoreError
+from picante.cli_pki import pki
 from picante.errors import exit_with_hint
 
 CONFIG = click.option(
@@ -32,6 +33,9 @@ DAEMON_S = 10.0
 @click.group()
 def gateway() -> None:
     """The daemon between dispensers and Kafka."""
+
+
+gateway.add_command(pki)
 
 
 @gateway.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class Authority:
             *("req", "-x509", "-new", "-key", self._pair.key, "-subj", f"/CN={name}", "-days", 1),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", self._pair.certificate),
         )
+
+    @classmethod
+    def of(cls, certificate: Path) -> Self:
+        """One that was made elsewhere, its key beside it."""
+        found = cls.__new__(cls)
+        found._directory = certificate.parent
+        found._pair = Pair(certificate, certificate.with_suffix(".key"))
+        return found
 
     @property
     def certificate(self) -> Path:

@@ -305,13 +305,17 @@ class MosquittoServer(LocalServer):
         self._program = mosquitto_program()
         self._configuration = directory / "mosquitto.conf"
         self._saved = directory / "mosquitto.db"
-        settings = {
+        self._configuration.write_text(self._settings(autosave_s))
+
+    def _settings(self, autosave_s: int) -> str:
+        """The whole mosquitto.conf."""
+        settings: dict[str, object] = {
             "listener": f"{self.port} {self.host}",
             "allow_anonymous": "true",
             # Started by root it would become `mosquitto`, who can't write here.
             "user": getpass.getuser(),
             "persistence": "true",
-            "persistence_location": directory,
+            "persistence_location": self.directory,
             "persistence_file": self._saved.name,
             "autosave_interval": autosave_s,
             "max_inflight_messages": 0,
@@ -320,15 +324,19 @@ class MosquittoServer(LocalServer):
             "log_dest": "stderr",
             "log_timestamp_format": "%Y-%m-%dT%H:%M:%S",
         }
-        self._configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        return "".join(f"{name} {value}\n" for name, value in settings.items())
 
     def start(self) -> None:
         """See `LocalServer.start`; the saved sessions are loaded then."""
-        self._spawn(
-            [self._program, "-c", str(self._configuration)],
-            lambda: mqtt_accepts(self.host, self.port),
-            MOSQUITTO_READY_S,
-        )
+        self._spawn([self._program, "-c", str(self._configuration)], self._serves, MOSQUITTO_READY_S)
+
+    def _serves(self) -> bool:
+        return mqtt_accepts(self.host, self.port)
+
+    def empty(self) -> None:
+        """Take its memory: sessions, queues and retained messages. It must not run."""
+        assert not self.alive
+        self._saved.unlink(missing_ok=True)
 
     def save(self) -> None:
         """Write sessions, queues and retained messages to disk now; what was acknowledged before survives a kill()."""

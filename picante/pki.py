@@ -1,0 +1,342 @@
+"""A certificate authority for a shop's broker: what it signed and what it revoked, as PEM files in one directory.
+
+    ca.pem, ca.key                  the authority; whoever has its key can let anybody in
+    crl.pem                         what is revoked; the broker reads it
+    broker.pem, broker.key          the broker's certificate, for the names under which it is reached
+    gateway.pem, gateway.key        the gateway's
+    home-assistant.pem, ...key      Home Assistant's, or that of another reader of what the gateway publishes for it
+    dispensers/NAME.pem, NAME.key   one for each dispenser
+    issued/SERIAL.pem               every certificate that was ever signed: what `revoke` looks through
+
+The broker takes a client's common name for its user: a dispenser's is its name, the others' have a dot, which no
+dispenser's has. Keys are of P-256, which microcontrollers can use, and nobody else may read them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from heat.errors import ConfigError, DataError
+from heat.identity import check_name
+
+Kind = Literal["broker", "gateway", "home-assistant", "dispenser"]
+COMMON_NAMES = {"broker": "picante.broker", "gateway": "picante.gateway", "home-assistant": "picante.home-assistant"}
+"""Of all but dispensers; `deploy/mosquitto/acl` grants by them."""
+CLOCK_SLACK = timedelta(days=1)
+"""A certificate is valid from so long before it was made: the clocks of a shop are not set to the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate in its file, with its key beside it."""
+
+    path: Path
+    until: datetime
+    made: bool
+    """False: it was there already, and stays."""
+
+
+class Authority:
+    """The authority of a directory. `init` makes it, `open` locks it for one use."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._certificate = _load_certificate(directory / "ca.pem")
+        self._key = _load_key(directory / "ca.key")
+        if self._key.public_key() != self._certificate.public_key():
+            raise ConfigError(
+                f"{directory / 'ca.key'}: is not the key of ca.pem", hint="Put back the two of one making"
+            )
+
+    @classmethod
+    def init(cls, directory: Path, name: str, days: int) -> Issued:
+        """Make an authority and an empty list of revocations; what is there already stays as it is.
+
+        Raises:
+            ConfigError: half of one is there, or the directory can't be written.
+        """
+        certificate, key = directory / "ca.pem", directory / "ca.key"
+        made = not (certificate.exists() or key.exists())
+        if made:
+            with _writing(directory):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                own = ec.generate_private_key(ec.SECP256R1())
+                _write(key, _pem_of(own), 0o600)
+                _write(certificate, _sign_own(own, name, days).public_bytes(Encoding.PEM), 0o644)
+        with cls.open(directory) as authority:
+            if not (directory / "crl.pem").exists():
+                authority.revoke_again()
+            return Issued(certificate, authority.until, made)
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, directory: Path) -> Iterator[Authority]:
+        """The authority of a directory, for this process alone.
+
+        Raises:
+            ConfigError: there is none, or its files can't be used.
+        """
+        try:
+            lock = (directory / "ca.key").open("rb")
+        except OSError as error:
+            hint = "Make an authority with picante gateway pki init, or give its --directory"
+            raise ConfigError(f"{directory / 'ca.key'}: {error.strerror}", hint=hint) from error
+        with lock, _writing(directory):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield cls(directory)
+
+    @property
+    def until(self) -> datetime:
+        """Until when the authority is good, and all that it signed."""
+        return self._certificate.not_valid_after_utc
+
+    def issue(self, kind: Kind, name: str, hosts: Sequence[str], days: int, *, renew: bool = False) -> Issued:
+        """A certificate and its key; one that is there and not revoked stays, unless it is to be renewed.
+
+        `name` counts for dispensers alone, `hosts` (names and addresses) for the broker alone. No certificate outlives
+        the authority. What is renewed is not revoked: the old one goes on until it is.
+
+        Raises:
+            ConfigError: the name or a host can't be one, or the one that is there is damaged or for other hosts.
+        """
+        common_name, path = self._place(kind, name)
+        names = _hosts(hosts) if kind == "broker" else []
+        if path.exists() and not renew:
+            there = self._there(path)
+            if not self._is_revoked(there):
+                if kind == "broker" and _names_of(there) != names:
+                    raise ConfigError(f"{path}: is for other names", hint="Add --renew to have one for these")
+                return Issued(path, there.not_valid_after_utc, made=False)
+        key = ec.generate_private_key(ec.SECP256R1())
+        signed = self._sign(key, common_name, names, days)
+        pem = signed.public_bytes(Encoding.PEM)
+        _write(self._directory / "issued" / f"{signed.serial_number:x}.pem", pem, 0o644)
+        _write(path.with_suffix(".key"), _pem_of(key), 0o600)
+        _write(path, pem, 0o644)
+        return Issued(path, signed.not_valid_after_utc, made=True)
+
+    def revoke(self, kind: Kind, name: str) -> int:
+        """Revoke every certificate that was signed for somebody and is not revoked yet; how many these were.
+
+        Raises:
+            ConfigError: none was ever signed for this name.
+        """
+        common_name, _ = self._place(kind, name)
+        theirs = [found for found in self._issued() if _common_name(found) == common_name]
+        if not theirs:
+            raise ConfigError(f"no certificate was signed for {name or kind}", hint="picante gateway pki list has all")
+        fresh = [found for found in theirs if not self._is_revoked(found)]
+        now = datetime.now(UTC)
+        entries = [
+            x509.RevokedCertificateBuilder().serial_number(found.serial_number).revocation_date(now).build()
+            for found in fresh
+        ]
+        # also when there was nothing new: the file may have been lost
+        self._write_revocations([*self._revocations(), *entries])
+        return len(fresh)
+
+    def revoke_again(self) -> None:
+        """Write the list of revocations anew, with what it had."""
+        self._write_revocations(self._revocations())
+
+    def everything(self) -> list[tuple[str, datetime, bool]]:
+        """Whom certificates were signed for, until when, and whether each was revoked; by name, the newest last."""
+        found = [(_common_name(one), one.not_valid_after_utc, self._is_revoked(one)) for one in self._issued()]
+        return sorted(found)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _place(self, kind: Kind, name: str) -> tuple[str, Path]:
+        """Somebody's common name, and where the certificate lies."""
+        if kind != "dispenser":
+            return COMMON_NAMES[kind], self._directory / f"{kind}.pem"
+        try:
+            return check_name(name, "dispenser"), self._directory / "dispensers" / f"{name}.pem"
+        except DataError as error:
+            raise ConfigError(error.args[0], hint=error.hint) from error
+
+    def _there(self, path: Path) -> x509.Certificate:
+        certificate, key = _load_certificate(path), _load_key(path.with_suffix(".key"))
+        if certificate.public_key() != key.public_key() or certificate.issuer != self._certificate.subject:
+            hint = "Add --renew to have both made anew"
+            raise ConfigError(f"{path}: is not this authority's, or its key is another's", hint=hint)
+        return certificate
+
+    def _issued(self) -> list[x509.Certificate]:
+        return [_load_certificate(path) for path in sorted((self._directory / "issued").glob("*.pem"))]
+
+    def _revocations(self) -> list[x509.RevokedCertificate]:
+        path = self._directory / "crl.pem"
+        try:
+            return list(x509.load_pem_x509_crl(path.read_bytes()))
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            hint = "Put back the broker's copy, or delete it and revoke anew whom it had"
+            raise ConfigError(f"{path}: no list of revocations in PEM", hint=hint) from error
+
+    def _is_revoked(self, certificate: x509.Certificate) -> bool:
+        return any(entry.serial_number == certificate.serial_number for entry in self._revocations())
+
+    def _write_revocations(self, entries: Sequence[x509.RevokedCertificate]) -> None:
+        # good for as long as the authority: past its date, a broker would refuse everybody
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._certificate.subject)
+            .last_update(datetime.now(UTC) - CLOCK_SLACK)
+            .next_update(self.until)
+            .add_extension(x509.CRLNumber(len(entries)), critical=False)
+        )
+        for entry in entries:
+            builder = builder.add_revoked_certificate(entry)
+        _write(self._directory / "crl.pem", builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM), 0o644)
+
+    def _sign(
+        self, key: ec.EllipticCurvePrivateKey, common_name: str, hosts: list[x509.GeneralName], days: int
+    ) -> x509.Certificate:
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+        until = min(datetime.now(UTC) + timedelta(days=days), self.until)
+        builder = (
+            _builder(common_name, key, until)
+            .issuer_name(self._certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if hosts:
+            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        return builder.sign(self._key, SHA256())
+
+
+# -- certificates ---------------------------------------------------------------------------------------------------
+
+
+def _sign_own(key: ec.EllipticCurvePrivateKey, name: str, days: int) -> x509.Certificate:
+    return (
+        _builder(name, key, datetime.now(UTC) + timedelta(days=days))
+        .issuer_name(_named(name))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs=True), critical=True)
+        .sign(key, SHA256())
+    )
+
+
+def _builder(name: str, key: ec.EllipticCurvePrivateKey, until: datetime) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_named(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - CLOCK_SLACK)
+        .not_valid_after(until)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _named(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
+def _names_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+
+
+def _hosts(hosts: Sequence[str]) -> list[x509.GeneralName]:
+    return [_host(host) for host in sorted(set(hosts))]
+
+
+def _host(host: str) -> x509.GeneralName:
+    with contextlib.suppress(ValueError):
+        return x509.IPAddress(ipaddress.ip_address(host))
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if not re.fullmatch(rf"{label}(\.{label})*", host, re.IGNORECASE):
+        raise ConfigError(f"{host!r} is no host", hint="Give a name or an address, without a port")
+    return x509.DNSName(host.lower())
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def _load_certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="Put back a copy of the whole directory") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: no certificate in PEM", hint="Put back a copy, or have it renewed") from error
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="Put back a copy, or have it renewed") from error
+    except (ValueError, TypeError) as error:  # what it says could hold bytes of the key
+        raise ConfigError(f"{path}: no private key in PEM", hint="Put back a copy, or have it renewed") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigError(f"{path}: no key of an elliptic curve", hint="Put back the one that was made here")
+    return key
+
+
+def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Write a file in one step: nobody finds half of it, or a key open for a moment."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123 -- with a mode
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or directory
+        raise ConfigError(f"{where}: {error.strerror}", hint="Give a --directory that you may write") from error
