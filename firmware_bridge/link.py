@@ -16,7 +16,7 @@ from typing import Protocol
 
 from firmware_bridge.framing import BadFrame
 from firmware_bridge.messages import Ask, BadMessage, DownMessage, EventMessage, Hello, Message, Picks, Reject
-from firmware_bridge.session import Action, Arrived, Asked, Closed, LinkSession, Opened, Registry, Send, State
+from firmware_bridge.session import WINDOW, Action, Arrived, Asked, Closed, LinkSession, Opened, Registry, Send, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,18 @@ class Link:
     """A dispenser's link, from the first byte to the last."""
 
     def __init__(
-        self, name: str, transport: Transport, registry: Registry, gate: Gate, *, expect: str | None = None
+        self,
+        name: str,
+        transport: Transport,
+        registry: Registry,
+        gate: Gate,
+        *,
+        expect: str | None = None,
+        window: int = WINDOW,
     ) -> None:
         self.name = name
         """The port or topic, for people."""
-        self.session = LinkSession(registry, secrets.token_bytes, monotonic_ms())
+        self.session = LinkSession(registry, secrets.token_bytes, monotonic_ms(), window=window)
         self.bad: Counter[str] = Counter()
         """Bad frames and bad messages by reason."""
         self._transport = transport

@@ -23,9 +23,9 @@ class Firmware:
         """The uptime, in ms since the simulated boot."""
         return (time.monotonic_ns() - self._booted_ns) // 1_000_000
 
-    def link_up(self) -> None:
-        """The line is there."""
-        self.mcu.link_up(self.now_ms())
+    def link_up(self, baud: int = 0) -> None:
+        """The line is there. `baud` 0: bytes take no time."""
+        self.mcu.link_up(self.now_ms(), baud)
 
     def link_down(self) -> None:
         """The line is gone."""

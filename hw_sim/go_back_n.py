@@ -31,11 +31,13 @@ class GoBackN:
         self._window = 1
         self._base = self._send = ring.header.lowest
         self._progress_ms = 0
-        self._resend_ms, self._fruitless = RESEND_MS, 0
+        self._first_resend_ms = self._resend_ms = RESEND_MS
+        self._fruitless = 0
 
-    def link_up(self) -> None:
-        """Another cable: the patience that the last one had worn out is back."""
-        self._resend_ms, self._fruitless = RESEND_MS, 0
+    def link_up(self, slack_ms: int = 0) -> None:
+        """Another cable: the patience that the last one had worn out is back. `slack_ms`: the line's own time."""
+        self._first_resend_ms = self._resend_ms = RESEND_MS + slack_ms
+        self._fruitless = 0
 
     def open(self, base: int, window: int, now_ms: int) -> None:
         """The gateway waits for `base`, and takes `window` events without an ACK."""
@@ -51,7 +53,7 @@ class GoBackN:
         self._base = sequence + 1
         self._send = max(self._send, self._base)
         self._progress_ms = now_ms
-        self._resend_ms, self._fruitless = RESEND_MS, 0
+        self._resend_ms, self._fruitless = self._first_resend_ms, 0
         return True
 
     def is_stuck(self, now_ms: int) -> bool:

@@ -47,6 +47,9 @@ HELLO_ANSWERED_MS = 500
 BACK_OFF_MS = 1_000
 """ms of silence after a REJECT; doubles up to `BACK_OFF_SLOWEST_MS`, so an adopted dispenser is there within 8 s."""
 BACK_OFF_SLOWEST_MS = 8_000
+SLACK_BYTES = 512
+"""Bytes on the line that every wait for an answer allows for, 10 bits each: 0.53 s at 9,600 baud. An event and its ACK
+are 80, an ASK and its PICKS 400, and an event may be under way before them."""
 SILENT_MS = 10_000
 """ms without a byte from the gateway, which pings after 2 s, before HELLO is said again."""
 
@@ -121,13 +124,15 @@ class Mcu:
         self._hello_again_ms, self._back_off_ms = HELLO_AGAIN_MS, BACK_OFF_MS
         self._flow = GoBackN(ring)
         self._window, self._base = 1, 1
+        self._slack_ms = 0
 
     # -- the line's side ----------------------------------------------------------------------------------------------
 
-    def link_up(self, now_ms: int) -> None:
-        """A cable, or a broker, is there."""
-        self._hello_again_ms, self._back_off_ms = HELLO_AGAIN_MS, BACK_OFF_MS
-        self._flow.link_up()
+    def link_up(self, now_ms: int, baud: int = 0) -> None:
+        """A cable, or a broker, is there. `baud` 0: bytes take no time."""
+        self._slack_ms = SLACK_BYTES * 10_000 // baud if baud else 0
+        self._hello_again_ms, self._back_off_ms = HELLO_AGAIN_MS + self._slack_ms, BACK_OFF_MS
+        self._flow.link_up(self._slack_ms)
         self._heard_ms = now_ms
         self.state = LinkState.GREETING
 
@@ -202,7 +207,7 @@ class Mcu:
         """Ask for picks; the nonce that their PICKS will carry. An earlier question is forgotten."""
         nonce = self._random_bytes(8)
         ask = Ask(session=session, nonce=nonce, token=token, dial=dial, mood=mood)
-        self._question = Question(ask, now_ms)
+        self._question = Question(ask, now_ms, self._slack_ms)
         return nonce
 
     @property
@@ -252,16 +257,16 @@ class Mcu:
         assert self._ready is not None  # PROVING has one
         self.state = LinkState.OPEN
         self.counters.opened += 1
-        self._hello_again_ms = HELLO_AGAIN_MS
+        self._hello_again_ms = HELLO_AGAIN_MS + self._slack_ms
         self._heard_ms = now_ms
         self._flow.open(self._base, self._window, now_ms)
         return self._ready
 
     def _on_hello_request(self, now_ms: int) -> None:
-        just_said = self.state is LinkState.WAITING and now_ms - self._hello_ms < HELLO_ANSWERED_MS
+        just_said = self.state is LinkState.WAITING and now_ms - self._hello_ms < HELLO_ANSWERED_MS + self._slack_ms
         if just_said or self.state is LinkState.BACKING_OFF:
             return
-        self._hello_again_ms = HELLO_AGAIN_MS
+        self._hello_again_ms = HELLO_AGAIN_MS + self._slack_ms
         self.state = LinkState.GREETING
 
     def _on_reject(self, reject: Reject, now_ms: int) -> None:

@@ -65,7 +65,7 @@ class SerialLine:
         _point(self._settings.path, os.ttyname(self._slave))
         self._decoder = FrameDecoder()
         asyncio.get_running_loop().add_reader(self._master, self._readable)
-        self._firmware.link_up()
+        self._firmware.link_up(self._settings.baud)
         self.wake()
 
     def unplug(self) -> None:

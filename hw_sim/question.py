@@ -13,7 +13,8 @@ ASK_GIVE_UP_MS = 3_000
 class Question:
     """One question and its timers."""
 
-    def __init__(self, ask: Ask, now_ms: int) -> None:
+    def __init__(self, ask: Ask, now_ms: int, slack_ms: int = 0) -> None:
+        self._again_ms = ASK_AGAIN_MS + slack_ms
         self.next_ms = now_ms
         self.gives_up_ms = now_ms + ASK_GIVE_UP_MS
         self._ask = ask
@@ -26,5 +27,5 @@ class Question:
         """The ASK, if it is time to send it (again)."""
         if now_ms < self.next_ms:
             return None
-        self.next_ms = now_ms + ASK_AGAIN_MS
+        self.next_ms = now_ms + self._again_ms
         return self._ask

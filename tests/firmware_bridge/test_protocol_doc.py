@@ -64,7 +64,8 @@ def test_the_topics_are_listed(leaf: topics.Leaf) -> None:
 def test_the_numbers_are_those_of_the_code() -> None:
     code = {
         "longest frame before COBS": [framing.MAX_FRAME_BYTES],
-        "`window`": [session.WINDOW],
+        "`window`": [session.WINDOW, session.FULL_WINDOW_BAUD],
+        "bytes on a serial line that a wait allows for": [mcu.SLACK_BYTES],
         "HELLO again": [mcu.HELLO_AGAIN_MS, mcu.HELLO_SLOWEST_MS],
         "HELLO_REQUEST ignored after HELLO": [mcu.HELLO_ANSWERED_MS],
         "back-off after REJECT": [mcu.BACK_OFF_MS, mcu.BACK_OFF_SLOWEST_MS],

@@ -111,3 +111,13 @@ def test_carries_what_the_ring_holds(flow: GoBackN, ring: Ring) -> None:
     assert event is not None
     assert (event.generation, event.sequence, event.boot, event.uptime_ms, event.sent_uptime_ms) == (1, 1, 1, 0, 77)
     assert (event.session, event.kind, event.body) == (1, 1, {1: 0})
+
+
+def test_a_slow_line_is_given_time_before_and_after_progress(flow: GoBackN) -> None:
+    slack_ms = 533
+    flow.link_up(slack_ms)
+    take_all(flow, 0)
+    assert not flow.is_stuck(RESEND_MS)
+    assert flow.resend_due_ms() == RESEND_MS + slack_ms
+    flow.acknowledge(1, 600)
+    assert flow.resend_due_ms() == 600 + RESEND_MS + slack_ms
