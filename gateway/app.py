@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import functools
 import gc
-import glob
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -21,6 +20,7 @@ from typing import Any, NoReturn
 
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.uplink import Uplink
+from firmware_bridge.line import is_url
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.serial_link import SerialLink
@@ -35,6 +35,7 @@ from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
+from gateway.ports import Ports, Rates
 from gateway.scorer import open_onnx, probe
 from gateway.security import check_dates, load_credentials, load_security
 from gateway.state import GatewayState
@@ -50,8 +51,6 @@ from models.ranker import RuleRanker, open_ranker
 
 log = logging.getLogger("gateway.app")
 
-PORT_SCAN_S = 1.0
-"""s between looks for serial ports that came or went."""
 HOUSEKEEPING_S = 1.0
 STOP_GRACE_S = 3.0
 """s that parts get to end after they were cancelled."""
@@ -119,7 +118,7 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
             start("scorer", _use_onnx(state))
         start("housekeeping", supervise("housekeeping", lambda: _keep_house(state)))
         if config.serial is not None:
-            start("serial", _watch_ports(state, config.serial))
+            start("serial", _ports(state, config.serial).run())
         if config.mqtt is not None:
             start("mqtt", supervise("mqtt", lambda: _run_mqtt(state, config.mqtt)))  # type: ignore[arg-type]
         if state.uplink is not None:
@@ -289,26 +288,15 @@ def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
 # -- parts ----------------------------------------------------------------------------------------------------------
 
 
-async def _watch_ports(state: GatewayState, section: SerialSection) -> None:
-    """Keep a supervised link for each port that exists."""
-    tasks: dict[str, asyncio.Task[None]] = {}
-    async with asyncio.TaskGroup() as group:
-        while True:
-            patterns = [str(state.config.path(pattern)) for pattern in section.ports]
-            present = {path for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207 -- absolute
-            for path in present - tasks.keys():
-                name = f"serial:{path}"
-                run = state.supervisor.run(name, lambda path=path: _run_port(state, path, section.baud))  # type: ignore[misc]
-                tasks[path] = group.create_task(run, name=name)
-            for path in [path for path in tasks if path not in present or tasks[path].done()]:
-                tasks.pop(path).cancel()
-                state.serial.pop(path, None)
-            await asyncio.sleep(PORT_SCAN_S)
+def _ports(state: GatewayState, section: SerialSection) -> Ports:
+    def make(port: str, baud: int) -> SerialLink:
+        return SerialLink(port, baud, state.dispensers, state.dispensers)
 
-
-async def _run_port(state: GatewayState, path: str, baud: int) -> None:
-    link = state.serial[path] = SerialLink(path, baud, state.dispensers, state.dispensers)
-    await link.run()
+    patterns = [port if is_url(port) else str(state.config.path(port)) for port in section.ports]
+    rates = {
+        port if is_url(port) else str(state.config.path(port)): rate for port, rate in section.baud_by_port.items()
+    }
+    return Ports(patterns, Rates(section.baud, rates), state.supervisor, state.serial, make)
 
 
 async def _run_mqtt(state: GatewayState, section: MqttSection) -> None:

@@ -9,11 +9,12 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from cloud_sync.settings import Mechanism, addresses
+from firmware_bridge.line import check_url, is_url
 from gateway.private import check_private, read_text
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
@@ -59,12 +60,41 @@ class KeysSection(_Section):
     """TOML: `version` and `key` (64 hex digits), given by the brand."""
 
 
+def _rate(value: object) -> object:
+    if type(value) is not int or value in RATES:
+        return value
+    below = [rate for rate in RATES if rate < value][-1:]
+    above = [rate for rate in RATES if rate > value][:1]
+    raise ValueError(f"no dispenser has this rate; next to it: {', '.join(map(str, below + above))}")
+
+
+Rate = Annotated[
+    Literal[
+        9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200,
+        128000, 230400, 250000, 256000, 460800, 500000, 576000, 921600,
+    ],
+    BeforeValidator(_rate),
+]  # fmt: skip
+"""Bits a second on a serial line."""
+RATES: tuple[int, ...] = get_args(get_args(Rate)[0])
+
+
 class SerialSection(_Section):
     """Serial ports."""
 
-    ports: Annotated[tuple[str, ...], Field(min_length=1)] = ("/dev/serial/by-id/usb-picante-*",)
-    """Paths or glob patterns; ports may come and go."""
-    baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
+    ports: Annotated[tuple[str, ...], Field(min_length=1)] = ("/dev/serial/by-id/*",)
+    """Paths, glob patterns, or servers (`socket://HOST:PORT`, `rfc2217://HOST:PORT`); ports may come and go."""
+    baud: Rate = 115200
+    baud_by_port: dict[str, Rate] = {}
+    """Rates of single ports, by path, pattern or server as `ports` has them, or as a port is called; the first fits."""
+
+    @field_validator("ports")
+    @classmethod
+    def _servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for port in value:
+            if is_url(port):
+                check_url(port)
+        return value
 
 
 class TlsSection(_Section):

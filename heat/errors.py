@@ -42,7 +42,19 @@ class TransportError(PicanteError):
 
 
 class PortMissing(TransportError):
-    """The serial port is not there, or is held by another program."""
+    """The serial port is not there, or is none."""
+
+
+class PortBusy(PortMissing):
+    """Another program holds the serial port."""
+
+
+class PortForbidden(PortMissing):
+    """The daemon's user may not open the serial port."""
+
+
+class PortUnreachable(PortMissing):
+    """The serial server on the network does not answer, or not as one."""
 
 
 class LinkLost(TransportError):

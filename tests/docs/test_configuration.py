@@ -38,6 +38,8 @@ def test_every_key_is_documented_with_its_type_and_default(name: str) -> None:
 def type_in_words(hint: Any) -> str:
     """A key's type, as the tables tell it."""
     inner, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(inner) is dict:
+        return f"table of {type_in_words(get_args(inner)[1]).partition(':')[0]}s"
     if get_origin(inner) is Literal:
         values = get_args(inner)
         if isinstance(values[0], int):
