@@ -90,7 +90,8 @@ class MqttLink:
             self._lost.result()
         except (OSError, TimeoutError, ValueError) as error:
             reason = str(error) or "no answer"
-            raise BrokerUnreachable(f"{self._where}: {reason}", hint="Is it running, and reachable?") from error
+            tls = ", and is this its port for TLS" if self._credentials.tls is not None else ""
+            raise BrokerUnreachable(f"{self._where}: {reason}", hint=f"Is it running, and reachable{tls}?") from error
         finally:
             for name in list(self._links):
                 self._drop(name, "broker connection closed")
@@ -106,6 +107,7 @@ class MqttLink:
             raise BrokerRefused(error.args[0], hint=error.hint) from error
         self._credentials = credentials
         if credentials.tls is not None:
+            credentials.tls.sslsocket_class = _ClosedIfRefused
             self._client.tls_set_context(credentials.tls)
         if credentials.username is not None:
             self._client.username_pw_set(credentials.username, credentials.password)
@@ -237,6 +239,17 @@ class MqttLink:
             self._written[info.mid] = written
             if len(self._written) > MAX_DISPENSERS:
                 self._written.pop(next(iter(self._written)))
+
+
+class _ClosedIfRefused(ssl.SSLSocket):
+    """A socket that does not outlive a handshake that failed; paho would leave it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _send_at_once(_client: mqtt.Client, _data: object, connection: object) -> None:

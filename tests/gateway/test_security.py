@@ -13,9 +13,10 @@ import pytest
 
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.uplink import Uplink
+from firmware_bridge.mqtt_settings import Credentials
 from gateway.app import check
 from gateway.config import Config, load_config
-from gateway.security import MAX_PASSWORD_CHARS, check_dates, load_security
+from gateway.security import MAX_PASSWORD_CHARS, check_dates, load_credentials, load_security
 from heat.errors import ConfigError
 from tests.certificates import Authority
 from tests.cloud_sync.examples import pours
@@ -197,6 +198,54 @@ async def test_a_renewed_certificate_counts_without_a_restart(secure_kafka: Secu
             await confirmed(outbox, 3)
 
 
+MQTT = """
+[mqtt]
+tls = true
+ca = "tls/authority.pem"
+certificate = "tls/gw-1.pem"
+key = "tls/gw-1.key"
+username = "gw-1"
+password_file = "password"
+"""
+
+
+def test_the_shops_broker_is_known_in_the_same_way(made: Path) -> None:
+    credentials = load_credentials(config(made, MQTT))
+    assert credentials.tls is not None
+    assert credentials.tls.check_hostname
+    assert (credentials.username, credentials.password) == ("gw-1", PASSWORD)
+    assert PASSWORD not in repr(credentials)
+    assert load_credentials(config(made, "[mqtt]\n")) == Credentials()
+    for old, new, message in (
+        ("tls/authority.pem", "tls/notes.pem", r"notes\.pem: no certificate in PEM\. mqtt\.ca names"),
+        ("tls/gw-1.key", "tls/open.key", r"open\.key: others may read it"),
+        ("tls/gw-1.key", "tls/other.key", r"mqtt\.key must be the key that mqtt\.certificate was made for"),
+        ('"password"', '"none"', r"none: No such file or directory\. mqtt\.password_file in"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_credentials(config(made, MQTT.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "message"),
+    [
+        ('ca = "a"', r"gateway\.toml:8: mqtt\.ca has no use without TLS\. Set tls = true in \[mqtt\]"),
+        ('tls = true\nkey = "a"', r"gateway\.toml:9: mqtt\.key needs mqtt\.certificate"),
+        (
+            'host = "broker"\nusername = "a"\npassword_file = "b"',
+            r"gateway\.toml:9: mqtt\.username would send .* clear",
+        ),
+    ],
+)
+def test_keys_of_the_shops_broker_that_do_not_go_together(made: Path, mqtt: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(made, f"[mqtt]\n{mqtt}\n")
+
+
+def test_a_login_in_clear_is_for_a_broker_on_this_machine(made: Path) -> None:
+    assert load_credentials(config(made, '[mqtt]\nusername = "u"\npassword_file = "password"\n')).username == "u"
+
+
 def test_an_expired_certificate_is_told_to_whoever_checks_and_stops_no_daemon(made: Path) -> None:
     late = config(made, WHOLE.replace("gw-1.pem", "late.pem").replace("gw-1.key", "late.key"))
     load_security(late)
@@ -210,5 +259,10 @@ async def test_what_check_config_says_names_the_user_and_no_password(made: Path)
     said = "\n".join(await check(config(made, WHOLE)))
     assert f"k:9093, TLS, certificate {made}/tls/gw-1.pem, user gw-1 by SCRAM-SHA-512, position in kafka" in said
     assert PASSWORD not in said
+    said = "\n".join(await check(config(made, MQTT)))
+    assert f"127.0.0.1:1883, TLS, certificate {made}/tls/gw-1.pem, user gw-1" in said
+    assert PASSWORD not in said
+    with pytest.raises(ConfigError, match=r"Put a renewed one where mqtt\.certificate says"):
+        await check(config(made, MQTT.replace("gw-1.pem", "late.pem").replace("gw-1.key", "late.key")))
     with pytest.raises(ConfigError, match="expired on"):
         await check(config(made, WHOLE.replace("gw-1.pem", "late.pem").replace("gw-1.key", "late.key")))
