@@ -44,8 +44,8 @@ class SerialLink:
     def __init__(self, port: str, baud: int, registry: Registry, gate: Gate) -> None:
         self.port = port
         self.failure: PortMissing | None = None
-        """Why it could not be opened."""
-        self._baud = baud
+        """Why it could not be opened, or the one before it; None once it is open."""
+        self.baud = baud
         self.link = Link(port, self, registry, gate, window=window_for(baud))
         self._decoder = FrameDecoder()
         self._out: deque[tuple[bytes, Callable[[], None] | None]] = deque()
@@ -80,10 +80,11 @@ class SerialLink:
             LinkLost: it went away, or its dispenser fell silent.
         """
         try:
-            line = await open_line(self.port, self._baud)
+            line = await open_line(self.port, self.baud)
         except PortMissing as error:
             self.failure = error
             raise
+        self.failure = None
         loop = asyncio.get_running_loop()
         self._line, self._lost, self._opened_s = line, loop.create_future(), time.monotonic()
         loop.add_reader(line.fd, self._readable)

@@ -95,5 +95,7 @@ class Ports:
                 self._served[name] = _Served(device, group.create_task(run, name=part))
 
     async def _serve(self, name: str) -> None:
-        link = self._links[name] = self._make(name, self._rates.of(name))
+        link, before = self._make(name, self._rates.of(name)), self._links.get(name)
+        link.failure = before.failure if before is not None else None  # told until it is known to be over
+        self._links[name] = link
         await link.run()

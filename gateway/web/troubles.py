@@ -13,6 +13,7 @@ from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import DispenserView, SyncView
 from gateway.web.glance import Trouble
+from gateway.web.port_troubles import port_troubles, tells_of_itself
 from gateway.web.watch import Watch
 
 SETTLING_S = 10.0
@@ -43,6 +44,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_sync(state, sync),
         *_of_links(state),
         *_of_dispensers(state, dispensers),
+        *_of_ports(state, dispensers),
         *_of_model(state),
         *_of_bottles(dispensers),
     ]
@@ -144,10 +146,13 @@ def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iter
                 fix=_way(dispenser.link or ""),
                 since=dispenser.since,
             )
-    serial = state.config.serial
-    if serial is not None and not state.serial:
-        fix = f"Plug a dispenser in, or mend [serial] ports in gateway.toml ({', '.join(serial.ports)})"
-        yield _urgent("no_serial_port", "No serial port is there", fix)
+
+
+def _of_ports(state: GatewayState, dispensers: list[DispenserView]) -> list[Trouble]:
+    if state.up_s < SETTLING_S:
+        return []
+    offline = {dispenser.link for dispenser in dispensers if not dispenser.online and dispenser.link}
+    return list(port_troubles(state, offline))
 
 
 def _way(link: str) -> str:
@@ -169,6 +174,8 @@ def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
     for part in state.supervisor.parts.values():
         if part.name == "uplink" and (part.state != "stopped" or _is_foreign(state)):
             continue  # it tells of itself
+        if tells_of_itself(state, part.name):
+            continue
         if part.state == "stopped" or (part.state == "waiting" and watch.failing(part.name)):
             what, fix = _split(part.error or f"{part.name} failed")
             yield Trouble(

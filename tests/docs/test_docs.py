@@ -164,9 +164,10 @@ def test_every_warning_is_documented() -> None:
 
 def warning_codes() -> set[str]:
     """The codes of the page's warnings: in their calls the first argument, or the one called `code`."""
-    tree = ast.parse((ROOT / "gateway" / "web" / "troubles.py").read_text(encoding="utf-8"))
+    files = (ROOT / "gateway" / "web").glob("*troubles.py")
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
     found: set[str] = set()
-    for call in ast.walk(tree):
+    for call in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("_urgent", "_later", "Trouble"):
             code = call.args[0] if call.args else next(k.value for k in call.keywords if k.arg == "code")
             values = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]

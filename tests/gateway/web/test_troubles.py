@@ -5,14 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import namedtuple
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from firmware_bridge.messages import Hello, PouredBody, RefilledBody
+from firmware_bridge.serial_link import Complaint
 from gateway.clock import Clock
 from gateway.config import ClockSection
-from heat.errors import BrokerUnreachable, ConfigError, ForeignInstance, ModelError, SinkUnavailable, StoreError
+from heat.errors import (
+    BrokerUnreachable,
+    ConfigError,
+    ForeignInstance,
+    ModelError,
+    PortBusy,
+    PortForbidden,
+    PortMissing,
+    PortUnreachable,
+    SinkUnavailable,
+    StoreError,
+)
 from tests.gateway.web.conftest import Inside, inside_of
 from tests.waiting import wait_until_async
 
@@ -119,6 +132,68 @@ async def test_a_clock_that_starts_with_an_odd_date(inside: Inside, newest_s: in
     assert warning["fix"].endswith("in 3 days it is believed anyway")
 
 
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [
+        ("port_in_use", PortBusy("it is in use by minicom, process 7", hint="End it")),
+        ("port_forbidden", PortForbidden("it may not be opened by this user", hint="Put it into the group dialout")),
+        ("port_unreachable", PortUnreachable("it can't be reached: Connection refused", hint="Check its power")),
+        ("port_unusable", PortMissing("it can't be used: Not a tty", hint="Check that it is a serial port")),
+    ],
+)
+async def test_a_port_that_can_not_be_opened(with_ports: Inside, code: str, failure: PortMissing) -> None:
+    port = with_ports.state.serial["/dev/ttyUSB0"] = _Port(with_ports)  # type: ignore[assignment]
+    await with_ports.no_warnings()
+    port.failure = failure
+
+    async def fail() -> None:
+        raise failure
+
+    part = asyncio.create_task(with_ports.state.supervisor.run("serial:/dev/ttyUSB0", fail))
+    warning = await with_ports.warning(code)
+    assert (warning["what"], warning["fix"]) == (failure.args[0], failure.hint)
+    warnings = (await with_ports.json("/api/v1/status"))["warnings"]
+    assert [warning["code"] for warning in warnings] == [code], "not as a part that fails, too"
+    part.cancel()
+    port.failure = None
+    await with_ports.no_warnings()
+
+
+async def test_a_port_that_is_silent_or_babbles(with_ports: Inside) -> None:
+    port = with_ports.state.serial["/dev/ttyUSB0"] = _Port(with_ports)  # type: ignore[assignment]
+    port.complaint = "silent"
+    warning = await with_ports.warning("port_silent")
+    assert ("/dev/ttyUSB0" in warning["what"], warning["urgent"]) == (True, False)
+    port.complaint = "foreign"
+    warning = await with_ports.warning("port_foreign")
+    assert "/dev/ttyUSB0 speaks no Picante" in warning["what"]
+    assert "115200 baud" in warning["fix"]
+    port.complaint = None
+    await with_ports.no_warnings()
+
+
+async def test_the_port_of_an_offline_dispenser_is_told_of_once(with_ports: Inside) -> None:
+    hello = with_ports.hello()
+    await wait_until_async(lambda: _dispensers(with_ports), 5, "the dispenser is stored")
+    port = with_ports.state.serial["/dev/ttyUSB0"] = _Port(with_ports)  # type: ignore[assignment]
+    port.complaint = "silent"
+    link = with_ports.state.dispensers.known["hot-bar-1"].link
+    assert link is not None
+    await with_ports.warning("port_silent")
+    with_ports.state.dispensers.closed(link, hello, "silent")
+    await with_ports.warning("dispenser_offline")
+    warnings = (await with_ports.json("/api/v1/status"))["warnings"]
+    assert [warning["code"] for warning in warnings] == ["dispenser_offline"]
+
+
+async def test_a_named_port_that_is_not_there(tmp_path: Path) -> None:
+    async with inside_of(tmp_path, f'[serial]\nports = ["{tmp_path}/ttyUSB7"]\n') as inside:
+        settle(inside)
+        assert (await inside.warning("port_missing"))["what"] == f"{tmp_path}/ttyUSB7 is not there"
+        (tmp_path / "ttyUSB7").touch()
+        assert (await inside.warning("no_serial_port"))["urgent"], "there, and not looked at yet"
+
+
 async def test_a_dispenser_that_went(inside: Inside) -> None:
     settle(inside)
     hello = inside.hello()
@@ -159,6 +234,17 @@ class _Port:
 
     def __init__(self, inside: Inside) -> None:
         self.link = inside.link
+        self.baud = 115_200
+        self.failure: PortMissing | None = None
+        self.complaint: Complaint | None = None
+
+
+@pytest.fixture
+async def with_ports(tmp_path: Path) -> AsyncIterator[Inside]:
+    """A daemon that has been up for a minute, and whose ports the test makes up."""
+    async with inside_of(tmp_path, '[serial]\nports = ["/dev/serial/by-id/none-*"]\n') as opened:
+        settle(opened)
+        yield opened
 
 
 @pytest.mark.parametrize(("reason", "words"), [("unadopted", "no key"), ("version", "another version")])
