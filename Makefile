@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 PIP_LOCKED := $(PIP) install --require-hashes --only-binary :all:
 # ARGS are handed to the command behind a target: make demo ARGS=--help, make test ARGS="-k uplink".
 ARGS :=
+# How many processes share the tests, on a machine with as many cores: make test ARGS="-n0 -s" has one, in the terminal.
+WORKERS := 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -40,7 +42,7 @@ lint: dev ## Check style, types and the layers of imports
 test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
 	@scripts/test-setup
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses=logical --maxprocesses=$(WORKERS) $(ARGS)
 
 faults: ## Kill gateway and brokers under load, a hundred times over (ARGS="--runs 3 --seed 7")
 	@scripts/test-setup

@@ -1,7 +1,8 @@
 """Fixtures that every package's tests share: real servers, topics on them, and a browser.
 
-Servers start when the first test asks for one, and end with the session. What can't be had on a machine is skipped
-with a reason; under CI=true a skip is a failure, so that no promise goes unproved in silence.
+Servers start when the first test asks for one, and end with the session; each of several workers has its own. What
+can't be had on a machine is skipped with a reason; under CI=true a skip is a failure, so that no promise goes unproved
+in silence.
 """
 
 import functools
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests import parallel
 from tests.faults.loop_image import mount_for_ourselves
 from tests.secure_kafka import SecureKafka
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, create_topic, mqtt_accepts
@@ -35,10 +37,23 @@ CHROMIUM_FLAGS = [
 def pytest_configure() -> None:
     """Let SIGTERM, which a CI's time limit sends, unwind like Ctrl-C: the fixtures then end their servers.
 
-    After a SIGKILL, mounts that stayed would fail the next run, which clears old temporary directories away.
+    After a SIGKILL, mounts that stayed would fail the next run, which clears old temporary directories away. A shell
+    that runs us in the background has Ctrl-C ignored, for us and for all that we start: not here.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     mount_for_ourselves()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> parallel.WholeFiles | None:
+    """Spread tests over workers as `parallel` has it, but where --dist asks for another way."""
+    return parallel.scheduler(config, log) if config.option.dist == "load" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring tests into the order in which workers take them."""
+    parallel.slowest_first(items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,7 +77,8 @@ def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if IN_CI and report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"CI=true allows no skip: {reason}"
+        # by name: what two modules report in the same words, several workers would tell once
+        report.longrepr = f"CI=true allows no skip: {report.nodeid}: {reason}"
 
 
 @pytest.fixture(scope="session")

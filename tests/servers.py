@@ -62,11 +62,16 @@ class ServerBroken(Exception):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on and that no client is given by the kernel."""
-    for port in random.sample(UNUSED_BY_CLIENTS, 200):
+    """Return a loopback port that nobody listens on and that no client is given by the kernel.
+
+    Each worker of pytest-xdist has a share of the ports: none is given out twice before its server listens.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = UNUSED_BY_CLIENTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    for port in random.sample(share, 200):
         if is_free(port):
             return port
-    raise ServerBroken(f"no free port among 200 of {UNUSED_BY_CLIENTS}")
+    raise ServerBroken(f"no free port among 200 of {share}")
 
 
 def is_free(port: int) -> bool:

@@ -1,9 +1,12 @@
 """What skips on a developer's machine fails in CI."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -17,22 +20,39 @@ SKIPS = [
 NO_SKIP = "@pytest.mark.xfail\ndef test_that_is_expected_to_fail(): assert False"
 
 
-def run(folder: Path, ci: str) -> tuple[int, str]:
+def run(folder: Path, ci: str, workers: int) -> tuple[int, str]:
     """Run pytest with our conftest on test files outside the repository; return its exit status and its output."""
     environment = {**os.environ, "CI": ci, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    command += ["-o", "asyncio_default_fixture_loop_scope=function", "--continue-on-collection-errors", "-rA"]
+    command += [
+        f"--numprocesses={workers}",
+        "-o",
+        "asyncio_default_fixture_loop_scope=function",
+        "--continue-on-collection-errors",
+        "-rA",
+    ]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
 
-def test_every_skip_fails_in_ci_and_only_there(tmp_path: Path) -> None:
-    for number, body in enumerate([*SKIPS, NO_SKIP]):
-        (tmp_path / f"test_{number}.py").write_text(f"import pytest\n\n{body}\n")
-    status, output = run(tmp_path, "true")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_skip_fails_in_ci(tmp_path: Path, workers: int) -> None:
+    write_tests(tmp_path)
+    status, output = run(tmp_path, "true", workers)
     assert status == 1, output
     assert "1 failed, 1 xfailed, 4 errors" in output
-    assert output.count("\nCI=true allows no skip: Skipped: no cable") == len(SKIPS), output
-    status, output = run(tmp_path, "")
+    assert len(re.findall(r"^CI=true allows no skip: \S+: Skipped: no cable$", output, re.MULTILINE)) == len(SKIPS), (
+        output
+    )
+
+
+def test_elsewhere_a_skip_is_a_skip(tmp_path: Path) -> None:
+    write_tests(tmp_path)
+    status, output = run(tmp_path, "", 0)
     assert status == 0, output
     assert "5 skipped, 1 xfailed" in output
+
+
+def write_tests(folder: Path) -> None:
+    for number, body in enumerate([*SKIPS, NO_SKIP]):
+        (folder / f"test_{number}.py").write_text(f"import pytest\n\n{body}\n")

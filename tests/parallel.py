@@ -1,0 +1,55 @@
+"""How a run is spread over its workers (`make test` has two): whole files, and those that take long before the others.
+
+Each worker has servers of its own, so what shares a module's or a package's server stays on one worker. A worker takes
+another unit when it has nearly done its last one: with the longest first, no worker ends long after the others.
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = "tests/cloud_sync/test_uplink"
+"""Files that begin so share one Kafka, and a gateway that rests from the first of them to the last."""
+
+SLOWEST_FIRST = (
+    TOGETHER,
+    "tests/faults/test_kills.py",
+    "tests/faults/test_edge.py",
+    "tests/mutants/test_mutants.py",
+    "tests/flow/test_demo.py",
+    "tests/benchmarks/test_road.py",
+    "tests/faults/test_clock.py",
+    "tests/gateway/web/test_page.py",
+    "tests/flow/test_main_road.py",
+    "tests/faults/test_freezes.py",
+    "tests/deploy/test_squeezed.py",
+    "tests/faults/test_corruption.py",
+    "tests/faults/test_power_cut.py",
+    "tests/flow/test_bad_input.py",
+)
+"""What takes more than twenty seconds where two workers keep two cores busy; `make test ARGS=--durations=50` tells."""
+
+
+class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
+    """Hands out units."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(nodeid)
+
+
+def unit(nodeid: str) -> str:
+    """What a test is handed out with: its file, or the files that belong together."""
+    return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+
+
+def slowest_first(items: list[pytest.Item]) -> None:
+    """Bring the units into their order, and leave a unit's tests in theirs."""
+    ranks = {name: rank for rank, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(unit(item.nodeid), len(ranks)))
+
+
+def scheduler(config: pytest.Config, log: object) -> WholeFiles:
+    """The scheduler of a run; it keeps the order that the tests are in."""
+    config.option.loadscopereorder = False
+    return WholeFiles(config, log)
