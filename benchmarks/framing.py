@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from types import FunctionType
 
 from benchmarks.parts.events import frame
+from firmware_bridge.codec import decode_message
 from firmware_bridge.framing import Frame, cobs_decode, cobs_encode
-from firmware_bridge.messages import decode_message
 
 FRAMES = 2_000
 ROUNDS = 15

@@ -14,9 +14,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from firmware_bridge.actions import Action, Arrived, Asked, Closed, Opened, Refused, Registry, Resulted, Sampled, Send
+from firmware_bridge.codec import BadMessage
 from firmware_bridge.framing import BadFrame
-from firmware_bridge.messages import Ask, BadMessage, DownMessage, EventMessage, Hello, Message, Picks, Reject
-from firmware_bridge.session import WINDOW, Action, Arrived, Asked, Closed, LinkSession, Opened, Registry, Send, State
+from firmware_bridge.messages import (
+    Ask,
+    Command,
+    DownMessage,
+    EventMessage,
+    Hello,
+    Message,
+    Picks,
+    Reject,
+    RejectReason,
+    Result,
+    Sample,
+)
+from firmware_bridge.moves import State
+from firmware_bridge.session import TERMS, LinkSession, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +65,24 @@ class Gate(Protocol):
     def ask(self, link: Link, ask: Ask, read_ns: int) -> None:
         """Answer an ASK through `link.answer`. `read_ns` is `time.monotonic_ns()` when its last byte was read."""
 
+    def sampled(self, link: Link, sample: Sample) -> None:
+        """Take sensor readings."""
+
+    def resulted(self, link: Link, result: Result) -> None:
+        """Take what became of a command."""
+
+    def refused(self, link: Link, hello: Hello, reason: RejectReason, detail: str) -> None:
+        """A dispenser was told to go away, and why."""
+
 
 class Transport(Protocol):
     """What carries messages down."""
 
-    def send(self, message: DownMessage, written: Callable[[], None] | None = None) -> None:
-        """Queue a message; PICKS overtake. `written` is called when its first byte has been written."""
+    def send(self, message: DownMessage, version: int, written: Callable[[], None] | None = None) -> None:
+        """Queue a message, in the link's protocol version; PICKS overtake.
+
+        `written` is called when its first byte has been written.
+        """
 
 
 def monotonic_ms() -> int:
@@ -74,11 +101,11 @@ class Link:
         gate: Gate,
         *,
         expect: str | None = None,
-        window: int = WINDOW,
+        terms: Terms = TERMS,
     ) -> None:
         self.name = name
         """The port or topic, for people."""
-        self.session = LinkSession(registry, secrets.token_bytes, monotonic_ms(), window=window)
+        self.session = LinkSession(registry, secrets.token_bytes, monotonic_ms(), terms)
         self.bad: Counter[str] = Counter()
         """Bad frames and bad messages by reason."""
         self._transport = transport
@@ -91,7 +118,7 @@ class Link:
         """Take one message. `done` is called once it has been dealt with; for an event, once it is on disk."""
         if isinstance(message, Hello) and self._expect is not None and message.dispenser != self._expect:
             self.bad["wrong_topic"] += 1
-            self._transport.send(Reject(reason="malformed", detail=f"this topic belongs to {self._expect}"))
+            self._send(Reject(reason="malformed", detail=f"this topic belongs to {self._expect}"))
             actions: list[Action] = []
         else:
             actions = self.session.feed(message, monotonic_ms(), room=self._gate.has_room())
@@ -106,11 +133,15 @@ class Link:
 
     def answer(self, picks: Picks, written: Callable[[], None]) -> None:
         """Send PICKS down, past whatever waits."""
-        self._transport.send(picks, written)
+        self._send(picks, written)
+
+    def command(self, command: Command) -> None:
+        """Send a COMMAND down. Its RESULT comes to the gate."""
+        self._send(command)
 
     def tick(self) -> None:
         """Let the session's timers run; call it about once a second."""
-        self._perform(self.session.tick(monotonic_ms()), 0, None)
+        self._perform(self.session.tick(monotonic_ms(), room=self._gate.has_room()), 0, None)
 
     def close(self, reason: str) -> None:
         """End the session."""
@@ -125,15 +156,24 @@ class Link:
         for action in actions:
             match action:
                 case Send(message):
-                    self._transport.send(message)
+                    self._send(message)
                 case Arrived(event):
                     self._deliver(event, done)
                 case Asked(ask):
                     self._gate.ask(self, ask, read_ns)
                 case Opened(hello, gap):
                     self._gate.opened(self, hello, gap)
+                case Sampled(sample):
+                    self._gate.sampled(self, sample)
+                case Resulted(result):
+                    self._gate.resulted(self, result)
+                case Refused(hello, reason, detail):
+                    self._gate.refused(self, hello, reason, detail)
                 case Closed(reason):
                     self._gate.closed(self, self.session.hello, reason)
+
+    def _send(self, message: DownMessage, written: Callable[[], None] | None = None) -> None:
+        self._transport.send(message, self.session.version, written)
 
     def _deliver(self, event: EventMessage, done: Callable[[], None] | None) -> None:
         hello = self.session.hello
@@ -162,4 +202,5 @@ class Link:
         hello = self.session.hello
         if hello is not None:
             durable = self._registry.durable(hello.dispenser, hello.generation)
-            self._perform(self.session.committed(hello.generation, durable), 0, None)
+            room = self._gate.has_room()
+            self._perform(self.session.committed(hello.generation, durable, room=room), 0, None)

@@ -19,11 +19,13 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from firmware_bridge.actions import Registry
 from firmware_bridge.broker_refusal import knock, login_refused, refusal
+from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
 from firmware_bridge.link import Gate, Link
-from firmware_bridge.messages import BadMessage, DownMessage, Picks, decode_packet, encode_packet
+from firmware_bridge.messages import DownMessage, Picks
 from firmware_bridge.mqtt_settings import Credentials, MqttSettings
-from firmware_bridge.session import Registry
+from firmware_bridge.session import Terms
 from firmware_bridge.topics import ONLINE, parse_topic, subscription, topic
 from heat.errors import BrokerRefused, BrokerUnreachable, ConfigError, RemoteProtocolError
 
@@ -224,7 +226,8 @@ class MqttLink:
         if link is None and len(self._links) >= MAX_DISPENSERS:
             return None
         down = _Down(self, topic(self._settings.store, dispenser, "down"))
-        link = Link(f"mqtt:{dispenser}", down, self._registry, self._gate, expect=dispenser)
+        terms = Terms(private=self._credentials.tls is not None)
+        link = Link(f"mqtt:{dispenser}", down, self._registry, self._gate, expect=dispenser, terms=terms)
         self._links[dispenser] = link
         link.tick()
         return link
@@ -232,9 +235,9 @@ class MqttLink:
     def _drop(self, dispenser: str, reason: str) -> None:
         self._links.pop(dispenser).close(reason)
 
-    def publish(self, to: str, message: DownMessage, written: Callable[[], None] | None) -> None:
+    def publish(self, to: str, message: DownMessage, version: int, written: Callable[[], None] | None) -> None:
         """Publish a message. PICKS are worth nothing later, so they go at QoS 0."""
-        info = self._client.publish(to, encode_packet(message), qos=0 if isinstance(message, Picks) else 1)
+        info = self._client.publish(to, encode_packet(message, version), qos=0 if isinstance(message, Picks) else 1)
         if written is not None:
             self._written[info.mid] = written
             if len(self._written) > MAX_DISPENSERS:
@@ -265,6 +268,6 @@ class _Down:
         self._owner = owner
         self._to = to
 
-    def send(self, message: DownMessage, written: Callable[[], None] | None = None) -> None:
+    def send(self, message: DownMessage, version: int, written: Callable[[], None] | None = None) -> None:
         """See `Transport.send`."""
-        self._owner.publish(self._to, message, written)
+        self._owner.publish(self._to, message, version, written)

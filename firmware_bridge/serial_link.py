@@ -16,11 +16,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+from firmware_bridge.actions import Registry
+from firmware_bridge.codec import BadMessage, decode_message, encode_message
 from firmware_bridge.framing import MAX_FRAME_BYTES, BadFrame, FrameDecoder
 from firmware_bridge.line import Line, open_line
 from firmware_bridge.link import Gate, Link
-from firmware_bridge.messages import BadMessage, DownMessage, Picks, UpMessage, decode_message, encode_message
-from firmware_bridge.session import Registry, window_for
+from firmware_bridge.messages import DownMessage, Picks, UpMessage
+from firmware_bridge.session import Terms, window_for
 from heat.errors import LinkLost, PortMissing
 
 READ_BYTES = 4_096
@@ -46,7 +48,7 @@ class SerialLink:
         self.failure: PortMissing | None = None
         """Why it could not be opened, or the one before it; None once it is open."""
         self.baud = baud
-        self.link = Link(port, self, registry, gate, window=window_for(baud))
+        self.link = Link(port, self, registry, gate, terms=Terms(window_for(baud)))
         self._decoder = FrameDecoder()
         self._out: deque[tuple[bytes, Callable[[], None] | None]] = deque()
         self._out_bytes = 0
@@ -105,11 +107,11 @@ class SerialLink:
             self.link.close("port closed")
             line.close()
 
-    def send(self, message: DownMessage, written: Callable[[], None] | None = None) -> None:
+    def send(self, message: DownMessage, version: int, written: Callable[[], None] | None = None) -> None:
         """See `Transport.send`."""
         if self._line is None:
             return
-        frame = (self._on_the_line(encode_message(message)), written)
+        frame = (self._on_the_line(encode_message(message, version)), written)
         if isinstance(message, Picks):
             self._out.insert(1 if self._begun else 0, frame)
         else:

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from firmware_bridge import proofs
 from firmware_bridge.link import Delivery, Link
-from firmware_bridge.messages import Ask, Hello
+from firmware_bridge.messages import Ask, Hello, RejectReason, Result, Sample
 from gateway.clock import Clock
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
@@ -53,6 +54,7 @@ class Dispensers:
         """Links that ended, by reason."""
         self._ended_links = dict.fromkeys(_RESENDS, 0)
         self._keys = keys
+        self._to_provision: dict[str, bytes] = {}
         self._store = store
         self._clock = clock
         self._ingest = ingest
@@ -68,9 +70,14 @@ class Dispensers:
 
     # -- what sessions ask (`firmware_bridge.session.Registry`) -----------------------------------------------------
 
-    def key_of(self, dispenser: str) -> bytes | None:
+    def key_of(self, dispenser: str, key_id: bytes | None) -> bytes | None:
         """See `Registry.key_of`."""
-        return self._keys.get(dispenser)
+        key = self._keys.get(dispenser)
+        return key if key is not None and key_id in (None, proofs.key_id(key)) else None
+
+    def key_to_provision(self, dispenser: str) -> bytes | None:
+        """See `Registry.key_to_provision`."""
+        return self._to_provision.get(dispenser)
 
     def durable(self, dispenser: str, generation: int) -> int:
         """See `Registry.durable`."""
@@ -124,3 +131,12 @@ class Dispensers:
         hello = link.session.hello
         if hello is not None:
             self._recommender.answer(link, hello, ask, read_ns)
+
+    def sampled(self, link: Link, sample: Sample) -> None:
+        """See `Gate.sampled`."""
+
+    def resulted(self, link: Link, result: Result) -> None:
+        """See `Gate.resulted`."""
+
+    def refused(self, link: Link, hello: Hello, reason: RejectReason, detail: str) -> None:
+        """See `Gate.refused`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
-from firmware_bridge.messages import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
+from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
 from heat.catalog import Catalog, Sauce
 from heat.events import AnyData, Channel, Consent, Poured, Rated, Refilled, Stated
 from heat.profile import precision_class

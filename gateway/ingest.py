@@ -14,8 +14,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from firmware_bridge.bodies import UNREADABLE, RatedBody
+from firmware_bridge.codec import BadMessage, decode_event_body
 from firmware_bridge.link import Delivery
-from firmware_bridge.messages import UNREADABLE, BadMessage, EventMessage, Hello, RatedBody, decode_event_body
+from firmware_bridge.messages import EventMessage, Hello
 from gateway import sessions
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere

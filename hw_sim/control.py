@@ -25,7 +25,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from firmware_bridge.messages import Picks, StatedBody
+from firmware_bridge.bodies import StatedBody
+from firmware_bridge.messages import Picks
 from heat.errors import ConfigError, LinkLost
 from heat.events import Verdict
 from hw_sim.simulation import Simulation

@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware_bridge.messages import (
-    EventBody,
-    NozzleInfo,
-    Picks,
-    PouredBody,
-    RatedBody,
-    RefilledBody,
-    StatedBody,
-)
+from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
+from firmware_bridge.messages import NozzleInfo, Picks
 from heat.events import Verdict
 from hw_sim.plant import LOW_TANK_UL, TANK_UL, Plant, Readings
 from hw_sim.screen import Shown, render

@@ -5,6 +5,9 @@
 
 Events below `base` are acknowledged, those from `base` to `send` are under way. When no ACK came for a while all of
 them are sent again. The ring frees what was acknowledged, and nothing else does.
+
+An ACK may change the window. One of 0 says to keep the events: then one of them is sent now and then, in case the ACK
+that would let them go was lost.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ RESEND_MS = 500
 """ms without progress before events are sent again; doubles up to `RESEND_SLOWEST_MS`. A commit on an SD card takes
 up to a few hundred."""
 RESEND_SLOWEST_MS = 8_000
+PROBE_MS = 2_000
+"""ms between two events that ask a gateway without room whether it has some."""
 FRUITLESS = 3
 """Resends without progress after which only a new HELLO can help."""
 
@@ -45,9 +50,16 @@ class GoBackN:
         self._window = window
         self._progress_ms = now_ms
 
-    def acknowledge(self, sequence: int, now_ms: int) -> bool:
-        """Free every event up to `sequence`; whether that was news."""
+    @property
+    def paused(self) -> bool:
+        """Whether the gateway has no room."""
+        return self._window == 0
+
+    def acknowledge(self, sequence: int, window: int | None, now_ms: int) -> bool:
+        """Free every event up to `sequence`, and take its `window`; whether events moved on."""
         self._ring.free(sequence)
+        if window is not None:
+            self._turn(window, now_ms)
         if sequence < self._base:
             return False
         self._base = sequence + 1
@@ -56,9 +68,16 @@ class GoBackN:
         self._resend_ms, self._fruitless = self._first_resend_ms, 0
         return True
 
+    def _turn(self, window: int, now_ms: int) -> None:
+        """The gateway takes `window` events now. What it had no room for is sent again."""
+        if window == 0 or self.paused:
+            self._send = self._base
+            self._progress_ms, self._resend_ms, self._fruitless = now_ms, self._first_resend_ms, 0
+        self._window = window
+
     def is_stuck(self, now_ms: int) -> bool:
         """Go back if it is time to; whether only a new HELLO can help."""
-        if self._base < self._send and now_ms - self._progress_ms >= self._resend_ms:
+        if not self.paused and self._base < self._send and now_ms - self._progress_ms >= self._resend_ms:
             self.resends += 1
             self._fruitless += 1
             self._resend_ms = min(2 * self._resend_ms, RESEND_SLOWEST_MS)
@@ -77,12 +96,18 @@ class GoBackN:
 
     def next_event(self, now_ms: int) -> EventMessage | None:
         """The next event to send."""
+        if self.paused and self._base < self._ring.header.next and now_ms - self._progress_ms >= PROBE_MS:
+            self._progress_ms = now_ms
+            return self._event(self._base, now_ms)
         if not self.may_send:
             return None
         if self._send == self._base:
             self._progress_ms = now_ms
-        sequence, record = self._send, self._ring.get(self._send)
         self._send += 1
+        return self._event(self._send - 1, now_ms)
+
+    def _event(self, sequence: int, now_ms: int) -> EventMessage:
+        record = self._ring.get(sequence)
         return EventMessage(
             generation=self._ring.header.generation,
             sequence=sequence,
@@ -96,4 +121,6 @@ class GoBackN:
 
     def resend_due_ms(self) -> int | None:
         """When events are to be sent again; None while none is under way."""
+        if self.paused:
+            return self._progress_ms + PROBE_MS if self._base < self._ring.header.next else None
         return self._progress_ms + self._resend_ms if self._base < self._send else None

@@ -22,7 +22,8 @@ from typing import Any
 import cbor2
 import msgspec
 
-from firmware_bridge.messages import BadMessage, EventBody, decode_event_body, encode_body
+from firmware_bridge.bodies import EventBody
+from firmware_bridge.codec import BadMessage, decode_event_body, encode_body
 from hw_sim.ring import Record, Ring
 
 KIND_NAMES = {1: "poured", 2: "rated", 3: "stated", 4: "refilled"}

@@ -9,7 +9,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 
-from firmware_bridge.messages import StatedBody
+from firmware_bridge.bodies import StatedBody
 from heat.events import Verdict
 from hw_sim.scenario import LoadSettings
 from hw_sim.unit import Unit

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from firmware_bridge.messages import Ask, BadMessage, decode_packet, encode_packet
+from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
+from firmware_bridge.messages import Ask
 from firmware_bridge.topics import OFFLINE, ONLINE, Leaf, topic
 from hw_sim.faults import Faults
 from hw_sim.firmware import Firmware
@@ -109,7 +110,7 @@ class MqttLine:
                 self._firmware.set_alarm(self.wake)
                 return
             qos = 0 if isinstance(message, Ask) else 1
-            for packet in self._faults.pass_on(encode_packet(message)):
+            for packet in self._faults.pass_on(encode_packet(message, self._firmware.mcu.version)):
                 info = client.publish(self._topic("up"), packet, qos)
                 if qos:
                     self._in_flight.add(info.mid)

@@ -16,8 +16,8 @@ import tty
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge.codec import BadMessage, decode_message, encode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
-from firmware_bridge.messages import BadMessage, decode_message, encode_message
 from hw_sim.faults import Faults
 from hw_sim.firmware import Firmware
 
@@ -114,7 +114,7 @@ class SerialLine:
             message = self._firmware.next_message()
             if message is None:
                 break
-            out += b"".join(self._faults.pass_on(encode_message(message)))
+            out += b"".join(self._faults.pass_on(encode_message(message, self._firmware.mcu.version)))
         return out
 
     def _arrive(self, frames: bytes) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-from firmware_bridge.messages import PickInfo, StatedBody
+from firmware_bridge.bodies import StatedBody
+from firmware_bridge.messages import PickInfo
 from heat.catalog import Sauce
 from hw_sim.scenario import CrowdSettings
 from hw_sim.shoppers import Crowd, Shopper, Visit

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from firmware_bridge.messages import NozzleInfo, Picks, StatedBody
+from firmware_bridge.bodies import StatedBody
+from firmware_bridge.messages import Command, NozzleInfo, Picks, Result
 from heat.events import Verdict
 from hw_sim.dispenser import Dispenser
 from hw_sim.eeprom import Eeprom
@@ -92,6 +93,13 @@ class Unit:
         """See `mcu.Panel`."""
         self.twin.show_own_choice()
         self._settle(None)
+
+    def keep_key(self, key: bytes) -> None:
+        """See `mcu.Panel`."""
+
+    def carry_out(self, command: Command, now_ms: int) -> Result | None:
+        """See `mcu.Panel`."""
+        return Result(command=command.id, outcome="unsupported", detail=f"not known at {now_ms}")
 
     # -- what happens in front of it ----------------------------------------------------------------------------------
 

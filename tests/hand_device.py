@@ -10,24 +10,11 @@ import tty
 from pathlib import Path
 from typing import Self, TypeVar
 
+from firmware_bridge.bodies import EventBody
+from firmware_bridge.codec import BadMessage, body_map, decode_message, encode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
-from firmware_bridge.messages import (
-    Ack,
-    BadMessage,
-    EventBody,
-    EventMessage,
-    Hello,
-    Message,
-    NozzleInfo,
-    Ready,
-    UpMessage,
-    Welcome,
-    decode_message,
-    encode_message,
-    event_body_map,
-    ready_mac,
-    welcome_mac,
-)
+from firmware_bridge.messages import Ack, EventMessage, Hello, Message, NozzleInfo, Ready, UpMessage, Welcome
+from firmware_bridge.proofs import ready_mac, welcome_mac
 
 M = TypeVar("M", bound=Message)
 
@@ -118,7 +105,7 @@ class HandDevice:
         hello = self.hello()
         welcome = self.greet(hello, Welcome)
         assert welcome.mac == welcome_mac(self.key, hello, welcome)
-        self.send(Ready(mac=ready_mac(self.key, hello, welcome.nonce)))
+        self.send(Ready(mac=ready_mac(self.key, hello, welcome)))
         return welcome
 
     def event(
@@ -134,7 +121,7 @@ class HandDevice:
             sent_uptime_ms=2_000,
             session=1,
             kind=kind if kind is not None else (body.number if body is not None else 0),
-            body=fields if fields is not None else (event_body_map(body) if body is not None else {}),
+            body=fields if fields is not None else (body_map(body) if body is not None else {}),
         )
 
     def expect_ack(self, sequence: int, within_s: float = 10) -> None:

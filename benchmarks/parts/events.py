@@ -6,7 +6,9 @@ import itertools
 import time
 from pathlib import Path
 
-from firmware_bridge.messages import EventMessage, PouredBody, encode_message, event_body_map
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.codec import body_map, encode_message
+from firmware_bridge.messages import EventMessage
 from gateway.door import Door
 from gateway.store import Settings, open_store
 from gateway.transaction import Transaction
@@ -46,7 +48,7 @@ def frame(sequence: int) -> bytes:
         sent_uptime_ms=2_000 + sequence,
         session=1 + sequence // POURS,
         kind=body.number,
-        body=event_body_map(body),
+        body=body_map(body),
     )
     return encode_message(message)
 

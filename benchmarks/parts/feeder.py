@@ -17,22 +17,10 @@ from typing import Any
 
 from benchmarks.parts.events import KEY, SAUCES, dispenser, frame
 from benchmarks.parts.machine import cores
+from firmware_bridge.codec import decode_message, encode_message
 from firmware_bridge.framing import Frame, FrameDecoder
-from firmware_bridge.messages import (
-    Ack,
-    Ask,
-    Hello,
-    HelloRequest,
-    NozzleInfo,
-    Picks,
-    Ping,
-    Pong,
-    Ready,
-    Welcome,
-    decode_message,
-    encode_message,
-    ready_mac,
-)
+from firmware_bridge.messages import Ack, Ask, Hello, HelloRequest, NozzleInfo, Picks, Ping, Pong, Ready, Welcome
+from firmware_bridge.proofs import ready_mac
 
 BETWEEN_ASKS_S = 0.02
 """Seconds: 50 events a second while customers ask."""
@@ -68,7 +56,7 @@ class Line:
         os.write(self._master, encode_message(self.hello))
         welcome = self._await(lambda message: isinstance(message, Welcome))
         self.window = welcome.window
-        os.write(self._master, encode_message(Ready(mac=ready_mac(KEY, self.hello, welcome.nonce))))
+        os.write(self._master, encode_message(Ready(mac=ready_mac(KEY, self.hello, welcome))))
 
     @property
     def done(self) -> bool:

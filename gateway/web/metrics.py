@@ -23,7 +23,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from cloud_sync.uplink import State as UplinkState
-from firmware_bridge.session import State as LinkState
+from firmware_bridge.moves import State as LinkState
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.status import VERSION

@@ -16,8 +16,9 @@ import pytest
 from fastapi.routing import APIRoute
 
 from cloud_sync.topics import ALL as TOPICS
+from firmware_bridge.codec import BadMessageReason
 from firmware_bridge.framing import BadFrameReason
-from firmware_bridge.messages import BadMessageReason, RejectReason
+from firmware_bridge.messages import RejectReason
 from gateway.app import _assemble
 from gateway.config import load_config
 from gateway.web import api, commands, health, page, stream

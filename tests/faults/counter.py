@@ -26,19 +26,10 @@ from typing import Any
 
 import httpx
 
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.codec import body_map, decode_message, encode_message
 from firmware_bridge.framing import Frame
-from firmware_bridge.messages import (
-    Ack,
-    EventMessage,
-    Hello,
-    HelloRequest,
-    Ping,
-    Pong,
-    PouredBody,
-    decode_message,
-    encode_message,
-    event_body_map,
-)
+from firmware_bridge.messages import Ack, EventMessage, Hello, HelloRequest, Ping, Pong
 from gateway.quarantine import DIRECTORY
 from picante.cli import main
 from tests.hand_device import HandDevice
@@ -130,7 +121,7 @@ class Dispenser(HandDevice):
             sent_uptime_ms=_UPTIME_MS,
             session=1 + sequence // 5,
             kind=body.number,
-            body=event_body_map(body),
+            body=body_map(body),
         )
 
 

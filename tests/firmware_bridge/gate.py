@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from firmware_bridge import proofs
 from firmware_bridge.link import Delivery, Link
-from firmware_bridge.messages import Ask, Hello, PickInfo, Picks
+from firmware_bridge.messages import Ask, Hello, PickInfo, Picks, RejectReason, Result, Sample
 
 KEY = bytes(range(32))
 
@@ -17,10 +18,16 @@ class KeepingGate:
         self.waiting: list[Delivery] = []
         self.open: dict[str, Link] = {}
         self.closings: list[str] = []
+        self.samples: list[Sample] = []
+        self.results: list[Result] = []
+        self.refusals: list[tuple[str, RejectReason, str]] = []
         self.room = True
 
-    def key_of(self, dispenser: str) -> bytes | None:
-        return KEY if dispenser in self.names else None
+    def key_of(self, dispenser: str, key_id: bytes | None) -> bytes | None:
+        return KEY if dispenser in self.names and key_id in (None, proofs.key_id(KEY)) else None
+
+    def key_to_provision(self, dispenser: str) -> bytes | None:
+        return None
 
     def durable(self, dispenser: str, generation: int) -> int:
         return self.stored.get((dispenser, generation), 0)
@@ -45,6 +52,15 @@ class KeepingGate:
     def ask(self, link: Link, ask: Ask, read_ns: int) -> None:
         pick = PickInfo(1, "table-red", "Table Red", 7114, "a favourite here")
         link.answer(Picks(nonce=ask.nonce, pick_id="p", picks=(pick,)), lambda: None)
+
+    def sampled(self, link: Link, sample: Sample) -> None:
+        self.samples.append(sample)
+
+    def resulted(self, link: Link, result: Result) -> None:
+        self.results.append(result)
+
+    def refused(self, link: Link, hello: Hello, reason: RejectReason, detail: str) -> None:
+        self.refusals.append((hello.dispenser, reason, detail))
 
     def store_all(self) -> None:
         """Everything that waits is on disk now."""

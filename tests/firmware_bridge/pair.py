@@ -12,19 +12,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from firmware_bridge import proofs
+from firmware_bridge.actions import Action, Arrived, Asked, Closed, Opened, Refused, Resulted, Sampled, Send
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.codec import encode_body
 from firmware_bridge.messages import (
     Ask,
+    Command,
     DownMessage,
     EventMessage,
     Hello,
     NozzleInfo,
     PickInfo,
     Picks,
-    PouredBody,
+    Result,
+    Sample,
     UpMessage,
-    encode_body,
 )
-from firmware_bridge.session import Action, Arrived, Asked, Closed, LinkSession, Opened, Send, State
+from firmware_bridge.moves import State
+from firmware_bridge.session import LinkSession
 from heat.identity import SequenceSet
 from hw_sim.mcu import Identity, LinkState, Mcu
 from hw_sim.ring import Record, Ring
@@ -44,6 +50,8 @@ class Panel:
 
     shown: list[Picks] = field(default_factory=list)
     unanswered: int = 0
+    kept: bytes | None = None
+    carried_out: list[Command] = field(default_factory=list)
 
     def nozzles(self) -> tuple[NozzleInfo, ...]:
         return (NozzleInfo(1, "table-red", 700), NozzleInfo(2, "garlic-ghost", 12))
@@ -53,6 +61,13 @@ class Panel:
 
     def show_own_choice(self) -> None:
         self.unanswered += 1
+
+    def keep_key(self, key: bytes) -> None:
+        self.kept = key
+
+    def carry_out(self, command: Command, now_ms: int) -> Result | None:
+        self.carried_out.append(command)
+        return Result(command=command.id, outcome="done")
 
 
 @dataclass
@@ -64,9 +79,14 @@ class Disk:
     """By generation: what is on disk, or known to be lost."""
     gaps: list[tuple[int, int, int]] = field(default_factory=list)
     keys: dict[str, bytes] = field(default_factory=lambda: {NAME: KEY})
+    unprovisioned: dict[str, bytes] = field(default_factory=dict)
 
-    def key_of(self, dispenser: str) -> bytes | None:
-        return self.keys.get(dispenser)
+    def key_of(self, dispenser: str, key_id: bytes | None) -> bytes | None:
+        key = self.keys.get(dispenser)
+        return key if key is not None and key_id in (None, proofs.key_id(key)) else None
+
+    def key_to_provision(self, dispenser: str) -> bytes | None:
+        return self.unprovisioned.pop(dispenser, None)
 
     def durable(self, dispenser: str, generation: int) -> int:
         intervals = list(self.known.get(generation, SequenceSet()))
@@ -96,6 +116,9 @@ class Pair:
         self.asks: list[Ask] = []
         self.opened: list[Hello] = []
         self.closed: list[str] = []
+        self.samples: list[Sample] = []
+        self.results: list[Result] = []
+        self.refused: list[tuple[str, str]] = []
         self.sent: list[UpMessage] = []
         self.answers = True
         self.commit_ms = COMMIT_MS
@@ -208,7 +231,7 @@ class Pair:
             self.perform(self.session.feed(message, self.now_ms, room=self.room()))
         self._commit()
         if self.now_ms % 500 == 0:
-            self.perform(self.session.tick(self.now_ms))
+            self.perform(self.session.tick(self.now_ms, room=self.room()))
         for message in self.down.take(self.now_ms):
             self.mcu.feed(message, self.now_ms)
 
@@ -223,17 +246,29 @@ class Pair:
                     self.arrived.append(event)
                     self._commits.append((self.now_ms + self.commit_ms, event))
                 case Opened(hello, gap):
-                    self.opened.append(hello)
-                    if gap is not None:
-                        self.disk.record_gap(hello.generation, *gap)
-                    self._next = self.disk.durable(NAME, hello.generation) + 1
+                    self._opened(hello, gap)
                 case Asked(ask):
-                    self.asks.append(ask)
-                    if self.answers:
-                        pick = PickInfo.fitted(1, "table-red", "Table Red", 7109, "a favourite")
-                        self.send_down(Picks(nonce=ask.nonce, pick_id=f"p{len(self.asks)}", picks=(pick,)))
+                    self._answer(ask)
+                case Sampled(sample):
+                    self.samples.append(sample)
+                case Resulted(result):
+                    self.results.append(result)
+                case Refused(_, reason, detail):
+                    self.refused.append((reason, detail))
                 case Closed(reason):
                     self.closed.append(reason)
+
+    def _opened(self, hello: Hello, gap: tuple[int, int] | None) -> None:
+        self.opened.append(hello)
+        if gap is not None:
+            self.disk.record_gap(hello.generation, *gap)
+        self._next = self.disk.durable(NAME, hello.generation) + 1
+
+    def _answer(self, ask: Ask) -> None:
+        self.asks.append(ask)
+        if self.answers:
+            pick = PickInfo.fitted(1, "table-red", "Table Red", 7109, "a favourite")
+            self.send_down(Picks(nonce=ask.nonce, pick_id=f"p{len(self.asks)}", picks=(pick,)))
 
     def send_down(self, message: DownMessage) -> None:
         """Put a message on the line to the dispenser."""
@@ -248,7 +283,8 @@ class Pair:
         while self._commits and self._commits[0][0] <= self.now_ms:
             event = self._commits.popleft()[1]
             self.disk.store(event)
-            self.perform(self.session.committed(event.generation, self.disk.durable(NAME, event.generation)))
+            durable = self.disk.durable(NAME, event.generation)
+            self.perform(self.session.committed(event.generation, durable, room=self.room()))
 
     def _generation(self) -> int:
         self.generations.append(len(self.generations) + 1)

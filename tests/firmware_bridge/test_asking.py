@@ -5,10 +5,7 @@ from __future__ import annotations
 from itertools import repeat
 from pathlib import Path
 
-from firmware_bridge.messages import (
-    Ask,
-    Picks,
-)
+from firmware_bridge.messages import Ask, Picks
 from tests.firmware_bridge.pair import Pair
 from tests.firmware_bridge.wire import DOUBLED, LOST
 

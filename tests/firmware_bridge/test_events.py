@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.messages import (
-    Ack,
-    EventMessage,
-    HelloRequest,
-    Ping,
-    Reject,
-)
+from firmware_bridge.messages import Ack, EventMessage, HelloRequest, Ping, Reject
 from heat.identity import SequenceSet
 from hw_sim.mcu import LinkState
 from hw_sim.ring import PAGES
@@ -32,7 +26,7 @@ def test_events_arrive_in_order_and_free_the_ring_by_ack_alone(pair: Pair) -> No
 def test_no_more_than_a_window_is_under_way(tmp_path: Path) -> None:
     pair = Pair(tmp_path, capacity=1024)
     pair.open_up()
-    pair.session.committed = lambda generation, sequence: []  # type: ignore[method-assign]  # a disk that hangs
+    pair.session.committed = lambda generation, sequence, *, room=True: []  # type: ignore[method-assign]  # a disk that hangs
     pair.pour(500)
     pair.run(400)
     events = [message for message in pair.sent if isinstance(message, EventMessage)]
@@ -60,7 +54,7 @@ def test_a_repeated_event_is_acknowledged_again_once_it_is_on_disk(pair: Pair) -
     pair.pour()
     pair.run_until(lambda: pair.delivered)
     [event] = [message for message in pair.sent if isinstance(message, EventMessage)]
-    assert sent_by(pair.session.feed(event, pair.now_ms)) == [Ack(generation=1, sequence=1)]
+    assert sent_by(pair.session.feed(event, pair.now_ms)) == [Ack(generation=1, sequence=1, window=128)]
     assert pair.session.counters.duplicates == 1
 
 

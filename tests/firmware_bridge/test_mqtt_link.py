@@ -12,28 +12,25 @@ import paho.mqtt.client as mqtt_client
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.codec import BadMessage, body_map, decode_packet, encode_packet
 from firmware_bridge.messages import (
     Ack,
     Ask,
-    BadMessage,
     EventMessage,
     Hello,
     HelloRequest,
     Message,
     NozzleInfo,
     Picks,
-    PouredBody,
     Ready,
     Reject,
     UpMessage,
     Welcome,
-    decode_packet,
-    encode_packet,
-    event_body_map,
-    ready_mac,
 )
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import MqttSettings
+from firmware_bridge.proofs import ready_mac
 from firmware_bridge.topics import ONLINE, topic
 from heat.errors import BrokerUnreachable
 from tests.firmware_bridge.gate import KEY, KeepingGate
@@ -102,7 +99,7 @@ class HandClient:
             uptime_ms=1,
         )
         self.send(hello)
-        self.send(Ready(mac=ready_mac(KEY, hello, self.expect(Welcome).nonce)))
+        self.send(Ready(mac=ready_mac(KEY, hello, self.expect(Welcome))))
 
     def event(self) -> EventMessage:
         self.sequence += 1
@@ -114,7 +111,7 @@ class HandClient:
             sent_uptime_ms=1,
             session=1,
             kind=1,
-            body=event_body_map(PouredBody(nozzle=1, sauce="table-red", volume_ul=1, duration_ms=1)),
+            body=body_map(PouredBody(nozzle=1, sauce="table-red", volume_ul=1, duration_ms=1)),
         )
 
 

@@ -8,15 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from firmware_bridge.messages import (
-    Ack,
-    EventMessage,
-    Hello,
-    Ready,
-    Reject,
-    Welcome,
-)
-from firmware_bridge.session import Arrived, LinkSession, Opened, State
+from firmware_bridge.actions import Arrived, Opened
+from firmware_bridge.messages import Ack, EventMessage, Hello, Ready, Reject, Welcome
+from firmware_bridge.moves import State
+from firmware_bridge.session import LinkSession
 from hw_sim.mcu import LinkState
 from tests.firmware_bridge.pair import NAME, Pair, sent_by
 from tests.firmware_bridge.wire import LOST, Wire
@@ -37,7 +32,7 @@ def test_no_event_and_no_ask_before_ready(pair: Pair) -> None:
 
 
 def test_a_gateway_with_another_key_is_not_believed(pair: Pair) -> None:
-    pair.disk.keys[NAME] = bytes(32)
+    pair.disk.key_of = lambda dispenser, key_id: bytes(32)  # type: ignore[method-assign]
     pair.pour()
     pair.run(5_000)
     assert pair.mcu.state is not LinkState.OPEN
@@ -49,7 +44,7 @@ def test_a_dispenser_with_another_key_is_refused(pair: Pair) -> None:
     hello = pair.hello()
     pair.session.feed(hello, pair.now_ms)
     [reject] = sent_by(pair.session.feed(Ready(mac=bytes(32)), pair.now_ms))
-    assert reject == Reject(reason="bad_mac", versions=(1,), detail="the key does not fit", nonce=hello.nonce)
+    assert reject == Reject(reason="bad_mac", versions=(1, 2), detail="the key does not fit", nonce=hello.nonce)
     assert pair.session.state is State.OPENING
 
 
@@ -99,7 +94,7 @@ def test_versions_without_one_in_common_are_told(pair: Pair) -> None:
     hello = msgspec.structs.replace(pair.hello(), versions=(7, 9))
     [reject] = sent_by(pair.session.feed(hello, 0))
     assert isinstance(reject, Reject)
-    assert (reject.reason, reject.versions) == ("version", (1,))
+    assert (reject.reason, reject.versions) == ("version", (1, 2))
 
 
 def test_a_lost_welcome_or_hello_costs_a_second(tmp_path: Path) -> None:
@@ -159,7 +154,7 @@ def test_the_newest_ready_wins(pair: Pair) -> None:
     assert isinstance(event, EventMessage)
     assert older.feed(event, pair.now_ms) == older.committed(1, 1) == []
     assert newer.feed(event, pair.now_ms) == [Arrived(event)]
-    assert sent_by(newer.committed(1, 1)) == [Ack(generation=1, sequence=1)]
+    assert sent_by(newer.committed(1, 1)) == [Ack(generation=1, sequence=1, window=128)]
 
 
 def test_silence_closes_the_session_and_makes_the_dispenser_say_hello(pair: Pair) -> None:

@@ -35,7 +35,7 @@ def test_the_framed_example_is_a_vector() -> None:
 
 
 def test_the_signed_example_is_a_vector() -> None:
-    macs = json.loads((WIRE / "macs.json").read_text())
+    macs = json.loads((WIRE / "macs1.json").read_text())
     block = TEXT.split("READY signs\n\n```\n")[1].split("```")[0]
     digits = "".join(line.split(";")[0] for line in block.splitlines()).replace(" ", "")
     assert digits == macs["ready"]["signed"]
@@ -48,7 +48,7 @@ def test_the_signed_example_is_a_vector() -> None:
 
 def test_every_message_type_is_listed() -> None:
     listed = {int(row[0].strip("`"), 16): row[1].replace("_", "").lower() for row in table("Messages")}
-    named = {number: cls.__name__.removesuffix("Message").lower() for number, cls in messages._BY_NUMBER.items()}
+    named = {number: cls.__name__.removesuffix("Message").lower() for number, cls in messages.BY_NUMBER.items()}
     assert listed == named
 
 

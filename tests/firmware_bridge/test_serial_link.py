@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.messages import Ack, Ask, Picks, PouredBody, Ready, Reject, Welcome, ready_mac
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.messages import Ack, Ask, Picks, Ready, Reject, Welcome
+from firmware_bridge.proofs import ready_mac
 from firmware_bridge.serial_link import OUT_LIMIT_BYTES, SerialLink
 from heat.errors import LinkLost, PortMissing
 from tests.firmware_bridge.gate import KEY, KeepingGate
@@ -83,8 +85,8 @@ async def test_picks_overtake_what_waits_to_be_written(device: HandDevice, gate:
     await wait_until_async(lambda: "hand-1" in gate.open, 5, "the link is open")
     sent = 0
     while len(link._out) < 50:  # the kernel takes much before it takes no more
-        link.send(Ack(generation=1, sequence=(sent := sent + 1)))
-    link.send(Picks(nonce=bytes(8), pick_id="p", picks=()))
+        link.send(Ack(generation=1, sequence=(sent := sent + 1)), 1)
+    link.send(Picks(nonce=bytes(8), pick_id="p", picks=()), 1)
 
     def read_until_picks() -> int:
         last = 0
@@ -107,7 +109,7 @@ async def test_who_is_put_on_a_port_later_takes_it_only_with_a_proof(device: Han
     hello = device.hello(dispenser="hand-2", lowest=1, next=1)
     welcome = await asyncio.to_thread(device.greet, hello, Welcome)
     assert link.link.session.dispenser == "hand-1"
-    device.send(Ready(mac=ready_mac(KEY, hello, welcome.nonce)))
+    device.send(Ready(mac=ready_mac(KEY, hello, welcome)))
     await wait_until_async(lambda: link.link.session.dispenser == "hand-2", 5, "the other one proved itself")
     await end(task)
 
@@ -133,7 +135,7 @@ async def test_a_port_that_goes_while_the_daemon_stops_is_no_error(device: HandD
         await wait_until_async(lambda: "hand-1" in gate.open, 5, "the link is open")
         device.pull()
         task.cancel()
-        link.send(Ack(generation=1, sequence=1))
+        link.send(Ack(generation=1, sequence=1), 1)
         await asyncio.wait([task])
 
     await stop_while_it_goes()
@@ -148,7 +150,7 @@ async def test_a_dispenser_that_does_not_read_is_given_up(device: HandDevice, ga
     name = "x" * 32
     flood = Picks(nonce=bytes(8), pick_id=name, picks=())
     for _ in range(OUT_LIMIT_BYTES // 20):
-        link.send(flood)
+        link.send(flood, 1)
     with pytest.raises(LinkLost, match="does not read"):
         await asyncio.wait_for(task, 5)
 

@@ -9,18 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from firmware_bridge.messages import (
-    DownMessage,
-    EventMessage,
-    Hello,
-    Message,
-    PickInfo,
-    Picks,
-    UpMessage,
-    Welcome,
-    encode_message,
-)
-from firmware_bridge.session import WINDOW, LinkSession, window_for
+from firmware_bridge.codec import encode_message
+from firmware_bridge.messages import DownMessage, EventMessage, Hello, Message, PickInfo, Picks, UpMessage, Welcome
+from firmware_bridge.session import WINDOW, LinkSession, Terms, window_for
 from tests.firmware_bridge.pair import Pair
 
 SD_CARD_MS = 200
@@ -66,7 +57,7 @@ class SlowPair(Pair):
 
     def __init__(self, directory: Path, baud: int) -> None:
         super().__init__(directory, capacity=256)
-        self.session = LinkSession(self.disk, self._random.randbytes, 0, window=window_for(baud))
+        self.session = LinkSession(self.disk, self._random.randbytes, 0, Terms(window_for(baud)))
         self.mcu.link_up(0, baud)
         self.lost = {0}
         """Events that get lost, counted from 1."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from firmware_bridge.codec import decode_message, encode_message
 from firmware_bridge.framing import Frame, FrameDecoder
-from firmware_bridge.messages import Message, decode_message, encode_message
+from firmware_bridge.messages import Message
 
 WIRE_MS = 5
 LATE_MS = 300

@@ -16,18 +16,10 @@ from typing import Any
 
 import pytest
 
+from firmware_bridge.bodies import PouredBody, RefilledBody, StatedBody
+from firmware_bridge.codec import encode_body, encode_message
 from firmware_bridge.framing import cobs_encode, encode_frame
-from firmware_bridge.messages import (
-    VERSION,
-    PouredBody,
-    Ready,
-    RefilledBody,
-    Reject,
-    StatedBody,
-    Welcome,
-    encode_body,
-    encode_message,
-)
+from firmware_bridge.messages import Ready, Reject, Welcome
 from tests.flow.world import Kafka, Mqtt, World, world
 from tests.hand_device import HandDevice
 from tests.waiting import wait_until
@@ -65,12 +57,12 @@ def counter(shop: World, family: str, **labels: str) -> float:
     return total
 
 
-def frame(type_: int, body: bytes, version: int = VERSION) -> bytes:
+def frame(type_: int, body: bytes, version: int = 1) -> bytes:
     return encode_frame(version, type_, body)
 
 
 def wrong_crc(good: bytes) -> bytes:
-    content = bytes((VERSION, 3)) + b"\xa0"
+    content = bytes((1, 3)) + b"\xa0"
     return b"\x00" + cobs_encode(content + (zlib.crc32(content) ^ 1).to_bytes(4, "big")) + b"\x00" + good[:0]
 
 

@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.bodies import EventBody
+from firmware_bridge.codec import body_map, encode_body
 from firmware_bridge.link import Delivery
-from firmware_bridge.messages import (
-    Ask,
-    EventBody,
-    EventMessage,
-    Hello,
-    NozzleInfo,
-    Picks,
-    encode_body,
-    event_body_map,
-)
+from firmware_bridge.messages import Ask, EventMessage, Hello, NozzleInfo, Picks
 from gateway.clock import Clock
 from gateway.dating import register_boot
 from gateway.door import Door
@@ -108,7 +101,7 @@ class Counter:
             sent_uptime_ms=self.uptime_ms,
             session=session,
             kind=kind if kind is not None else (body.number if body is not None else 0),
-            body=fields if fields is not None else (event_body_map(body) if body is not None else {}),
+            body=fields if fields is not None else (body_map(body) if body is not None else {}),
         )
         message = EventMessage(
             **{f: getattr(message, f) for f in message.__struct_fields__[:-1]}, raw=encode_body(message)

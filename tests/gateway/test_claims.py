@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from firmware_bridge.messages import PouredBody
+from firmware_bridge.bodies import PouredBody
 from gateway import housekeeping
 from gateway.clock import DAY_MS, HOUR_MS, Clock
 from gateway.dating import register_boot

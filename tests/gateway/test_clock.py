@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from firmware_bridge.messages import PouredBody
+from firmware_bridge.bodies import PouredBody
 from gateway import housekeeping
 from gateway.clock import DAY_MS, HOUR_MS, LEAP_MS, PLAUSIBLE_FROM_MS, STEP_MS, Clock, Now, Trust
 from gateway.dating import register_boot, settle

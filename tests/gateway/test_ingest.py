@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from firmware_bridge.messages import UNREADABLE, PouredBody, RatedBody, RefilledBody, StatedBody
+from firmware_bridge.bodies import UNREADABLE, PouredBody, RatedBody, RefilledBody, StatedBody
 from gateway import sessions
 from gateway.clock import Clock
 from gateway.door import Door

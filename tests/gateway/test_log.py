@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.messages import Reject, StatedBody
+from firmware_bridge.bodies import StatedBody
+from firmware_bridge.messages import Reject
 from gateway.app import _keep_house
 from gateway.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
 from tests.flow.world import Process

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from firmware_bridge.messages import NozzleInfo, PouredBody, RatedBody
+from firmware_bridge.bodies import PouredBody, RatedBody
+from firmware_bridge.messages import NozzleInfo
 from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
 from heat.catalog import default_catalog

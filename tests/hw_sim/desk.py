@@ -10,18 +10,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
+from firmware_bridge.actions import Action, Arrived, Asked, Opened, Send
+from firmware_bridge.codec import BadMessage, decode_message, encode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
-from firmware_bridge.messages import (
-    Ask,
-    BadMessage,
-    DownMessage,
-    EventMessage,
-    PickInfo,
-    Picks,
-    decode_message,
-    encode_message,
-)
-from firmware_bridge.session import Action, Arrived, Asked, LinkSession, Opened, Send
+from firmware_bridge.messages import Ask, DownMessage, EventMessage, PickInfo, Picks
+from firmware_bridge.session import LinkSession
 from heat.catalog import default_catalog
 from hw_sim.eeprom import Contents, Eeprom
 from hw_sim.firmware import Firmware

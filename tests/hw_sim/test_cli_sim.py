@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from click.testing import CliRunner
 
-from firmware_bridge.messages import StatedBody
+from firmware_bridge.bodies import StatedBody
 from heat.errors import LinkLost
 from hw_sim.check import as_table, check_all, fetch_ids
 from hw_sim.control import ControlServer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.messages import EventBody, PickInfo, Picks, PouredBody, RatedBody, RefilledBody, StatedBody
+from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
+from firmware_bridge.messages import PickInfo, Picks
 from heat.catalog import default_catalog
 from heat.scale import MAX_MO
 from hw_sim.dispenser import Dispenser

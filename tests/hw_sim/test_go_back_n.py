@@ -42,22 +42,22 @@ def test_sends_a_window_and_waits(flow: GoBackN) -> None:
 
 def test_an_ack_in_the_middle_moves_the_window_on(flow: GoBackN, ring: Ring) -> None:
     take_all(flow, 0)
-    assert flow.acknowledge(2, 10)
+    assert flow.acknowledge(2, None, 10)
     assert take_all(flow, 10) == [5, 6]
     assert ring.header.lowest == 3
 
 
 def test_an_old_ack_is_no_news(flow: GoBackN) -> None:
     take_all(flow, 0)
-    flow.acknowledge(3, 10)
-    assert not flow.acknowledge(3, 20)
-    assert not flow.acknowledge(1, 20)
+    flow.acknowledge(3, None, 10)
+    assert not flow.acknowledge(3, None, 20)
+    assert not flow.acknowledge(1, None, 20)
     assert take_all(flow, 20) == [5, 6, 7]
 
 
 def test_goes_back_to_the_first_unacknowledged(flow: GoBackN) -> None:
     take_all(flow, 0)
-    flow.acknowledge(1, 0)
+    flow.acknowledge(1, None, 0)
     take_all(flow, 0)
     assert not flow.is_stuck(RESEND_MS - 1)
     assert take_all(flow, RESEND_MS - 1) == []
@@ -68,7 +68,7 @@ def test_goes_back_to_the_first_unacknowledged(flow: GoBackN) -> None:
 def test_an_ack_for_more_than_was_sent_again_skips_it(flow: GoBackN) -> None:
     take_all(flow, 0)
     flow.is_stuck(RESEND_MS)
-    assert flow.acknowledge(3, RESEND_MS)
+    assert flow.acknowledge(3, None, RESEND_MS)
     assert take_all(flow, RESEND_MS) == [4, 5, 6, 7]
 
 
@@ -83,14 +83,14 @@ def test_patience_doubles_up_to_a_limit_and_comes_back_with_progress(flow: GoBac
         flow.is_stuck(now_ms)
         take_all(flow, now_ms)
     assert gaps == [500, 1_000, 2_000, 4_000, RESEND_SLOWEST_MS, RESEND_SLOWEST_MS, RESEND_SLOWEST_MS]
-    flow.acknowledge(1, now_ms)
+    flow.acknowledge(1, None, now_ms)
     assert flow.resend_due_ms() == now_ms + RESEND_MS
 
 
 def test_nothing_under_way_is_nothing_to_send_again(flow: GoBackN) -> None:
     assert flow.resend_due_ms() is None
     take_all(flow, 0)
-    flow.acknowledge(4, 0)
+    flow.acknowledge(4, None, 0)
     assert flow.resend_due_ms() is None
     assert not flow.is_stuck(10**9)
 
@@ -119,5 +119,5 @@ def test_a_slow_line_is_given_time_before_and_after_progress(flow: GoBackN) -> N
     take_all(flow, 0)
     assert not flow.is_stuck(RESEND_MS)
     assert flow.resend_due_ms() == RESEND_MS + slack_ms
-    flow.acknowledge(1, 600)
+    flow.acknowledge(1, None, 600)
     assert flow.resend_due_ms() == 600 + RESEND_MS + slack_ms

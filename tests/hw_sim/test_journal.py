@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.messages import PouredBody, StatedBody
+from firmware_bridge.bodies import PouredBody, StatedBody
 from hw_sim.journal import Journal, Recorder, expected_ids, read_journal
 from hw_sim.ring import Ring
 

@@ -13,7 +13,8 @@ import paho.mqtt.client as mqtt_client
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from firmware_bridge.messages import Ask, DownMessage, decode_packet, encode_packet
+from firmware_bridge.codec import decode_packet, encode_packet
+from firmware_bridge.messages import Ask, DownMessage
 from firmware_bridge.topics import topic
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.mqtt_device import IN_FLIGHT, MqttLine, MqttSettings
@@ -155,7 +156,7 @@ async def test_the_brokers_word_frees_nothing(tmp_path: Path, mqtt: Broker, stor
     async with dispenser(tmp_path, mqtt, store) as unit, listening(mqtt, store, disk) as ears:
         await wait_until_async(lambda: unit.online, 10, "the link is open")
         assert ears.gateway is not None
-        ears.gateway.session.committed = lambda generation, sequence: []  # type: ignore[method-assign]
+        ears.gateway.session.committed = lambda generation, sequence, *, room=True: []  # type: ignore[method-assign]
         pour(unit, 2 * IN_FLIGHT)
         await wait_until_async(lambda: len(disk.stored) == 2 * IN_FLIGHT, 10, "all events came")
         line = unit.line

@@ -13,17 +13,12 @@ import httpx
 import msgspec
 import pytest
 
+from firmware_bridge.actions import Send
+from firmware_bridge.bodies import EventBody
+from firmware_bridge.codec import body_map, encode_body
 from firmware_bridge.link import Delivery, Link
-from firmware_bridge.messages import (
-    EventBody,
-    EventMessage,
-    Hello,
-    NozzleInfo,
-    Ready,
-    encode_body,
-    event_body_map,
-    ready_mac,
-)
+from firmware_bridge.messages import EventMessage, Hello, NozzleInfo, Ready, Welcome
+from firmware_bridge.proofs import ready_mac
 from gateway.app import _assemble
 from gateway.config import load_config
 from gateway.state import GatewayState
@@ -163,7 +158,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 class Down:
     """A link's way down that nobody reads."""
 
-    def send(self, message: object, written: object = None) -> None:
+    def send(self, message: object, version: int, written: object = None) -> None:
         """Drop it."""
 
 
@@ -196,8 +191,10 @@ class Inside:
             uptime_ms=0,
         )
         link = self.link
-        link.session.feed(hello, 0)
-        link.session.feed(Ready(mac=ready_mac(DISPENSER_KEY, hello, link.session._nonce_g)), 0)
+        [welcome] = link.session.feed(hello, 0)
+        assert isinstance(welcome, Send)
+        assert isinstance(welcome.message, Welcome)
+        link.session.feed(Ready(mac=ready_mac(DISPENSER_KEY, hello, welcome.message)), 0)
         assert link.session.dispenser == hello.dispenser
         self.state.dispensers.opened(link, hello, None)
         return hello
@@ -213,7 +210,7 @@ class Inside:
             sent_uptime_ms=1_000,
             session=1,
             kind=body.number if kind is None else kind,
-            body=event_body_map(body),
+            body=body_map(body),
         )
         message = msgspec.structs.replace(bare, raw=encode_body(bare))
         settled = asyncio.Event()

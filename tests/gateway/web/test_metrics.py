@@ -12,7 +12,8 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from firmware_bridge.messages import BadMessage, PouredBody
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.codec import BadMessage
 from gateway.notify import _writer_answers
 from gateway.picks import Shown
 from gateway.transaction import Transaction

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from firmware_bridge.messages import PouredBody, RatedBody, StatedBody
+from firmware_bridge.bodies import PouredBody, RatedBody, StatedBody
 from gateway.web.reads import Row, moment
 from gateway.web.rendering import age, ago, milliseconds, spark, who
 from gateway.web.sentences import tell

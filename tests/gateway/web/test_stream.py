@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.messages import PouredBody
+from firmware_bridge.bodies import PouredBody
 from gateway.web.stream import MAX_STREAMS
 from tests.gateway.web.conftest import Inside
 from tests.waiting import wait_until_async

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.messages import Hello, PouredBody, RefilledBody
+from firmware_bridge.bodies import PouredBody, RefilledBody
+from firmware_bridge.messages import Hello
 from firmware_bridge.serial_link import Complaint
 from gateway.clock import Clock
 from gateway.config import ClockSection
