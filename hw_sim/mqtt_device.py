@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -23,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
 from firmware_bridge.messages import Ask
 from firmware_bridge.topics import OFFLINE, ONLINE, Leaf, topic
+from heat.errors import ConfigError
 from hw_sim.faults import Faults
 from hw_sim.firmware import Firmware
 
@@ -45,6 +48,8 @@ class MqttSettings:
     port: int
     store: str
     dispenser: str
+    tls: Callable[[], ssl.SSLContext] | None = None
+    """Asked at each plugging; None: in clear."""
 
 
 class MqttLine:
@@ -124,6 +129,8 @@ class MqttLine:
             client_id=f"picante-{settings.store}-{settings.dispenser}"[:64],
             clean_session=False,
         )
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls())
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.will_set(self._topic("state"), OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)
@@ -178,6 +185,17 @@ class MqttLine:
 
     def _topic(self, leaf: Leaf) -> str:
         return topic(self._settings.store, self._settings.dispenser, leaf)
+
+
+def trust(ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:
+    """A dispenser's side of TLS: whom it trusts, and who it is. Raises ConfigError."""
+    try:
+        tls = ssl.create_default_context(cafile=str(ca))
+        tls.load_cert_chain(certificate, key)
+    except OSError as error:  # of OpenSSL's too
+        hint = "mqtt.ca and mqtt.certificates of the scenario name what picante gateway pki makes"
+        raise ConfigError(f"{ca}, {certificate} or {key}: {error}", hint=hint) from error
+    return tls
 
 
 def _send_at_once(_client: mqtt.Client, _userdata: object, connection: object) -> None:

@@ -10,6 +10,8 @@ Everything that it can say:
     [mqtt]                          # needed by dispensers with link = "mqtt"
     host = "127.0.0.1"
     port = 1883
+    ca = "pki/ca.pem"               # both for TLS, beside the state, or absolute paths
+    certificates = "pki/dispensers"
 
     [crowd]                         # customers who come and go, at every dispenser
     [load]                          # or events as fast as wanted, without customers
@@ -60,6 +62,10 @@ class Broker(_Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    ca: str | None = None
+    """PEM file of the authority that signed the broker's certificate; with it, everything goes by TLS."""
+    certificates: str | None = None
+    """Folder with NAME.pem and NAME.key for each dispenser, as `picante gateway pki` makes it."""
 
 
 class CrowdSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -132,6 +138,7 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, DataError) as error:
         raise ConfigError(f"{name}: {error}") from error
     dispensers = tuple(one for entry in scenario.dispensers for one in _each(entry))
+    _check_broker(scenario.mqtt, name)
     _check_dispensers(dispensers, scenario.mqtt, name)
     return msgspec.structs.replace(scenario, dispensers=dispensers)
 
@@ -153,6 +160,12 @@ def _each(entry: DispenserSettings) -> list[DispenserSettings]:
         return [entry]
     numbers = range(1, entry.count + 1)
     return [msgspec.structs.replace(entry, id=f"{entry.id}-{number}", count=1) for number in numbers]
+
+
+def _check_broker(broker: Broker | None, name: str) -> None:
+    if broker is not None and (broker.ca is None) != (broker.certificates is None):
+        hint = "TLS wants both: whom dispensers trust, and who they are"
+        raise ConfigError(f"{name}: mqtt.ca and mqtt.certificates go together", hint=hint)
 
 
 def _check_dispensers(dispensers: tuple[DispenserSettings, ...], broker: Broker | None, name: str) -> None:

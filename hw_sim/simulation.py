@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import random
 import secrets
-from collections.abc import Coroutine
+import ssl
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -28,7 +30,7 @@ from hw_sim.journal import Journal, Recorder
 from hw_sim.keys import ensure_keys
 from hw_sim.load import keep_loading, share_of
 from hw_sim.mcu import Identity
-from hw_sim.mqtt_device import MqttLine, MqttSettings
+from hw_sim.mqtt_device import MqttLine, MqttSettings, trust
 from hw_sim.plant import Plant
 from hw_sim.ports import PortSettings, SerialLine
 from hw_sim.ring import Ring
@@ -159,8 +161,14 @@ class Simulation:
         # TCP lets no damaged byte through
         intact = FaultRates(drop=rates.drop, duplicate=rates.duplicate)
         broker = self.scenario.mqtt or Broker()
-        where = MqttSettings(broker.host, broker.port, self.scenario.store, settings.id)
+        where = MqttSettings(broker.host, broker.port, self.scenario.store, settings.id, self._tls(broker, settings.id))
         return MqttLine(firmware, where, Faults(intact, seed))
+
+    def _tls(self, broker: Broker, dispenser: str) -> Callable[[], ssl.SSLContext] | None:
+        if broker.ca is None or broker.certificates is None:
+            return None
+        own = self.state / broker.certificates / f"{dispenser}.pem"
+        return functools.partial(trust, self.state / broker.ca, own, own.with_suffix(".key"))
 
     def _start_customers(self) -> None:
         scenario = self.scenario

@@ -151,7 +151,7 @@ class Authority:
             x509.RevokedCertificateBuilder().serial_number(found.serial_number).revocation_date(now).build()
             for found in fresh
         ]
-        # also when there was nothing new: the file may have been lost
+        # written even if there was nothing new: whoever runs it again wants the file
         self._write_revocations([*self._revocations(), *entries])
         return len(fresh)
 
@@ -189,10 +189,13 @@ class Authority:
         path = self._directory / "crl.pem"
         try:
             return list(x509.load_pem_x509_crl(path.read_bytes()))
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            if not (self._directory / "issued").exists():
+                return []
+            hint = "Put back the broker's copy"
+            raise ConfigError(f"{path}: is gone, and with it who was revoked", hint=hint) from error
         except ValueError as error:
-            hint = "Put back the broker's copy, or delete it and revoke anew whom it had"
+            hint = "Put back the broker's copy"
             raise ConfigError(f"{path}: no list of revocations in PEM", hint=hint) from error
 
     def _is_revoked(self, certificate: x509.Certificate) -> bool:

@@ -49,6 +49,8 @@ from tests.waiting import TooLate, wait_until, wait_until_async
 Kind = Literal["gateway", "mosquitto", "kafka"]
 KINDS: tuple[Kind, ...] = ("gateway", "mosquitto", "kafka")
 KILLS_EACH = 5
+EMPTIED = 0.5
+"""Share of Mosquitto's kills after which its memory is gone, too: sessions, queues, retained messages."""
 
 OPEN_WITHIN_S = 15.0
 """Seconds to wait for an open transaction; after that the kill falls without one, and the log says so."""
@@ -252,6 +254,8 @@ class _Killer:
         self._mqtt.kill()
         self._note("mosquitto", None, transaction)
         time.sleep(self._chance.uniform(0.0, 0.3))
+        if self._chance.random() < EMPTIED:
+            self._mqtt.empty()
         self._mqtt.start()
 
     def _kill_broker(self) -> None:
