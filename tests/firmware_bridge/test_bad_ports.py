@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import serial_link
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.codec import encode_message
 from firmware_bridge.framing import MAX_FRAME_BYTES
 from firmware_bridge.line import open_line
-from firmware_bridge.messages import HelloRequest, PouredBody, encode_message
+from firmware_bridge.messages import HelloRequest
 from firmware_bridge.serial_link import BABBLE_BYTES, BABBLE_BYTES_S, READ_BYTES, SerialLink
 from gateway.config import RATES
 from heat.errors import PortBusy, PortForbidden, PortMissing
