@@ -1,14 +1,10 @@
 """The control socket: one JSON object a line in, one a line out, over `<state>/sim.sock`.
 
-Requests name what to `do`; answers have `ok`, and `error` where it is false.
+Requests name what to `do`; answers have `ok`, and `error` and `hint` where it is false. `verbs` has what is done to one
+dispenser; here stands what concerns all of them.
 
     {"do": "status"}                                    every dispenser, see `_status`
-    {"do": "screen", "dispenser": ID}                   `text`: the screen as drawn
-    {"do": "unplug", "dispenser": ID}, "plug"           the cable
-    {"do": "pause"}, {"do": "resume"}                   customers and load; paused once the last one has left
-    {"do": "visit", "dispenser": ID, ...}               a customer by script, see `Script`
-    {"do": "press", "dispenser": ID, "verdict": V}      too_hot, just_right, more: on what was poured last
-    {"do": "stop"}                                      end the simulator
+    {"do": "pour", "dispenser": ID, "ml": 5}            and so on
 """
 
 from __future__ import annotations
@@ -17,48 +13,71 @@ import asyncio
 import contextlib
 import json
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, get_args
 
 import msgspec
-from msgspec import Meta
 
-from firmware_bridge.bodies import StatedBody
-from firmware_bridge.messages import Picks
 from heat.errors import ConfigError, LinkLost
-from heat.events import Verdict
 from hw_sim.simulation import Simulation
 from hw_sim.unit import Unit
+from hw_sim.verbs import Request, Verb
+from hw_sim.visits import Visit
 
 SOCKET_NAME = "sim.sock"
 CALL_TIMEOUT_S = 30.0
 LINE_BYTES = 1_000_000
 
 
-class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A scripted visit. Whoever pours takes the first pick unless `pour` says otherwise."""
+class Status(Request, frozen=True, kw_only=True):
+    """What is known of every dispenser, or of one."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    dial: Annotated[int, Meta(ge=0, le=100)] | None = None
-    mood: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
-    shu: int | None = None
-    """A stated preference, as a number."""
-    word: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
-    """A stated preference, as a category word."""
-    pour: str | None = None
-    """A sauce's id; "" to pour nothing; left out: the first pick, or (with none) the first nozzle's."""
-    volume_ul: Annotated[int, Meta(ge=1)] = 3_000
-    rate: Verdict | None = None
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request; the fields of `Script` stand beside these."""
-
-    do: Literal["status", "screen", "unplug", "plug", "pause", "resume", "visit", "press", "stop"]
     dispenser: str | None = None
-    verdict: Verdict | None = None
+
+
+class Pause(Request, frozen=True):
+    """Let nobody in any more; done once the last customer has left."""
+
+
+class Resume(Request, frozen=True):
+    """Let customers in again."""
+
+
+class Stop(Request, frozen=True):
+    """End the simulator."""
+
+
+Known = Status | Pause | Resume | Stop | Visit | Verb
+VERBS: dict[str, type[Request]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Known)}
+"""What can be asked, by name."""
+_decoder = msgspec.json.Decoder(Known)
+
+
+def usage(verb: str) -> str:
+    """How a verb is written for `picante sim ctl`."""
+    words = [verb]
+    for field in msgspec.structs.fields(VERBS[verb]):
+        if field.name == "dispenser":
+            words.append("DISPENSER" if field.required else "[DISPENSER]")
+        elif field.required:
+            words.append(f"{field.name}={_choices(field.type)}")
+        else:
+            default = "" if field.default is None else msgspec.json.encode(field.default).decode()
+            words.append(f"[{field.name}={default or _choices(field.type)}]")
+    return " ".join(words)
+
+
+def hint_for(verb: object) -> str:
+    """What to say to a request that can't be understood."""
+    if verb in VERBS:
+        return f"It is written: {usage(str(verb))}"
+    return f"There are: {', '.join(VERBS)}"
+
+
+def _choices(kind: Any) -> str:
+    values = [value for inner in (kind, *get_args(kind)) for value in get_args(inner) if isinstance(value, str)]
+    return "|".join(dict.fromkeys(values)) or "..."
 
 
 class ControlServer:
@@ -88,46 +107,44 @@ class ControlServer:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            fields = msgspec.json.decode(line, type=dict[str, Any])
-            request = msgspec.convert(fields, Request)
-            return {"ok": True, **await self._perform(request, fields)}
-        except (msgspec.MsgspecError, ConfigError) as error:
-            return {"ok": False, "error": str(error)}
+            return {"ok": True, **await self._perform(_decoder.decode(line))}
+        except msgspec.MsgspecError as error:
+            return {"ok": False, "error": str(error), "hint": hint_for(_verb(line))}
+        except ConfigError as error:
+            return {"ok": False, "error": error.args[0], "hint": error.hint}
 
-    async def _perform(self, request: Request, fields: dict[str, Any]) -> dict[str, Any]:
-        match request.do:
-            case "status":
-                return {"dispensers": {name: _status(unit) for name, unit in self._simulation.units.items()}}
-            case "pause":
+    async def _perform(self, request: Known) -> dict[str, Any]:
+        units = self._simulation.units
+        match request:
+            case Status(dispenser=dispenser):
+                shown = list(units.values()) if dispenser is None else [self._unit(dispenser)]
+                return {"dispensers": {unit.name: _status(unit) for unit in shown}}
+            case Pause():
                 self._simulation.opened.clear()
-                for unit in self._simulation.units.values():
+                for unit in units.values():
                     async with unit.in_use:  # whoever stands there finishes
                         pass
-            case "resume":
+            case Resume():
                 self._simulation.opened.set()
-            case "stop":
+            case Stop():
                 self._stop()
             case _:
-                return await self._perform_at(self._unit(request), request, fields)
+                return await request.at(self._unit(request.dispenser))
         return {}
 
-    async def _perform_at(self, unit: Unit, request: Request, fields: dict[str, Any]) -> dict[str, Any]:
-        if request.do == "screen":
-            return {"text": unit.twin.render_screen()}
-        if request.do == "visit":
-            own = {key: value for key, value in fields.items() if key not in Request.__struct_fields__}
-            return await _visit(unit, msgspec.convert(own, Script))
-        if request.do == "press":
-            return _press(unit, request.verdict)
-        unit.line.unplug() if request.do == "unplug" else unit.line.plug()
-        return {}
-
-    def _unit(self, request: Request) -> Unit:
-        unit = self._simulation.units.get(request.dispenser or "")
+    def _unit(self, dispenser: str) -> Unit:
+        unit = self._simulation.units.get(dispenser)
         if unit is None:
             known = ", ".join(self._simulation.units)
-            raise ConfigError(f"no dispenser {request.dispenser!r}", hint=f"There are: {known}")
+            raise ConfigError(f"no dispenser {dispenser!r}", hint=f"There are: {known}")
         return unit
+
+
+def _verb(line: bytes) -> object:
+    """What a line asked for, as far as that can be read."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(line, type=dict[str, Any]).get("do")
+    return None
 
 
 def call(socket_path: Path, request: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
@@ -147,7 +164,7 @@ def call(socket_path: Path, request: dict[str, Any], timeout_s: float = CALL_TIM
     except (OSError, ValueError) as error:
         raise LinkLost(f"no simulator at {socket_path}: {error}", hint="Start it with `picante sim run`") from error
     if not answer.pop("ok"):
-        raise ConfigError(answer["error"])
+        raise ConfigError(answer["error"], hint=answer.get("hint", ""))
     return answer
 
 
@@ -155,6 +172,8 @@ def _status(unit: Unit) -> dict[str, Any]:
     """What is known of a dispenser. `answer_ms` are the last ASKs' answers, sorted."""
     header = unit.header
     return {
+        "powered": unit.powered,
+        "frozen": unit.firmware.frozen,
         "online": unit.online,
         "state": unit.firmware.mcu.state.value,
         "plugged": unit.line.plugged,
@@ -168,6 +187,8 @@ def _status(unit: Unit) -> dict[str, Any]:
         "dropped": header.dropped,
         "held": header.held,
         "session": unit.twin.session,
+        "eeprom_writes": unit.eeprom.writes,
+        "door_open": unit.twin.plant.cabinet.door_open,
         "levels_ml": {tank.sauce.id: int(tank.level_ul // 1000) for tank in unit.twin.tanks.values()},
         "picks_asked": unit.asked,
         "picks_shown": unit.shown,
@@ -176,55 +197,14 @@ def _status(unit: Unit) -> dict[str, Any]:
     }
 
 
-async def _visit(unit: Unit, script: Script) -> dict[str, Any]:
-    """Play a scripted visit: its session, its event ids, the picks, and how long they took."""
-    async with unit.in_use:
-        session = unit.begin_session()
-        sequences: list[int | None] = []
-        if script.dial is not None:
-            unit.twin.turn_dial(script.dial)
-            sequences.append(unit.state_preference(StatedBody(dial=script.dial)))
-        if script.word is not None or script.shu is not None:
-            stated = StatedBody(word=script.word) if script.word is not None else StatedBody(shu=script.shu)
-            sequences.append(unit.state_preference(stated))
-        begun = time.monotonic()
-        picks = await unit.ask(token=script.token, mood=script.mood)
-        answer_ms = round((time.monotonic() - begun) * 1000, 2) if picks is not None else None
-        nozzle = _nozzle(unit, script, picks)
-        if nozzle is not None:
-            sequences.append(unit.pour(nozzle, script.volume_ul))
-        if script.rate is not None:
-            sequences.append(unit.press(script.rate))
-    return {
-        "session": session,
-        "events": [unit.event_id(sequence) for sequence in sequences if sequence is not None],
-        "pick_id": picks.pick_id if picks is not None else None,
-        "picks": [msgspec.structs.asdict(pick) for pick in picks.picks] if picks is not None else [],
-        "poured": unit.twin.tanks[nozzle].sauce.id if nozzle is not None else None,
-        "answer_ms": answer_ms,
-    }
-
-
-def _nozzle(unit: Unit, script: Script, picks: Picks | None) -> int | None:
-    """The nozzle that a script pours from."""
-    if script.pour is None:
-        return picks.picks[0].nozzle if picks is not None and picks.picks else next(iter(unit.twin.tanks))
-    if script.pour == "":
-        return None
-    for tank in unit.twin.tanks.values():
-        if tank.sauce.id == script.pour:
-            return tank.number
-    raise ConfigError(f"{unit.name} has no {script.pour!r}", hint=f"It has {', '.join(_sauces(unit))}")
-
-
-def _sauces(unit: Unit) -> list[str]:
-    return [tank.sauce.id for tank in unit.twin.tanks.values()]
-
-
-def _press(unit: Unit, verdict: Verdict | None) -> dict[str, Any]:
-    if verdict is None:
-        raise ConfigError("press what?", hint="Give a verdict: too_hot, just_right, more")
-    sequence = unit.press(verdict)
-    if sequence is None:
-        raise ConfigError(f"nothing was poured at {unit.name} in this session")
-    return {"event": unit.event_id(sequence), "session": unit.twin.session}
+def status_table(dispensers: dict[str, dict[str, Any]]) -> str:
+    """The answer to `status` as lines of text."""
+    lines = [
+        f"{'dispenser':<20} {'power':<6} {'link':<12} {'boot':>5} {'made':>8} {'acked':>8} {'held':>6} {'dropped':>8}"
+    ]
+    for name, told in dispensers.items():
+        power = "off" if not told["powered"] else "frozen" if told["frozen"] else "on"
+        link = told["state"] if told["plugged"] else "unplugged"
+        counts = f"{told['boot']:>5} {told['generated']:>8} {told['acked']:>8} {told['held']:>6} {told['dropped']:>8}"
+        lines.append(f"{name:<20} {power:<6} {link:<12} {counts}")
+    return "\n".join(lines)

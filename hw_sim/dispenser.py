@@ -89,6 +89,11 @@ class Dispenser:
         """Begin a pour that takes its time; `close_valve` ends it."""
         self._pouring = Pouring(number, volume_ul, now_ms)
 
+    @property
+    def pouring(self) -> bool:
+        """Whether a valve stands open."""
+        return self._pouring is not None
+
     def close_valve(self, now_ms: int) -> int | None:
         """The pour is through: as `pour`. None, too, if the power failed meanwhile."""
         pouring, self._pouring = self._pouring, None

@@ -23,6 +23,7 @@ from typing import Any, Self
 import msgspec
 
 from heat.errors import ConfigError
+from hw_sim.power import PowerCut
 
 BANK_BYTES = 4096
 ENDURANCE = 1_000_000
@@ -40,10 +41,6 @@ _MAGIC = b"PICEEPR1"
 _HEAD = struct.Struct("<8sQI")
 _CRC = struct.Struct("<I")
 MAX_CONTENT_BYTES = BANK_BYTES - _HEAD.size - _CRC.size
-
-
-class PowerCut(Exception):  # it is no error: it is what happens
-    """The power failed in the middle of a write; see `Eeprom.cut_next_write`."""
 
 
 class Calibration(msgspec.Struct, frozen=True, array_like=True):
@@ -122,6 +119,12 @@ class Eeprom:
         contents = msgspec.structs.replace(self.contents, **changes)
         if contents != self.contents:
             self._write(contents)
+
+    def reboot(self) -> None:
+        """Read the chip anew, as firmware does at each start: what RAM believed does not count."""
+        self._cut_after = None
+        newest = _read(self.path)
+        self.contents, self.writes = newest.contents, newest.writes
 
     # -- calibration --------------------------------------------------------------------------------------------------
 

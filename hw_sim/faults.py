@@ -8,6 +8,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+GARBAGE_BYTES = 96
+"""The longest piece of noise."""
+ZERO_SHARE = 0.5
+"""Share of pieces of noise with a zero, which ends a frame on serial, put into them."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -39,6 +43,13 @@ class Faults:
             self.duplicated += 1
             return [frame, frame]
         return [frame]
+
+    def garbage(self) -> bytes:
+        """What a babbling UART, or a broken network chip, sends: noise, with a zero here and there."""
+        noise = bytearray(self._rng.randbytes(self._rng.randint(1, GARBAGE_BYTES)))
+        if self._rng.random() < ZERO_SHARE:
+            noise[self._rng.randrange(len(noise))] = 0
+        return bytes(noise)
 
     def _happens(self, rate: float) -> bool:
         return rate > 0 and self._rng.random() < rate

@@ -8,16 +8,30 @@ from collections.abc import Callable
 
 from firmware_bridge.messages import Message, UpMessage
 from hw_sim.mcu import Mcu
+from hw_sim.power import PowerCut
 
 
 class Firmware:
-    """What a line talks to. `heard` is called after whatever may have changed the dispenser or its ring."""
+    """What a line talks to.
 
-    def __init__(self, mcu: Mcu, heard: Callable[[], None]) -> None:
+    `heard` is called after whatever may have changed the dispenser or its ring, `lose_power` when a write was cut.
+    """
+
+    def __init__(self, mcu: Mcu, heard: Callable[[], None], lose_power: Callable[[], None]) -> None:
         self.mcu = mcu
+        self.frozen = False
+        """Whether it hangs: nothing is read, nothing said, and its uptime goes on."""
         self._heard = heard
+        self._lose_power = lose_power
         self._booted_ns = time.monotonic_ns()
         self._alarm: asyncio.TimerHandle | None = None
+
+    def boot(self, mcu: Mcu) -> None:
+        """Start again with nothing in RAM: uptime 0, no link."""
+        self.cancel_alarm()
+        self.mcu = mcu
+        self.frozen = False
+        self._booted_ns = time.monotonic_ns()
 
     def now_ms(self) -> int:
         """The uptime, in ms since the simulated boot."""
@@ -35,16 +49,23 @@ class Firmware:
 
     def receive(self, message: Message) -> None:
         """A message came in."""
-        self.mcu.feed(message, self.now_ms())
+        if self.frozen:
+            return
+        try:
+            self.mcu.feed(message, self.now_ms())
+        except PowerCut:
+            self._lose_power()
         self._heard()
 
     def next_message(self) -> UpMessage | None:
         """What to send now that the line is free."""
-        return self.mcu.next_message(self.now_ms())
+        return None if self.frozen else self.mcu.next_message(self.now_ms())
 
     def set_alarm(self, wake: Callable[[], None]) -> None:
         """Call `wake` when the firmware's next timer runs out; it replaces the alarm before."""
         self.cancel_alarm()
+        if self.frozen:
+            return
         now_ms = self.now_ms()
         due_ms = self.mcu.due_ms(now_ms)
         if due_ms is not None:

@@ -6,6 +6,7 @@ Kinds of line, told apart by their second key; every line names its `dispenser`:
     claim     generation, session, uptime_ms; `claim` is the token               an ASK showed a loyalty token
     answered  generation, session, uptime_ms; `answered` is the pick_id          its (or another ASK's) picks came
     dropped   generation; `dropped` is [first, last]                             the full ring pushed events out
+    fault     generation; `fault` is its kind, with its particulars     something went wrong, by will or by chance
     renewed   generation; `renewed` is [first, last]; to                         these got new numbers, from 1, in `to`
 
 A renumbered event is written again under its new identity. The file holds loyalty tokens in clear: they are made up.
@@ -63,6 +64,8 @@ class Recorder:
         self.dispenser = dispenser
         self.ring = ring
         self._journal = journal
+        self._last = ring.header.next - 1
+        """The last sequence that the journal has."""
 
     def record(self, session: int, body: EventBody, now_ms: int) -> int:
         """Keep an event; its sequence."""
@@ -72,6 +75,15 @@ class Recorder:
             self._write("dropped", [before.lowest, lowest - 1])
         self._write_event(sequence, self.ring.get(sequence))
         return sequence
+
+    def reboot(self) -> None:
+        """The dispenser starts again: a boot of the ring, and what a cut kept from the journal."""
+        self.ring.reboot()
+        self.catch_up(self._last)
+
+    def note_fault(self, fault: str, **more: Any) -> None:
+        """Write a `fault`."""
+        self._write("fault", fault, **more)
 
     def note(self, what: str, value: str, session: int, now_ms: int) -> None:
         """Write a `claim` or an `answered`."""
@@ -91,6 +103,7 @@ class Recorder:
             self._write_event(sequence, self.ring.get(sequence))
 
     def _write_event(self, sequence: int, record: Record) -> None:
+        self._last = sequence
         body = decode_event_body(record.kind, cbor2.loads(record.body))
         assert not isinstance(body, BadMessage)  # `record` encoded it
         names = type(body).__struct_fields__

@@ -43,6 +43,7 @@ async def keep_loading(unit: Unit, share: Share, rng: random.Random, opened: asy
     pace = _Pace(unit, share.events_per_s)
     while share.total is None or unit.header.generated < share.total:
         await opened.wait()
+        await unit.power.wait()
         async with unit.in_use:
             if not opened.is_set():
                 continue

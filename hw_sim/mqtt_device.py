@@ -35,6 +35,8 @@ IN_FLIGHT = 64
 RECONNECT_S = (1, 8)
 """Seconds before the first and between later attempts to reach the broker."""
 
+BABBLE_S = 0.02
+"""s between two packets of garbage."""
 CONNECT_TIMEOUT_S = 3.0
 GOODBYE_S = 1.0
 """Seconds that a goodbye may take; a broker that is slower finds out by itself."""
@@ -64,6 +66,7 @@ class MqttLine:
         self._client: mqtt.Client | None = None
         self._connected = False
         self._in_flight: set[int] = set()
+        self._babbles_until_s = 0.0
 
     @property
     def plugged(self) -> bool:
@@ -93,6 +96,7 @@ class MqttLine:
     async def aclose(self) -> None:
         """Say `offline`, and disconnect."""
         client, connected = self._client, self._connected
+        self._babbles_until_s = 0.0
         if client is None:
             return
         self._forget()
@@ -106,9 +110,25 @@ class MqttLine:
                 async with asyncio.timeout(GOODBYE_S):
                     await left.wait()
 
+    def babble(self, seconds: float) -> None:
+        """Publish noise for so long, and nothing else."""
+        self._babbles_until_s = asyncio.get_running_loop().time() + seconds
+        self._babble()
+
+    def _babble(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._babbles_until_s:
+            self.wake()
+            return
+        if self._client is not None and self._connected:
+            self._client.publish(self._topic("up"), self._faults.garbage(), 0)
+        loop.call_later(BABBLE_S, self._babble)
+
     def wake(self) -> None:
         """The firmware may have something to say: send it while the broker keeps up."""
         client = self._client
+        if self._loop is not None and self._loop.time() < self._babbles_until_s:
+            return
         while client is not None and self._connected and len(self._in_flight) < IN_FLIGHT:
             message = self._firmware.next_message()
             if message is None:

@@ -24,6 +24,8 @@ from hw_sim.firmware import Firmware
 BITS_A_BYTE = 10
 """8N1: a start bit, eight of the byte, a stop bit."""
 READ_BYTES = 65_536
+BABBLE_S = 0.01
+"""s between two pieces of garbage where no baud rate sets the pace."""
 BURST = 32
 """Messages written at once where no baud rate sets the pace."""
 
@@ -49,6 +51,7 @@ class SerialLine:
         self._on_the_line: asyncio.TimerHandle | None = None
         self._free_at_s = 0.0
         self._unwritten = b""
+        self._babbles_until_s = 0.0
 
     @property
     def plugged(self) -> bool:
@@ -90,6 +93,11 @@ class SerialLine:
         if self.plugged and self._on_the_line is None and not self._unwritten:
             self._send_next(asyncio.get_running_loop().time())
 
+    def babble(self, seconds: float) -> None:
+        """Send noise for so long, and nothing else."""
+        self._babbles_until_s = asyncio.get_running_loop().time() + seconds
+        self.wake()
+
     async def aclose(self) -> None:
         """Leave, which for a cable is pulling it."""
         self.unplug()
@@ -97,7 +105,8 @@ class SerialLine:
     def _send_next(self, start_s: float) -> None:
         """Put the next frame on the line, which has been free since `start_s`."""
         loop = asyncio.get_running_loop()
-        frames = self._take(1 if self._settings.baud else BURST)
+        babbles = loop.time() < self._babbles_until_s
+        frames = self._faults.garbage() if babbles else self._take(1 if self._settings.baud else BURST)
         if not frames:
             self._firmware.set_alarm(self.wake)
         elif self._settings.baud:
@@ -105,7 +114,7 @@ class SerialLine:
             self._on_the_line = loop.call_at(self._free_at_s, self._arrive, frames)
         else:
             # the loop's other tasks get their turn between two bursts
-            self._on_the_line = loop.call_later(0, self._arrive, frames)
+            self._on_the_line = loop.call_later(BABBLE_S if babbles else 0, self._arrive, frames)
 
     def _take(self, count: int) -> bytes:
         """Up to `count` of the firmware's messages, as the line's faults leave them."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from heat.errors import ConfigError
+from hw_sim.power import PowerCut
 
 SLOT_BYTES = 256
 """Bytes a slot; the longest event body takes 94."""
@@ -78,9 +79,11 @@ class RingHeader:
 class Ring:
     """The ring, open for its one writer. Opening counts as a boot of the dispenser."""
 
-    def __init__(self, memory: mmap.mmap, header: RingHeader, counter: int) -> None:
+    def __init__(self, path: Path, memory: mmap.mmap, header: RingHeader, counter: int) -> None:
+        self._path = path
         self._memory = memory
         self._counter = counter
+        self._cut_after: int | None = None
         self.header = header
 
     @classmethod
@@ -101,15 +104,22 @@ class Ring:
                 f"the ring in {path} has {header.capacity} slots, not {capacity}",
                 hint="Give it its old capacity again, or delete it with the events that it holds",
             )
-        ring = cls(memory, header, counter)
-        ring._publish(replace(header, boot=header.boot + 1))
+        ring = cls(path, memory, header, counter)
+        ring.reboot()
         return ring
+
+    def reboot(self) -> None:
+        """Read the header anew, as firmware does at each start, and count the boot: what RAM believed is gone."""
+        self._cut_after = None
+        self._counter, header = _newest(self._memory[: 2 * _COPY_BYTES], self._path)
+        self._publish(replace(header, boot=header.boot + 1))
 
     def append(self, record: Record) -> int:
         """Keep an event and return its sequence. A full ring drops its oldest page first.
 
         Raises:
             ValueError: the body does not fit into a slot.
+            PowerCut: as `cut_next_write` wished.
         """
         if len(record.body) > _BODY_BYTES:
             raise ValueError(f"a body of {len(record.body)} bytes does not fit into a slot of {_BODY_BYTES}")
@@ -117,6 +127,8 @@ class Ring:
             self._drop(max(self.header.capacity // PAGES, 1))
         sequence = self.header.next
         self._write(sequence, record)
+        if self._cut_after is not None:
+            self._tear(replace(self.header, next=sequence + 1, generated=self.header.generated + 1))
         self._publish(replace(self.header, next=sequence + 1, generated=self.header.generated + 1))
         return sequence
 
@@ -158,6 +170,10 @@ class Ring:
         shift = (header.lowest - 1 + header.shift) % header.capacity
         self._publish(replace(header, generation=generation, lowest=1, next=header.held + 1, shift=shift))
 
+    def cut_next_write(self, after_bytes: int) -> None:
+        """Let the power fail when so many bytes of the header that follows the next event's slot are through."""
+        self._cut_after = after_bytes
+
     def close(self) -> None:
         """Close the file. The ring stays on disk."""
         self._memory.close()
@@ -174,12 +190,20 @@ class Ring:
         at = self._offset(sequence)
         self._memory[at : at + len(head) + len(record.body)] = head + record.body
 
+    def _tear(self, header: RingHeader) -> None:
+        assert self._cut_after is not None  # asked by `append`
+        copy, after = _encode_header(header, self._counter + 1), self._cut_after
+        self._put(copy[:after])
+        raise PowerCut(f"{self._path.name}: {min(after, len(copy))} of {len(copy)} bytes of the header were written")
+
     def _publish(self, header: RingHeader) -> None:
+        self._put(_encode_header(header, self._counter + 1))
         self._counter += 1
-        at = self._counter % 2 * _COPY_BYTES
-        copy = _encode_header(header, self._counter)
-        self._memory[at : at + len(copy)] = copy
         self.header = header
+
+    def _put(self, copy: bytes) -> None:
+        at = (self._counter + 1) % 2 * _COPY_BYTES
+        self._memory[at : at + len(copy)] = copy
 
 
 def read_header(path: Path) -> RingHeader:

@@ -24,6 +24,7 @@ Everything that it can say:
     baud = 115200                   # 0: no pacing
     nozzles = ["table-red", ...]    # or how many, drawn from the catalogue by the seed
     ring = 2048                     # events that it can hold
+    factory_new = false             # true: has no key yet
     count = 1                       # more than 1: bar-1, bar-2, ...
 
 Whatever is left out has the default that stands in the classes below.
@@ -101,6 +102,8 @@ class DispenserSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_on
     nozzles: Annotated[int, Meta(ge=1, le=MAX_NOZZLES)] | tuple[str, ...] = 8
     ring: Annotated[int, Meta(ge=16, le=1_000_000)] = 2048
     firmware: Annotated[str, Meta(min_length=1, max_length=32)] = "1.0.0"
+    factory_new: bool = False
+    """Whether it comes without a key, and has to be adopted."""
     count: PositiveInt = 1
 
 

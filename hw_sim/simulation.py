@@ -94,11 +94,11 @@ class Simulation:
                 f"another simulator runs in {self.state}", hint="Stop it, or give another --state"
             ) from error
         self._journal = Journal(journal_path(self.state))
-        names = [settings.id for settings in self.scenario.dispensers]
+        names = [settings.id for settings in self.scenario.dispensers if not settings.factory_new]
         keys = ensure_keys(self.state / self.scenario.keys, names)
         last = self._journal.last_sequences()
         for settings in self.scenario.dispensers:
-            unit = self._make_unit(settings, keys[settings.id], self._journal, last)
+            unit = self._make_unit(settings, keys.get(settings.id), self._journal, last)
             self.units[settings.id] = unit
             unit.line.plug()
         self._start_customers()
@@ -136,7 +136,7 @@ class Simulation:
         return load is not None and load.total is not None and all(task.done() for task in self._tasks)
 
     def _make_unit(
-        self, settings: DispenserSettings, key: bytes, journal: Journal, last: dict[tuple[str, int], int]
+        self, settings: DispenserSettings, key: bytes | None, journal: Journal, last: dict[tuple[str, int], int]
     ) -> Unit:
         ring = Ring.open(ring_path(self.state, settings.id), settings.ring, lambda: new_generation(secrets.token_bytes))
         recorder = Recorder(settings.id, ring, journal)
@@ -145,7 +145,7 @@ class Simulation:
         rng = random.Random(f"{self.scenario.seed}:{settings.id}:plant")
         plant = Plant(nozzles_of(settings, self.scenario.seed), self.scenario.physics, rng, eeprom.pulses_per_ml)
         return Unit(
-            Identity(settings.id, settings.firmware, eeprom.contents.key or key),
+            Identity(settings.id, settings.firmware, eeprom.contents.key),
             plant,
             recorder,
             eeprom,

@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Command, NozzleInfo, Picks, Result
@@ -21,6 +22,7 @@ from hw_sim.firmware import Firmware
 from hw_sim.journal import Recorder
 from hw_sim.mcu import Identity, LinkState, Mcu
 from hw_sim.plant import Plant
+from hw_sim.power import PowerCut
 from hw_sim.question import ASK_GIVE_UP_MS
 from hw_sim.ring import RingHeader
 
@@ -44,6 +46,9 @@ class Line(Protocol):
 
     def wake(self) -> None:
         """The firmware may have something to say."""
+
+    def babble(self, seconds: float) -> None:
+        """Let garbage come out of it for so long."""
 
     async def aclose(self) -> None:
         """Leave in good order."""
@@ -69,12 +74,19 @@ class Unit:
         """Questions, picks that came, and picks of which one was poured (a second helping counts no second time)."""
         self.answer_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.twin = Dispenser(self.name, plant, recorder.record, recorder.ring.new_session)
+        self.power = asyncio.Event()
+        """Set while it has power."""
+        self.power.set()
+        self._identity = identity
         self._recorder = recorder
+        self._random_bytes = random_bytes
+        self._cable = True
+        self._off_at_s = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
         self._changed = asyncio.Event()
         self._answer: asyncio.Future[Picks | None] | None = None
         self._accepted_pick_id: str | None = None
-        mcu = Mcu(identity, recorder.ring, self, random_bytes, lambda: recorder.renew(new_generation(random_bytes)))
-        self.firmware = Firmware(mcu, self._changed.set)
+        self.firmware = Firmware(self._new_mcu(), self._changed.set, self.power_off)
         self.line = make_line(self.firmware)
 
     # -- the firmware's panel -----------------------------------------------------------------------------------------
@@ -96,6 +108,7 @@ class Unit:
 
     def keep_key(self, key: bytes) -> None:
         """See `mcu.Panel`."""
+        self.eeprom.update(key=key)
 
     def carry_out(self, command: Command, now_ms: int) -> Result | None:
         """See `mcu.Panel`."""
@@ -105,6 +118,8 @@ class Unit:
 
     async def ask(self, *, token: str | None = None, mood: str | None = None) -> Picks | None:
         """Ask the gateway for picks, and show them; None if it did not answer in time."""
+        if not self.powered:
+            return None
         begun = time.monotonic()
         answer: asyncio.Future[Picks | None] = asyncio.get_running_loop().create_future()
         self._answer = answer
@@ -126,41 +141,111 @@ class Unit:
         return picks
 
     def begin_session(self) -> int:
-        """A customer steps up; the session's number."""
-        return self.twin.begin_session()
+        """A customer steps up; the session's number, or 0 without power."""
+        return self.twin.begin_session() if self.powered else 0
 
-    def state_preference(self, body: StatedBody) -> int:
+    def state_preference(self, body: StatedBody) -> int | None:
         """A stated preference; the event's sequence."""
-        sequence = self.twin.state_preference(body, self.firmware.now_ms())
-        self.line.wake()
-        return sequence
+        return self._happens(lambda now_ms: self.twin.state_preference(body, now_ms))
 
     def pour(self, nozzle: int, volume_ul: int) -> int | None:
-        """A pour that ends now; the event's sequence, or None if the tank is empty."""
-        sequence = self.twin.pour(nozzle, volume_ul, self.firmware.now_ms())
-        pick_id = self.twin.shown_pick_id(self.twin.tanks[nozzle].sauce.id)
-        if sequence is not None and pick_id not in (None, self._accepted_pick_id):
-            self.accepted += 1
-            self._accepted_pick_id = pick_id
-        self.line.wake()
-        return sequence
+        """A pour that ends now; the event's sequence, or None if nothing came."""
+        return self._note_accepted(nozzle, self._happens(lambda now_ms: self.twin.pour(nozzle, volume_ul, now_ms)))
+
+    async def pour_slowly(self, nozzle: int, volume_ul: int) -> int | None:
+        """A pour that takes the time that it takes; None, too, if the power fails meanwhile."""
+        if not self.powered:
+            return None
+        self.twin.open_valve(nozzle, volume_ul, self.firmware.now_ms())
+        await asyncio.sleep(self.twin.pour_ms(nozzle, volume_ul) / 1000)
+        return self._note_accepted(nozzle, self._happens(self.twin.close_valve))
 
     def press(self, verdict: Verdict) -> int | None:
         """A verdict on what was poured last; the event's sequence, or None if nothing was poured."""
-        sequence = self.twin.press(verdict, self.firmware.now_ms())
-        self.line.wake()
-        return sequence
+        return self._happens(lambda now_ms: self.twin.press(verdict, now_ms))
 
-    def refill(self, nozzle: int) -> int:
+    def refill(self, nozzle: int) -> int | None:
         """Somebody puts a full bottle on a nozzle; the event's sequence."""
-        sequence = self.twin.refill(nozzle, self.firmware.now_ms())
-        self.line.wake()
-        return sequence
+        return self._happens(lambda now_ms: self.twin.refill(nozzle, now_ms))
 
     def refill_low_tanks(self) -> None:
         """The staff looks after the bottles."""
         for nozzle in self.twin.low_tanks():
             self.refill(nozzle)
+
+    # -- what is done to it -------------------------------------------------------------------------------------------
+
+    @property
+    def powered(self) -> bool:
+        """Whether it has power."""
+        return self.power.is_set()
+
+    def power_off(self) -> None:
+        """Cut the power: RAM is lost, with the link; ring, EEPROM, bottles and leaks stay."""
+        if not self.powered:
+            return
+        now_ms = self.firmware.now_ms()
+        self.power.clear()
+        self._off_at_s = time.monotonic()
+        self.twin.lose_power(now_ms)
+        self.twin.plant.settle(now_ms)
+        self.line.unplug()
+        self._settle(None)
+        self._changed.set()
+
+    def power_on(self) -> None:
+        """Give it power again: a boot."""
+        if self.powered:
+            return
+        self._recorder.reboot()
+        self.eeprom.reboot()
+        self.twin.plant.reboot(round((time.monotonic() - self._off_at_s) * 1000))
+        self.firmware.boot(self._new_mcu())
+        self.power.set()
+        if self._cable:
+            self.line.plug()
+
+    def cut_power_in_next_write(self, after_bytes: int) -> None:
+        """Cut the power when so many bytes of the next write, of an event or of a setting, are through."""
+        self._recorder.ring.cut_next_write(after_bytes)
+        self.eeprom.cut_next_write(after_bytes)
+
+    def unplug(self) -> None:
+        """Pull the cable (or the network's)."""
+        self._cable = False
+        self.line.unplug()
+
+    def plug(self) -> None:
+        """Put it back; without power nothing comes of it yet."""
+        self._cable = True
+        if self.powered:
+            self.line.plug()
+
+    def freeze(self) -> None:
+        """Let the firmware hang: nothing is sent or read, and the cable is in."""
+        self.firmware.frozen = True
+        self.firmware.cancel_alarm()
+
+    def thaw(self) -> None:
+        """Let it go on where it hung."""
+        self.firmware.frozen = False
+        self.line.wake()
+
+    def settle(self) -> None:
+        """Reckon what leaks and drifts have done up to now."""
+        if self.powered:
+            self.twin.plant.settle(self.firmware.now_ms())
+
+    def later(self, seconds: float | None, what: Callable[[], None]) -> None:
+        """Do something in so many seconds (None: never), if the dispenser is still there."""
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timers = [timer for timer in self._timers if timer.when() > loop.time()]
+            self._timers.append(loop.call_later(seconds, what))
+
+    def note_fault(self, fault: str, **more: Any) -> None:
+        """Write into the journal what was done to it."""
+        self._recorder.note_fault(fault, **more)
 
     # -- what is known of it ------------------------------------------------------------------------------------------
 
@@ -190,8 +275,34 @@ class Unit:
 
     async def aclose(self) -> None:
         """Leave the line and close the ring, which stays on disk."""
+        for timer in self._timers:
+            timer.cancel()
         await self.line.aclose()
         self._recorder.ring.close()
+
+    def _new_mcu(self) -> Mcu:
+        identity = replace(self._identity, key=self.eeprom.contents.key)
+        ring, random_bytes = self._recorder.ring, self._random_bytes
+        return Mcu(identity, ring, self, random_bytes, lambda: self._recorder.renew(new_generation(random_bytes)))
+
+    def _happens(self, what: Callable[[int], int | None]) -> int | None:
+        """Something happens in front of it, now: its event's sequence, or None if it makes none or has no power."""
+        if not self.powered:
+            return None
+        try:
+            sequence = what(self.firmware.now_ms())
+        except PowerCut:
+            self.power_off()
+            return None
+        self.line.wake()
+        return sequence
+
+    def _note_accepted(self, nozzle: int, sequence: int | None) -> int | None:
+        pick_id = self.twin.shown_pick_id(self.twin.tanks[nozzle].sauce.id)
+        if sequence is not None and pick_id not in (None, self._accepted_pick_id):
+            self.accepted += 1
+            self._accepted_pick_id = pick_id
+        return sequence
 
     def _settle(self, picks: Picks | None) -> None:
         if self._answer is not None and not self._answer.done():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from heat.errors import ConfigError, PicanteError
 from hw_sim.check import as_table, check_all
-from hw_sim.control import SOCKET_NAME, call
+from hw_sim.control import SOCKET_NAME, VERBS, call, hint_for, status_table, usage
 from hw_sim.run import run as run_scenario
 from hw_sim.scenario import Scenario, load_scenario
 from hw_sim.simulation import Simulation, port_path
@@ -74,6 +77,64 @@ def screen(dispenser: str, state: Path) -> None:
     except PicanteError as error:
         exit_with_hint(error, 2)
     click.echo(answer["text"])
+
+
+@sim.command()
+@click.argument("verb", required=False)
+@click.argument("words", nargs=-1, metavar="[DISPENSER] [NAME=VALUE]...")
+@STATE
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+def ctl(verb: str | None, words: tuple[str, ...], state: Path, as_json: bool) -> None:
+    """Do something to the dispensers of a running simulator: press, pour, pull the cable, cut the power, ...
+
+    Without a VERB it lists them. What a verb needs may stand without its name, in its order. The demo's simulator is in
+    the folder sim of its --state.
+
+    \b
+    Exit status: 0 done, 2 no simulator, no such verb or dispenser, or it can't be done.
+    Example:  picante sim ctl pour hot-bar-1 ml=5 nozzle=2
+              picante sim ctl power hot-bar-1 cycle
+    """
+    if verb is None:
+        for name, kind in VERBS.items():
+            click.echo(f"{usage(name)}\n    {kind.__doc__}")
+        return
+    try:
+        answer = call(state / SOCKET_NAME, _request(verb, words))
+    except PicanteError as error:
+        exit_with_hint(error, 2)
+    click.echo(json.dumps(answer, ensure_ascii=False, indent=2) if as_json else _in_words(answer))
+
+
+def _request(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """The request that these words make. Raises ConfigError, telling how the verb is written."""
+    if verb not in VERBS:
+        raise ConfigError(f"no verb {verb!r}", hint=hint_for(verb))
+    fields = msgspec.structs.fields(VERBS[verb])
+    unnamed = [field.name for field in fields if field.required or field.name == "dispenser"]
+    request: dict[str, Any] = {"do": verb}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            if not unnamed:
+                raise ConfigError(f"{verb}: what is {word!r}?", hint=hint_for(verb))
+            name, value = unnamed[0], word
+        if name in unnamed:
+            unnamed.remove(name)
+        request[name] = value
+    try:
+        checked: dict[str, Any] = msgspec.to_builtins(msgspec.convert(request, VERBS[verb], strict=False))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{verb}: {error}", hint=hint_for(verb)) from error
+    return checked
+
+
+def _in_words(answer: dict[str, Any]) -> str:
+    if "text" in answer:
+        return str(answer["text"])
+    if "dispensers" in answer:
+        return status_table(answer["dispensers"])
+    return "\n".join(f"{name}: {value}" for name, value in answer.items() if value is not None) or "done"
 
 
 def _tell(simulation: Simulation) -> None:

@@ -84,6 +84,7 @@ class Demo:
         for command in (
             f"curl -s {self._stage.page}api/v1/sync",
             f"{command_name()} sim screen {SERIAL[0]} --state {self._stage.state}/sim",
+            f"{command_name()} sim ctl power {SERIAL[0]} cycle --state {self._stage.state}/sim",
             f"{command_name()} models evaluate",
             f"{command_name()} demo --kafka HOST:PORT",
         ):

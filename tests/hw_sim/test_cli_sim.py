@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from firmware_bridge.bodies import StatedBody
 from heat.errors import LinkLost
 from hw_sim.check import as_table, check_all, fetch_ids
-from hw_sim.control import ControlServer
+from hw_sim.control import VERBS, ControlServer
 from hw_sim.journal import Journal, Recorder
 from hw_sim.ring import Ring
 from hw_sim.scenario import parse_scenario
@@ -192,7 +192,48 @@ async def test_screen(state: Path) -> None:
         assert (code, output) == (2, "error: no dispenser 'bar-9'. There are: bar-1\n")
 
 
-@pytest.mark.parametrize("command", ["run", "screen"])
+async def test_ctl_does_what_a_verb_says(state: Path) -> None:
+    async with Simulation(parse_scenario(ONE), state) as simulation, ControlServer(simulation, lambda: None):
+        unit = simulation.units["bar-1"]
+
+        async def ctl(*words: str) -> tuple[int, str]:
+            return await asyncio.to_thread(run, "ctl", *words, "--state", state)
+
+        code, output = await ctl("pour", "bar-1", "nozzle=2", "ml=1.5", "quick=true", "--json")
+        assert (code, json.loads(output)["event"]) == (0, unit.event_id(1))
+        assert await ctl("unplug", "bar-1") == (0, "done\n")
+        assert await ctl("power", "bar-1", "cycle") == (0, "boot: 2\n")
+        assert await ctl("screen", "bar-1") == (0, unit.twin.render_screen() + "\n")
+        code, output = await ctl("status")
+        assert (code, output.splitlines()[1].split()[:3]) == (0, ["bar-1", "on", "unplugged"])
+        code, output = await ctl("refill", "bar-1", "nozzle=9")
+        assert (code, output.startswith("error: bar-1 has no nozzle 9. It has 1 (")) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["dance"], "no verb 'dance'. There are: status, pause, "),
+        (["door", "bar-1"], "missing required field `to`. It is written: door DISPENSER to=open|shut"),
+        (["door", "bar-1", "open", "wide"], "what is 'wide'?"),
+        (["leak", "bar-1", "nozzle=two"], "Expected `int`, got `str` - at `$.nozzle`"),
+        (["status"], "Start it with `picante sim run`"),
+    ],
+)
+def test_ctl_says_how_a_verb_is_written(state: Path, words: list[str], told: str) -> None:
+    code, output = run("ctl", *words, "--state", state)
+    assert code == 2
+    assert told in output
+
+
+def test_ctl_alone_lists_the_verbs() -> None:
+    code, output = run("ctl")
+    assert code == 0
+    assert "power DISPENSER to=off|on|cycle [in_write=...]\n    Turn the power off" in output
+    assert [line.split()[0] for line in output.splitlines() if not line.startswith(" ")] == list(VERBS)
+
+
+@pytest.mark.parametrize("command", ["run", "screen", "ctl"])
 def test_every_command_has_an_example_and_its_exit_statuses(command: str) -> None:
     code, output = run(command, "--help")
     assert code == 0

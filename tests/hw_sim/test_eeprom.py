@@ -19,9 +19,9 @@ from hw_sim.eeprom import (
     Calibration,
     Contents,
     Eeprom,
-    PowerCut,
     read_contents,
 )
+from hw_sim.power import PowerCut
 from tests.waiting import wait_until
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(32, 64))

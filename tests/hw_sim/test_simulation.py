@@ -118,6 +118,16 @@ async def test_a_dispenser_keeps_the_key_that_it_was_made_with(state: Path) -> N
     assert keys == made_with
 
 
+async def test_a_factory_new_dispenser_has_no_key_until_it_is_given_one(state: Path) -> None:
+    scenario = parse_scenario(TWO.replace("count = 2", "factory_new = true"))
+    async with Simulation(scenario, state) as simulation:
+        unit = simulation.units["bar"]
+        assert (unit.firmware.mcu.key, load_keys(state / "keys.toml")) == (None, {})
+        unit.keep_key(bytes(32))
+    async with Simulation(scenario, state) as simulation:
+        assert simulation.units["bar"].firmware.mcu.key == bytes(32)
+
+
 # -- one simulator a directory, and what it leaves ---------------------------------------------------------------------
 
 

@@ -1,0 +1,309 @@
+"""What can be done to a simulated dispenser through the control socket: one type a verb, which is its request as well.
+
+`{"do": "leak", "dispenser": "bar-1", "nozzle": 2}` is checked by its type and done by its `at`, which returns what the
+answer carries, or raises ConfigError and names what there is. What makes trouble is written into the journal as a
+`fault`, as trouble by chance is. Scripted customers are in `visits`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from heat.errors import ConfigError
+from heat.events import Verdict
+from hw_sim.unit import Unit
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+IN_WRITE_S = 20.0
+"""Seconds that a power cut waits for a write to fall into."""
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="do", tag=str.lower):
+    """Something that the simulator is asked to do."""
+
+
+class AtDispenser(Request, frozen=True, kw_only=True):
+    """Something that is done to one dispenser."""
+
+    dispenser: str
+
+
+class Trouble(AtDispenser, frozen=True, kw_only=True):
+    """Something that the journal hears of."""
+
+    def note(self, unit: Unit) -> None:
+        """Write it into the journal."""
+        fields = msgspec.structs.asdict(self)
+        del fields["dispenser"]
+        unit.note_fault(str(self.__struct_config__.tag), **fields)
+
+
+# -- what people do ------------------------------------------------------------------------------------------------
+
+
+class Screen(AtDispenser, frozen=True, kw_only=True):
+    """Read the screen: `text` as drawn, and its content."""
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        shown = unit.twin.shown
+        return {
+            "text": unit.twin.render_screen(),
+            "session": unit.twin.session,
+            "dial": unit.twin.dial,
+            "pick_id": shown.pick_id,
+            "picks": [msgspec.structs.asdict(pick) for pick in shown.picks],
+        }
+
+
+class Press(AtDispenser, frozen=True, kw_only=True):
+    """Press a verdict about the sauce poured last."""
+
+    verdict: Verdict
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        sequence = unit.press(self.verdict)
+        if sequence is None:
+            raise ConfigError(f"nothing was poured at {unit.name} in this session")
+        return _event(unit, sequence)
+
+
+class Pour(AtDispenser, frozen=True, kw_only=True):
+    """Pour from a nozzle or a sauce (left out: the first nozzle), which takes its time unless quick."""
+
+    nozzle: int | None = None
+    sauce: str | None = None
+    ml: Annotated[float, Meta(gt=0, le=1_000)] = 3.0
+    quick: bool = False
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        async with unit.in_use:
+            nozzle = next(iter(unit.twin.tanks))
+            if self.nozzle is not None:
+                nozzle = check_nozzle(unit, self.nozzle)
+            elif self.sauce is not None:
+                nozzle = nozzle_of(unit, self.sauce)
+            if unit.twin.session == 0:
+                unit.begin_session()
+            volume_ul = round(self.ml * 1000)
+            sequence = unit.pour(nozzle, volume_ul) if self.quick else await unit.pour_slowly(nozzle, volume_ul)
+        return {"nozzle": nozzle, "sauce": unit.twin.tanks[nozzle].sauce.id, **_event(unit, sequence)}
+
+
+class Refill(AtDispenser, frozen=True, kw_only=True):
+    """Put a full bottle on a nozzle."""
+
+    nozzle: int
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        return _event(unit, unit.refill(check_nozzle(unit, self.nozzle)))
+
+
+class Door(AtDispenser, frozen=True, kw_only=True):
+    """Open or shut the cabinet."""
+
+    to: Literal["open", "shut"]
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        unit.settle()
+        unit.twin.plant.cabinet.door_open = self.to == "open"
+        return {}
+
+
+class Tray(AtDispenser, frozen=True, kw_only=True):
+    """Empty the drip tray."""
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        unit.twin.plant.empty_tray(unit.firmware.now_ms())
+        return {}
+
+
+# -- cable, power, firmware ----------------------------------------------------------------------------------------
+
+
+class Unplug(Trouble, frozen=True, kw_only=True):
+    """Pull the cable, for good or for some seconds."""
+
+    seconds: Seconds | None = None
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        self.note(unit)
+        unit.unplug()
+        unit.later(self.seconds, unit.plug)
+        return {}
+
+
+class Plug(AtDispenser, frozen=True, kw_only=True):
+    """Put the cable back."""
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        unit.plug()
+        return {}
+
+
+class Power(Trouble, frozen=True, kw_only=True):
+    """Turn the power off, on, or off and on; with in_write, when so many bytes of the next write are through."""
+
+    to: Literal["off", "on", "cycle"]
+    in_write: Annotated[int, Meta(ge=0, le=4096)] | None = None
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        self.note(unit)
+        if self.to != "on":
+            await self._turn_off(unit)
+        if self.to != "off":
+            unit.power_on()
+        return {"boot": unit.header.boot}
+
+    async def _turn_off(self, unit: Unit) -> None:
+        if self.in_write is None:
+            unit.power_off()
+            return
+        unit.cut_power_in_next_write(self.in_write)
+        try:
+            async with asyncio.timeout(IN_WRITE_S):
+                while unit.powered:
+                    await unit.changed()
+        except TimeoutError:
+            raise ConfigError(
+                f"{unit.name} has written nothing for {IN_WRITE_S:.0f} s: its power fails at its next write",
+                hint="Let something happen there",
+            ) from None
+
+
+class Freeze(Trouble, frozen=True, kw_only=True):
+    """Let the firmware hang, for good or for some seconds: nothing is sent or read."""
+
+    seconds: Seconds | None = None
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        self.note(unit)
+        unit.freeze()
+        unit.later(self.seconds, unit.thaw)
+        return {}
+
+
+class Thaw(AtDispenser, frozen=True, kw_only=True):
+    """Let the firmware go on where it hung."""
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        unit.thaw()
+        return {}
+
+
+class Babble(Trouble, frozen=True, kw_only=True):
+    """Send garbage for some seconds."""
+
+    seconds: Seconds = 3.0
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        self.note(unit)
+        unit.line.babble(self.seconds)
+        return {}
+
+
+# -- meters, sensors, nozzles ----------------------------------------------------------------------------------------
+
+
+class Drift(Trouble, frozen=True, kw_only=True):
+    """Let a flow meter be off: by a percentage at once, and by another an hour from now on."""
+
+    nozzle: int
+    percent: Annotated[float, Meta(ge=-90, le=900)] = 0.0
+    percent_per_h: Annotated[float, Meta(ge=-100, le=1_000)] = 0.0
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        meter = unit.twin.plant.meters[check_nozzle(unit, self.nozzle)]
+        self.note(unit)
+        unit.settle()
+        meter.pulses_per_ml *= 1 + self.percent / 100
+        meter.creep_per_h = self.percent_per_h / 100
+        return {"pulses_per_ml": round(meter.pulses_per_ml, 3)}
+
+
+class Leak(Trouble, frozen=True, kw_only=True):
+    """Let a nozzle drip by itself; 0 µl a second mends it."""
+
+    nozzle: int
+    ul_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 50.0
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        nozzle = unit.twin.tanks[check_nozzle(unit, self.nozzle)]
+        self.note(unit)
+        unit.settle()
+        nozzle.leak_ul_s = self.ul_per_s
+        return {}
+
+
+class Stuck(Trouble, frozen=True, kw_only=True):
+    """Let a sensor stick at what it read last: a nozzle's level, or (left out) the thermometer. on=false frees it."""
+
+    nozzle: int | None = None
+    on: bool = True
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        plant = unit.twin.plant
+        sensor = plant.cabinet.thermometer if self.nozzle is None else plant.gauges[check_nozzle(unit, self.nozzle)]
+        self.note(unit)
+        sensor.stuck = self.on
+        return {}
+
+
+class Block(Trouble, frozen=True, kw_only=True):
+    """Clog a nozzle; on=false clears it."""
+
+    nozzle: int
+    on: bool = True
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        nozzle = unit.twin.tanks[check_nozzle(unit, self.nozzle)]
+        self.note(unit)
+        nozzle.blocked = self.on
+        return {}
+
+
+# -- what there is -----------------------------------------------------------------------------------------------------
+
+
+def nozzle_of(unit: Unit, sauce: str) -> int:
+    """The nozzle with this sauce. Raises ConfigError, naming the sauces."""
+    for tank in unit.twin.tanks.values():
+        if tank.sauce.id == sauce:
+            return tank.number
+    sauces = ", ".join(tank.sauce.id for tank in unit.twin.tanks.values())
+    raise ConfigError(f"{unit.name} has no {sauce!r}", hint=f"It has {sauces}")
+
+
+def check_nozzle(unit: Unit, nozzle: int) -> int:
+    """`nozzle`, if there is one. Raises ConfigError, naming those that there are."""
+    if nozzle not in unit.twin.tanks:
+        known = ", ".join(f"{tank.number} ({tank.sauce.id})" for tank in unit.twin.tanks.values())
+        raise ConfigError(f"{unit.name} has no nozzle {nozzle}", hint=f"It has {known}")
+    return nozzle
+
+
+def _event(unit: Unit, sequence: int | None) -> dict[str, Any]:
+    return {"event": unit.event_id(sequence) if sequence is not None else None, "session": unit.twin.session}
+
+
+Troubles = Unplug | Power | Freeze | Babble | Drift | Leak | Stuck | Block
+Verb = Screen | Press | Pour | Refill | Door | Tray | Plug | Thaw | Troubles
