@@ -79,7 +79,9 @@ async def open_line(port: str, baud: int) -> Line:
     except TimeoutError:
         _unreachable(port, f"no answer in {CONNECT_S:.0f} s")
     except OSError as error:
-        _unreachable(port, error.strerror or str(error))
+        # asyncio words a refused connection by itself, and a name that nobody knows has a number of its own
+        number = error.errno or 0
+        _unreachable(port, os.strerror(number) if number > 0 else error.strerror or str(error))
     if com_port is not None and com_port.baud != baud:
         connection.close()
         why = "it is none" if com_port.refused else f"it set its port to {com_port.baud} baud, not {baud}"
