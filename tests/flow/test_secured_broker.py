@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -98,12 +97,6 @@ def links(shop: World) -> dict[str, bool]:
     return {one["name"]: one["online"] for one in shop.get("/api/v1/status")["dispensers"]}
 
 
-def offline(shop: World) -> set[str]:
-    """The dispensers that the page tells of as offline."""
-    warnings: list[dict[str, Any]] = shop.get("/api/v1/status")["warnings"]
-    return {one["what"].split()[0] for one in warnings if one["code"] == "dispenser_offline"}
-
-
 def wait_until_more(shop: World, count: int) -> None:
     before = shop.stored()
     wait_until(lambda: shop.stored() >= before + count, 60, "events flow")
@@ -118,7 +111,7 @@ def test_a_broker_killed_and_emptied_loses_and_doubles_nothing(shop: World, brok
     shop.start_sim()
     shop.start_gateway()
     for kill in range(KILLS):
-        wait_until_more(shop, 50)
+        wait_until_more(shop, 100)
         broker.kill()
         if kill == 1:
             assert shop.gateway is not None
@@ -132,12 +125,11 @@ def test_a_broker_killed_and_emptied_loses_and_doubles_nothing(shop: World, brok
     assert shop.sim is not None
     shop.sim.kill()
     wait_until(lambda: links(shop) == dict.fromkeys(BARS, False), 10, "the page says that they are gone")
-    wait_until(lambda: offline(shop) == set(BARS), 15, "and that somebody should look")
     sim = shop.start_sim("--check")
     wait_until(lambda: links(shop) == dict.fromkeys(BARS, True), 60, "they are back by themselves")
     call(shop.socket, {"do": "stop"})
     wait_until(shop.sim_ended, 60, "all rings are empty")
     assert sim.process.returncode == 0, sim.said()
     made, found = generated(read_journal(shop.directory / "sim" / "journal.jsonl")), stored(shop)
-    assert len(made) > KILLS * 50
+    assert len(made) > KILLS * 100
     assert sorted(found) == sorted(made)
