@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 import logging
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
-from gateway.config import Config, load_config
+from gateway.config import load_config
 from gateway.log import set_up_logging
 from heat.errors import ConfigError, PicanteError, StoreError
 from picante.cli_pki import pki
+from picante.daemon import ask
 from picante.errors import exit_with_hint
 
 CONFIG = click.option(
@@ -25,9 +24,6 @@ CONFIG = click.option(
     type=click.Path(path_type=Path),
     help="The gateway's configuration, a TOML file (see docs/configuration.md).",
 )
-
-DAEMON_S = 10.0
-"""s that a daemon may take for an answer."""
 
 
 @click.group()
@@ -100,29 +96,5 @@ def adopt(config_path: Path) -> None:
     Run it on the gateway's machine. Exit status: 0 it goes on, 1 it is not stopped or not running, 2 configuration.
     Example:  picante gateway adopt --config gateway.toml
     """
-    try:
-        config = load_config(config_path)
-    except ConfigError as error:
-        exit_with_hint(error, 2)
-    try:
-        sync = _command(config, "/api/v1/uplink/adopt")
-    except PicanteError as error:
-        exit_with_hint(error, 1)
-    click.echo(f"{config.gateway.id} goes on: {sync['pending']} rows wait for Kafka")
-
-
-def _command(config: Config, path: str) -> dict[str, Any]:
-    """Have the running daemon do something; its answer."""
-    where = f"{config.http.host}:{config.http.port}"
-    connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
-    try:
-        connection.request("POST", path)
-        response = connection.getresponse()
-        answer: dict[str, Any] = json.loads(response.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise PicanteError(answer["detail"], hint=answer["hint"])
-    return answer
+    sync = ask(config_path, "POST", "/api/v1/uplink/adopt")
+    click.echo(f"The gateway goes on: {sync['pending']} rows wait for Kafka")

@@ -2,8 +2,8 @@
 
 The server listens on loopback only, but any web page that the technician's browser has open could have a name of its
 own resolve to 127.0.0.1 and read this API as its own origin (DNS rebinding). Such requests carry that name in `Host`.
-Everything is read with GET. The few things that change something are commands: a browser, which sends an Origin with
-every POST, is refused them, whatever page it has open.
+Everything is read with GET. The few things that change something are commands (POST, PUT, DELETE): a browser, which
+sends an Origin with each of these, is refused them, whatever page it has open.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from gateway.web.problems import Problem
 OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", re.IGNORECASE)
 """Any port: a tunnel may end on another one than ours."""
 
-COMMANDS = {"/api/v1/uplink/adopt"}
-"""Paths that take a POST, and nothing else."""
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "/api/v1/uplink/adopt": ("POST",),
+}
+"""The methods of the paths where something can be changed. Every other path takes a GET."""
+MAX_BODY_BYTES = 65_536
+"""Bytes of a command's body: the longest, a planogram of 12 nozzles, has less than 2,000."""
+_PATHS = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"\Z"), methods) for path, methods in COMMANDS.items()]
 
 HEADERS = {
     "content-security-policy": (
@@ -60,7 +65,7 @@ class Guard:
             return
         response = problem.response()
         if problem.details.status == 405:
-            response.headers["allow"] = _allowed(scope)
+            response.headers["allow"] = ", ".join(_allowed(scope))
         await response(scope, receive, send_guarded)
 
 
@@ -69,13 +74,21 @@ def _objection(scope: Scope) -> Problem | None:
     if not OUR_HOST.match(headers.get("host", "")):
         hint = "Use http://localhost with the gateway's port; from elsewhere, a tunnel (ssh -L 8080:127.0.0.1:8080)"
         return Problem(421, "foreign-host", "the Host header does not name this machine", hint=hint)
-    if scope["method"] != _allowed(scope):
-        return Problem(405, "wrong-method", f"this takes a {_allowed(scope)}", hint=f"Send a {_allowed(scope)}")
-    if scope["method"] == "POST" and "origin" in headers:
-        hint = "Give the command on the gateway's machine: picante gateway --help"
+    method, allowed = scope["method"], _allowed(scope)
+    if method not in allowed:
+        takes = " or a ".join(allowed)
+        return Problem(405, "wrong-method", f"this takes a {takes}", hint=f"Send a {takes}")
+    if method == "GET":
+        return None
+    if "origin" in headers:
+        hint = "Give the command on the gateway's machine: picante gateway --help, picante dispensers --help"
         return Problem(403, "not-for-pages", "a page can't have the gateway do something", hint=hint)
+    length = headers.get("content-length", "0")
+    if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        hint = f"Send at most {MAX_BODY_BYTES:,} bytes, with their Content-Length"
+        return Problem(413, "too-large", "the body is too large, or of unknown length", hint=hint)
     return None
 
 
-def _allowed(scope: Scope) -> str:
-    return "POST" if scope["path"] in COMMANDS else "GET"
+def _allowed(scope: Scope) -> tuple[str, ...]:
+    return next((methods for path, methods in _PATHS if path.match(scope["path"])), ("GET",))

@@ -1,0 +1,68 @@
+"""Commands that ask the running daemon on this machine, by its HTTP API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.config import Config, load_config
+from heat.errors import ConfigError, PicanteError
+from picante.errors import exit_with_hint
+
+DAEMON_S = 10.0
+"""s that a daemon may take for an answer."""
+INSTALLED = Path("/etc/picante/gateway.toml")
+"""Where docs/operations.md puts the configuration on a Pi."""
+
+
+def _default() -> Path:
+    here = Path("gateway.toml")
+    return INSTALLED if not here.exists() and INSTALLED.exists() else here
+
+
+DAEMON = click.option(
+    "--config",
+    "config_path",
+    default=_default,
+    type=click.Path(path_type=Path),
+    help=f"The gateway's configuration, which says where its daemon listens: gateway.toml here, or else {INSTALLED}.",
+)
+
+
+def ask(config_path: Path, method: str, path: str, body: object = None) -> Any:
+    """The daemon's answer, or the end of this command: status 2 for the configuration, 1 for everything else."""
+    try:
+        return call(load_config(config_path), method, path, body)
+    except ConfigError as error:
+        exit_with_hint(error, 2)
+    except PicanteError as error:
+        exit_with_hint(error, 1)
+
+
+def call(config: Config, method: str, path: str, body: object = None) -> Any:
+    """The running daemon's answer to a request; `body` is sent as JSON.
+
+    Raises:
+        PicanteError: there is no daemon, or it refused: with its words, and its hint.
+    """
+    where = f"{config.http.host}:{config.http.port}"
+    connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
+    try:
+        if body is None:
+            connection.request(method, path)
+        else:
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        content = response.read()
+        answer: Any = json.loads(content) if content else None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
+    finally:
+        connection.close()
+    if response.status >= 300:
+        raise PicanteError(answer["detail"], hint=answer["hint"])
+    return answer
