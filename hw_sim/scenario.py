@@ -16,7 +16,7 @@ Everything that it can say:
     [crowd]                         # customers who come and go, at every dispenser
     [load]                          # or events as fast as wanted, without customers
     [physics]                       # how exact meters and sensors are, how warm the room is
-    [faults]                        # shares of frames lost, doubled, damaged
+    [faults]                        # shares of frames lost, doubled, damaged; how often worse things happen
 
     [[dispensers]]
     id = "bar-1"
@@ -24,6 +24,9 @@ Everything that it can say:
     baud = 115200                   # 0: no pacing
     nozzles = ["table-red", ...]    # or how many, drawn from the catalogue by the seed
     ring = 2048                     # events that it can hold
+    faults = [                      # what happens when, by the verbs of `picante sim ctl`
+        {at_s = 30, do = "unplug", seconds = 5},
+    ]
     factory_new = false             # true: has no key yet
     count = 1                       # more than 1: bar-1, bar-2, ...
 
@@ -46,6 +49,7 @@ from heat.catalog import Catalog, default_catalog
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 from hw_sim.faults import FaultRates
+from hw_sim.mishaps import planned
 from hw_sim.physics import Physics
 from hw_sim.plant import Nozzle
 
@@ -102,6 +106,8 @@ class DispenserSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_on
     nozzles: Annotated[int, Meta(ge=1, le=MAX_NOZZLES)] | tuple[str, ...] = 8
     ring: Annotated[int, Meta(ge=16, le=1_000_000)] = 2048
     firmware: Annotated[str, Meta(min_length=1, max_length=32)] = "1.0.0"
+    faults: tuple[dict[str, Any], ...] = ()
+    """What goes wrong when: `at_s`, what to `do` (a verb of the control socket), and what that takes."""
     factory_new: bool = False
     """Whether it comes without a key, and has to be adopted."""
     count: PositiveInt = 1
@@ -185,6 +191,7 @@ def _check_dispensers(dispensers: tuple[DispenserSettings, ...], broker: Broker 
         if entry.link == "mqtt" and broker is None:
             raise ConfigError(f"{name}: dispenser {entry.id!r} needs a broker", hint="Add an [mqtt] section")
         _check_nozzles(entry, name)
+        _check_faults(entry, name)
         seen.add(entry.id)
 
 
@@ -198,6 +205,15 @@ def _check_nozzles(entry: DispenserSettings, name: str) -> None:
             raise ConfigError(f"{name}: {entry.id}: no sauce {sauce_id!r} in the catalogue", hint=nearest)
     if not 1 <= len(entry.nozzles) <= MAX_NOZZLES:
         raise ConfigError(f"{name}: {entry.id}: {len(entry.nozzles)} nozzles", hint=f"Give 1 to {MAX_NOZZLES}")
+
+
+def _check_faults(entry: DispenserSettings, name: str) -> None:
+    for fault in entry.faults:
+        try:
+            planned(fault, entry.id)
+        except msgspec.ValidationError as error:
+            hint = 'It reads {at_s = 30, do = "unplug", seconds = 5}; `picante sim ctl` lists what there is'
+            raise ConfigError(f"{name}: {entry.id}: fault {fault}: {error}", hint=hint) from error
 
 
 def _check_keys(table: Mapping[str, Any], kind: type[Any], where: str) -> None:

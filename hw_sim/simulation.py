@@ -17,7 +17,7 @@ import functools
 import random
 import secrets
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -30,6 +30,7 @@ from hw_sim.journal import Journal, Recorder
 from hw_sim.keys import ensure_keys
 from hw_sim.load import keep_loading, share_of
 from hw_sim.mcu import Identity
+from hw_sim.mishaps import Mishap, planned, schedule
 from hw_sim.mqtt_device import MqttLine, MqttSettings, trust
 from hw_sim.plant import Plant
 from hw_sim.ports import PortSettings, SerialLine
@@ -73,6 +74,7 @@ class Simulation:
         """Set while customers may come and load is made."""
         self.opened.set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._trouble: list[asyncio.Task[None]] = []
         self._lock: IO[str] | None = None
         self._journal: Journal | None = None
 
@@ -102,11 +104,12 @@ class Simulation:
             self.units[settings.id] = unit
             unit.line.plug()
         self._start_customers()
+        self._start_trouble()
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
+        for task in (*self._tasks, *self._trouble):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._trouble, return_exceptions=True)
         await asyncio.gather(*(unit.aclose() for unit in self.units.values()))
         if self._journal is not None:
             self._journal.close()
@@ -115,13 +118,17 @@ class Simulation:
 
     def check_tasks(self) -> None:
         """Raise what a customer's task died of, if one did."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._trouble):
             if task.done() and not task.cancelled():
                 task.result()
 
     async def drain(self, deadline_s: float) -> bool:
-        """Let nobody in any more, and wait until every ring is empty; whether it came to that in time."""
+        """Let nobody in any more, mend what is broken, and wait until every ring is empty; whether it was in time."""
         self.opened.clear()
+        for task in self._trouble:
+            task.cancel()
+        for unit in self.units.values():
+            unit.heal()
         give_up = asyncio.get_running_loop().time() + deadline_s
         while any(unit.header.held or unit.in_use.locked() for unit in self.units.values()):
             if asyncio.get_running_loop().time() >= give_up:
@@ -150,19 +157,19 @@ class Simulation:
             recorder,
             eeprom,
             secrets.token_bytes,
-            lambda firmware: self._make_line(settings, firmware),
+            lambda firmware: self._make_line(settings, firmware, recorder.note_fault),
         )
 
-    def _make_line(self, settings: DispenserSettings, firmware: Firmware) -> Line:
+    def _make_line(self, settings: DispenserSettings, firmware: Firmware, note: Callable[..., None]) -> Line:
         rates, seed = self.scenario.faults, f"{self.scenario.seed}:{settings.id}:faults"
         if settings.link == "serial":
             port = PortSettings(port_path(self.state, settings.id), settings.baud)
-            return SerialLine(firmware, port, Faults(rates, seed))
+            return SerialLine(firmware, port, Faults(rates, seed, note))
         # TCP lets no damaged byte through
         intact = FaultRates(drop=rates.drop, duplicate=rates.duplicate)
         broker = self.scenario.mqtt or Broker()
         where = MqttSettings(broker.host, broker.port, self.scenario.store, settings.id, self._tls(broker, settings.id))
-        return MqttLine(firmware, where, Faults(intact, seed))
+        return MqttLine(firmware, where, Faults(intact, seed, note))
 
     def _tls(self, broker: Broker, dispenser: str) -> Callable[[], ssl.SSLContext] | None:
         if broker.ca is None or broker.certificates is None:
@@ -184,5 +191,20 @@ class Simulation:
                 share = share_of(scenario.load, index, len(units))
                 self._start(f"load {unit.name}", keep_loading(unit, share, rng, self.opened))
 
+    def _start_trouble(self) -> None:
+        for settings in self.scenario.dispensers:
+            set_times = [planned(fault, settings.id) for fault in settings.faults]
+            mishaps = schedule(self.scenario.faults, set_times, self.scenario.seed, settings.id)
+            work = _befall(self.units[settings.id], mishaps)
+            self._trouble.append(asyncio.create_task(work, name=f"trouble {settings.id}"))
+
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
+
+
+async def _befall(unit: Unit, mishaps: Iterator[Mishap]) -> None:
+    """Let mishaps happen to a dispenser when it is their time."""
+    begun_s = asyncio.get_running_loop().time()
+    for mishap in mishaps:
+        await asyncio.sleep(begun_s + mishap.at_s - asyncio.get_running_loop().time())
+        await mishap.trouble.at(unit)

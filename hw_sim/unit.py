@@ -231,6 +231,14 @@ class Unit:
         self.firmware.frozen = False
         self.line.wake()
 
+    def heal(self) -> None:
+        """Cable in, power on, firmware running."""
+        for timer in self._timers:
+            timer.cancel()
+        self.power_on()
+        self.plug()
+        self.thaw()
+
     def settle(self) -> None:
         """Reckon what leaks and drifts have done up to now."""
         if self.powered:

@@ -153,9 +153,10 @@ class Plug(AtDispenser, frozen=True, kw_only=True):
 
 
 class Power(Trouble, frozen=True, kw_only=True):
-    """Turn the power off, on, or off and on; with in_write, when so many bytes of the next write are through."""
+    """Turn it off (for some seconds), on, or off and on; in_write: once so many bytes of the next write are through."""
 
     to: Literal["off", "on", "cycle"]
+    seconds: Seconds | None = None
     in_write: Annotated[int, Meta(ge=0, le=4096)] | None = None
 
     async def at(self, unit: Unit) -> dict[str, Any]:
@@ -163,7 +164,9 @@ class Power(Trouble, frozen=True, kw_only=True):
         self.note(unit)
         if self.to != "on":
             await self._turn_off(unit)
-        if self.to != "off":
+        if self.to == "off":
+            unit.later(self.seconds, unit.power_on)
+        else:
             unit.power_on()
         return {"boot": unit.header.boot}
 

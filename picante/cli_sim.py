@@ -43,8 +43,9 @@ def sim() -> None:
 )
 @STATE
 @click.option("--seconds", type=click.FloatRange(min=0), help="End after so many seconds.")
+@click.option("--seed", type=int, help="Another seed than the scenario's: other customers, load and faults.")
 @click.option("--check", is_flag=True, help="At the end, compare what was made with what the gateway lists.")
-def run(scenario_path: Path, state: Path, seconds: float | None, check: bool) -> None:
+def run(scenario_path: Path, state: Path, seconds: float | None, seed: int | None, check: bool) -> None:
     """Run a scenario until it gets SIGTERM or Ctrl-C, or its time is over.
 
     \b
@@ -53,6 +54,8 @@ def run(scenario_path: Path, state: Path, seconds: float | None, check: bool) ->
     """
     try:
         scenario = load_scenario(scenario_path)
+        if seed is not None:
+            scenario = msgspec.structs.replace(scenario, seed=seed)
         if check and scenario.gateway is None:
             raise ConfigError(f"{scenario_path}: --check needs 'gateway'", hint='Add gateway = "http://HOST:PORT"')
         drained = asyncio.run(run_scenario(scenario, state, seconds=seconds, drain=check, ready=_tell))

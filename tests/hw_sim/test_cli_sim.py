@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ from firmware_bridge.bodies import StatedBody
 from heat.errors import LinkLost
 from hw_sim.check import as_table, check_all, fetch_ids
 from hw_sim.control import VERBS, ControlServer
-from hw_sim.journal import Journal, Recorder
+from hw_sim.journal import Journal, Recorder, read_journal
 from hw_sim.ring import Ring
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, journal_path, ring_path
@@ -152,6 +153,20 @@ def test_run_and_check_what_a_gateway_has(state: Path, api: Api) -> None:
     assert "NOT what was made" in output
 
 
+def test_run_takes_another_seed(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text("[load]\ntotal = 20\nask_share = 0\n" + ONE)
+    made = []
+    for number, seed in enumerate(("7", "7", "8")):
+        with tempfile.TemporaryDirectory(prefix="sim-") as state:
+            code, output = run("run", "--scenario", scenario, "--state", state, "--seconds", "0.3", "--seed", seed)
+            assert code == 0, output
+            lines = [line for line in read_journal(journal_path(Path(state))) if "event" in line]
+            made.append([(line["session"], line["body"]) for line in lines])
+        assert len(made[number]) == 20
+    assert made[0] == made[1] != made[2]
+
+
 def test_run_without_check_needs_no_gateway(state: Path) -> None:
     code, output = run("run", "--scenario", write(state, ONE), "--state", state, "--seconds", "0.2")
     assert code == 0, output
@@ -229,7 +244,7 @@ def test_ctl_says_how_a_verb_is_written(state: Path, words: list[str], told: str
 def test_ctl_alone_lists_the_verbs() -> None:
     code, output = run("ctl")
     assert code == 0
-    assert "power DISPENSER to=off|on|cycle [in_write=...]\n    Turn the power off" in output
+    assert "\npower DISPENSER to=off|on|cycle [seconds=...] [in_write=...]\n    Turn it off " in output
     assert [line.split()[0] for line in output.splitlines() if not line.startswith(" ")] == list(VERBS)
 
 

@@ -129,6 +129,18 @@ def test_the_same_seed_gives_the_same_faults() -> None:
     assert outcomes("a") == outcomes("a") != outcomes("b")
 
 
+def test_every_fault_is_told_and_hangs_on_its_frame_s_number_alone() -> None:
+    told: list[tuple[str, int]] = []
+    faults = Faults(
+        FaultRates(drop=0.1, duplicate=0.1, corrupt=0.1), "a", lambda fault, frame: told.append((fault, frame))
+    )
+    for number in range(2_000):
+        faults.pass_on(b"x" * (1 + number % 90))
+    assert len(told) == faults.dropped + faults.duplicated + faults.corrupted
+    dropped = [number for number, result in enumerate(outcomes("a"), start=1) if not result]
+    assert [frame for fault, frame in told if fault == "drop"] == dropped
+
+
 def test_no_faults_unless_asked_for() -> None:
     faults = Faults(FaultRates(), "a")
     assert all(faults.pass_on(b"frame") == [b"frame"] for _ in range(1_000))

@@ -118,7 +118,14 @@ async def test_a_power_cycle_loses_ram_and_keeps_ring_and_settings(state: Path) 
         async with gateway_at(port_path(state, "bar-1"), port.gateway.disk) as again:
             await wait_until_async(lambda: unit.header.held == 0, 10, "what was held is delivered")
             assert arrived([again])[-1] == held
-    assert faults(state) == [{"fault": "power", "to": to, "in_write": None} for to in ("off", "on")]
+    assert faults(state) == [{"fault": "power", "to": to, "seconds": None, "in_write": None} for to in ("off", "on")]
+
+
+async def test_the_power_comes_back_by_itself(state: Path) -> None:
+    async with shop(state) as simulation:
+        unit = simulation.units["bar-1"]
+        await tell(state, "power", to="off", seconds=0.05)
+        await wait_until_async(lambda: unit.header.boot == 2, 5, "it boots")
 
 
 async def test_a_cut_in_the_middle_of_a_pour_makes_no_event(state: Path) -> None:
