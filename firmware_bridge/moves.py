@@ -15,17 +15,17 @@ class State(enum.Enum):
 
 
 class Cue(enum.Enum):
-    """What moves a session. A stranger is another dispenser than the one that has the link."""
+    """What moves a session, and what it answers. A stranger is another dispenser than the one that has the link."""
 
-    HELLO = "HELLO, send WELCOME"
-    BAD_HELLO = "HELLO without a chance, send REJECT"
-    KEYLESS_HELLO = "HELLO of an adopted one without a key, send PROVISION"
+    HELLO = "HELLO / WELCOME"
+    BAD_HELLO = "bad HELLO / REJECT"
+    KEYLESS_HELLO = "HELLO without a key / PROVISION"
     READY = "READY"
-    BAD_READY = "wrong READY, send REJECT"
-    STRANGER = "a stranger's HELLO, or wrong READY"
+    BAD_READY = "wrong READY / REJECT"
+    STRANGER = "HELLO or wrong READY of a stranger"
     UNPROVED = "6 s without READY"
     SILENT = "6 s of silence"
-    CLOSE = "line lost, or a newer READY"
+    CLOSE = "line lost, newer READY elsewhere / REJECT"
 
 
 MOVES: dict[tuple[State, Cue], State] = {

@@ -80,13 +80,13 @@ class Cue(enum.Enum):
 
     LINK_UP = "link up"
     LINK_DOWN = "link down"
-    SAY_HELLO = "send HELLO"
-    HELLO_AGAIN = "HELLO timer, send HELLO"
+    SAY_HELLO = "line free / HELLO"
+    HELLO_AGAIN = "timer / HELLO"
     WELCOME = "good WELCOME"
-    SAY_READY = "send READY"
+    SAY_READY = "line free / READY"
     ASKED = "HELLO_REQUEST"
-    RENEWED = "REJECT stale_ring, new generation"
-    PROVISIONED = "PROVISION, keep the key"
+    RENEWED = "REJECT stale_ring / new generation"
+    PROVISIONED = "PROVISION / keep the key"
     REJECTED = "any other REJECT"
     LOST = "silence, stuck, nozzles changed"
 

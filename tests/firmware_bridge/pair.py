@@ -17,6 +17,7 @@ from firmware_bridge.actions import Action, Arrived, Asked, Closed, Opened, Refu
 from firmware_bridge.bodies import PouredBody
 from firmware_bridge.codec import encode_body
 from firmware_bridge.messages import (
+    VERSIONS,
     Ask,
     Command,
     DownMessage,
@@ -50,7 +51,8 @@ class Panel:
 
     shown: list[Picks] = field(default_factory=list)
     unanswered: int = 0
-    kept: bytes | None = None
+    kept: bytes | None = KEY
+    """The key; None from the factory."""
     carried_out: list[Command] = field(default_factory=list)
 
     def nozzles(self) -> tuple[NozzleInfo, ...]:
@@ -121,6 +123,8 @@ class Pair:
         self.refused: list[tuple[str, str]] = []
         self.sent: list[UpMessage] = []
         self.answers = True
+        self.versions: tuple[int, ...] = VERSIONS
+        """What the dispenser speaks from its next boot on."""
         self.commit_ms = COMMIT_MS
         self._path = directory / f"{seed}.ring"
         self._capacity = capacity
@@ -140,7 +144,7 @@ class Pair:
 
     def _boot(self) -> None:
         self.ring = Ring.open(self._path, self._capacity, self._generation)
-        identity = Identity(NAME, "1.0.0", KEY)
+        identity = Identity(NAME, "1.0.0", self.panel.kept, "PD-4", self.versions)
         self.mcu = Mcu(identity, self.ring, self.panel, self._random.randbytes, self._renew)
         self.up.cut()
         self.mcu.link_up(self.now_ms)

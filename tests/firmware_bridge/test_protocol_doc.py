@@ -9,7 +9,8 @@ from typing import get_args
 
 import pytest
 
-from firmware_bridge import framing, messages, session, topics
+from firmware_bridge import framing, messages, moves, session, topics
+from firmware_bridge.states import mermaid
 from hw_sim import go_back_n, mcu, mqtt_device, question, scenario
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "back-off after REJECT": [mcu.BACK_OFF_MS, mcu.BACK_OFF_SLOWEST_MS],
         "resend": [go_back_n.RESEND_MS, go_back_n.RESEND_SLOWEST_MS],
         "resends without progress before HELLO": [go_back_n.FRUITLESS],
+        "an event while the window is 0": [go_back_n.PROBE_MS],
+        "RESULTs that may wait for the line": [mcu.RESULTS],
         "gateway unheard before HELLO": [mcu.SILENT_MS],
         "ASK again": [question.ASK_AGAIN_MS],
         "ASK given up": [question.ASK_GIVE_UP_MS],
@@ -84,10 +87,9 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert told == code
 
 
-def test_the_states_are_those_of_the_firmware() -> None:
-    drawn = TEXT.split("stateDiagram-v2")[1].split("```")[0]
-    states = set(re.findall(r"\b[A-Z]{4,}(?:_[A-Z]+)?\b", re.sub(r":.*", "", drawn)))
-    assert states == {state.name for state in mcu.LinkState}
+def test_the_states_are_drawn_from_the_tables() -> None:
+    drawn = re.findall(r"```mermaid\n(stateDiagram.*?)```", TEXT, re.DOTALL)
+    assert drawn == [mermaid(mcu.MOVES, mcu.LinkState.DOWN), mermaid(moves.MOVES, moves.State.OPENING)]
 
 
 def test_links_lead_somewhere() -> None:

@@ -45,7 +45,7 @@ class Wire:
 
 def through_bytes(message: Message) -> Message:
     """The message after its way over a serial line."""
-    [frame] = FrameDecoder().feed(encode_message(message))
+    [frame] = FrameDecoder().feed(encode_message(message, 2))
     assert isinstance(frame, Frame)
     decoded = decode_message(frame)
     assert isinstance(decoded, type(message))

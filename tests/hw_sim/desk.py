@@ -13,7 +13,7 @@ from pathlib import Path
 from firmware_bridge.actions import Action, Arrived, Asked, Opened, Send
 from firmware_bridge.codec import BadMessage, decode_message, encode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
-from firmware_bridge.messages import Ask, DownMessage, EventMessage, PickInfo, Picks
+from firmware_bridge.messages import Ask, DownMessage, EventMessage, Message, PickInfo, Picks
 from firmware_bridge.session import LinkSession
 from heat.catalog import default_catalog
 from hw_sim.eeprom import Contents, Eeprom
@@ -61,13 +61,11 @@ class Gateway:
         self.arrived: list[EventMessage] = []
         self.asks: list[Ask] = []
         self.session = LinkSession(disk, secrets.token_bytes, now_ms())
-        self._write = write
+        self.send = write
 
-    def take(self, message: object) -> None:
+    def take(self, message: Message) -> None:
         """Take what came up."""
-        if isinstance(message, BadMessage | BadFrame):
-            return
-        self.perform(self.session.feed(message, now_ms()))  # type: ignore[arg-type]  # a message, or a refusal as above
+        self.perform(self.session.feed(message, now_ms()))
 
     def tick(self) -> None:
         """Let the session's timers run."""
@@ -78,7 +76,7 @@ class Gateway:
         for action in actions:
             match action:
                 case Send(message):
-                    self._write(message)
+                    self.send(message)
                 case Arrived(event):
                     self.arrived.append(event)
                     self.disk.store(event)
@@ -88,7 +86,7 @@ class Gateway:
                 case Asked(ask):
                     self.asks.append(ask)
                     picks = tuple(PickInfo.fitted(n, sauce, sauce, 7000, "try it") for n, sauce in [(2, SAUCES[1])])
-                    self._write(Picks(nonce=ask.nonce, pick_id=f"p{len(self.asks)}", picks=picks))
+                    self.send(Picks(nonce=ask.nonce, pick_id=f"p{len(self.asks)}", picks=picks))
                 case _:
                     pass
 
@@ -102,6 +100,8 @@ class GatewayPort:
         self.received_bytes = 0
         self.first_s = self.last_s = 0.0
         self.bad = 0
+        self.messages: list[Message] = []
+        """What went either way."""
         self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self._decoder = FrameDecoder()
         self.read_on()
@@ -125,7 +125,8 @@ class GatewayPort:
         os.close(self._fd)
 
     def _send(self, message: DownMessage) -> None:
-        self.write(encode_message(message))
+        self.messages.append(message)
+        self.write(encode_message(message, self.gateway.session.version))
 
     def _readable(self) -> None:
         try:
@@ -141,8 +142,11 @@ class GatewayPort:
         self.received_bytes += len(received)
         for frame in self._decoder.feed(received):
             message = frame if isinstance(frame, BadFrame) else decode_message(frame)
-            self.bad += isinstance(message, BadFrame | BadMessage)
-            self.gateway.take(message)
+            if isinstance(message, BadFrame | BadMessage):
+                self.bad += 1
+            else:
+                self.messages.append(message)
+                self.gateway.take(message)
 
 
 @contextlib.asynccontextmanager

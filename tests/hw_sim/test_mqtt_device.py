@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt_client
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from firmware_bridge.codec import decode_packet, encode_packet
+from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
 from firmware_bridge.messages import Ask, DownMessage
 from firmware_bridge.topics import topic
 from hw_sim.faults import FaultRates, Faults
@@ -66,6 +66,7 @@ class Ears:
             return
         decoded = decode_packet(payload)
         self.qos.setdefault(type(decoded).__name__, set()).add(qos)
+        assert not isinstance(decoded, BadMessage)
         if self.gateway is not None:
             self.gateway.take(decoded)
 
