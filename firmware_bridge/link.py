@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from firmware_bridge.actions import Action, Arrived, Asked, Closed, Opened, Refused, Registry, Resulted, Sampled, Send
 from firmware_bridge.codec import BadMessage
@@ -47,11 +47,18 @@ class Delivery:
     """It could not be stored: leave it on the dispenser, which will send it again."""
 
 
+Rival = Literal["other line", "namesake"]
+"""Who else has a dispenser's link: the dispenser itself, or one that has its name and key, and another ring."""
+
+
 class Gate(Protocol):
     """What a link hands things to. All calls are made in the event loop's thread and return at once."""
 
     def opened(self, link: Link, hello: Hello, gap: tuple[int, int] | None) -> None:
         """A dispenser proved itself. `gap` are sequences that it lost."""
+
+    def rivals(self, link: Link, hello: Hello) -> Rival | None:
+        """Who has this dispenser's link, so that a HELLO on this one has to wait; None: it may open it."""
 
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         """The link session ended; `hello` is who it was, if anybody had proved it."""
@@ -120,12 +127,21 @@ class Link:
             self.bad["wrong_topic"] += 1
             self._send(Reject(reason="malformed", detail=f"this topic belongs to {self._expect}"))
             actions: list[Action] = []
+        elif isinstance(message, Hello) and (rival := self._gate.rivals(self, message)) is not None:
+            self._turn_away(message, rival)
+            actions = []
         else:
             actions = self.session.feed(message, monotonic_ms(), room=self._gate.has_room())
         arrived = any(isinstance(action, Arrived) for action in actions)
         self._perform(actions, read_ns, done if arrived else None)
         if done is not None and not arrived:
             done()
+
+    def _turn_away(self, hello: Hello, rival: Rival) -> None:
+        if rival == "namesake":  # its own other line is as it should be, and not counted
+            rejected = self.session.counters.rejected
+            rejected["replaced"] = rejected.get("replaced", 0) + 1
+        self._send(Reject(reason="replaced", detail="another link of this name is in use", nonce=hello.nonce))
 
     def receive_bad(self, bad: BadFrame | BadMessage) -> None:
         """Count what was no frame, or no message."""

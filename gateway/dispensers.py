@@ -1,7 +1,8 @@
 """Who is out there: which dispensers are adopted, online, on which link. The gate of all links.
 
 The newest proof wins: a dispenser that opens a second link (the cable was put back, MQTT beside serial) has its older
-one closed, so its events come in once and its picks go to one place.
+one closed, so its events come in once and its picks go to one place. The older one stays out for as long as the newer
+is open: two lines of one dispenser would take turns otherwise, for ever.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firmware_bridge import proofs
-from firmware_bridge.link import Delivery, Link
+from firmware_bridge.link import Delivery, Link, Rival
 from firmware_bridge.messages import Ask, Hello, RejectReason, Result, Sample
 from gateway.clock import Clock
 from gateway.ingest import Ingest
@@ -34,6 +35,8 @@ class Dispenser:
     """The open link, or None while it is away."""
     since: float
     """Unix time, s, of the last coming or going."""
+    resting: set[str] = field(default_factory=set)
+    """Links that the open one replaced, by name: they wait until it is gone."""
     openings: int = 0
     events: int = 0
 
@@ -98,13 +101,23 @@ class Dispensers:
         if known is None:
             known = self.known[hello.dispenser] = Dispenser(hello, link, time.time())
         elif known.link is not None and known.link is not link:
-            known.link.close("replaced")
+            older, known.link = known.link, None
+            known.resting.add(older.name)
+            older.close("replaced")
+        known.resting.discard(link.name)
         if known.link is not link or known.openings == 0:
             log.info("%s is online on %s", hello.dispenser, link.name, extra={"dispenser": hello.dispenser})
             known.since = time.time()
         known.hello, known.link = hello, link
         known.openings += 1
         self._ingest.note_hello(hello, link.name, gap, lambda: link.close("not stored"))
+
+    def rivals(self, link: Link, hello: Hello) -> Rival | None:
+        """See `Gate.rivals`."""
+        known = self.known.get(hello.dispenser)
+        if known is None or not known.online or known.link is link or link.name not in known.resting:
+            return None
+        return "other line" if hello.generation == known.hello.generation else "namesake"
 
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         """See `Gate.closed`."""
@@ -115,6 +128,7 @@ class Dispensers:
         if known is not None and known.link is link:
             log.warning("%s is offline: %s", known.hello.dispenser, reason, extra={"dispenser": known.hello.dispenser})
             known.link, known.since = None, time.time()
+            known.resting.clear()
 
     def has_room(self) -> bool:
         """See `Gate.has_room`."""

@@ -14,15 +14,20 @@ from hw_sim.power import PowerCut
 class Firmware:
     """What a line talks to.
 
-    `heard` is called after whatever may have changed the dispenser or its ring, `lose_power` when a write was cut.
+    `heard` is called after whatever may have changed the dispenser or its ring, `lose_power` when a write was cut,
+    `fell` when the line has gone.
     """
 
-    def __init__(self, mcu: Mcu, heard: Callable[[], None], lose_power: Callable[[], None]) -> None:
+    def __init__(
+        self, mcu: Mcu, heard: Callable[[], None], lose_power: Callable[[], None], fell: Callable[[], None]
+    ) -> None:
         self.mcu = mcu
         self.frozen = False
         """Whether it hangs: nothing is read, nothing said, and its uptime goes on."""
         self._heard = heard
         self._lose_power = lose_power
+        self._fell = fell
+        self._baud = 0
         self._booted_ns = time.monotonic_ns()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -39,13 +44,19 @@ class Firmware:
 
     def link_up(self, baud: int = 0) -> None:
         """The line is there. `baud` 0: bytes take no time."""
+        self._baud = baud
         self.mcu.link_up(self.now_ms(), baud)
+
+    def link_again(self) -> None:
+        """Say HELLO on the line that is there, as if it were new."""
+        self.link_up(self._baud)
 
     def link_down(self) -> None:
         """The line is gone."""
         self.cancel_alarm()
         self.mcu.link_down()
         self._heard()
+        self._fell()
 
     def receive(self, message: Message) -> None:
         """A message came in."""

@@ -20,7 +20,7 @@ Everything that it can say:
 
     [[dispensers]]
     id = "bar-1"
-    link = "serial"                 # or "mqtt"
+    link = "serial"                 # or "mqtt", or "both" at once
     baud = 115200                   # 0: no pacing
     nozzles = ["table-red", ...]    # or how many, drawn from the catalogue by the seed
     ring = 2048                     # events that it can hold
@@ -101,7 +101,7 @@ class DispenserSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_on
     """One dispenser, or `count` of a kind."""
 
     id: str
-    link: Literal["serial", "mqtt"] = "serial"
+    link: Literal["serial", "mqtt", "both"] = "serial"
     baud: Annotated[int, Meta(ge=0)] = 115_200
     nozzles: Annotated[int, Meta(ge=1, le=MAX_NOZZLES)] | tuple[str, ...] = 8
     ring: Annotated[int, Meta(ge=16, le=1_000_000)] = 2048
@@ -188,7 +188,7 @@ def _check_dispensers(dispensers: tuple[DispenserSettings, ...], broker: Broker 
             raise ConfigError(f"{name}: {error}") from error
         if entry.id in seen:
             raise ConfigError(f"{name}: dispenser {entry.id!r} stands there twice")
-        if entry.link == "mqtt" and broker is None:
+        if entry.link != "serial" and broker is None:
             raise ConfigError(f"{name}: dispenser {entry.id!r} needs a broker", hint="Add an [mqtt] section")
         _check_nozzles(entry, name)
         _check_faults(entry, name)

@@ -28,6 +28,7 @@ from hw_sim.faults import FaultRates, Faults
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Journal, Recorder
 from hw_sim.keys import ensure_keys
+from hw_sim.lines import Line
 from hw_sim.load import keep_loading, share_of
 from hw_sim.mcu import Identity
 from hw_sim.mishaps import Mishap, planned, schedule
@@ -38,7 +39,7 @@ from hw_sim.ring import Ring
 from hw_sim.scenario import Broker, DispenserSettings, Scenario, nozzles_of
 from hw_sim.shoppers import Crowd
 from hw_sim.shopping import keep_shop
-from hw_sim.unit import Line, Unit, new_generation
+from hw_sim.unit import Unit, new_generation
 
 DRAIN_POLL_S = 0.05
 
@@ -151,25 +152,30 @@ class Simulation:
         eeprom = Eeprom.open(eeprom_path(self.state, settings.id), Contents(key=key))
         rng = random.Random(f"{self.scenario.seed}:{settings.id}:plant")
         plant = Plant(nozzles_of(settings, self.scenario.seed), self.scenario.physics, rng, eeprom.pulses_per_ml)
-        return Unit(
+        unit = Unit(
             Identity(settings.id, settings.firmware, eeprom.contents.key),
             plant,
             recorder,
             eeprom,
             secrets.token_bytes,
-            lambda firmware: self._make_line(settings, firmware, recorder.note_fault),
+            functools.partial(self._on_mqtt if settings.link == "mqtt" else self._on_serial, settings, recorder),
         )
+        if settings.link == "both":
+            unit.add_network(functools.partial(self._on_mqtt, settings, recorder))
+        return unit
 
-    def _make_line(self, settings: DispenserSettings, firmware: Firmware, note: Callable[..., None]) -> Line:
+    def _on_serial(self, settings: DispenserSettings, recorder: Recorder, firmware: Firmware) -> Line:
         rates, seed = self.scenario.faults, f"{self.scenario.seed}:{settings.id}:faults"
-        if settings.link == "serial":
-            port = PortSettings(port_path(self.state, settings.id), settings.baud)
-            return SerialLine(firmware, port, Faults(rates, seed, note))
+        port = PortSettings(port_path(self.state, settings.id), settings.baud)
+        return SerialLine(firmware, port, Faults(rates, seed, recorder.note_fault))
+
+    def _on_mqtt(self, settings: DispenserSettings, recorder: Recorder, firmware: Firmware) -> Line:
+        rates, seed = self.scenario.faults, f"{self.scenario.seed}:{settings.id}:faults"
         # TCP lets no damaged byte through
         intact = FaultRates(drop=rates.drop, duplicate=rates.duplicate)
         broker = self.scenario.mqtt or Broker()
         where = MqttSettings(broker.host, broker.port, self.scenario.store, settings.id, self._tls(broker, settings.id))
-        return MqttLine(firmware, where, Faults(intact, seed, note))
+        return MqttLine(firmware, where, Faults(intact, seed, recorder.note_fault))
 
     def _tls(self, broker: Broker, dispenser: str) -> Callable[[], ssl.SSLContext] | None:
         if broker.ca is None or broker.certificates is None:

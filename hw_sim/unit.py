@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Command, NozzleInfo, Picks, Result
@@ -20,6 +20,7 @@ from hw_sim.dispenser import Dispenser
 from hw_sim.eeprom import Eeprom
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Recorder
+from hw_sim.lines import Line, TwoLines
 from hw_sim.mcu import Identity, LinkState, Mcu
 from hw_sim.plant import Plant
 from hw_sim.power import PowerCut
@@ -27,31 +28,6 @@ from hw_sim.question import ASK_GIVE_UP_MS
 from hw_sim.ring import RingHeader
 
 LATENCIES_KEPT = 1_000
-
-
-class Line(Protocol):
-    """A dispenser's way to the gateway."""
-
-    bad_frames: int
-
-    @property
-    def plugged(self) -> bool:
-        """Whether the cable is in."""
-
-    def plug(self) -> None:
-        """Put the cable in."""
-
-    def unplug(self) -> None:
-        """Pull it."""
-
-    def wake(self) -> None:
-        """The firmware may have something to say."""
-
-    def babble(self, seconds: float) -> None:
-        """Let garbage come out of it for so long."""
-
-    async def aclose(self) -> None:
-        """Leave in good order."""
 
 
 class Unit:
@@ -86,8 +62,13 @@ class Unit:
         self._changed = asyncio.Event()
         self._answer: asyncio.Future[Picks | None] | None = None
         self._accepted_pick_id: str | None = None
-        self.firmware = Firmware(self._new_mcu(), self._changed.set, self.power_off)
-        self.line = make_line(self.firmware)
+        self._firmwares = [self._new_firmware()]
+        self.line: Line = make_line(self.firmware)
+
+    def add_network(self, make_line: Callable[[Firmware], Line]) -> None:
+        """Give it a network beside its cable."""
+        self._firmwares.append(self._new_firmware())
+        self.line = TwoLines(self.line, make_line(self._firmwares[1]))
 
     # -- the firmware's panel -----------------------------------------------------------------------------------------
 
@@ -200,7 +181,8 @@ class Unit:
         self._recorder.reboot()
         self.eeprom.reboot()
         self.twin.plant.reboot(round((time.monotonic() - self._off_at_s) * 1000))
-        self.firmware.boot(self._new_mcu())
+        for firmware in self._firmwares:
+            firmware.boot(self._new_mcu())
         self.power.set()
         if self._cable:
             self.line.plug()
@@ -223,12 +205,14 @@ class Unit:
 
     def freeze(self) -> None:
         """Let the firmware hang: nothing is sent or read, and the cable is in."""
-        self.firmware.frozen = True
-        self.firmware.cancel_alarm()
+        for firmware in self._firmwares:
+            firmware.frozen = True
+            firmware.cancel_alarm()
 
     def thaw(self) -> None:
         """Let it go on where it hung."""
-        self.firmware.frozen = False
+        for firmware in self._firmwares:
+            firmware.frozen = False
         self.line.wake()
 
     def heal(self) -> None:
@@ -256,6 +240,12 @@ class Unit:
         self._recorder.note_fault(fault, **more)
 
     # -- what is known of it ------------------------------------------------------------------------------------------
+
+    @property
+    def firmware(self) -> Firmware:
+        """The firmware behind the line in use; where none is, that of the first."""
+        used = (firmware for firmware in self._firmwares if firmware.mcu.state is LinkState.OPEN)
+        return next(used, self._firmwares[0])
 
     @property
     def header(self) -> RingHeader:
@@ -287,6 +277,16 @@ class Unit:
             timer.cancel()
         await self.line.aclose()
         self._recorder.ring.close()
+
+    def _new_firmware(self) -> Firmware:
+        return Firmware(self._new_mcu(), self._changed.set, self.power_off, self._use_the_other)
+
+    def _use_the_other(self) -> None:
+        """A line went: the one that was turned away meanwhile is tried at once."""
+        for firmware in self._firmwares:
+            if firmware.mcu.state is LinkState.BACKING_OFF:
+                firmware.link_again()
+        self.line.wake()
 
     def _new_mcu(self) -> Mcu:
         identity = replace(self._identity, key=self.eeprom.contents.key)

@@ -143,9 +143,9 @@ def _in_words(answer: dict[str, Any]) -> str:
 def _tell(simulation: Simulation) -> None:
     """Say where the gateway finds the dispensers."""
     for settings in simulation.scenario.dispensers:
-        if settings.link == "serial":
+        if settings.link != "mqtt":
             click.echo(f"{settings.id}: {port_path(simulation.state, settings.id)}")
-        elif simulation.scenario.mqtt is not None:
+        if settings.link != "serial" and simulation.scenario.mqtt is not None:
             click.echo(f"{settings.id}: mqtt {simulation.scenario.mqtt.host}:{simulation.scenario.mqtt.port}")
 
 

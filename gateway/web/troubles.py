@@ -31,7 +31,7 @@ _TURNED_AWAY = {
     "version": ("it speaks another version of the protocol", "Update its firmware, or this gateway"),
     "malformed": ("what it says of itself makes no sense", "Update its firmware; if it stays so, replace it"),
     "stale_ring": ("its memory was set back", "It starts anew by itself; if it stays so, clear its memory"),
-    "replaced": ("it is connected twice", "Leave it one of its two cables"),
+    "replaced": ("another dispenser has its name and key", "Give one of the two another name and another key"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmware_bridge import proofs
-from firmware_bridge.link import Delivery, Link
+from firmware_bridge.link import Delivery, Link, Rival
 from firmware_bridge.messages import Ask, Hello, PickInfo, Picks, RejectReason, Result, Sample
 
 KEY = bytes(range(32))
@@ -37,6 +37,9 @@ class KeepingGate:
 
     def opened(self, link: Link, hello: Hello, gap: tuple[int, int] | None) -> None:
         self.open[hello.dispenser] = link
+
+    def rivals(self, link: Link, hello: Hello) -> Rival | None:
+        return None
 
     def closed(self, link: Link, hello: Hello | None, reason: str) -> None:
         self.closings.append(reason)

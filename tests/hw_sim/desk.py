@@ -20,11 +20,12 @@ from hw_sim.eeprom import Contents, Eeprom
 from hw_sim.firmware import Firmware
 from hw_sim.journal import Journal, Recorder
 from hw_sim.keys import load_keys
+from hw_sim.lines import Line
 from hw_sim.mcu import Identity
 from hw_sim.plant import Nozzle, Plant
 from hw_sim.ring import Ring
 from hw_sim.simulation import Simulation, port_path
-from hw_sim.unit import Line, Unit
+from hw_sim.unit import Unit
 from tests.firmware_bridge.pair import KEY, NAME, Disk
 
 TWO = """

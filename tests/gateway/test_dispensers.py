@@ -1,0 +1,103 @@
+"""Which of a dispenser's links is in use, where it has two, and where two have its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.link import Link
+from firmware_bridge.messages import DownMessage, Hello, Ready, Reject, Welcome
+from firmware_bridge.proofs import ready_mac
+from gateway.app import _assemble
+from gateway.config import load_config
+from gateway.dispensers import Dispensers
+from gateway.state import GatewayState
+from tests.gateway.web.conftest import DISPENSER_KEY, write_config
+from tests.servers import free_port
+
+NAME = "hot-bar-1"
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[GatewayState]:
+    async with _assemble(load_config(write_config(tmp_path, free_port()))) as state:
+        yield state
+
+
+class Line:
+    """A link, and what came down."""
+
+    def __init__(self, dispensers: Dispensers, name: str, generation: int = 7) -> None:
+        self.link = Link(name, self, dispensers, dispensers)
+        self.heard: list[DownMessage] = []
+        self._generation = generation
+
+    def send(self, message: DownMessage, version: int, written: object = None) -> None:
+        """See `Transport.send`."""
+        self.heard.append(message)
+
+    def greet(self) -> DownMessage:
+        """Say HELLO, and READY if it is welcome; the answer to HELLO."""
+        hello = Hello(
+            dispenser=NAME,
+            firmware="1.0.0",
+            versions=(1,),
+            nozzles=(),
+            generation=self._generation,
+            lowest=1,
+            next=1,
+            nonce=os.urandom(8),
+            boot=1,
+            uptime_ms=0,
+        )
+        self.link.receive(hello, 0)
+        answer = self.heard[-1]
+        if isinstance(answer, Welcome):
+            self.link.receive(Ready(mac=ready_mac(DISPENSER_KEY, hello, answer)), 0)
+            assert self.link.open
+        else:
+            assert isinstance(answer, Reject)
+            assert answer.nonce == hello.nonce
+        return answer
+
+
+async def test_a_replaced_line_waits_until_the_newer_one_is_gone(state: GatewayState) -> None:
+    gate = state.dispensers
+    older, newer = Line(gate, "serial"), Line(gate, "mqtt")
+    older.greet()
+    newer.greet()
+    assert [message.reason for message in older.heard if isinstance(message, Reject)] == ["replaced"]
+    again = Line(gate, "serial")  # the port, opened anew
+    assert isinstance(again.greet(), Reject)
+    assert gate.known[NAME].link is newer.link
+    assert again.link.session.counters.rejected == {}, "its own other line is no fault"
+    newer.link.close("silent")
+    assert isinstance(again.greet(), Welcome)
+    assert gate.known[NAME].link is again.link
+    assert gate.known[NAME].openings == 3
+
+
+async def test_a_line_that_was_never_replaced_takes_over(state: GatewayState) -> None:
+    gate = state.dispensers
+    lines = [Line(gate, name) for name in ("usb-1", "usb-2", "usb-3")]
+    assert [type(line.greet()) for line in lines] == [Welcome, Welcome, Welcome]
+    assert gate.known[NAME].link is lines[-1].link
+
+
+async def test_the_line_in_use_may_say_hello_again(state: GatewayState) -> None:
+    older, newer = Line(state.dispensers, "serial"), Line(state.dispensers, "mqtt")
+    older.greet()
+    newer.greet()
+    assert isinstance(newer.greet(), Welcome)
+
+
+async def test_another_dispenser_of_the_name_is_told_of(state: GatewayState) -> None:
+    one, other = Line(state.dispensers, "usb-1", generation=7), Line(state.dispensers, "usb-2", generation=8)
+    one.greet()
+    other.greet()
+    again = Line(state.dispensers, "usb-1", generation=7)
+    assert isinstance(again.greet(), Reject)
+    assert again.link.session.counters.rejected == {"replaced": 1}
