@@ -8,6 +8,7 @@ the port's business: a dispenser tells that in its HELLO.
 from __future__ import annotations
 
 import asyncio
+import functools
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -39,21 +40,26 @@ class Rates:
         return self.usual
 
 
+def device_of(name: str) -> str:
+    """The device that a name leads to, whether it is there or not."""
+    return name if is_url(name) else os.path.realpath(name)
+
+
 def find(patterns: Sequence[str]) -> dict[str, str]:
     """The ports that are there: by name the device that it leads to. A server is always there, and its own device."""
     found: dict[str, str] = {}
     for pattern in patterns:
         names = [pattern] if is_url(pattern) else sorted(glob.glob(pattern))  # noqa: PTH207 -- absolute
         for name in names:
-            device = name if is_url(name) else os.path.realpath(name)
-            found.setdefault(device, name)
+            found.setdefault(device_of(name), name)
     return {name: device for device, name in found.items() if is_url(device) or os.path.exists(device)}  # noqa: PTH110
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Served:
     device: str
-    task: asyncio.Task[None]
+    """What was opened last."""
+    task: asyncio.Task[None] | None = None
 
 
 class Ports:
@@ -84,17 +90,20 @@ class Ports:
     def _look(self, group: asyncio.TaskGroup) -> None:
         present = find(self._patterns)
         for name, served in list(self._served.items()):
+            assert served.task is not None
             if present.get(name) != served.device or served.task.done():
                 served.task.cancel()  # it closes its port before those below are opened: its turn is earlier
                 del self._served[name]
                 self._links.pop(name, None)
         for name, device in present.items():
             if name not in self._served:
-                part = f"serial:{name}"
-                run = self._supervisor.run(part, lambda name=name: self._serve(name))  # type: ignore[misc]
-                self._served[name] = _Served(device, group.create_task(run, name=part))
+                part, served = f"serial:{name}", _Served(device)
+                run = self._supervisor.run(part, functools.partial(self._serve, name, served))
+                served.task = group.create_task(run, name=part)
+                self._served[name] = served
 
-    async def _serve(self, name: str) -> None:
+    async def _serve(self, name: str, served: _Served) -> None:
+        served.device = device_of(name)  # a cable that was out for less than a look may have made another of it
         link, before = self._make(name, self._rates.of(name)), self._links.get(name)
         link.failure = before.failure if before is not None else None  # told until it is known to be over
         self._links[name] = link

@@ -28,6 +28,16 @@ class HandDevice:
         self.generation = generation
         self.sequence = 0
         self._nozzles = tuple(NozzleInfo(n, sauce, 500) for n, sauce in enumerate(sauces, 1))
+        self.plug(port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pull()
+
+    def plug(self, port: Path) -> None:
+        """Put the cable in: a new PTY, to which the port's name leads. What the last one had half said is gone."""
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         port.parent.mkdir(parents=True, exist_ok=True)
@@ -35,12 +45,6 @@ class HandDevice:
         self.port = port
         self._decoder = FrameDecoder()
         self._read: list[Message] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pull()
 
     def pull(self) -> None:
         """Pull the cable."""

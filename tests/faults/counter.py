@@ -77,9 +77,9 @@ class Dispenser(HandDevice):
         """See `HandDevice.hello`; the ring holds what is not acknowledged."""
         return super().hello(**({"lowest": self.acked + 1, "next": self.sequence + 1} | changes))
 
-    def reopen(self) -> int:
+    def reopen(self, within_s: float = 10) -> int:
         """Open the link when the gateway asks; the last sequence that it has on disk."""
-        self.expect(HelloRequest)
+        self.expect(HelloRequest, within_s)
         welcome = self.open()
         self._window = welcome.window
         self._next = max(welcome.durable, self.acked) + 1
@@ -215,10 +215,11 @@ class Counter:
 
     # -- the dispensers ---------------------------------------------------------------------------------------------
 
-    def open_lines(self) -> None:
-        """Open all links. What was acknowledged must be on disk."""
+    def open_lines(self, within_s: float = 10) -> None:
+        """Open all links within a time. What was acknowledged must be on disk."""
+        give_up_s = time.monotonic() + within_s
         for dispenser in self.dispensers:
-            durable = dispenser.reopen()
+            durable = dispenser.reopen(max(give_up_s - time.monotonic(), 0))
             assert durable >= dispenser.acked, f"{dispenser.name}: {dispenser.acked} acknowledged, {durable} on disk"
             dispenser.acked = durable
 
