@@ -118,22 +118,18 @@ def _decode_cbor(body: bytes, *, strict: bool = True) -> Any:
 
     Raises CBORDecodeError, ValueError, OverflowError.
     """
-    decoder = cbor2.CBORDecoder(
-        io.BytesIO(body),
+    stream = io.BytesIO(body)
+    item = cbor2.load(
+        stream,
         max_depth=8,
         allow_indefinite=False,
         allow_duplicate_keys=False,
         semantic_decoders=_REFUSE_TAGS if strict else _IGNORE_TAGS,
         tag_hook=_refuse_tag if strict else _ignore_tag,
     )
-    item = decoder.decode()
-    if not strict:
-        return item
-    try:
-        decoder.read(1)
-    except cbor2.CBORDecodeEOF:
-        return item
-    raise ValueError("bytes after the map")
+    if strict and stream.tell() < len(body):
+        raise ValueError("bytes after the map")
+    return item
 
 
 def decode_event_body(kind: int, fields: dict[Any, Any]) -> EventBody | BadMessage:
@@ -160,12 +156,16 @@ def decode_measured(verb: str, fields: dict[Any, Any]) -> Measured | BadMessage:
     return _convert(fields, cls, 0)
 
 
+_KEY_TEXTS = {number: str(number) for number in range(256)}
+"""More than any body has; keys beyond are not known here."""
+
+
 def _convert(fields: Any, cls: type[T], number: int, **more: Any) -> T | BadMessage:
     if not isinstance(fields, dict):
         return BadMessage("invalid_body", number, "the body is not a map")
     try:
         # the structs' field names are the keys' decimal texts; maps deeper down keep their integer keys
-        named = {str(key): value for key, value in fields.items() if type(key) is int}
+        named = {_KEY_TEXTS[key]: value for key, value in fields.items() if type(key) is int and key in _KEY_TEXTS}
         return msgspec.convert(named | more, cls, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         return BadMessage("invalid_body", number, str(error)[:120])

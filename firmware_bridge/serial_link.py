@@ -19,7 +19,7 @@ from typing import Literal
 from firmware_bridge.actions import Registry
 from firmware_bridge.codec import BadMessage, decode_message, encode_message
 from firmware_bridge.framing import MAX_FRAME_BYTES, BadFrame, FrameDecoder
-from firmware_bridge.line import Line, open_line
+from firmware_bridge.line import Line, is_url, open_line
 from firmware_bridge.link import Gate, Link
 from firmware_bridge.messages import DownMessage, Picks, UpMessage
 from firmware_bridge.session import Terms, window_for
@@ -48,7 +48,7 @@ class SerialLink:
         self.failure: PortMissing | None = None
         """Why it could not be opened, or the one before it; None once it is open."""
         self.baud = baud
-        self.link = Link(port, self, registry, gate, terms=Terms(window_for(baud)))
+        self.link = Link(port, self, registry, gate, terms=Terms(window_for(baud), private=not is_url(port)))
         self._decoder = FrameDecoder()
         self._out: deque[tuple[bytes, Callable[[], None] | None]] = deque()
         self._out_bytes = 0

@@ -109,6 +109,13 @@ async def test_a_server_that_falls_silent_is_left(server: SerialServer, device: 
     assert gate.closings == ["silent"]
 
 
+async def test_a_key_is_given_on_a_cable_and_not_over_the_network(gate: KeepingGate) -> None:
+    given = [
+        SerialLink(port, BAUD, gate, gate).link.session._terms.private for port in ("/dev/ttyUSB0", "socket://a:1")
+    ]
+    assert given == [True, False]
+
+
 # -- servers that are none --------------------------------------------------------------------------------------------
 
 
