@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
-from firmware_bridge.messages import NozzleInfo, Picks
+from firmware_bridge.messages import NozzleInfo, PickInfo, Picks
 from heat.events import Verdict
 from hw_sim.plant import LOW_TANK_UL, TANK_UL, Plant, Readings
 from hw_sim.screen import Shown, render
@@ -31,15 +31,29 @@ class Pouring:
 class Dispenser:
     """One dispenser, seen from in front of it."""
 
-    def __init__(self, name: str, plant: Plant, record: Log, new_session: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        plant: Plant,
+        record: Log,
+        new_session: Callable[[], int],
+        locked: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.name = name
         self.plant = plant
         self.tanks = plant.nozzles
         self.dial: int | None = None
         self.session = 0
         self.shown = Shown()
+        self.in_service = True
+        """False while a technician's command has a valve open: it pours for no customer."""
+        self.blinks = 0
+        """Times that it was told to blink."""
+        self.blinks_until_ms = 0
         self._record = record
         self._new_session = new_session
+        self._locked = locked
+        self._unasked_until_ms: int | None = None
         self._last_poured: str | None = None
         self._pouring: Pouring | None = None
 
@@ -49,6 +63,7 @@ class Dispenser:
         """A customer steps up: a new session number, an empty screen."""
         self.session = self._new_session()
         self.shown = Shown()
+        self._unasked_until_ms = None
         self.dial = None
         self._last_poured = None
         return self.session
@@ -62,11 +77,13 @@ class Dispenser:
         return self._record(self.session, body, now_ms)
 
     def pour(self, number: int, volume_ul: int, now_ms: int) -> int | None:
-        """Pour from a nozzle, as far as its bottle goes; the event's sequence, or None if nothing came.
+        """Pour from a nozzle, as far as its bottle goes; the event's sequence, or None if nothing came or it is locked.
 
         `now_ms` is when the valve closed. The event tells what the meter counted; what left the bottle is the plant's
         secret.
         """
+        if not self.pours:
+            return None
         dose = self.plant.dose(number, volume_ul, now_ms)
         if dose is None:
             return None
@@ -86,8 +103,14 @@ class Dispenser:
         return round(volume_ul * 1000 / self.plant.flow_ul_s(number))
 
     def open_valve(self, number: int, volume_ul: int, now_ms: int) -> None:
-        """Begin a pour that takes its time; `close_valve` ends it."""
-        self._pouring = Pouring(number, volume_ul, now_ms)
+        """Begin a pour that takes its time; `close_valve` ends it. Nothing happens where it does not pour."""
+        if self.pours:
+            self._pouring = Pouring(number, volume_ul, now_ms)
+
+    @property
+    def pours(self) -> bool:
+        """Whether it pours for customers: it is not locked, and no command has a valve open."""
+        return self.in_service and not self._locked()
 
     @property
     def pouring(self) -> bool:
@@ -105,6 +128,7 @@ class Dispenser:
             self.plant.spill(self._pouring.nozzle, now_ms - self._pouring.opened_ms, now_ms)
         self._pouring, self._last_poured = None, None
         self.session, self.dial, self.shown = 0, None, Shown()
+        self._unasked_until_ms, self.blinks_until_ms = None, 0
 
     def press(self, verdict: Verdict, now_ms: int) -> int | None:
         """Press a verdict about the sauce poured last; None (and no event) if nothing was poured."""
@@ -142,14 +166,34 @@ class Dispenser:
     def show(self, picks: Picks) -> None:
         """Put picks on the screen."""
         self.shown = Shown(picks.picks, picks.pick_id)
+        self._unasked_until_ms = None
 
     def show_own_choice(self) -> None:
         """No answer came: the customer chooses without picks."""
         self.shown = Shown()
 
+    # -- what commands do ---------------------------------------------------------------------------------------------
+
+    def blink(self, until_ms: int) -> None:
+        """Blink, for somebody who looks for this one."""
+        self.blinks += 1
+        self.blinks_until_ms = until_ms
+
+    def show_unasked(self, picks: tuple[PickInfo, ...], pick_id: str, until_ms: int) -> None:
+        """Put picks on the screen that no customer asked for; `look` takes them off again."""
+        self.shown = Shown(picks, pick_id)
+        self._unasked_until_ms = until_ms
+
+    def look(self, now_ms: int) -> None:
+        """Take off the screen what has been there for long enough."""
+        if self._unasked_until_ms is not None and now_ms >= self._unasked_until_ms:
+            self.shown, self._unasked_until_ms = Shown(), None
+
     def render_screen(self) -> str:
         """The screen, drawn as text."""
         status = f"session {self.session}" + (f" · dial {self.dial}" if self.dial is not None else "")
+        if not self.pours:
+            status = "locked" if self._locked() else "service"
         own_choice = [f"{nozzle.number:>2} {nozzle.sauce.name}" for nozzle in self.tanks.values()]
         return render(self.shown, title=f"PICANTE {self.name}", status=status, own_choice=own_choice)
 

@@ -70,6 +70,8 @@ class Contents(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaul
     """By nozzle; one that is missing has the default."""
     planogram: dict[int, str] = {}
     """Sauce by nozzle; one that is missing has the sauce that it was built with."""
+    tare_ml: dict[int, int] = {}
+    """What a nozzle's level sensor reads on an empty bottle, ml; one that is missing reads 0."""
     locked: bool = False
     """Whether pouring is locked."""
     commands: tuple[CommandRecord, ...] = ()
@@ -131,6 +133,10 @@ class Eeprom:
     def pulses_per_ml(self, nozzle: int) -> float:
         """The factor that this nozzle's flow meter is read with."""
         return self.contents.calibration.get(nozzle, Calibration()).pulses_per_ml
+
+    def tare_ml(self, nozzle: int) -> int:
+        """What this nozzle's level sensor reads on an empty bottle, ml."""
+        return self.contents.tare_ml.get(nozzle, 0)
 
     def calibrate(self, nozzle: int, pulses_per_ml: float) -> None:
         """Read this nozzle's flow meter with another factor; the one before is kept for `undo_calibration`."""

@@ -75,7 +75,11 @@ class Readings:
 
 
 class Plant:
-    """One dispenser's hardware. `calibration(nozzle)` is what the firmware takes for a meter's pulses per ml."""
+    """One dispenser's hardware.
+
+    `calibration(nozzle)` is what the firmware takes for a meter's pulses per ml, `tare_ml(nozzle)` what it takes for a
+    level sensor's reading of an empty bottle.
+    """
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class Plant:
         physics: Physics = IDEAL,
         rng: random.Random | None = None,
         calibration: Callable[[int], float] = lambda _: NOMINAL_PULSES_PER_ML,
+        tare_ml: Callable[[int], float] = lambda _: 0.0,
     ) -> None:
         rng = rng or random.Random(0)
         self.nozzles = {nozzle.number: nozzle for nozzle in nozzles}
@@ -94,6 +99,7 @@ class Plant:
         self.tray_ul = 0.0
         self._stalls = dict.fromkeys(self.nozzles, 0)
         self._calibration = calibration
+        self._tare_ml = tare_ml
         self._settled_ms = 0
 
     # -- what happens -------------------------------------------------------------------------------------------------
@@ -154,8 +160,12 @@ class Plant:
 
     def level_ml(self, number: int) -> int:
         """What the firmware believes to be in a bottle, as HELLO tells it: whole ml, and 0 where it can't tell."""
-        level_ml = int(self.gauges[number].read(self.nozzles[number].level_ul / 1000))
+        level_ml = int(self.gauge_ml(number) - self._tare_ml(number))
         return level_ml if level_ml >= EMPTY_ML else 0
+
+    def gauge_ml(self, number: int) -> float:
+        """What a nozzle's level sensor reads, ml, before anything is taken off."""
+        return self.gauges[number].read(self.nozzles[number].level_ul / 1000)
 
     def readings(self, now_ms: int) -> Readings:
         """What every sensor says now."""
@@ -170,7 +180,7 @@ class Plant:
 
     def _read(self, nozzle: Nozzle) -> NozzleReadings:
         number = nozzle.number
-        level_ml = max(self.gauges[number].read(nozzle.level_ul / 1000), 0.0)
+        level_ml = max(self.gauge_ml(number) - self._tare_ml(number), 0.0)
         return NozzleReadings(number, level_ml, self.meters[number].pulses, self._stalls[number])
 
     def _age(self, elapsed_ms: int) -> None:

@@ -151,7 +151,8 @@ class Simulation:
         recorder.catch_up(last.get((settings.id, ring.header.generation), 0))
         eeprom = Eeprom.open(eeprom_path(self.state, settings.id), Contents(key=key))
         rng = random.Random(f"{self.scenario.seed}:{settings.id}:plant")
-        plant = Plant(nozzles_of(settings, self.scenario.seed), self.scenario.physics, rng, eeprom.pulses_per_ml)
+        nozzles = nozzles_of(settings, self.scenario.seed)
+        plant = Plant(nozzles, self.scenario.physics, rng, eeprom.pulses_per_ml, eeprom.tare_ml)
         unit = Unit(
             Identity(settings.id, settings.firmware, eeprom.contents.key),
             plant,

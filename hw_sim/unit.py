@@ -7,6 +7,7 @@ in the journal), and the line is woken.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Command, NozzleInfo, Picks, Result
 from heat.events import Verdict
+from hw_sim.commands import Commands, Flow, place
 from hw_sim.dispenser import Dispenser
 from hw_sim.eeprom import Eeprom
 from hw_sim.firmware import Firmware
@@ -28,6 +30,8 @@ from hw_sim.question import ASK_GIVE_UP_MS
 from hw_sim.ring import RingHeader
 
 LATENCIES_KEPT = 1_000
+REBOOT_S = 0.2
+"""s from the order to start anew until it is carried out: the line gets its answer through first."""
 
 
 class Unit:
@@ -49,7 +53,11 @@ class Unit:
         self.asked = self.shown = self.accepted = 0
         """Questions, picks that came, and picks of which one was poured (a second helping counts no second time)."""
         self.answer_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self.twin = Dispenser(self.name, plant, recorder.record, recorder.ring.new_session)
+        self.twin = Dispenser(
+            self.name, plant, recorder.record, recorder.ring.new_session, lambda: eeprom.contents.locked
+        )
+        place(self.twin, eeprom.contents.planogram)
+        self.commands = Commands(eeprom, self.twin, self)
         self.power = asyncio.Event()
         """Set while it has power."""
         self.power.set()
@@ -63,6 +71,7 @@ class Unit:
         self._answer: asyncio.Future[Picks | None] | None = None
         self._accepted_pick_id: str | None = None
         self._firmwares = [self._new_firmware()]
+        self._report_begun()
         self.line: Line = make_line(self.firmware)
 
     def add_network(self, make_line: Callable[[Firmware], Line]) -> None:
@@ -93,7 +102,45 @@ class Unit:
 
     def carry_out(self, command: Command, now_ms: int) -> Result | None:
         """See `mcu.Panel`."""
-        return Result(command=command.id, outcome="unsupported", detail=f"not known at {now_ms}")
+        flowed = self.commands.flow
+        result = self.commands.take(command, now_ms, self.header.boot)
+        flows = self.commands.flow
+        if flows is not None and flows is not flowed:
+            self.later((flows.shuts_ms - now_ms) / 1000, functools.partial(self._shut_valve, flows))
+        return result
+
+    # -- what its commands need (`commands.Hands`) --------------------------------------------------------------------
+
+    def attended(self) -> bool:
+        """See `commands.Hands`."""
+        return self.in_use.locked() or self.twin.pouring or self.firmware.mcu.asking
+
+    def reboot(self) -> None:
+        """See `commands.Hands`."""
+        self.later(REBOOT_S, functools.partial(self._restart, self.header.boot))
+
+    def greet_again(self) -> None:
+        """See `commands.Hands`."""
+        for firmware in self._firmwares:
+            firmware.mcu.key = self.eeprom.contents.key
+            firmware.mcu.greet_again()
+
+    def _restart(self, boot: int) -> None:
+        if self.powered and self.header.boot == boot:  # or the power has failed meanwhile: that was a start, too
+            self.power_off()
+            self.power_on()
+
+    def _shut_valve(self, flow: Flow) -> None:
+        if self.commands.flow is not flow:
+            return  # the power has failed meanwhile
+        try:
+            result = self.commands.finish(max(self.firmware.now_ms(), flow.shuts_ms))
+        except PowerCut:
+            self.power_off()
+            return
+        if result is not None:
+            self.firmware.mcu.report(result)
+        self.line.wake()
 
     # -- what happens in front of it ----------------------------------------------------------------------------------
 
@@ -169,6 +216,7 @@ class Unit:
         self.power.clear()
         self._off_at_s = time.monotonic()
         self.twin.lose_power(now_ms)
+        self.commands.lose_power(now_ms)
         self.twin.plant.settle(now_ms)
         self.line.unplug()
         self._settle(None)
@@ -184,6 +232,11 @@ class Unit:
         for firmware in self._firmwares:
             firmware.boot(self._new_mcu())
         self.power.set()
+        try:
+            self._report_begun()
+        except PowerCut:
+            self.power_off()
+            return
         if self._cable:
             self.line.plug()
 
@@ -257,6 +310,11 @@ class Unit:
         """Whether the next event would push others out of the ring."""
         return self._recorder.ring.full
 
+    def screen(self) -> str:
+        """What is on its screen, drawn as text."""
+        self.twin.look(self.firmware.now_ms())
+        return self.twin.render_screen()
+
     @property
     def online(self) -> bool:
         """Whether the dispenser believes that a gateway listens."""
@@ -293,12 +351,19 @@ class Unit:
         ring, random_bytes = self._recorder.ring, self._random_bytes
         return Mcu(identity, ring, self, random_bytes, lambda: self._recorder.renew(new_generation(random_bytes)))
 
+    def _report_begun(self) -> None:
+        """Tell, once there is a link, what became of the commands that the last boot had begun."""
+        for result in self.commands.recover():
+            self.firmware.mcu.report(result)
+
     def _happens(self, what: Callable[[int], int | None]) -> int | None:
         """Something happens in front of it, now: its event's sequence, or None if it makes none or has no power."""
         if not self.powered:
             return None
         try:
-            sequence = what(self.firmware.now_ms())
+            now_ms = self.firmware.now_ms()
+            self.twin.look(now_ms)
+            sequence = what(now_ms)
         except PowerCut:
             self.power_off()
             return None

@@ -52,7 +52,7 @@ class Screen(AtDispenser, frozen=True, kw_only=True):
         """See the module."""
         shown = unit.twin.shown
         return {
-            "text": unit.twin.render_screen(),
+            "text": unit.screen(),
             "session": unit.twin.session,
             "dial": unit.twin.dial,
             "pick_id": shown.pick_id,

@@ -51,7 +51,8 @@ def make_unit(directory: Path, make_line: Callable[[Firmware], Line], capacity: 
     recorder = Recorder(NAME, ring, Journal(directory / "journal.jsonl"))
     nozzles = [Nozzle(number, default_catalog()[sauce]) for number, sauce in enumerate(SAUCES, start=1)]
     eeprom = Eeprom.open(directory / "a.eeprom", Contents(key=KEY))
-    return Unit(Identity(NAME, "1.0.0", KEY), Plant(nozzles), recorder, eeprom, secrets.token_bytes, make_line)
+    plant = Plant(nozzles, calibration=eeprom.pulses_per_ml, tare_ml=eeprom.tare_ml)
+    return Unit(Identity(NAME, "1.0.0", KEY), plant, recorder, eeprom, secrets.token_bytes, make_line)
 
 
 class Gateway:
