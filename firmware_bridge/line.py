@@ -108,12 +108,15 @@ def _open_tty(port: str, baud: int) -> Line:
     except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
         raise _explained(port, error) from error
 
-    def close() -> None:
-        with contextlib.suppress(OSError, termios.error):
-            opened.reset_output_buffer()  # closing waits up to 30 s for what a device does not take
-        opened.close()
+    fd = os.dup(opened.fileno())  # pyserial has four more for its own waiting; the lock and the settings are the port's
+    opened.close()
 
-    return Line(opened.fileno(), close)
+    def close() -> None:
+        with contextlib.suppress(termios.error):
+            termios.tcflush(fd, termios.TCOFLUSH)  # closing waits up to 30 s for what a device does not take
+        os.close(fd)
+
+    return Line(fd, close)
 
 
 def _explained(port: str, error: Exception) -> PortMissing:

@@ -133,6 +133,15 @@ async def test_no_descriptor_is_left_where_opening_fails(tmp_path: Path, pty: Pt
     held.close()
 
 
+async def test_an_open_port_is_one_descriptor_and_stays_locked(pty: Pty) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- a count
+    held = await open_line(pty.name, 115_200)
+    assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208 -- a count
+    with pytest.raises(PortBusy):
+        await open_line(pty.name, 115_200)
+    held.close()
+
+
 @pytest.mark.parametrize("baud", RATES)
 async def test_every_rate_reaches_the_port(pty: Pty, baud: int) -> None:
     line = await open_line(pty.name, baud)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,14 @@ import pytest
 
 from firmware_bridge.codec import encode_message
 from firmware_bridge.messages import DownMessage, EventMessage, Hello, Message, PickInfo, Picks, UpMessage, Welcome
+from firmware_bridge.serial_link import SerialLink
 from firmware_bridge.session import WINDOW, LinkSession, Terms, window_for
-from tests.firmware_bridge.pair import Pair
+from hw_sim.faults import FaultRates, Faults
+from hw_sim.ports import PortSettings, SerialLine
+from tests.firmware_bridge.gate import KeepingGate
+from tests.firmware_bridge.pair import NAME, Pair
+from tests.hw_sim.desk import make_unit
+from tests.waiting import wait_until_async
 
 SD_CARD_MS = 200
 """ms that a commit takes on a slow one."""
@@ -129,3 +137,29 @@ def test_the_window_is_what_the_line_carries_while_a_commit_takes_its_time(tmp_p
     pair.send_down = note  # type: ignore[method-assign]
     pair.open_up()
     assert welcomes == [64]
+
+
+async def test_the_simulator_at_9600_baud_on_a_real_port(tmp_path: Path) -> None:
+    gate, port = KeepingGate(NAME), tmp_path / "ports" / "usb-picante-bar-1"
+    settings = PortSettings(port, 9_600)
+    unit = make_unit(tmp_path, lambda firmware: SerialLine(firmware, settings, Faults(FaultRates(), "seed")))
+    for number in range(30):
+        unit.pour(1, 100 + number)
+    unit.line.plug()
+    link = SerialLink(str(port), 9_600, gate, gate)
+    task = asyncio.create_task(link.run())
+    looked_s, stalled_s = time.monotonic(), 0.0
+
+    def stored() -> bool:
+        nonlocal looked_s, stalled_s
+        stalled_s, looked_s = max(stalled_s, time.monotonic() - looked_s), time.monotonic()
+        gate.store_all()
+        return unit.header.held == 0
+
+    await wait_until_async(stored, 30, "the ring is empty")
+    counters = link.link.session.counters
+    assert counters.events == 30
+    # a machine that stood still for as long as the dispenser waits makes it send again, and rightly so
+    assert stalled_s > 0.5 or (counters.duplicates, counters.out_of_order) == (0, 0)
+    task.cancel()
+    await unit.aclose()
