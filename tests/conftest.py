@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import parallel
 from tests.faults.loop_image import mount_for_ourselves
 from tests.secure_kafka import SecureKafka
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, create_topic, mqtt_accepts
 from tests.serving import serving
+from tests.waiting import LONG_S
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
@@ -140,6 +141,7 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium: run scripts/test-setup")
+    expect.set_options(timeout=1000 * LONG_S)
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield program

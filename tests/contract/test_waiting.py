@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.waiting import wait_until, wait_until_async
+from tests.waiting import patience_s, wait_until, wait_until_async
 
 
 def counted() -> Iterator[int]:
@@ -18,8 +18,12 @@ def test_it_returns_the_first_truthy_value() -> None:
 
 
 def test_it_names_what_did_not_come() -> None:
-    with pytest.raises(AssertionError, match=r"not within 0\.05 s: the ACK \(last seen: 0\)"):
+    with pytest.raises(AssertionError, match=r"not within 0\.2 s: the ACK \(last seen: 0\)"):
         wait_until(lambda: 0, 0.05, "the ACK")
+
+
+def test_short_deadlines_are_those_of_a_machine_at_rest() -> None:
+    assert [patience_s(deadline_s) for deadline_s in (0, 1, 5, 10, 20, 90)] == [0, 4, 20, 20, 20, 90]
 
 
 def test_it_looks_once_though_there_is_no_time() -> None:
@@ -37,7 +41,7 @@ async def test_it_takes_functions_and_coroutine_functions() -> None:
 
 
 async def test_it_cancels_a_look_that_hangs() -> None:
-    with pytest.raises(AssertionError, match="not within 0.05 s: an answer"):
+    with pytest.raises(AssertionError, match="not within 0.2 s: an answer"):
         await wait_until_async(asyncio.Event().wait, 0.05, "an answer")
 
 

@@ -177,7 +177,7 @@ def test_of_a_gateway_and_its_clone_one_goes_on_and_the_other_says_so(
         warning = wait_until(lambda: told(clone), PATIENCE_S, "the clone's page says that it is one")
         assert [entry["code"] for entry in warning] == ["sync_foreign"]
         assert "picante gateway adopt" in warning[0]["fix"]
-        assert httpx.get(f"{clone.url}/readyz", timeout=5).is_success, "its dispensers are served all the same"
+        assert httpx.get(f"{clone.url}/readyz", timeout=20).is_success, "its dispensers are served all the same"
         wait_until(lambda: sync_of(clone)["pending"] > 50, PATIENCE_S, "the clone's dispensers fill its outbox")
         serve(shop, 200)
         rest(shop)

@@ -134,8 +134,8 @@ def test_a_gateway_on_a_full_disk_goes_on_and_heals(tmp_path: Path) -> None:
         assert counter.acked() == before
         assert all(dispenser.sequence > dispenser.acked for dispenser in counter.dispensers)
         for path in ("/healthz", "/metrics", "/", "/api/v1/events"):
-            assert httpx.get(counter.url + path, timeout=5).is_success, path
-        assert httpx.get(f"{counter.url}/readyz", timeout=5).status_code == 503
+            assert httpx.get(counter.url + path, timeout=20).is_success, path
+        assert httpx.get(f"{counter.url}/readyz", timeout=20).status_code == 503
         asking = counter.dispensers[0]
         asking.send(Ask(session=7, nonce=b"hungry!!", dial=50))
         assert asking.expect(Picks).nonce == b"hungry!!"
@@ -158,7 +158,7 @@ def serve_until_full(counter: Counter) -> None:
 
 def is_full(counter: Counter) -> bool:
     """Whether the page says so."""
-    warnings = httpx.get(f"{counter.url}/api/v1/status", timeout=5).raise_for_status().json()["warnings"]
+    warnings = httpx.get(f"{counter.url}/api/v1/status", timeout=20).raise_for_status().json()["warnings"]
     return "store_full" in {warning["code"] for warning in warnings}
 
 

@@ -66,7 +66,7 @@ def test_ctrl_c_ends_everything_in_time_with_a_browsers_stream_open(tmp_path: Pa
             children = psutil.Process(process.pid).children(recursive=True)
             assert len(children) >= 4
             os.kill(process.pid, signal.SIGINT)
-            assert process.wait(5) == 0, said()
+            assert process.wait(15) == 0, said()
     finally:
         process.kill()
         process.wait()

@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 PSEUDONYM_KEY = bytes(range(32))
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 """What asks gateways; `httpx.get` reads the system's certificates each time, 27 ms of a core."""
+ANSWER_S = 20.0
+"""What a daemon beside brokers, browsers and another worker may take for an answer."""
 
 Kafka = KafkaServer | KafkaCluster | ServerElsewhere
 Mqtt = MosquittoServer | ServerElsewhere
@@ -157,11 +159,11 @@ class World:
 
     def get(self, path: str) -> Any:
         """An answer of the gateway's API."""
-        return HTTP.get(self.url + path, timeout=5).raise_for_status().json()
+        return HTTP.get(self.url + path, timeout=ANSWER_S).raise_for_status().json()
 
     def get_text(self, path: str) -> str:
         """An answer that is no JSON."""
-        return HTTP.get(self.url + path, timeout=5).raise_for_status().text
+        return HTTP.get(self.url + path, timeout=ANSWER_S).raise_for_status().text
 
     def query(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Rows of the gateway's database, read beside it."""

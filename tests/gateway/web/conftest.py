@@ -92,7 +92,7 @@ class Shop:
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         """An answer, whatever its status."""
-        return httpx.get(self.url + path, timeout=5, **more)
+        return httpx.get(self.url + path, timeout=20, **more)
 
     def json(self, path: str) -> Any:
         """A good answer's JSON."""
@@ -246,7 +246,7 @@ async def inside_of(directory: Path, more: str = "") -> AsyncIterator[Inside]:
     """A daemon's parts without its signals, and its web; both end at the end."""
     port = free_port()
     config = load_config(write_config(directory, port, more))
-    async with _assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+    async with _assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         serving = asyncio.create_task(serve(state, lambda: None), name="web")
         inside = Inside(state, client, serving)
         try:
