@@ -14,6 +14,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -36,11 +37,35 @@ MAX_DISPENSERS = 500
 """Dispensers on one broker; a babbling client can't make the gateway hold more."""
 
 
+class Companion(Protocol):
+    """Who shares the gateway's one connection. All calls are made in the event loop's thread."""
+
+    @property
+    def filters(self) -> Sequence[str]:
+        """Topics that it wants to hear, which are none of dispensers."""
+
+    @property
+    def will(self) -> tuple[str, bytes]:
+        """What the broker shall retain once the connection is gone: topic and payload."""
+
+    def connected(self, publish: Callable[[str, bytes], None]) -> None:
+        """The broker is there; `publish` sends a retained message, topic and payload."""
+
+    def disconnected(self) -> None:
+        """It is gone, and nothing may be published any more."""
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """A message on one of its topics."""
+
+
 class MqttLink:
     """One connection to the broker. Use it once: `run` connects and ends when the connection is lost."""
 
-    def __init__(self, settings: MqttSettings, registry: Registry, gate: Gate) -> None:
+    def __init__(
+        self, settings: MqttSettings, registry: Registry, gate: Gate, companion: Companion | None = None
+    ) -> None:
         self._settings = settings
+        self._companion = companion
         self._registry = registry
         self._gate = gate
         self._where = f"MQTT broker {settings.host}:{settings.port}"
@@ -66,6 +91,8 @@ class MqttLink:
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
         self._client.on_socket_open = _send_at_once
+        if companion is not None:
+            self._client.will_set(*companion.will, qos=1, retain=True)
 
     @property
     def links(self) -> list[Link]:
@@ -85,6 +112,7 @@ class MqttLink:
             await self._connect()
             for leaf in ("up", "state"):
                 self._client.subscribe(subscription(self._settings.store, leaf), qos=1)
+            self._greet_companion()
             while not self._lost.done():
                 for link in self.links:
                     link.tick()
@@ -97,6 +125,9 @@ class MqttLink:
         finally:
             for name in list(self._links):
                 self._drop(name, "broker connection closed")
+            if self._companion is not None:
+                self._retain(*self._companion.will)  # what is left in good order leaves no will
+                self._companion.disconnected()
             await asyncio.to_thread(self._stop)
 
     async def _connect(self) -> None:
@@ -125,6 +156,15 @@ class MqttLink:
             if met is not None and (refused := refusal(met, self._where)) is not None:
                 raise refused from error
             raise
+
+    def _greet_companion(self) -> None:
+        if self._companion is not None:
+            for one in self._companion.filters:
+                self._client.subscribe(one, qos=1)
+            self._companion.connected(self._retain)
+
+    def _retain(self, to: str, payload: bytes) -> None:
+        self._client.publish(to, payload, qos=1, retain=True)
 
     def _stop(self) -> None:
         self._client.disconnect()
@@ -192,7 +232,11 @@ class MqttLink:
 
         try:
             where = parse_topic(message.topic)
-        except (RemoteProtocolError, UnicodeDecodeError):
+        except RemoteProtocolError:
+            self._receive_other(message)
+            done()
+            return
+        except UnicodeDecodeError:
             self.bad["topic"] += 1
             done()
             return
@@ -211,6 +255,13 @@ class MqttLink:
             done()
         else:
             link.receive(decoded, read_ns, done)
+
+    def _receive_other(self, message: mqtt.MQTTMessage) -> None:
+        filters = self._companion.filters if self._companion is not None else ()
+        if self._companion is not None and any(mqtt.topic_matches_sub(one, message.topic) for one in filters):
+            self._companion.heard(message.topic, bytes(message.payload))
+        else:
+            self.bad["topic"] += 1
 
     def _note_state(self, dispenser: str, online: bool) -> None:
         if online:

@@ -30,6 +30,7 @@ from gateway.config import Config, MqttSection, SerialSection, TlsSection, load_
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
+from gateway.home_assistant import HomeAssistant
 from gateway.ingest import Ingest, Stored
 from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
@@ -120,7 +121,10 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
         if config.serial is not None:
             start("serial", _ports(state, config.serial).run())
         if config.mqtt is not None:
-            start("mqtt", supervise("mqtt", lambda: _run_mqtt(state, config.mqtt)))  # type: ignore[arg-type]
+            home = HomeAssistant(state) if config.mqtt.home_assistant else None
+            start("mqtt", supervise("mqtt", lambda: _run_mqtt(state, config.mqtt, home)))  # type: ignore[arg-type]
+            if home is not None:
+                start("home assistant", supervise("home assistant", home.run))
         if state.uplink is not None:
             start("uplink", _keep_uplink(state, state.uplink))
 
@@ -299,7 +303,7 @@ def _ports(state: GatewayState, section: SerialSection) -> Ports:
     return Ports(patterns, Rates(section.baud, rates), state.supervisor, state.serial, make)
 
 
-async def _run_mqtt(state: GatewayState, section: MqttSection) -> None:
+async def _run_mqtt(state: GatewayState, section: MqttSection, home: HomeAssistant | None) -> None:
     gateway = state.config.gateway
     settings = MqttSettings(
         section.host,
@@ -308,7 +312,7 @@ async def _run_mqtt(state: GatewayState, section: MqttSection) -> None:
         gateway.store,
         functools.partial(load_credentials, state.config),
     )
-    link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers)
+    link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers, home)
     await link.run()
 
 

@@ -119,6 +119,8 @@ class MqttSection(TlsSection):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    home_assistant: bool = False
+    """Whether Home Assistant is told of the dispensers, on the same broker."""
 
 
 class KafkaSection(TlsSection):

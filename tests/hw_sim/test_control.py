@@ -123,7 +123,10 @@ async def test_stop(state: Path) -> None:
         ({"do": "screen"}, "missing required field `dispenser`. It is written: screen DISPENSER"),
         ({"do": "press", "dispenser": "bar-1"}, "press DISPENSER verdict=too_hot|just_right|more"),
         ({"do": "leak", "dispenser": "bar-1", "nozzle": 9}, "has no nozzle 9. It has 1 (table-red), 2 ("),
-        ({"do": "power", "dispenser": "bar-1", "to": "up"}, "power DISPENSER to=off|on|cycle [seconds=...] [in_write=...]"),
+        (
+            {"do": "power", "dispenser": "bar-1", "to": "up"},
+            "power DISPENSER to=off|on|cycle [seconds=...] [in_write=...]",
+        ),
         ({"do": "status", "dispenser": "bar-9"}, "no dispenser 'bar-9'. There are: bar-1, bar-2"),
         ({"do": "press", "dispenser": "bar-1", "verdict": "more"}, "nothing was poured at bar-1"),
         ({"do": "visit", "dispenser": "bar-1", "tokens": "x"}, "unknown field `tokens`"),

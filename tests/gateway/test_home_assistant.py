@@ -1,0 +1,264 @@
+"""Dispensers in Home Assistant: what it demands of an announcement, and what it hears on the shop's real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway import home_assistant
+from gateway.app import _assemble, _run_parts
+from gateway.config import load_config
+from gateway.home_assistant import Told, config_of, state_of, without_what_is_gone
+from gateway.notify import Notifier
+from gateway.state import GatewayState
+from hw_sim.scenario import parse_scenario
+from hw_sim.simulation import Simulation
+from tests.secure_mosquitto import STORE, SecureMosquitto
+from tests.servers import ServerUnavailable, free_port
+from tests.waiting import wait_until_async
+
+TOLD = Told(
+    name="bar-1",
+    firmware="1.4.2",
+    online=True,
+    events=41,
+    nozzles=((1, "Table Red", 412), (2, "Reaper, Raw", 0)),
+    pour=("2026-11-25T20:31:00+00:00", "Table Red"),
+)
+CONFIG = f"homeassistant/device/{STORE}/bar-1/config"
+STATE = f"picante/home/{STORE}/bar-1/state"
+AVAILABILITY = f"picante/home/{STORE}/availability"
+
+# What Home Assistant's mqtt integration demands: discovery.py and schemas.py of 2024.11 and later.
+TOPIC = re.compile(r"homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config")
+SHARED = {"device", "origin", "components", "availability", "availability_mode", "state_topic", "qos"}
+DEVICE = {"identifiers", "name", "manufacturer", "model", "sw_version"}
+ORIGIN = {"name", "sw_version", "support_url"}
+ENTITY = {
+    *("platform", "unique_id", "name", "value_template", "device_class", "entity_category", "availability"),
+    *("state_class", "unit_of_measurement", "payload_on", "payload_off"),
+}
+UNITS = {"volume_storage": {"L", "mL", "m³"}}
+
+
+def demand(topic: str, config: dict[str, Any]) -> None:
+    """Fail on what Home Assistant would refuse, or pass over in silence."""
+    assert TOPIC.fullmatch(topic)
+    assert set(config) <= SHARED
+    assert {"device", "origin", "components"} <= set(config)
+    assert set(config["device"]) <= DEVICE
+    assert config["device"]["identifiers"]
+    assert set(config["origin"]) <= ORIGIN
+    assert config["origin"]["name"]
+    assert config["availability_mode"] in {"all", "any", "latest"}
+    assert config["qos"] in {0, 1, 2}
+    for entity in config["components"].values():
+        assert set(entity) <= ENTITY
+        assert entity["platform"] in {"sensor", "binary_sensor"}
+        assert entity.get("entity_category", "diagnostic") == "diagnostic", "the only one that a sensor may have"
+        if entity.get("device_class") in UNITS:
+            assert entity["unit_of_measurement"] in UNITS[entity["device_class"]]
+        if "state_class" in entity:
+            assert entity["state_class"] in {"measurement", "total", "total_increasing"}
+    identities = [entity["unique_id"] for entity in config["components"].values()]
+    assert len(set(identities)) == len(identities)
+    topics = [config["state_topic"], *(one["topic"] for one in config["availability"])]
+    assert not any(mark in topic for topic in topics for mark in "+#")
+
+
+def shown(config: dict[str, Any], state: dict[str, Any]) -> dict[str, str]:
+    """What each entity shows, its template rendered as Home Assistant does: in a sandbox, undefined names empty."""
+    environment = jinja2.Environment(autoescape=False)  # noqa: S701 -- Home Assistant's has none either
+    return {
+        entity["name"]: environment.from_string(entity["value_template"]).render(value_json=state)
+        for entity in config["components"].values()
+    }
+
+
+def test_an_announcement_is_what_home_assistant_demands() -> None:
+    config = json.loads(json.dumps(config_of(STORE, TOLD)))
+    demand(CONFIG, config)
+    assert shown(config, json.loads(json.dumps(state_of(TOLD)))) == {
+        "Online": "online",
+        "Events": "41",
+        "Last pour": "2026-11-25T20:31:00+00:00",
+        "Last sauce": "Table Red",
+        "Nozzle 1 sauce": "Table Red",
+        "Nozzle 1 level": "412",
+        "Nozzle 2 sauce": "Reaper, Raw",
+        "Nozzle 2 level": "0",
+    }
+    own = config["availability"][1]
+    environment = jinja2.Environment(autoescape=False)  # noqa: S701 -- as above
+    assert environment.from_string(own["value_template"]).render(value_json=state_of(TOLD)) == "online"
+    assert own["topic"] == config["state_topic"] == STATE
+    assert config["components"]["online"]["availability"] == [{"topic": AVAILABILITY}]
+
+
+def test_before_the_first_pour_nothing_is_made_up() -> None:
+    state = state_of(Told(name="bar-1", firmware="1", online=False, events=0, nozzles=(), pour=None))
+    # a sensor takes a template's `None` for unknown
+    assert shown(config_of(STORE, TOLD), state | {"nozzles": state_of(TOLD)["nozzles"]})["Last pour"] == "None"
+    assert state["availability"] == "offline"
+
+
+def test_the_largest_dispenser_fits_through_the_broker() -> None:
+    nozzles = tuple((nozzle, "S" * 64, 10_000) for nozzle in range(1, 13))
+    told = Told(name="b" * 32, firmware="9" * 32, online=True, events=10**9, nozzles=nozzles, pour=("x" * 32, "S" * 64))
+    assert len(json.dumps(config_of("s" * 32, told))) < 12_000
+    assert len(json.dumps(state_of(told))) < 2_000
+
+
+def test_a_nozzle_that_is_gone_is_removed_by_its_platform_alone() -> None:
+    before = json.dumps(config_of(STORE, TOLD)).encode()
+    config = config_of(STORE, Told("bar-1", "1", True, 0, TOLD.nozzles[:1], None))
+    removing = without_what_is_gone(config, before)
+    assert removing is not None
+    assert removing["components"]["nozzle_2_level"] == {"platform": "sensor"}
+    assert removing["components"]["nozzle_1_level"] == config["components"]["nozzle_1_level"]
+    assert without_what_is_gone(config_of(STORE, TOLD), before) is None
+    for other in (b"", b"[]", b"{}", b'{"components": 7}', b'{"components": {"x": 7}}'):
+        assert without_what_is_gone(config, other) is None
+
+
+# -- on the broker ----------------------------------------------------------------------------------------------------
+
+
+class Home:
+    """Home Assistant: what it has heard, the last of each topic, and how often."""
+
+    def __init__(self, broker: SecureMosquitto) -> None:
+        self.last: dict[str, bytes] = {}
+        self.heard: list[str] = []
+        subscribed = threading.Event()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "home")
+        self.client.tls_set_context(broker.context(broker.pair("home-assistant")))
+        self.client.on_subscribe = lambda *_: subscribed.set()
+        self.client.on_message = self._note
+        self.client.connect(broker.host, broker.port)
+        self.client.loop_start()
+        self.client.subscribe("#", 1)
+        assert subscribed.wait(5)
+
+    def _note(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self.last[message.topic] = bytes(message.payload)
+        self.heard.append(message.topic)
+
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.last.get(STATE) or b"{}")
+        return found
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[SecureMosquitto]:
+    try:
+        broker = SecureMosquitto(tmp_path / "mosquitto")
+    except ServerUnavailable as missing:
+        pytest.skip(str(missing))
+    with broker:
+        yield broker
+
+
+@pytest.fixture
+def home(broker: SecureMosquitto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    monkeypatch.setattr(home_assistant, "EVERY_S", 0.1)
+    home = Home(broker)
+    yield home
+    home.close()
+
+
+def write_gateway(directory: Path, broker: SecureMosquitto, keys: str) -> Path:
+    own = broker.pair("gateway")
+    (directory / "pseudonym.toml").touch(0o600)
+    (directory / "pseudonym.toml").write_text(f'version = 1\nkey = "{"ab" * 32}"\n')
+    config = directory / "gateway.toml"
+    config.write_text(
+        f'[gateway]\nid = "gw-1"\nstore = "{STORE}"\nregion = "r"\ndata_dir = "data"\nballast_mb = 0\n'
+        f'[keys]\ndispensers = "{keys}"\n[http]\nport = {free_port()}\n'
+        f'[mqtt]\nport = {broker.port}\ntls = true\nca = "{broker.ca}"\nhome_assistant = true\n'
+        f'certificate = "{own.certificate}"\nkey = "{own.key}"\n'
+    )
+    return config
+
+
+@contextlib.asynccontextmanager
+async def gateway(config: Path) -> AsyncIterator[GatewayState]:
+    async with _assemble(load_config(config)) as state:
+        parts = asyncio.create_task(_run_parts(state, Notifier({})))
+        try:
+            yield state
+        finally:
+            parts.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await parts
+
+
+async def test_a_dispenser_comes_changes_and_is_forgotten(tmp_path: Path, broker: SecureMosquitto, home: Home) -> None:
+    broker.pair("dispenser", "bar-1")
+    scenario = parse_scenario(
+        f'store = "{STORE}"\n[mqtt]\nport = {broker.port}\nca = "{broker.ca}"\n'
+        f'certificates = "{broker.authority / "dispensers"}"\n'
+        '[[dispensers]]\nid = "bar-1"\nlink = "mqtt"\nnozzles = ["table-red", "serrano-verde"]\n'
+    )
+    async with Simulation(scenario, tmp_path / "sim") as simulation:
+        unit = simulation.units["bar-1"]
+        async with gateway(write_gateway(tmp_path, broker, "sim/keys.toml")):
+            await wait_until_async(lambda: home.state().get("availability") == "online", 10, "it is announced")
+            demand(CONFIG, json.loads(home.last[CONFIG]))
+            assert home.last[AVAILABILITY] == b"online"
+            before = home.state()["nozzles"]["n1"]
+            assert before["sauce"] == "Table Red"
+            assert unit.pour(1, 50_000) is not None
+            await wait_until_async(lambda: home.state()["last_sauce"] == "Table Red", 10, "the pour is told")
+            await wait_until_async(
+                lambda: home.state()["nozzles"]["n1"]["level_ml"] == before["level_ml"] - 50, 10, "and what is left"
+            )
+            unit.unplug()
+            await wait_until_async(lambda: home.state()["availability"] == "offline", 10, "it is offline")
+            unit.plug()
+            await wait_until_async(lambda: home.state()["availability"] == "online", 10, "it is back")
+            assert home.heard.count(CONFIG) == 1, "what is as it was is not told again"
+        await wait_until_async(lambda: home.last[AVAILABILITY] == b"offline", 10, "the gateway said goodbye")
+    # another life of the gateway, which has not adopted it
+    (tmp_path / "none.toml").touch(0o600)
+    async with gateway(write_gateway(tmp_path, broker, "none.toml")):
+        await wait_until_async(lambda: home.last[CONFIG] == b"" == home.last[STATE], 10, "it is taken back")
+        assert home.last[AVAILABILITY] == b"online"
+
+
+async def test_a_broker_that_lost_its_memory_is_told_again(tmp_path: Path, broker: SecureMosquitto, home: Home) -> None:
+    broker.pair("dispenser", "bar-1")
+    scenario = parse_scenario(
+        f'store = "{STORE}"\n[mqtt]\nport = {broker.port}\nca = "{broker.ca}"\n'
+        f'certificates = "{broker.authority / "dispensers"}"\n[[dispensers]]\nid = "bar-1"\nlink = "mqtt"\n'
+    )
+    async with (
+        Simulation(scenario, tmp_path / "sim"),
+        gateway(write_gateway(tmp_path, broker, "sim/keys.toml")),
+    ):
+        await wait_until_async(lambda: home.state().get("availability") == "online", 10, "it is announced")
+        home.close()  # two with one certificate would push each other out
+        await asyncio.to_thread(broker.kill)
+        broker.empty()
+        await asyncio.to_thread(broker.start)
+        late = await asyncio.to_thread(Home, broker)
+        try:
+            await wait_until_async(lambda: late.state().get("availability") == "online", 20, "it is announced again")
+            demand(CONFIG, json.loads(late.last[CONFIG]))
+        finally:
+            late.close()
