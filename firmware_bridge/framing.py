@@ -116,8 +116,8 @@ class FrameDecoder:
         if self._oversize:
             return
         if len(self._pending) + len(piece) > _MAX_BLOCK_BYTES:
-            excerpt = bytes(self._pending[:_EXCERPT_BYTES]) or piece[:_EXCERPT_BYTES]
-            result.append(BadFrame("oversize", excerpt))
+            begun = bytes(self._pending[:_EXCERPT_BYTES]) + piece[:_EXCERPT_BYTES]
+            result.append(BadFrame("oversize", begun[:_EXCERPT_BYTES]))
             self._pending.clear()
             self._oversize = True
         else:

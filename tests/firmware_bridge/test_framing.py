@@ -20,7 +20,6 @@ from firmware_bridge.framing import (
     cobs_encode,
     encode_frame,
 )
-from tests.shared_data import captures
 
 FRAME = Frame(1, 5, bytes(range(1, 60)) + b"\x00\x00" + bytes(300))
 """Has zeros in a row, and a run that fills a COBS block."""
@@ -177,11 +176,11 @@ def test_frames_amid_noise(stream: list[bytes | Frame], step: int) -> None:
 
 
 def noises() -> list[bytes]:
-    """Random bytes of three kinds, and whatever real captures there are."""
+    """Random bytes of three kinds; `test_torn_vectors` has real captures."""
     rng = random.Random(4)
     sparse = bytes(rng.choice(b"\x00\x01\x02\xff") for _ in range(20_000))
     text = bytes(rng.choice(b"$GPGGA,0123456789.NE*\r\n\x00") for _ in range(20_000))
-    return [rng.randbytes(50_000), sparse, text, *(path.read_bytes() for path in captures())]
+    return [rng.randbytes(50_000), sparse, text]
 
 
 @pytest.mark.parametrize("step", [1, 7, 4096])
