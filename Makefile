@@ -9,8 +9,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 PIP_LOCKED := $(PIP) install --require-hashes --only-binary :all:
 # ARGS are handed to the command behind a target: make demo ARGS=--help, make test ARGS="-k uplink".
 ARGS :=
-# How often `make faults` pulls a cable, four minutes' worth.
-CABLES := 500
 # How many processes share the tests, on a machine with as many cores: make test ARGS="-n0 -s" has one, in the terminal.
 WORKERS := 2
 
@@ -46,10 +44,9 @@ test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest --numprocesses=logical --maxprocesses=$(WORKERS) $(ARGS)
 
-faults: ## Kill gateway and brokers under load, a hundred times over (ARGS="--runs 3 --seed 7")
+faults: ## Bad lines, noise, kills of all parts, again and again (ARGS="kills --runs 3 --seed 7")
 	@scripts/test-setup
-	@$(STEP) "pull cables, $(CABLES) times" env PICANTE_TRIES=$(CABLES) $(BIN)/pytest -q -n 0 tests/faults/test_cables.py
-	@$(BIN)/python -m tests.faults.sweep $(ARGS)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 mutants: ## Break each promise in a copy of the tree: which test notices?
 	@scripts/test-setup

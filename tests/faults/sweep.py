@@ -1,20 +1,14 @@
-"""`make faults`: the shop of `kills` through its kills again and again, each time with another seed.
+"""The kills of `make faults`: the shop of `kills` through its kills again and again, each time with another seed.
 
-python -m tests.faults.sweep --runs 100 --seed 1
-
-Run number n has the seed `seed + n`; the cluster is one for all. It prints a line a run and a table at the end. The
-directory of a run that failed stays where the table says, and the cluster's beside it.
-
-Exit status: 0 when every run kept the promise; 1 when one did not, or showed nothing, because it broke off or its
-kills fell beside the transactions; 130 when it was ended early.
+The cluster is one for all. It prints a line a run and a table at the end. The directory of a run that failed stays
+where the table says, and the cluster's beside it. A run fails too when it showed nothing, because it broke off or its
+kills fell beside the transactions.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -30,30 +24,18 @@ from tests.waiting import TooLate
 RUNS = 100
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Sweep; the exit status."""
-    parser = argparse.ArgumentParser(prog="make faults", description="Kills, again and again: is anything lost?")
-    parser.add_argument("--runs", type=int, default=RUNS, help="tries (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the first run (default: %(default)s)")
-    wanted = parser.parse_args(arguments)
-    # what ends a sweep early ends its servers, too
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def kills(seeds: Iterable[int]) -> int:
+    """Sweep; 1 if a run failed, else 0."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers are dead is no news here
     place = Path(tempfile.mkdtemp(prefix="picante-faults-"))
     try:
         with KafkaCluster(place / "kafka") as cluster:
-            sweep(
-                place,
-                range(wanted.seed, wanted.seed + wanted.runs),
-                lambda directory, seed: attempt(directory, cluster, seed),
-            )
-        status = 0
-    except KeyboardInterrupt:
-        status = 130
-    if list(place.glob("run-*")):  # of failures
-        return status or 1
-    shutil.rmtree(place)
-    return status
+            sweep(place, seeds, lambda directory, seed: attempt(directory, cluster, seed))
+    finally:
+        failed = list(place.glob("run-*"))
+        if not failed:
+            shutil.rmtree(place)
+    return 1 if failed else 0
 
 
 def sweep(place: Path, seeds: Iterable[int], go: Callable[[Path, int], Outcome]) -> list[Outcome]:
@@ -157,7 +139,3 @@ def tell(text: str) -> None:
     """Print at once: a sweep takes hours."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import KafkaCluster
+from tests.faults.__main__ import main, repeat
 from tests.faults.kills import Kill, Kind, Outcome, Recovery
-from tests.faults.sweep import attempt, bound, main, summary, sweep
+from tests.faults.sweep import attempt, bound, summary, sweep
 from tests.flow.verdict import Verdict
 from tests.waiting import TooLate
 
@@ -146,7 +147,7 @@ def test_a_sweep_that_is_stopped_leaves_nothing_and_says_so_by_its_status(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert main(["--runs", "2"]) == 130
+        assert main(["kills", "--runs", "2"]) == 130
     finally:
         signal.signal(signal.SIGTERM, before)
     assert list(tmp_path.iterdir()) == []
@@ -181,3 +182,32 @@ def test_no_failure_is_told_with_what_it_shows() -> None:
     assert bound(100, 0).endswith("the rate is under 3.00% at 95 % (rule of three)")
     assert bound(100, 2) == "2 of 100 tries failed"
     assert bound(0, 0) == "0 of 0 tries failed"
+
+
+def test_each_seed_is_tried_and_a_failed_one_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    tried = []
+
+    def attempt(place: Path, seed: int) -> None:
+        assert list(place.iterdir()) == [], "each has a place of its own"
+        (place / "ring").touch()
+        tried.append(seed)
+        assert seed != 8, 'seed 8: lost\nagain: make faults ARGS="link --seed 8 --runs 1"'
+
+    assert repeat("link", range(7, 10), attempt) == 1
+    output = capsys.readouterr().out
+    assert tried == [7, 8, 9]
+    assert 'ARGS="link --seed 8 --runs 1"' in output
+    assert "link: 1 of 3 tries from seed 7 on failed" in output
+    assert repeat("link", range(9, 12), attempt) == 0
+    assert "link: 0 of 3 tries from seed 9 on failed: the rate is under" in capsys.readouterr().out
+
+
+def test_a_name_and_a_seed_have_one_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr("tests.firmware_bridge.trial.attempt", lambda place, seed: tried.append(seed))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["link", "--seed", "1234", "--runs", "1"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert tried == [1234]

@@ -125,6 +125,8 @@ class Pair:
         self.answers = True
         self.versions: tuple[int, ...] = VERSIONS
         """What the dispenser speaks from its next boot on."""
+        self.reopens = False
+        """Whether the gateway opens a link again that fell silent, as its supervisor does."""
         self.commit_ms = COMMIT_MS
         self._path = directory / f"{seed}.ring"
         self._capacity = capacity
@@ -149,8 +151,13 @@ class Pair:
         self.up.cut()
         self.mcu.link_up(self.now_ms)
 
-    def restart_gateway(self) -> None:
-        """The gateway is killed and comes back; what it had not stored is gone."""
+    def restart_gateway(self, stored: int = 0) -> None:
+        """The gateway is killed and comes back; what it had not stored is gone.
+
+        Of what was on its way to the disk, `stored` events have got there, and nobody was told.
+        """
+        for _, event in list(self._commits)[:stored]:
+            self.disk.store(event)
         self._commits.clear()
         self.down.cut()
         self.arrived, self.opened = [], []
@@ -231,6 +238,8 @@ class Pair:
                 break
             self.sent.append(said)
             self.up.put(said, self.now_ms)
+        if self.reopens and self.session.state is State.CLOSED:
+            self.session = LinkSession(self.disk, self._random.randbytes, self.now_ms)
         for message in self.up.take(self.now_ms):
             self.perform(self.session.feed(message, self.now_ms, room=self.room()))
         self._commit()

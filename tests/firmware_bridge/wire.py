@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 
 from firmware_bridge.codec import decode_message, encode_message
@@ -22,6 +23,8 @@ class Wire:
         self._fates = iter(fates)
         self._under_way: list[tuple[int, int, Message]] = []
         self._count = 0
+        self.kept = False
+        """Whether a broker keeps what is under way while a side is away; a cable doesn't."""
 
     def put(self, message: Message, now_ms: int) -> None:
         fate = next(self._fates, "")
@@ -29,18 +32,19 @@ class Wire:
             return
         for _ in range(2 if fate == DOUBLED else 1):
             self._count += 1
-            self._under_way.append((now_ms + (LATE_MS if fate == LATE else WIRE_MS), self._count, message))
+            heapq.heappush(self._under_way, (now_ms + (LATE_MS if fate == LATE else WIRE_MS), self._count, message))
 
     def take(self, now_ms: int) -> list[Message]:
         """What has come out by now. It went through the codec, as bytes."""
-        due = sorted(item[:2] for item in self._under_way if item[0] <= now_ms)
-        by_key = {item[:2]: item[2] for item in self._under_way}
-        self._under_way = [item for item in self._under_way if item[0] > now_ms]
-        return [through_bytes(by_key[key]) for key in due]
+        out = []
+        while self._under_way and self._under_way[0][0] <= now_ms:
+            out.append(through_bytes(heapq.heappop(self._under_way)[2]))
+        return out
 
     def cut(self) -> None:
-        """Whatever was under way is gone."""
-        self._under_way.clear()
+        """Whatever was under way is gone, but where a broker keeps it."""
+        if not self.kept:
+            self._under_way.clear()
 
 
 def through_bytes(message: Message) -> Message:

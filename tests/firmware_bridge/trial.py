@@ -1,0 +1,212 @@
+"""A dispenser and a gateway that are put through whatever chance, or Hypothesis, comes upon, and judged all the while.
+
+Time is virtual, so a trial of minutes takes some ms, and a seed gives the same one each time.
+
+    with closing(Trial(directory, seed)) as trial:
+        trial.change_line(up="lossy", down="late")
+        trial.pour(20)
+        trial.kill_gateway(stored=3)
+        ...
+        trial.finish()  # the line is good from here on: all that is left must come through
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.messages import Command, Sample
+from tests.firmware_bridge.pair import Pair, volume_of
+from tests.firmware_bridge.wire import DOUBLED, LATE, LOST
+
+CAPACITY = 64
+"""Events in the ring: few enough to overflow while the line is bad."""
+PATIENCE_MS = 60_000
+"""ms on a good line by which all must be through: the slowest HELLO comes after 30 s."""
+
+LINES: dict[str, dict[str, float]] = {
+    "good": {},
+    "lossy": {LOST: 0.3},
+    "dead": {LOST: 1.0},
+    "doubling": {DOUBLED: 0.5},
+    "late": {LATE: 0.3},
+    "awful": {LOST: 0.2, DOUBLED: 0.2, LATE: 0.2},
+}
+"""Lines by name: the share of messages that are lost, doubled, or so late that others overtake them."""
+
+
+@dataclass
+class Chances:
+    """The fates of one direction's messages, without end; `line` may change at any time."""
+
+    rng: random.Random
+    line: str = "good"
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        chances = LINES[self.line]
+        return self.rng.choices([*chances, ""], [*chances.values(), 1 - sum(chances.values())])[0]
+
+
+class Trial:
+    """One trial. Each method is something that happens; what `judge` asks holds after each of them."""
+
+    def __init__(self, directory: Path, seed: int = 0) -> None:
+        self.rng = random.Random(seed)
+        self.told: list[str] = []
+        """What `play` did so far."""
+        self._up, self._down = Chances(self.rng), Chances(self.rng)
+        self._busy = 0.0
+        self._commands = 0
+        self.pair = Pair(directory, up=self._up, down=self._down, capacity=CAPACITY, seed=seed)
+        self.pair.reopens = True
+        self.pair.room = lambda: self.rng.random() >= self._busy
+
+    def close(self) -> None:
+        """Close the ring's file."""
+        self.pair.ring.close()
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def change_line(self, up: str, down: str) -> None:
+        """From now on the line is like this."""
+        self._up.line, self._down.line = up, down
+
+    def crowd(self, busy: float) -> None:
+        """The gateway has no room for this share of events."""
+        self._busy = busy
+
+    def pour(self, count: int) -> None:
+        """Events happen at the dispenser."""
+        self.pair.pour(count)
+
+    def wait(self, ms: int) -> None:
+        """Time passes."""
+        self.pair.run(ms)
+
+    def ask(self) -> None:
+        """A customer asks."""
+        self.pair.ask()
+
+    def sample(self) -> None:
+        """The sensors have readings."""
+        self.pair.mcu.offer(Sample(uptime_ms=self.pair.now_ms, period_ms=1_000, series=()))
+
+    def command(self) -> None:
+        """The gateway wants something done."""
+        self._commands += 1
+        self.pair.send_down(
+            Command(
+                id=self._commands.to_bytes(8, "big"),
+                verb="identify",
+                boot=self.pair.ring.header.boot,
+                expires_uptime_ms=self.pair.now_ms + PATIENCE_MS,
+                arguments={},
+            )
+        )
+
+    def kill_gateway(self, stored: int) -> None:
+        """The gateway dies. So many of the events that were on their way to its disk are there, and nobody was told."""
+        self.pair.restart_gateway(stored)
+
+    def fail_commits(self) -> None:
+        """The disk takes nothing of what is on its way there."""
+        self.pair.fail_commits()
+
+    def cut_power(self) -> None:
+        """The dispenser loses its power, and comes back with its ring."""
+        self.pair.reboot()
+
+    def change_firmware(self, *versions: int) -> None:
+        """The dispenser restarts with firmware that speaks these versions."""
+        self.pair.versions = versions
+        self.pair.reboot()
+
+    def change_transport(self, kept: bool) -> None:
+        """Whether a broker keeps from now on what is under way to somebody who is away."""
+        self.pair.up.kept = self.pair.down.kept = kept
+
+    def replug(self) -> None:
+        """The cable goes out and in."""
+        self.pair.replug()
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Whatever has happened: what left the ring is on disk or was pushed out of it, and is what was poured."""
+        header = self.pair.ring.header
+        stored = {sequence: event for (_, sequence), event in self.pair.disk.stored.items()}
+        assert all(volume_of(event) == sequence - 1 for sequence, event in stored.items()), "an event of another name"
+        missing = set(range(1, header.lowest)) - stored.keys()
+        assert len(missing) <= header.dropped, f"acknowledged and not on disk: {sorted(missing)}"
+        assert max(stored, default=0) < header.next, "stored before it happened"
+
+    def finish(self) -> None:
+        """From now on the line is good: whatever waits comes through, and a question is answered."""
+        self.change_line("good", "good")
+        self.crowd(0.0)
+        pair = self.pair
+        pair.run_until(lambda: pair.delivered and pair.is_open, PATIENCE_MS)
+        self.judge()
+        stored = {sequence for _, sequence in pair.disk.stored}
+        lost = {sequence for _, first, last in pair.disk.gaps for sequence in range(first, last + 1)}
+        assert stored | lost == set(range(1, pair.ring.header.next)), "neither on disk nor told as lost"
+        pair.ask()
+        shown = len(pair.panel.shown)
+        pair.run_until(lambda: len(pair.panel.shown) > shown, 3_000)
+        if pair.mcu.version > 1:
+            self.command()
+            mine = self._commands.to_bytes(8, "big")
+            pair.run_until(lambda: any(result.command == mine for result in pair.results), 3_000)
+
+    def play(self) -> None:
+        """All of it as the seed has it."""
+        for _ in range(self.rng.randint(5, 40)):
+            happens, amounts = self._choose()
+            self.told.append(f"{happens.__name__}({', '.join(map(repr, amounts))})")
+            happens(*amounts)
+            self.judge()
+        self.told.append("finish()")
+        self.finish()
+
+    def _choose(self) -> tuple[Callable[..., None], tuple[Any, ...]]:
+        """What happens next, and how much of it."""
+        rng, lines = self.rng, list(LINES)
+        chances: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = [
+            (15, self.change_line, (rng.choice(lines), rng.choice(lines))),
+            (4, self.crowd, (rng.choice([0.0, 0.1, 0.9]),)),
+            (30, self.pour, (rng.randint(1, CAPACITY),)),
+            (30, self.wait, (rng.choice([10, 50, 300, 1_000, 10_000]),)),
+            (5, self.ask, ()),
+            (5, self.sample, ()),
+            (3, self.command, ()),
+            (6, self.kill_gateway, (rng.randint(0, 20),)),
+            (3, self.fail_commits, ()),
+            (4, self.cut_power, ()),
+            (3, self.replug, ()),
+            (2, self.change_firmware, rng.choice([(1,), (1, 2), (2,)])),
+            (2, self.change_transport, (rng.random() < 0.5,)),
+        ]
+        [(_, happens, amounts)] = rng.choices(chances, [weight for weight, _, _ in chances])
+        return happens, amounts
+
+
+def attempt(directory: Path, seed: int) -> None:
+    """One trial by chance.
+
+    Raises:
+        AssertionError: it failed; with the seed, how to have it again, and what happened.
+    """
+    with closing(Trial(directory, seed)) as trial:
+        try:
+            trial.play()
+        except Exception as why:
+            again = f'make faults ARGS="link --seed {seed} --runs 1"'
+            happened = "\n".join(trial.told)
+            raise AssertionError(f"seed {seed}: {why}\nagain: {again}\n{happened}") from why
