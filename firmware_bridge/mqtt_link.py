@@ -27,6 +27,7 @@ from firmware_bridge.link import Gate, Link
 from firmware_bridge.messages import DownMessage, Picks
 from firmware_bridge.mqtt_settings import Credentials, MqttSettings
 from firmware_bridge.session import Terms
+from firmware_bridge.tap import NoTap, Tap
 from firmware_bridge.topics import ONLINE, parse_topic, subscription, topic
 from heat.errors import BrokerRefused, BrokerUnreachable, ConfigError, RemoteProtocolError
 
@@ -62,8 +63,14 @@ class MqttLink:
     """One connection to the broker. Use it once: `run` connects and ends when the connection is lost."""
 
     def __init__(
-        self, settings: MqttSettings, registry: Registry, gate: Gate, companion: Companion | None = None
+        self,
+        settings: MqttSettings,
+        registry: Registry,
+        gate: Gate,
+        companion: Companion | None = None,
+        tap: Tap | None = None,
     ) -> None:
+        self._tap = tap or NoTap()
         self._settings = settings
         self._companion = companion
         self._registry = registry
@@ -249,7 +256,9 @@ class MqttLink:
             self.bad["too_many_dispensers"] += 1
             done()
             return
-        decoded = decode_packet(bytes(message.payload))
+        payload = bytes(message.payload)
+        self._tap.packet(link.name, "up", payload)
+        decoded = decode_packet(payload)
         if isinstance(decoded, BadMessage):
             link.receive_bad(decoded)
             done()
@@ -276,9 +285,9 @@ class MqttLink:
             return link
         if link is None and len(self._links) >= MAX_DISPENSERS:
             return None
-        down = _Down(self, topic(self._settings.store, dispenser, "down"))
+        down = _Down(self, dispenser)
         terms = Terms(private=self._credentials.tls is not None)
-        link = Link(f"mqtt:{dispenser}", down, self._registry, self._gate, expect=dispenser, terms=terms)
+        link = Link(_name(dispenser), down, self._registry, self._gate, expect=dispenser, terms=terms)
         self._links[dispenser] = link
         link.tick()
         return link
@@ -287,12 +296,20 @@ class MqttLink:
         self._links.pop(dispenser).close(reason)
 
     def publish(self, to: str, message: DownMessage, version: int, written: Callable[[], None] | None) -> None:
-        """Publish a message. PICKS are worth nothing later, so they go at QoS 0."""
-        info = self._client.publish(to, encode_packet(message, version), qos=0 if isinstance(message, Picks) else 1)
+        """Publish a message to a dispenser. PICKS are worth nothing later, so they go at QoS 0."""
+        payload = encode_packet(message, version)
+        self._tap.packet(_name(to), "down", payload)
+        down = topic(self._settings.store, to, "down")
+        info = self._client.publish(down, payload, qos=0 if isinstance(message, Picks) else 1)
         if written is not None:
             self._written[info.mid] = written
             if len(self._written) > MAX_DISPENSERS:
                 self._written.pop(next(iter(self._written)))
+
+
+def _name(dispenser: str) -> str:
+    """What the link of a dispenser is called."""
+    return f"mqtt:{dispenser}"
 
 
 class _ClosedIfRefused(ssl.SSLSocket):

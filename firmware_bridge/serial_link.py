@@ -23,6 +23,7 @@ from firmware_bridge.line import Line, is_url, open_line
 from firmware_bridge.link import Gate, Link
 from firmware_bridge.messages import DownMessage, Picks, UpMessage
 from firmware_bridge.session import Terms, window_for
+from firmware_bridge.tap import NoTap, Tap
 from heat.errors import LinkLost, PortMissing
 
 READ_BYTES = 4_096
@@ -43,8 +44,9 @@ Complaint = Literal["silent", "foreign"]
 class SerialLink:
     """One serial port. Use it once: `run` opens it and ends when it is lost."""
 
-    def __init__(self, port: str, baud: int, registry: Registry, gate: Gate) -> None:
+    def __init__(self, port: str, baud: int, registry: Registry, gate: Gate, tap: Tap | None = None) -> None:
         self.port = port
+        self._tap = tap or NoTap()
         self.failure: PortMissing | None = None
         """Why it could not be opened, or the one before it; None once it is open."""
         self.baud = baud
@@ -111,7 +113,9 @@ class SerialLink:
         """See `Transport.send`."""
         if self._line is None:
             return
-        frame = (self._on_the_line(encode_message(message, version)), written)
+        encoded = encode_message(message, version)
+        self._tap.serial(self.port, "down", encoded)
+        frame = (self._on_the_line(encoded), written)
         if isinstance(message, Picks):
             self._out.insert(1 if self._begun else 0, frame)
         else:
@@ -142,6 +146,7 @@ class SerialLink:
         if self._line.com_port is not None:
             received, reply = self._line.com_port.feed(received)
             self._queue(reply)
+        self._tap.serial(self.port, "up", received)
         self._noise_bytes += len(received)
         for frame in self._decoder.feed(received):
             message = frame if isinstance(frame, BadFrame) else decode_message(frame)

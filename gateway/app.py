@@ -41,6 +41,7 @@ from gateway.scorer import open_onnx, probe
 from gateway.security import check_dates, load_credentials, load_security
 from gateway.state import GatewayState
 from gateway.supervisor import Supervisor
+from gateway.tracing import Tracer
 from gateway.web.server import serve
 from heat.catalog import default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, ModelError, ScorerError, StoreError
@@ -233,6 +234,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             model_error=model_error,
             stopping=asyncio.Event(),
             boot=boot,
+            tracer=Tracer(section.id),
         )
         try:
             yield state
@@ -294,7 +296,7 @@ def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
 
 def _ports(state: GatewayState, section: SerialSection) -> Ports:
     def make(port: str, baud: int) -> SerialLink:
-        return SerialLink(port, baud, state.dispensers, state.dispensers)
+        return SerialLink(port, baud, state.dispensers, state.dispensers, state.tracer)
 
     patterns = [port if is_url(port) else str(state.config.path(port)) for port in section.ports]
     rates = {
@@ -312,7 +314,7 @@ async def _run_mqtt(state: GatewayState, section: MqttSection, home: HomeAssista
         gateway.store,
         functools.partial(load_credentials, state.config),
     )
-    link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers, home)
+    link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers, home, state.tracer)
     await link.run()
 
 

@@ -19,6 +19,7 @@ from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.store import Store
 from gateway.supervisor import Supervisor
+from gateway.tracing import Tracer
 from heat.catalog import Catalog
 from heat.errors import ModelError
 
@@ -45,6 +46,7 @@ class GatewayState:
     boot: int
     """This kernel boot's number in the store."""
     stopping: asyncio.Event
+    tracer: Tracer
     serial: dict[str, SerialLink] = field(default_factory=dict)
     mqtt: MqttLink | None = None
     started_s: float = field(default_factory=time.monotonic)

@@ -5,14 +5,43 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from firmware_bridge.messages import Message, UpMessage
+from firmware_bridge.codec import encode_message, encode_packet
+from firmware_bridge.messages import Ask, Message, UpMessage
 from hw_sim.mcu import Mcu
 from hw_sim.power import PowerCut
 
 
+class Talker(Protocol):
+    """What a line talks to."""
+
+    def link_up(self, baud: int = 0) -> None:
+        """The line is there. `baud` 0: bytes take no time."""
+
+    def link_down(self) -> None:
+        """The line is gone."""
+
+    def receive(self, message: Message) -> None:
+        """A message came in."""
+
+    def next_frame(self) -> bytes | None:
+        """What to send on a serial line, now that it is free."""
+
+    def next_packet(self) -> tuple[bytes, int] | None:
+        """What to publish, and its QoS."""
+
+    def set_alarm(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when there may be something to send though nothing came in; it replaces the alarm before."""
+
+
+def qos_of(message: UpMessage) -> int:
+    """What is worth nothing later goes at QoS 0."""
+    return 0 if isinstance(message, Ask) else 1
+
+
 class Firmware:
-    """What a line talks to.
+    """A dispenser's, in real time.
 
     `heard` is called after whatever may have changed the dispenser or its ring, `lose_power` when a write was cut,
     `fell` when the line has gone.
@@ -68,8 +97,17 @@ class Firmware:
             self._lose_power()
         self._heard()
 
-    def next_message(self) -> UpMessage | None:
-        """What to send now that the line is free."""
+    def next_frame(self) -> bytes | None:
+        """What to send on a serial line, now that it is free."""
+        message = self._next_message()
+        return encode_message(message, self.mcu.version) if message is not None else None
+
+    def next_packet(self) -> tuple[bytes, int] | None:
+        """What to publish, and its QoS."""
+        message = self._next_message()
+        return (encode_packet(message, self.mcu.version), qos_of(message)) if message is not None else None
+
+    def _next_message(self) -> UpMessage | None:
         return None if self.frozen else self.mcu.next_message(self.now_ms())
 
     def set_alarm(self, wake: Callable[[], None]) -> None:

@@ -22,12 +22,11 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
-from firmware_bridge.messages import Ask
+from firmware_bridge.codec import BadMessage, decode_packet
 from firmware_bridge.topics import OFFLINE, ONLINE, Leaf, topic
 from heat.errors import ConfigError
 from hw_sim.faults import Faults
-from hw_sim.firmware import Firmware
+from hw_sim.firmware import Talker
 
 KEEPALIVE_S = 15
 IN_FLIGHT = 64
@@ -57,7 +56,7 @@ class MqttSettings:
 class MqttLine:
     """The firmware's network chip. All methods belong to the event loop's thread, but for those marked."""
 
-    def __init__(self, firmware: Firmware, settings: MqttSettings, faults: Faults) -> None:
+    def __init__(self, firmware: Talker, settings: MqttSettings, faults: Faults) -> None:
         self.bad_frames = 0
         self._firmware = firmware
         self._settings = settings
@@ -130,12 +129,12 @@ class MqttLine:
         if self._loop is not None and self._loop.time() < self._babbles_until_s:
             return
         while client is not None and self._connected and len(self._in_flight) < IN_FLIGHT:
-            message = self._firmware.next_message()
-            if message is None:
+            said = self._firmware.next_packet()
+            if said is None:
                 self._firmware.set_alarm(self.wake)
                 return
-            qos = 0 if isinstance(message, Ask) else 1
-            for packet in self._faults.pass_on(encode_packet(message, self._firmware.mcu.version)):
+            payload, qos = said
+            for packet in self._faults.pass_on(payload):
                 info = client.publish(self._topic("up"), packet, qos)
                 if qos:
                     self._in_flight.add(info.mid)

@@ -16,10 +16,10 @@ import tty
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_bridge.codec import BadMessage, decode_message, encode_message
+from firmware_bridge.codec import BadMessage, decode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
 from hw_sim.faults import Faults
-from hw_sim.firmware import Firmware
+from hw_sim.firmware import Talker
 
 BITS_A_BYTE = 10
 """8N1: a start bit, eight of the byte, a stop bit."""
@@ -41,7 +41,7 @@ class PortSettings:
 class SerialLine:
     """The firmware's UART and the cable. All methods belong to the event loop's thread."""
 
-    def __init__(self, firmware: Firmware, settings: PortSettings, faults: Faults) -> None:
+    def __init__(self, firmware: Talker, settings: PortSettings, faults: Faults) -> None:
         self.bad_frames = 0
         self._firmware = firmware
         self._settings = settings
@@ -120,10 +120,10 @@ class SerialLine:
         """Up to `count` of the firmware's messages, as the line's faults leave them."""
         out = b""
         for _ in range(count):
-            message = self._firmware.next_message()
-            if message is None:
+            frame = self._firmware.next_frame()
+            if frame is None:
                 break
-            out += b"".join(self._faults.pass_on(encode_message(message, self._firmware.mcu.version)))
+            out += b"".join(self._faults.pass_on(frame))
         return out
 
     def _arrive(self, frames: bytes) -> None:

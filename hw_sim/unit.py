@@ -270,8 +270,6 @@ class Unit:
 
     def heal(self) -> None:
         """Cable in, power on, firmware running."""
-        for timer in self._timers:
-            timer.cancel()
         self.power_on()
         self.plug()
         self.thaw()

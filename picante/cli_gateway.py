@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +18,7 @@ from gateway.config import load_config
 from gateway.log import set_up_logging
 from heat.errors import ConfigError, PicanteError, StoreError
 from picante.cli_pki import pki
-from picante.daemon import ask
+from picante.daemon import DAEMON, ask, stream
 from picante.errors import exit_with_hint
 
 CONFIG = click.option(
@@ -98,3 +102,44 @@ def adopt(config_path: Path) -> None:
     """
     sync = ask(config_path, "POST", "/api/v1/uplink/adopt")
     click.echo(f"The gateway goes on: {sync['pending']} rows wait for Kafka")
+
+
+@gateway.command()
+@DAEMON
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where to write it; new.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(min=0.1, max=86_400))
+@click.option("--max-bytes", default=10_000_000, show_default=True, type=click.IntRange(min=1_000, max=1_000_000_000))
+def trace(config_path: Path, out: Path, seconds: float, max_bytes: int) -> None:
+    """Record what passes on all links, without secrets, for `picante sim replay`.
+
+    It ends after its time, its size, or Ctrl-C; what was written by then is good. Loyalty tokens are replaced, keys and
+    proofs are never written. docs/simulator.md tells what the lines mean.
+
+    \b
+    Exit status: 0 written, 1 no daemon, a trace runs already, or FILE can't be written, 2 configuration.
+    Example:  picante gateway trace --config gateway.toml --out bar.jsonl --seconds 300
+    """
+    try:
+        config = load_config(config_path)
+        lines = stream(config, "/api/v1/trace", {"seconds": seconds, "max_bytes": max_bytes})
+        first = next(lines)  # a daemon that refuses leaves no file
+        written = _write_lines(out, itertools.chain([first], lines))
+    except ConfigError as error:
+        exit_with_hint(error, 2)
+    except PicanteError as error:
+        exit_with_hint(error, 1)
+    click.echo(f"{out}: {written} lines")
+
+
+def _write_lines(out: Path, lines: Iterator[bytes]) -> int:
+    """Write a trace, each line at once; how many lines. Ctrl-C ends it in good order."""
+    try:
+        fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PicanteError(f"{out}: {error.strerror}", hint="Name a file that is not there yet") from error
+    written = 0
+    with open(fd, "wb", buffering=0) as file, contextlib.suppress(KeyboardInterrupt):  # noqa: PTH123  # it is open
+        for line in lines:
+            file.write(line)
+            written += 1
+    return written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,25 @@ def ask(config_path: Path, method: str, path: str, body: object = None) -> Any:
         exit_with_hint(error, 2)
     except PicanteError as error:
         exit_with_hint(error, 1)
+
+
+def stream(config: Config, path: str, body: object) -> Iterator[bytes]:
+    """The lines with which the running daemon answers, as they come. Raises PicanteError as `call` does."""
+    where = f"{config.http.host}:{config.http.port}"
+    connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
+    try:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status >= 300:
+            answer = json.loads(response.read())
+            raise PicanteError(answer["detail"], hint=answer["hint"])
+        if connection.sock is not None:
+            connection.sock.settimeout(None)  # nothing may happen on the links for a long time
+        yield from response
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
+    finally:
+        connection.close()
 
 
 def call(config: Config, method: str, path: str, body: object = None) -> Any:

@@ -1,0 +1,233 @@
+"""What travels on the links, as lines of a file without secrets: from a gateway's trace to `picante sim replay`.
+
+One JSON object a line, so that a file is good up to wherever it was cut:
+
+    {"capture": 1, "gateway": "gw-1", "at": "2026-05-01T09:30:00Z"}                         first
+    {"ms": 12.3, "link": "/dev/serial/by-id/...", "way": "up", "is": "event", "hex": "00..00"}
+    {"ms": 12.9, "link": "mqtt:bar-1", "way": "down", "is": "ack", "hex": "0184.."}
+    {"ms": 60000.0, "end": "seconds", "missed": 0}                                          last, unless it was cut
+
+`is` names the message, or says what was bad: `bad:crc`. `hex` is what was on the line: a frame with its zeros, an MQTT
+payload. What opens a link, and what commands carry, is told without its bytes. In an ASK each loyalty token has a
+stand-in of its length, the same one for the same token; in whatever is no good message, every run of text is crossed
+out, as a damaged ASK is no ASK and still holds a token. It stays bad in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from firmware_bridge.bodies import UNREADABLE
+from firmware_bridge.codec import BadMessage, decode_message, decode_packet, encode_message, encode_packet
+from firmware_bridge.framing import BadFrame, Frame, FrameDecoder, cobs_decode, cobs_encode, encode_frame
+from firmware_bridge.messages import Ask, Command, EventMessage, Message, Provision, Ready, Welcome
+from heat.errors import DataError
+
+FORMAT = 1
+Way = Literal["up", "down"]
+
+LONGEST_BLOCK = 1_100
+"""Bytes without a zero that are kept: enough to be too long for a frame."""
+_SECRET = (Ready, Welcome, Provision, Command)
+"""Messages with a MAC or a key, or that may have one."""
+_TEXT = re.compile(rb"(?:[\x20-\x7e]|[\xc2-\xf4][\x80-\xbf]{1,3}){4,}")
+"""Text that may be a token, or a piece of one."""
+_BAD = {"cobs": b"\xffx", "short": b"\x02x", "crc": b"\x07xxxxxx", "oversize": b"x" * LONGEST_BLOCK}
+"""A block that is bad for each reason, where crossing out would change what is wrong with the real one."""
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a capture."""
+
+    ms: Annotated[float, Meta(ge=0)]
+    """Since the trace began."""
+    link: str
+    way: Way
+    is_: str = msgspec.field(name="is")
+    hex: str | None = None
+    """None where the bytes are withheld."""
+    before: bool = False
+    """A HELLO of before the trace began, by which the link was opened."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; none where they are withheld."""
+        return bytes.fromhex(self.hex or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A frame, a packet or a stretch of noise, fit to be kept. `data` is None where nothing of it may be."""
+
+    is_: str
+    data: bytes | None
+
+
+class Scrubber:
+    """Makes pieces of what travels, and keeps secrets out of them. One for a whole capture."""
+
+    def __init__(self) -> None:
+        self._unfinished: dict[tuple[str, Way], bytearray | None] = {}
+        """None while what precedes the first zero, or follows too much, is passed over."""
+        self._stand_ins: dict[str, str] = {}
+
+    def stream(self, link: str, way: Way, data: bytes) -> Iterator[Piece]:
+        """The pieces that end in these bytes of a serial line. What was under way when the trace began is left out."""
+        *ended, rest = data.split(b"\x00")
+        for block in ended:
+            pending = self._unfinished.get((link, way))
+            self._unfinished[link, way] = bytearray()
+            if pending is not None and (whole := bytes(pending) + block):
+                yield self._block(whole[:LONGEST_BLOCK])
+        pending = self._unfinished.get((link, way))
+        if pending is not None:
+            pending += rest
+            if len(pending) > LONGEST_BLOCK:
+                yield self._block(bytes(pending[:LONGEST_BLOCK]))
+                self._unfinished[link, way] = None
+
+    def packet(self, payload: bytes) -> Piece:
+        """An MQTT payload."""
+        message = decode_packet(payload)
+        if isinstance(message, BadMessage):
+            body = _crossed_body(payload[2:], lambda body: _is_bad(decode_packet(payload[:2] + body), message))
+            return Piece(f"bad:{message.reason}", None if body is None else payload[:2] + body)
+        return self._good(message, payload, lambda clean: encode_packet(clean, payload[0]))
+
+    def _block(self, block: bytes) -> Piece:
+        frame = _frame_in(block)
+        if isinstance(frame, BadFrame):
+            return Piece(f"bad:{frame.reason}", _delimited(_crossed_block(block, frame)))
+        message = decode_message(frame)
+        if isinstance(message, BadMessage):
+            version, type_ = frame.version, frame.type
+            body = _crossed_body(frame.body, lambda body: _is_bad(decode_message(Frame(version, type_, body)), message))
+            return Piece(f"bad:{message.reason}", None if body is None else encode_frame(version, type_, body))
+        return self._good(message, _delimited(block), lambda clean: encode_message(clean, frame.version))
+
+    def _good(self, message: Message, data: bytes, encode: Callable[[Message], bytes]) -> Piece:
+        is_ = name_of(message)
+        match message:
+            case Ask(token=str(token)):
+                return Piece(is_, encode(msgspec.structs.replace(message, token=self._stand_in(token))))
+            case EventMessage(kind=kind) if kind == UNREADABLE:
+                return Piece(is_, None)
+            case _ if isinstance(message, _SECRET):
+                return Piece(is_, None)
+            case _:
+                return Piece(is_, data)
+
+    def _stand_in(self, token: str) -> str:
+        """The same for the same token, and as long on the line."""
+        size = len(token.encode())
+        if token not in self._stand_ins:
+            self._stand_ins[token] = f"token{len(self._stand_ins) + 1}".ljust(size, "x")[:size]
+        return self._stand_ins[token]
+
+
+def name_of(message: Message) -> str:
+    """What a capture calls a message: hello, event, ask, ..."""
+    return type(message).__name__.removesuffix("Message").lower()
+
+
+# -- bad blocks --------------------------------------------------------------------------------------------------------
+
+
+def _frame_in(block: bytes) -> Frame | BadFrame:
+    return FrameDecoder().feed(_delimited(block))[0]
+
+
+def _delimited(block: bytes) -> bytes:
+    return b"\x00" + block + b"\x00"
+
+
+def _cross_out(content: bytes) -> bytes:
+    return _TEXT.sub(lambda text: b"x" * len(text[0]), content)
+
+
+def _crossed_block(block: bytes, bad: BadFrame) -> bytes:
+    """A block without text that is bad in the same way."""
+    content = cobs_decode(block)
+    crossed = _cross_out(block if content is None else content)
+    if crossed == (block if content is None else content):
+        return block
+    again = crossed if content is None else cobs_encode(crossed)
+    still = _frame_in(again) if again else None
+    return again if isinstance(still, BadFrame) and still.reason == bad.reason else _BAD[bad.reason]
+
+
+def _is_bad(message: Message | BadMessage, as_: BadMessage) -> bool:
+    return isinstance(message, BadMessage) and message.reason == as_.reason
+
+
+def _crossed_body(body: bytes, same: Callable[[bytes], bool]) -> bytes | None:
+    """A body without text for which `same` holds; None if none is found."""
+    return next(
+        (crossed for crossed in (_cross_out_texts(body), _cross_out(body), b"\x00", b"\xff") if same(crossed)), None
+    )
+
+
+def _cross_out_texts(body: bytes) -> bytes:
+    """CBOR whose text strings are crossed out and whose shape is kept; from where it is no CBOR, all text is."""
+    out, at = bytearray(), 0
+    while at < len(body):
+        major, low = body[at] >> 5, body[at] & 31
+        head = at + 1 + (1 << (low - 24) if low >= 24 else 0)
+        if low > 27 or head > len(body):
+            break
+        size = (int.from_bytes(body[at + 1 : head]) if low >= 24 else low) if major in (2, 3) else 0
+        content = body[head : head + size]
+        out += body[at:head] + (b"x" * len(content) if major == 3 else _cross_out(content))
+        at = head + len(content)
+    return bytes(out) + _cross_out(body[at:])
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def parse_capture(lines: Iterable[bytes]) -> list[Entry]:
+    """The entries of a capture, in order; a last line that was cut off is left out.
+
+    Raises:
+        DataError: it is no capture, or of a format that is not known here.
+    """
+    entries: list[Entry] = []
+    known = False
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            fields = msgspec.json.decode(line, type=dict[str, object])
+            if not known:
+                known = _check_head(fields)
+            elif "end" not in fields:
+                entries.append(msgspec.convert(fields, Entry))
+        except msgspec.MsgspecError as error:
+            raise DataError(f"line {number} is no line of a capture: {error}") from error
+    if not known:
+        raise DataError("this is no capture", hint="`picante gateway trace --out FILE` makes one")
+    return entries
+
+
+def _check_head(fields: dict[str, object]) -> bool:
+    if fields.get("capture") != FORMAT:
+        raise DataError(f"this is no capture of format {FORMAT}", hint="`picante gateway trace --out FILE` makes one")
+    return True
+
+
+def read_capture(path: Path) -> list[Entry]:
+    """The entries of the capture in a file. Raises DataError, naming the file and the line."""
+    try:
+        with path.open("rb") as file:
+            return parse_capture(file)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error.args[0]}", hint=error.hint) from error

@@ -1,0 +1,207 @@
+"""Captures: what is kept of what travels, what never is, and that what was bad stays bad in the same way."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.capture import LONGEST_BLOCK, Entry, Piece, Scrubber, parse_capture, read_capture
+from firmware_bridge.codec import BadMessage, body_map, decode_message, decode_packet, encode_message, encode_packet
+from firmware_bridge.framing import BadFrame, FrameDecoder, cobs_encode, encode_frame
+from firmware_bridge.messages import (
+    Ack,
+    Ask,
+    Command,
+    EventMessage,
+    Hello,
+    Message,
+    NozzleInfo,
+    Ping,
+    Provision,
+    Ready,
+    Welcome,
+)
+from heat.errors import DataError
+
+TOKEN = "loyalty-4711-jane"
+SECRET = bytes(range(200, 232))
+HELLO = Hello(
+    dispenser="bar-1", firmware="2.0.0", versions=(1, 2), nozzles=(NozzleInfo(1, "table-red", 700),),
+    generation=7, lowest=1, next=3, nonce=bytes(16), boot=1, uptime_ms=10,
+)  # fmt: skip
+POUR = EventMessage(
+    generation=7, sequence=2, boot=1, uptime_ms=5, sent_uptime_ms=9, session=1, kind=1,
+    body=body_map(PouredBody(nozzle=1, sauce="table-red", volume_ul=3_000, duration_ms=700)),
+)  # fmt: skip
+ASK = Ask(session=4, nonce=b"12345678", token=TOKEN, dial=40, mood="brave")
+WITHHELD: list[Message] = [
+    Ready(mac=SECRET),
+    Welcome(version=2, time_ms=0, window=64, generation=7, durable=0, nonce=bytes(16), mac=SECRET),
+    Provision(nonce=bytes(16), secret=SECRET),
+    Command(id=bytes(8), verb="set-key", boot=1, expires_uptime_ms=9, arguments={1: SECRET}),
+]
+
+
+def pieces(data: bytes, scrubber: Scrubber | None = None) -> list[Piece]:
+    scrubber = scrubber or Scrubber()
+    list(scrubber.stream("tty", "up", b"\x00"))
+    return list(scrubber.stream("tty", "up", data))
+
+
+def outcome(data: bytes | None) -> list[str]:
+    """What a gateway would make of these bytes of a line."""
+    told = []
+    for frame in FrameDecoder().feed(data or b""):
+        message = frame if isinstance(frame, BadFrame) else decode_message(frame)
+        told.append(message.reason if isinstance(message, BadFrame | BadMessage) else type(message).__name__)
+    return told
+
+
+# -- good messages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", [HELLO, POUR, Ack(generation=7, sequence=2), Ping(nonce=bytes(8))])
+def test_what_holds_no_secret_is_kept_to_the_byte(message: Message) -> None:
+    [piece] = pieces(encode_message(message, 2))
+    assert piece.data == encode_message(message, 2)
+    assert Scrubber().packet(encode_packet(message, 2)).data == encode_packet(message, 2)
+
+
+@pytest.mark.parametrize("message", WITHHELD, ids=lambda message: type(message).__name__)
+def test_proofs_and_keys_are_told_of_and_never_kept(message: Message) -> None:
+    for piece in (*pieces(encode_message(message, 2)), Scrubber().packet(encode_packet(message, 2))):
+        assert piece == Piece(type(message).__name__.lower(), None)
+
+
+def test_a_token_has_a_stand_in_of_its_own() -> None:
+    scrubber = Scrubber()
+    kept = []
+    for token in (TOKEN, "loyalty-0815-john", TOKEN, None):
+        ask = msgspec.structs.replace(ASK, token=token)
+        [piece] = pieces(encode_message(ask), scrubber)
+        assert piece.data is not None
+        [frame] = FrameDecoder().feed(piece.data)
+        assert not isinstance(frame, BadFrame)
+        message = decode_message(frame)
+        assert isinstance(message, Ask)
+        kept.append(message.token)
+        assert msgspec.structs.replace(message, token=token) == ask
+        assert scrubber.packet(encode_packet(ask)).data == encode_packet(message)
+    assert kept == ["token1".ljust(17, "x"), "token2".ljust(17, "x"), "token1".ljust(17, "x"), None]
+
+
+# -- bad ones ----------------------------------------------------------------------------------------------------------
+
+
+def damaged(seed: int) -> bytes:
+    """An ASK with a token, and a few bits of its frame turned."""
+    rng = random.Random(seed)
+    frame = bytearray(encode_message(msgspec.structs.replace(ASK, mood=None), rng.choice((1, 2))))
+    for _ in range(rng.randint(1, 3)):
+        frame[rng.randrange(1, len(frame) - 1)] ^= 1 << rng.randrange(8)
+    return bytes(frame)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_damaged_ask_stays_as_bad_and_loses_its_token(part: int) -> None:
+    """Of 17 characters at most three turned: a run of at least four would stay; none does."""
+    runs = {TOKEN[at : at + 4].encode() for at in range(len(TOKEN) - 3)}
+    for seed in range(part * 150, part * 150 + 150):
+        line = damaged(seed)
+        kept = pieces(line)
+        told = [name for piece in kept for name in (outcome(piece.data) if piece.data is not None else ["withheld"])]
+        if "withheld" not in told and "Ask" not in outcome(line):
+            assert told == outcome(line), seed
+        for piece in kept:
+            assert not any(run in (piece.data or b"") for run in runs), seed
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60).map(lambda noise: noise.replace(b"\x00", b"\x01")), min_size=1))
+def test_noise_stays_as_bad_as_it_was(blocks: list[bytes]) -> None:
+    line = b"\x00".join([*blocks, b""])
+    kept = b"".join(piece.data or b"" for piece in pieces(line))
+    assert outcome(kept) == outcome(b"\x00" + line)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\xff" + TOKEN.encode() + b"\x00", "cobs"),
+        (cobs_encode(b"\x01\x04" + TOKEN.encode() + b"\x00\x01") + b"\x00", "crc"),
+        (cobs_encode(b"abcde") + b"\x00", "short"),
+        (TOKEN.encode() * 200 + b"\x00", "oversize"),
+        (encode_frame(1, 4, TOKEN.encode()), "invalid_cbor"),
+        (encode_frame(1, 4, encode_packet(ASK)[2:].replace(b"\x04\x18\x28", b"\x04\x18\xc8")), "invalid_body"),
+        (encode_frame(1, 99, b"\xa1\x01\x71" + TOKEN.encode()), "unknown_type"),
+        (encode_frame(9, 4, b"\xa1\x01\x71" + TOKEN.encode()), "unknown_version"),
+    ],
+)
+def test_whatever_is_bad_is_kept_without_its_text(line: bytes, reason: str) -> None:
+    kept = pieces(line)
+    assert [piece.is_ for piece in kept] == [f"bad:{reason}"]
+    assert outcome(kept[0].data) == [reason]
+    assert kept[0].data is not None
+    assert b"jane" not in kept[0].data
+    assert len(kept[0].data) <= LONGEST_BLOCK + 2
+
+
+def test_a_bad_packet_is_kept_without_its_text() -> None:
+    bad = b"\x01\x04" + b"\xa1\x03\x71" + TOKEN.encode()
+    piece = Scrubber().packet(bad)
+    assert (piece.is_, b"jane" in (piece.data or b"jane")) == ("bad:invalid_body", False)
+    assert isinstance(decode_packet(piece.data or b""), BadMessage)
+    assert piece.data == b"\x01\x04\xa1\x03\x71" + b"x" * 17, "its shape is kept"
+
+
+def test_what_was_under_way_when_it_began_is_left_out_and_pieces_are_whole_however_they_come() -> None:
+    frames = encode_message(POUR) + encode_message(HELLO)
+    whole = [encode_message(POUR), encode_message(HELLO)]
+    for cut in range(len(frames)):
+        scrubber = Scrubber()
+        kept = [
+            *scrubber.stream("tty", "up", b"\x17rest\x00" + frames[:cut]),
+            *scrubber.stream("tty", "up", frames[cut:]),
+        ]
+        assert [piece.data for piece in kept] == whole
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+HEAD = b'{"capture":1,"gateway":"gw-1","at":"2026-05-01T09:30:00Z"}\n'
+LINE = b'{"ms":1.5,"link":"tty","way":"up","is":"ask","hex":"0001"}\n'
+
+
+def test_a_capture_is_read_as_far_as_it_is_whole() -> None:
+    entry = Entry(ms=1.5, link="tty", way="up", is_="ask", hex="0001")
+    assert parse_capture([HEAD, LINE, b'{"ms":60000.0,"end":"seconds","missed":0}\n']) == [entry]
+    assert parse_capture([HEAD, LINE, LINE[:-20]]) == [entry]
+    assert entry.data == b"\x00\x01"
+    assert msgspec.json.encode(entry) + b"\n" == LINE
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is no capture"),
+        (b"hello\n", "line 1 is no line of a capture"),
+        (b'{"capture":2}\n', "is no capture of format 1"),
+        (
+            HEAD + b'{"ms":-1,"link":"tty","way":"up","is":"ask"}\n',
+            "line 2 is no line of a capture: ",
+        ),
+    ],
+)
+def test_what_is_no_capture_is_told(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        read_capture(tmp_path / "a.jsonl")
+    assert str(tmp_path / "a.jsonl") in str(raised.value)
+    assert told in str(raised.value)
+    with pytest.raises(DataError, match="No such file"):
+        read_capture(tmp_path / "b.jsonl")
