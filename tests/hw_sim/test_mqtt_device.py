@@ -226,7 +226,7 @@ async def test_what_was_sent_down_meanwhile_changes_nothing(tmp_path: Path, mqtt
     """The broker keeps what went down to a dispenser that was away: old WELCOMEs, old ACKs, old picks."""
     disk = Disk()
     async with dispenser(tmp_path, mqtt, store) as unit, listening(mqtt, store, disk) as ears:
-        await wait_until_async(lambda: unit.online, 10, "the link is open")
+        await wait_until_async(lambda: ears.gateway and ears.gateway.session.hello, 10, "the link is open at both ends")
         unit.line.unplug()
         await wait_until_async(lambda: ears.states[-1:] == [b"offline"], 10, "it is gone")
         assert ears.gateway is not None
