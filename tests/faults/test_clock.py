@@ -92,9 +92,12 @@ class Shop:
     happened_ms: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Not before, and not after."""
     customers: int = 0
+    openings: list[str] | None = None
+    """Of the link, once events go through it: while both sides start, on a busy machine, their greetings may cross."""
 
     def start(self) -> None:
         self.world.start_gateway()
+        self.openings = None
         wait_until(lambda: self.dispenser["online"], PATIENCE_S, "the dispenser is online")
 
     @property
@@ -109,6 +112,7 @@ class Shop:
         wait_until(lambda: self.dispenser["held"] == 0, PATIENCE_S, "the dispenser's events are acknowledged")
         for event in answer.get("events") or [answer["event"]]:
             self.happened_ms[event] = before_ms, self.clock.now_ms()
+        self.openings = self.openings or self._openings()
 
     def visit(self) -> None:
         """A customer: some come twice."""
@@ -134,10 +138,12 @@ class Shop:
         return int(found[0])
 
     def no_link_was_lost(self) -> None:
+        assert self._openings() == self.openings
+        assert len(self.openings or []) == 1
+
+    def _openings(self) -> list[str]:
         metrics = self.world.get_text("/metrics").splitlines()
-        assert [line for line in metrics if line.startswith("picante_link_openings_total{")] == [
-            'picante_link_openings_total{dispenser="bar"} 1.0'
-        ]
+        return [line for line in metrics if line.startswith("picante_link_openings_total{")]
 
     def topic(self) -> dict[int, list[Received]]:
         return asyncio.run(read_events(self.world.bootstrap, self.world.gateway_id))
