@@ -23,6 +23,7 @@ from firmware_bridge.messages import (
     DownMessage,
     EventMessage,
     Hello,
+    HelloRequest,
     Message,
     Picks,
     Reject,
@@ -154,6 +155,10 @@ class Link:
     def command(self, command: Command) -> None:
         """Send a COMMAND down. Its RESULT comes to the gate."""
         self._send(command)
+
+    def invite(self) -> None:
+        """Have the dispenser say HELLO again: what it last said of its uptime is too old."""
+        self._send(HelloRequest())
 
     def tick(self) -> None:
         """Let the session's timers run; call it about once a second."""

@@ -26,6 +26,7 @@ from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.serial_link import SerialLink
 from gateway import housekeeping, store
 from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
+from gateway.commands import Commands
 from gateway.config import Config, MqttSection, SerialSection, TlsSection, load_dispenser_keys, load_pseudonym_key
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
@@ -119,6 +120,7 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
         if state.recommender.ranker.scorer == "numpy":
             start("scorer", _use_onnx(state))
         start("housekeeping", supervise("housekeeping", lambda: _keep_house(state)))
+        start("commands", supervise("commands", lambda: state.commands.run(state.dispensers.reach)))
         if config.serial is not None:
             start("serial", _ports(state, config.serial).run())
         if config.mqtt is not None:
@@ -218,6 +220,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
 
         ingest = Ingest(opened, clock, door, boot, on_commit)
         recommender = Recommender(opened, clock, door, boot, ranker, pseudonym_key, outbox.wake)
+        commands = Commands(opened, clock, boot)
         reader = opened.reader()
         state = GatewayState(
             config=config,
@@ -228,7 +231,8 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             catalog=door.catalog,
             ingest=ingest,
             recommender=recommender,
-            dispensers=Dispensers(dispenser_keys, opened, clock, ingest, recommender),
+            commands=commands,
+            dispensers=Dispensers(dispenser_keys, opened, clock, ingest, recommender, commands),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
             model_error=model_error,

@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from gateway.durable import sync_directory
-from gateway.migrations import m0001_main_road, m0002_dispenser_boots
+from gateway.migrations import m0001_main_road, m0002_dispenser_boots, m0003_commands
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
 JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
@@ -29,6 +29,7 @@ BUSY_TIMEOUT_MS = 5_000
 migrations = Migrations("gateway")
 migrations(name="0001_main_road")(m0001_main_road.apply)
 migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
+migrations(name="0003_commands")(m0003_commands.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

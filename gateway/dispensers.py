@@ -17,6 +17,7 @@ from firmware_bridge import proofs
 from firmware_bridge.link import Delivery, Link, Rival
 from firmware_bridge.messages import Ask, Hello, RejectReason, Result, Sample
 from gateway.clock import Clock
+from gateway.commands import Commands, Reach
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
 from gateway.store import Store
@@ -37,6 +38,8 @@ class Dispenser:
     """Unix time, s, of the last coming or going."""
     resting: set[str] = field(default_factory=set)
     """Links that the open one replaced, by name: they wait until it is gone."""
+    opened_boot_ms: int = 0
+    """When its link opened, by the gateway's uptime."""
     openings: int = 0
     events: int = 0
 
@@ -50,7 +53,13 @@ class Dispensers:
     """The registry that sessions ask, and the gate that links hand things to."""
 
     def __init__(
-        self, keys: Mapping[str, bytes], store: Store, clock: Clock, ingest: Ingest, recommender: Recommender
+        self,
+        keys: Mapping[str, bytes],
+        store: Store,
+        clock: Clock,
+        ingest: Ingest,
+        recommender: Recommender,
+        commands: Commands,
     ) -> None:
         self.known: dict[str, Dispenser] = {}
         self.closings: Counter[str] = Counter()
@@ -62,6 +71,14 @@ class Dispensers:
         self._clock = clock
         self._ingest = ingest
         self._recommender = recommender
+        self._commands = commands
+
+    def reach(self, dispenser: str) -> Reach | None:
+        """The open link to a dispenser, for its commands."""
+        known = self.known.get(dispenser)
+        if known is None or known.link is None or not known.online:
+            return None
+        return Reach(known.link, known.hello, known.opened_boot_ms)
 
     def resends(self, links: Iterable[Link]) -> dict[str, int]:
         """Events that did not move a link on, by why: what ended links saw, and these, as far as they live."""
@@ -110,7 +127,9 @@ class Dispensers:
             known.since = time.time()
         known.hello, known.link = hello, link
         known.openings += 1
+        known.opened_boot_ms = self._clock.now().boot_ms
         self._ingest.note_hello(hello, link.name, gap, lambda: link.close("not stored"))
+        self._commands.opened(hello.dispenser)
 
     def rivals(self, link: Link, hello: Hello) -> Rival | None:
         """See `Gate.rivals`."""
@@ -151,6 +170,8 @@ class Dispensers:
 
     def resulted(self, link: Link, result: Result) -> None:
         """See `Gate.resulted`."""
+        if (dispenser := link.session.dispenser) is not None:
+            self._commands.resulted(dispenser, result)
 
     def refused(self, link: Link, hello: Hello, reason: RejectReason, detail: str) -> None:
         """See `Gate.refused`."""

@@ -12,6 +12,7 @@ from firmware_bridge.link import Link
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.serial_link import SerialLink
 from gateway.clock import Clock
+from gateway.commands import Commands
 from gateway.config import Config
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
@@ -37,6 +38,7 @@ class GatewayState:
     catalog: Catalog
     ingest: Ingest
     recommender: Recommender
+    commands: Commands
     dispensers: Dispensers
     supervisor: Supervisor
     uplink: Uplink | None

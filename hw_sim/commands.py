@@ -4,7 +4,8 @@ An id is in the log before anything happens, and its result is written together 
 a copy of a command that is known is answered from the log; one that was begun and cut off by the power says
 `interrupted`, and is never done again by itself.
 
-    take -> (refused | expired | unsupported)      nothing was begun, nothing is written
+    take -> expired, unsupported, refused          what it asks for can't be done: nothing is written
+         -> started, refused                       this is not the moment
          -> started, done                          at once
          -> started, running ... finish -> done    a valve stands open meanwhile
     boot -> `recover`: started, interrupted        or, for a reboot, done
@@ -100,6 +101,10 @@ class Commands:
             return _result(command.id, "unsupported" if unknown else "refused", arguments.detail)
         if (why := self._objection(arguments, command.id)) is not None:
             return _result(command.id, "refused", why)
+        if isinstance(arguments, _DISTURBING) and (why := self._bad_moment()) is not None:
+            # written down, or the next copy would find a better moment after this answer
+            self._eeprom.start_command(command.id, command.verb)
+            return self._log(_result(command.id, "refused", why))
         self._eeprom.start_command(command.id, command.verb)
         if isinstance(arguments, _FLOWING):
             return self._open_valve(command.id, arguments, now_ms)
@@ -168,12 +173,7 @@ class Commands:
     # -- the verbs --------------------------------------------------------------------------------------------------
 
     def _objection(self, arguments: AnyArguments, command: bytes) -> str | None:
-        """Why these arguments, or this moment, won't do."""
-        if isinstance(arguments, _DISTURBING):
-            if self._hands.attended():
-                return "a customer stands there"
-            if self.flow is not None:
-                return "another command is still running"
+        """Why these arguments won't do, now or later."""
         match arguments:
             case Tare(nozzle=nozzle) | Calibrate(nozzle=nozzle):
                 return self._no_nozzle(nozzle)
@@ -186,6 +186,11 @@ class Commands:
                 return None if self._unmasked(arguments, command) is not None else "the key can't be unmasked"
             case Identify() | Lock() | Reboot() | ShowPicks():
                 return None
+
+    def _bad_moment(self) -> str | None:
+        if self._hands.attended():
+            return "a customer stands there"
+        return "another command is still running" if self.flow is not None else None
 
     def _carry_out(self, command: bytes, arguments: _AT_ONCE, now_ms: int) -> Result:
         contents, twin = self._eeprom.contents, self._twin

@@ -24,6 +24,7 @@ from benchmarks.parts.machine import cores
 from firmware_bridge.serial_link import SerialLink
 from gateway.app import leave_to_stay
 from gateway.clock import Clock
+from gateway.commands import Commands
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
@@ -52,7 +53,7 @@ async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection)
     recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
     leave_to_stay()
     keys = {dispenser(number): KEY for number in range(1, len(ports) + 1)}
-    dispensers = Dispensers(keys, store, clock, ingest, recommender)
+    dispensers = Dispensers(keys, store, clock, ingest, recommender, Commands(store, clock, 1))
     links = [asyncio.create_task(SerialLink(port, BAUD, dispensers, dispensers).run()) for port in ports]
     cpu_s = time.process_time()
     took_s = await asyncio.to_thread(told.recv)
