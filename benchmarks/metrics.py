@@ -7,55 +7,20 @@ the same bytes, ready, from a bare FastAPI route, and their formatting by promet
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.parts.daemon import Daemon
 from benchmarks.parts.machine import describe
 from benchmarks.parts.scrape import Cost, bare, format_s, scrape
+from benchmarks.parts.simulated import ONLINE_WITHIN_S, simulating
 from benchmarks.parts.table import HEAD, Line, show
 
 DISPENSERS = 200
 SCRAPES = 300
 GOAL_MS = 5.0
-ONLINE_WITHIN_S = 120
-"""Seconds for all dispensers to open their links."""
-
-_SCENARIO = """\
-store = "bench"
-
-[load]
-events_per_s = 50.0
-
-[[dispensers]]
-id = "bar"
-baud = 0
-count = {count}
-"""
-
-
-@contextmanager
-def simulating(directory: Path, count: int) -> Iterator[str]:
-    """So many dispensers at work in a process of their own; gives the pattern of their ports."""
-    (directory / "scenario.toml").write_text(_SCENARIO.format(count=count))
-    command = [sys.executable, "-m", "picante", "sim", "run", "--scenario", "scenario.toml", "--state", "sim"]
-    with (directory / "sim.log").open("wb") as log:
-        sim = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + ONLINE_WITHIN_S
-        while len(list((directory / "sim" / "ports").glob("*"))) < count:
-            if sim.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"no dispensers:\n{(directory / 'sim.log').read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield f"{directory}/sim/ports/usb-picante-*"
-    finally:
-        sim.terminate()
-        sim.wait()
 
 
 def online(cost: Cost) -> int:
@@ -66,7 +31,7 @@ def online(cost: Cost) -> int:
 
 def measure(directory: Path, count: int = DISPENSERS, scrapes: int = SCRAPES) -> Iterator[Line]:
     """The table's lines."""
-    with simulating(directory, count) as ports:
+    with simulating(directory, count, baud=0, events_per_s=50.0) as ports:
         daemon = Daemon(directory, "gw-metrics", ports=[ports])
         shutil.copy(directory / "sim" / "keys.toml", directory / "keys.toml")
         with daemon.running() as (_, process):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -44,14 +46,21 @@ port = {port}
 class Daemon:
     """A gateway in a directory, which may hold its database already."""
 
-    def __init__(self, directory: Path, gateway: str, bootstrap: str | None = None, ports: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        gateway: str,
+        bootstrap: str | None = None,
+        ports: Sequence[str] = (),
+        baud: int = 921_600,
+    ) -> None:
         self._directory = directory
         self.port = free_port()
         text = _CONFIG.format(gateway=gateway, quota_mb=QUOTA_BYTES // 2**20, port=self.port)
         if bootstrap is not None:
             text += f'\n[kafka]\nbootstrap = "{bootstrap}"\n'
         if ports:
-            text += f"\n[serial]\nbaud = 921600\nports = {list(ports)}\n"
+            text += f"\n[serial]\nbaud = {baud}\nports = {list(ports)}\n"
         (directory / "gateway.toml").write_text(text)
         keys = "".join(f'{dispenser(number)} = "{KEY.hex()}"\n' for number in range(1, len(ports) + 1))
         for name, secret in (("keys", f"[dispensers]\n{keys}"), ("pseudonym", f'version = 1\nkey = "{KEY.hex()}"\n')):
@@ -75,6 +84,16 @@ class Daemon:
         finally:
             process.terminate()
             process.wait(10)
+
+    def online(self) -> int:
+        """How many dispensers have an open link."""
+        return sum(one["online"] for one in self.get("/api/v1/dispensers")["dispensers"])
+
+    def get(self, path: str) -> Any:
+        """An answer of the API."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
 
     def _ready(self) -> bool:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)) as connection:
