@@ -1,4 +1,4 @@
-"""Dispensers in a process of their own, as fast as the gateway's ACKs let them: no baud pacing.
+"""Dispensers in a process of their own, as fast as the gateway's ACKs let them: no baud pacing, unless asked for.
 
 They are the other end of the PTYs that the gateway reads; frames are encoded before the clock starts.
 """
@@ -25,6 +25,8 @@ from firmware_bridge.proofs import ready_mac
 BETWEEN_ASKS_S = 0.02
 """Seconds: 50 events a second while customers ask."""
 PATIENCE_S = 60
+PACE_MS = 10
+"""ms between two looks at what a line with a rate has room for."""
 
 
 class Line:
@@ -99,25 +101,26 @@ class Line:
         raise TimeoutError(f"{self.hello.dispenser}: no answer in {PATIENCE_S} s")
 
 
-def stream(lines: dict[int, Line], window: int) -> float:
-    """Seconds in which all lines send all frames, from the first byte to the last ACK."""
+def stream(lines: dict[int, Line], window: int, baud: int = 0) -> float:
+    """Seconds in which all lines send all frames, from first byte to last ACK; no faster than `baud`, if any."""
     poll = select.poll()
     for master in lines:
         poll.register(master, select.POLLIN)
-    begun = time.perf_counter()
-    for line in lines.values():
-        line.push(window)
+    frames_s = baud / 10 / len(frame(100_000)) if baud else float("inf")
+    heard = begun = time.perf_counter()
     while not all(line.done for line in lines.values()):
-        ready = poll.poll(PATIENCE_S * 1000)
-        if not ready:
-            raise TimeoutError(f"no ACK in {PATIENCE_S} s")
-        for master, _ in ready:
+        now = time.perf_counter()
+        for line in lines.values():
+            line.push(min(window, int((now - begun) * frames_s) - line.acked if baud else window))
+        for master, _ in poll.poll(PACE_MS if baud else PATIENCE_S * 1000):
             lines[master].pull()
-            lines[master].push(window)
+            heard = now
+        if now - heard > PATIENCE_S:
+            raise TimeoutError(f"no ACK in {PATIENCE_S} s")
     return time.perf_counter() - begun
 
 
-def _feed(masters: list[int], count: int, asks: int, window: int, told: Connection) -> None:
+def _feed(masters: list[int], count: int, asks: int, window: int, baud: int, told: Connection) -> None:
     os.sched_setaffinity(0, cores()[1:] or cores())
     lines = {
         master: Line(master, number, count // len(masters), asks if number == 1 else 0)
@@ -126,7 +129,7 @@ def _feed(masters: list[int], count: int, asks: int, window: int, told: Connecti
     told.send("ready")
     for line in lines.values():
         line.open()
-    told.send(stream(lines, window))
+    told.send(stream(lines, window, baud))
     first = lines[masters[0]]
     times = []
     for number, event_frame in enumerate(first.later, count):
@@ -137,7 +140,9 @@ def _feed(masters: list[int], count: int, asks: int, window: int, told: Connecti
 
 
 @contextmanager
-def feeding(lines: int, count: int, asks: int = 0, window: int = 2**31) -> Iterator[tuple[list[str], Connection]]:
+def feeding(
+    lines: int, count: int, asks: int = 0, window: int = 2**31, baud: int = 0
+) -> Iterator[tuple[list[str], Connection]]:
     """Dispensers that send `count` events in all; then the first asks. Gives the ports for the gateway, and the teller.
 
     It tells, in this order: "ready"; seconds of the stream; seconds of each ASK, sorted. Start it before any thread.
@@ -146,7 +151,7 @@ def feeding(lines: int, count: int, asks: int = 0, window: int = 2**31) -> Itera
     for _, slave in pairs:
         tty.setraw(slave)
     told, tell = multiprocessing.Pipe()
-    arguments = ([master for master, _ in pairs], count, asks, window, tell)
+    arguments = ([master for master, _ in pairs], count, asks, window, baud, tell)
     process = multiprocessing.get_context("fork").Process(target=_feed, args=arguments, daemon=True)
     process.start()
     tell.close()  # so that its end is an EOFError here
