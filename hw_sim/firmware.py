@@ -12,6 +12,9 @@ from firmware_bridge.messages import Ask, Message, UpMessage
 from hw_sim.mcu import Mcu
 from hw_sim.power import PowerCut
 
+QOS_OF_ASK = 0
+"""It is worth nothing later; everything else goes at 1."""
+
 
 class Talker(Protocol):
     """What a line talks to."""
@@ -33,11 +36,6 @@ class Talker(Protocol):
 
     def set_alarm(self, wake: Callable[[], None]) -> None:
         """Call `wake` when there may be something to send though nothing came in; it replaces the alarm before."""
-
-
-def qos_of(message: UpMessage) -> int:
-    """What is worth nothing later goes at QoS 0."""
-    return 0 if isinstance(message, Ask) else 1
 
 
 class Firmware:
@@ -105,7 +103,9 @@ class Firmware:
     def next_packet(self) -> tuple[bytes, int] | None:
         """What to publish, and its QoS."""
         message = self._next_message()
-        return (encode_packet(message, self.mcu.version), qos_of(message)) if message is not None else None
+        if message is None:
+            return None
+        return encode_packet(message, self.mcu.version), QOS_OF_ASK if isinstance(message, Ask) else 1
 
     def _next_message(self) -> UpMessage | None:
         return None if self.frozen else self.mcu.next_message(self.now_ms())

@@ -36,8 +36,8 @@ from firmware_bridge.messages import (
 from heat.errors import DataError
 
 HELLO_AGAIN_MS = 1_000
-PATIENCE_MS = 15_000
-"""ms without an answer that is needed to go on, after which a replay ends."""
+PATIENCE_MS = 30_000
+"""ms without an answer that is needed to go on, after which a replay ends. A gateway may have to be started first."""
 ANEW = ("ready", "pong")
 """What a capture has and a replay makes by itself."""
 
@@ -71,11 +71,9 @@ class Player:
         self, entries: Iterable[Entry], key: bytes, random_bytes: Callable[[int], bytes], speed: float = 1.0
     ) -> None:
         self._entries = [entry for entry in entries if entry.way == "up"]
-        self._framed = not any(entry.link.startswith("mqtt:") for entry in self._entries)
-        first = next((entry for entry in self._entries if entry.is_ == "hello"), None)
-        if first is None:
-            raise DataError("a link without a HELLO can't be played: who is at it is not known")
-        self._hello = self._parse_hello(first)
+        self._framed = not any(map(_is_packet, self._entries))
+        first = _first_hello(self._entries)
+        self._hello = _hello_in(first)
         self.dispenser = self._hello.dispenser
         self.told = Told()
         self._key = key
@@ -145,7 +143,7 @@ class Player:
         return entry.before or following == "ready" or self._welcome is None
 
     def _open(self, entry: Entry, now_ms: float) -> bytes | None:
-        self._hello, self._welcome = self._parse_hello(entry), None
+        self._hello, self._welcome = _hello_in(entry), None
         self._go_on(now_ms)
         self._said_ms = self._waits_since_ms = None
         return self._greet(now_ms)
@@ -181,11 +179,11 @@ class Player:
         if entry.hex is None:
             self.told.withheld += 1
             return None
-        return self._encode(self._fresh(self._parse_hello(entry))) if entry.is_ == "hello" else entry.data
+        return self._encode(self._fresh(_hello_in(entry))) if entry.is_ == "hello" else entry.data
 
     def _waits(self, entry: Entry, now_ms: float) -> bool:
         """Whether this is an event for which the window has no room yet."""
-        event = self._message(entry.data) if entry.is_ == "event" else None
+        event = _message_in(entry) if entry.is_ == "event" else None
         if isinstance(event, EventMessage):
             done = self.told.acked.get(event.generation, self._hello.lowest - 1)
             if event.sequence > max(done, self._hello.lowest - 1) + self._window:
@@ -224,17 +222,35 @@ class Player:
         version = self._welcome.version if self._welcome is not None else 1
         return encode_message(message, version) if self._framed else encode_packet(message, version)
 
-    def _message(self, data: bytes) -> Message | BadMessage | BadFrame | None:
-        if not self._framed:
-            return decode_packet(data)
-        frame = next(iter(FrameDecoder().feed(data)), None)
-        return frame if frame is None or isinstance(frame, BadFrame) else decode_message(frame)
+    @staticmethod
+    def dispenser_of(entries: Iterable[Entry]) -> str:
+        """Who is at a link. Raises DataError if its entries don't tell."""
+        return _hello_in(_first_hello(entries)).dispenser
 
-    def _parse_hello(self, entry: Entry) -> Hello:
-        hello = self._message(entry.data)
-        if not isinstance(hello, Hello):
-            raise DataError(f"{entry.link}: its HELLO can't be read")
-        return hello
+
+def _first_hello(entries: Iterable[Entry]) -> Entry:
+    first = next((entry for entry in entries if entry.is_ == "hello"), None)
+    if first is None:
+        raise DataError("a link without a HELLO can't be played: who is at it is not known")
+    return first
+
+
+def _hello_in(entry: Entry) -> Hello:
+    hello = _message_in(entry)
+    if not isinstance(hello, Hello):
+        raise DataError(f"{entry.link}: its HELLO can't be read")
+    return hello
+
+
+def _message_in(entry: Entry) -> Message | BadMessage | BadFrame | None:
+    if _is_packet(entry):
+        return decode_packet(entry.data)
+    frame = next(iter(FrameDecoder().feed(entry.data)), None)
+    return frame if frame is None or isinstance(frame, BadFrame) else decode_message(frame)
+
+
+def _is_packet(entry: Entry) -> bool:
+    return entry.link.startswith("mqtt:")
 
 
 def by_link(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

@@ -11,12 +11,15 @@ from typing import Any
 import click
 import msgspec
 
+from firmware_bridge.capture import read_capture
 from heat.errors import ConfigError, PicanteError
 from hw_sim.check import as_table, check_all
 from hw_sim.control import SOCKET_NAME, VERBS, call, hint_for, status_table, usage
 from hw_sim.run import run as run_scenario
 from hw_sim.scenario import Scenario, load_scenario
 from hw_sim.simulation import Simulation, port_path
+from hw_sim.stage import Stage
+from hw_sim.stage import replay as play
 from picante.errors import exit_with_hint
 
 STATE = click.option(
@@ -107,6 +110,45 @@ def ctl(verb: str | None, words: tuple[str, ...], state: Path, as_json: bool) ->
     except PicanteError as error:
         exit_with_hint(error, 2)
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2) if as_json else _in_words(answer))
+
+
+@sim.command()
+@click.argument("capture", type=click.Path(path_type=Path, dir_okay=False))
+@STATE
+@click.option(
+    "--speed", default=1.0, show_default=True, type=click.FloatRange(min=0), help="2: twice as fast, 0: at once."
+)
+@click.option("--mqtt", metavar="HOST:PORT", help="The broker, for what was on MQTT.")
+@click.option("--store", default="store-1", show_default=True, help="The shop's name in MQTT topics.")
+def replay(capture: Path, state: Path, speed: float, mqtt: str | None, store: str) -> None:
+    """Play the dispensers of a CAPTURE to a gateway: what they sent, and what was noise on their lines.
+
+    Ports and keys are made in --state, for a gateway with an empty store: one that has those events already takes
+    nothing twice. Openings are made anew, with keys of our own. docs/simulator.md tells what is played, and how.
+
+    \b
+    Exit status: 0 every event is acknowledged, 1 some are not, or the gateway never answered, 2 no such capture.
+    Example:  picante sim replay bar.jsonl --state replay --speed 4
+    """
+    try:
+        stage = Stage(state, _address(mqtt), store, speed)
+        told = asyncio.run(play(read_capture(capture), stage, click.echo))
+    except PicanteError as error:
+        exit_with_hint(error, 2)
+    for name, one in told.items():
+        end = f", {one.failed}" if one.failed else f", {one.withheld} withheld" if one.withheld else ""
+        events = f"{len(one.events)} events, {one.unacked} not acknowledged"
+        click.echo(f"{name}: {one.sent} pieces played, {events}, {one.picks} picks came{end}")
+    sys.exit(1 if any(one.failed or one.unacked for one in told.values()) else 0)
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"--mqtt {text}: no address", hint="It reads HOST:PORT, such as 127.0.0.1:1883")
+    return host, int(port)
 
 
 def _request(verb: str, words: tuple[str, ...]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, journal_path, ring_path
 from picante.cli_sim import sim
 
+CAPTURES = Path(__file__).parents[1] / "captures"
 ONE = '[[dispensers]]\nid = "bar-1"\nring = 32\n'
 
 
@@ -248,7 +249,26 @@ def test_ctl_alone_lists_the_verbs() -> None:
     assert [line.split()[0] for line in output.splitlines() if not line.startswith(" ")] == list(VERBS)
 
 
-@pytest.mark.parametrize("command", ["run", "screen", "ctl"])
+@pytest.mark.parametrize(
+    ("content", "options", "told"),
+    [
+        ("nothing\n", [], "line 1 is no line of a capture"),
+        ("", [], "this is no capture. `picante gateway trace --out FILE` makes one"),
+        (None, [], "mqtt:patio-1 was on MQTT. Name a broker with --mqtt HOST:PORT"),
+        (None, ["--mqtt", "localhost"], "--mqtt localhost: no address. It reads HOST:PORT"),
+    ],
+)
+def test_what_can_not_be_played_is_told(state: Path, content: str | None, options: list[str], told: str) -> None:
+    capture = CAPTURES / "customers-on-mqtt.jsonl"
+    if content is not None:
+        capture = state / "capture.jsonl"
+        capture.write_text(content)
+    code, output = run("replay", capture, "--state", state, *options)
+    assert code == 2
+    assert told in output
+
+
+@pytest.mark.parametrize("command", ["run", "screen", "ctl", "replay"])
 def test_every_command_has_an_example_and_its_exit_statuses(command: str) -> None:
     code, output = run(command, "--help")
     assert code == 0
