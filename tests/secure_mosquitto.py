@@ -16,11 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from picante.pki import Authority, Kind
+from tests.certificates import Authority as CertificateAuthority
 from tests.certificates import Pair
 from tests.servers import MosquittoServer
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "mosquitto"
 STORE = "shop-1"
+AUDITOR = "\nuser test.auditor\ntopic read #\n"
+"""Added to the rights: who hears all that the broker lets through."""
 
 
 class SecureMosquitto(MosquittoServer):
@@ -44,6 +47,10 @@ class SecureMosquitto(MosquittoServer):
         with Authority.open(self.authority) as authority:
             path = authority.issue(kind, name, (), 10).path
         return Pair(path, path.with_suffix(".key"))
+
+    def auditor(self) -> Pair:
+        """The certificate of somebody who hears everything."""
+        return CertificateAuthority.of(self.ca).sign("test.auditor")
 
     def revoke(self, dispenser: str) -> None:
         """Revoke a dispenser's certificates; it counts after `restart`."""
@@ -69,7 +76,7 @@ class SecureMosquitto(MosquittoServer):
         place.mkdir(exist_ok=True)
         for name in ("ca.pem", "crl.pem", "broker.pem", "broker.key"):
             shutil.copy(self.authority / name, place)
-        (place / "acl").write_text((DEPLOY / "acl").read_text().replace("STORE", self.store))
+        (place / "acl").write_text((DEPLOY / "acl").read_text().replace("STORE", self.store) + AUDITOR)
         return place
 
     def _settings(self, autosave_s: int) -> str:

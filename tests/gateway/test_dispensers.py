@@ -74,7 +74,9 @@ async def test_a_replaced_line_waits_until_the_newer_one_is_gone(state: GatewayS
     assert isinstance(again.greet(), Reject)
     assert gate.known[NAME].link is newer.link
     assert again.link.session.counters.rejected == {}, "its own other line is no fault"
+    assert gate.known[NAME].resting == {"serial"}
     newer.link.close("silent")
+    assert gate.known[NAME].resting == set()
     assert isinstance(again.greet(), Welcome)
     assert gate.known[NAME].link is again.link
     assert gate.known[NAME].openings == 3

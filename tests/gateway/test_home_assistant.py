@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from gateway import home_assistant
 from gateway.app import _assemble, _run_parts
 from gateway.config import load_config
-from gateway.home_assistant import Told, config_of, state_of, without_what_is_gone
+from gateway.home_assistant import HomeAssistant, Told, config_of, state_of, without_what_is_gone
 from gateway.notify import Notifier
 from gateway.state import GatewayState
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation
+from tests.gateway.web.conftest import write_config
 from tests.secure_mosquitto import STORE, SecureMosquitto
 from tests.servers import ServerUnavailable, free_port
 from tests.waiting import wait_until_async
@@ -130,6 +132,30 @@ def test_a_nozzle_that_is_gone_is_removed_by_its_platform_alone() -> None:
     assert without_what_is_gone(config_of(STORE, TOLD), before) is None
     for other in (b"", b"[]", b"{}", b'{"components": 7}', b'{"components": {"x": 7}}'):
         assert without_what_is_gone(config, other) is None
+
+
+async def test_each_connection_is_told_all_of_it_and_a_change_alone_after_that(tmp_path: Path) -> None:
+    async with _assemble(load_config(write_config(tmp_path, free_port()))) as state:
+        home, said = HomeAssistant(state), list[tuple[str, bytes]]()
+        config, now, store = home_assistant.config_topic, home_assistant.state_topic, state.config.gateway.store
+
+        def tell(told: Told) -> list[str]:
+            said.clear()
+            home._tell([told], lambda topic, payload: said.append((topic, payload)))
+            return [topic for topic, _ in said]
+
+        for _ in range(2):
+            home.connected(lambda topic, payload: None)
+            assert tell(TOLD) == [config(store, "bar-1"), now(store, "bar-1")]
+            assert tell(TOLD) == []
+            assert tell(replace(TOLD, events=42)) == [now(store, "bar-1")]
+        assert tell(replace(TOLD, nozzles=TOLD.nozzles[:1])) == [*[config(store, "bar-1")] * 2, now(store, "bar-1")]
+        home.heard(config(store, "bar-1"), b"")  # somebody took it back
+        assert tell(replace(TOLD, nozzles=TOLD.nozzles[:1])) == [config(store, "bar-1")]
+        home.heard(config(store, "Not A Name"), b"{}")
+        home.heard(config(store, "bar-9"), b"{}")  # another life's
+        tell(replace(TOLD, nozzles=TOLD.nozzles[:1]))
+        assert said == [(config(store, "bar-9"), b""), (now(store, "bar-9"), b"")]
 
 
 # -- on the broker ----------------------------------------------------------------------------------------------------

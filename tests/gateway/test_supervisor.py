@@ -9,7 +9,15 @@ import pytest
 
 from cloud_sync.settings import UplinkSettings
 from gateway.supervisor import SETTLED_S, Supervisor
-from heat.errors import ForeignInstance, LinkLost, PicanteError, SinkRefused, SinkUnavailable
+from heat.errors import (
+    BrokerRefused,
+    BrokerUnreachable,
+    ForeignInstance,
+    LinkLost,
+    PicanteError,
+    SinkRefused,
+    SinkUnavailable,
+)
 from tests.waiting import wait_until_async
 
 
@@ -30,7 +38,16 @@ async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCap
     assert "port" not in supervisor.parts
 
 
-@pytest.mark.parametrize(("error", "longest_s"), [(LinkLost, 0.004), (SinkUnavailable, 0.004), (SinkRefused, 0.03)])
+@pytest.mark.parametrize(
+    ("error", "longest_s"),
+    [
+        (LinkLost, 0.004),
+        (SinkUnavailable, 0.004),
+        (SinkRefused, 0.03),
+        (BrokerUnreachable, 0.004),
+        (BrokerRefused, 0.03),
+    ],
+)
 async def test_who_is_refused_knocks_more_seldom(
     monkeypatch: pytest.MonkeyPatch, error: type[PicanteError], longest_s: float
 ) -> None:
