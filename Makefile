@@ -15,7 +15,7 @@ WORKERS := 2
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults mutants bench lock clean
+.PHONY: help install demo dev fmt lint test faults fuzz mutants bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ faults: ## Bad lines, noise, kills of all parts, again and again (ARGS="kills --
 	@scripts/test-setup
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+fuzz: dev $(DONE)/fuzz ## Look for bytes that break a decoder, for ten minutes (ARGS="line --seconds 60")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 mutants: ## Break each promise in a copy of the tree: which test notices?
 	@scripts/test-setup
 	@$(BIN)/python -m tests.mutants.mutate
@@ -60,7 +63,7 @@ lock: $(DONE)/uv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=-
 	@scripts/lock $(BIN)/uv $(ARGS)
 
 clean: ## Remove .venv, caches and build products
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fuzz *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What has been installed leaves a file in $(DONE), so that a second run has nothing to do.
@@ -79,6 +82,10 @@ $(DONE)/dev: requirements/dev.lock | $(DONE)/venv
 
 $(DONE)/uv: requirements/uv.lock | $(DONE)/venv
 	@$(STEP) "install requirements/uv.lock" $(PIP_LOCKED) -r $<
+	@touch $@
+
+$(DONE)/fuzz: requirements/fuzz.lock | $(DONE)/venv
+	@$(STEP) "install requirements/fuzz.lock" $(PIP_LOCKED) -r $<
 	@touch $@
 
 # Editable, from the build tools that both locks hold; again when the metadata or the `picante` command may have changed.
