@@ -3,7 +3,7 @@
 GET {gateway}/api/v1/events?after=POSITION&limit=N
 -> {"events": [{"position": 7, "id": "bar-1:5e3a09c1:42", "type": "picante.poured.v1", ...}, ...], "next": 7 | null}
 
-`next` is null on the last page.
+`next` is null on the last page. Where a ring overflowed, the gateway's gaps must name what was dropped, to the event.
 """
 
 from __future__ import annotations
@@ -12,18 +12,30 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from heat.errors import ConfigError, LinkLost
-from hw_sim.journal import expected_ids
+from hw_sim.journal import Made, made_ids
 from hw_sim.ring import RingHeader, read_header
 from hw_sim.simulation import journal_path, ring_path
 
 PAGE = 1_000
+GAP = "picante.gap.v1"
+FAULTS = ("missing", "doubled", "unknown", "untold", "mistold")
+"""What may be wrong with a dispenser's events; see `DispenserCheck`."""
 TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a gateway has: ids, each with how often it is there."""
+
+    arrived: Counter[str]
+    lost: Counter[str]
+    """Those that gaps name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +51,23 @@ class DispenserCheck:
     doubled: tuple[str, ...]
     """Ids that it lists more than once."""
     unknown: tuple[str, ...]
-    """Ids of this dispenser that it never made, or dropped."""
+    """Ids of this dispenser that it never made."""
+    told: int
+    """Events that the gateway has filed as lost."""
+    untold: tuple[str, ...]
+    """Ids that the ring dropped, and the gateway neither has nor misses."""
+    mistold: tuple[str, ...]
+    """Ids that the gateway takes for lost twice, or that were not dropped, or came."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the gateway knows exactly what was made: each event is there once, or filed as lost."""
+        return not any(getattr(self, what) for what in FAULTS)
 
     @property
     def good(self) -> bool:
         """Whether nothing was lost, doubled or made up, and no ring overflowed."""
-        return not (self.missing or self.doubled or self.unknown or self.header.dropped)
+        return self.agrees and not self.header.dropped
 
 
 def check_all(state: Path, dispensers: Iterable[str], gateway: str) -> list[DispenserCheck]:
@@ -53,33 +76,39 @@ def check_all(state: Path, dispensers: Iterable[str], gateway: str) -> list[Disp
     Raises:
         LinkLost: the gateway does not answer.
     """
-    arrived = Counter(fetch_ids(gateway))
-    expected = expected_ids(journal_path(state))
-    return [_compare(name, read_header(ring_path(state, name)), expected, arrived) for name in dispensers]
+    listed = fetch(gateway)
+    made = made_ids(journal_path(state))
+    return [_compare(name, read_header(ring_path(state, name)), made, listed) for name in dispensers]
 
 
-def fetch_ids(gateway: str) -> Iterator[str]:
-    """The ids of all events that the gateway lists, in the order of their position."""
+def fetch(gateway: str) -> Listed:
+    """All that the gateway lists."""
+    listed = Listed(Counter(), Counter())
     after = 0
     while True:
         page = _get(f"{gateway.rstrip('/')}/api/v1/events?after={after}&limit={PAGE}")
         for event in page["events"]:
-            yield event["id"]
+            listed.arrived[event["id"]] += 1
+            if event["type"] == GAP:
+                gap = event["data"]
+                source = f"{gap['dispenser']}:{gap['generation']:08x}"
+                listed.lost.update(f"{source}:{sequence}" for sequence in range(gap["first"], gap["last"] + 1))
         if page["next"] is None or page["next"] <= after:
-            return
+            return listed
         after = page["next"]
 
 
 def as_table(rows: Iterable[DispenserCheck]) -> str:
     """The comparison as lines of text."""
-    lines = [f"{'dispenser':<20} {'made':>8} {'acked':>8} {'in ring':>8} {'dropped':>8} {'arrived':>8} {'missing':>8}"]
+    counts = f"{'made':>8} {'acked':>8} {'in ring':>8} {'dropped':>8} {'arrived':>8} {'told':>8} {'missing':>8}"
+    lines = [f"{'dispenser':<20} {counts}"]
     for row in rows:
         header = row.header
         lines.append(
             f"{row.dispenser:<20} {header.generated:>8} {header.acked:>8} {header.held:>8} {header.dropped:>8} "
-            f"{row.arrived:>8} {len(row.missing):>8}"
+            f"{row.arrived:>8} {row.told:>8} {len(row.missing):>8}"
         )
-        for what in ("missing", "doubled", "unknown"):
+        for what in FAULTS:
             ids: tuple[str, ...] = getattr(row, what)
             if ids:
                 more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
@@ -87,17 +116,23 @@ def as_table(rows: Iterable[DispenserCheck]) -> str:
     return "\n".join(lines)
 
 
-def _compare(dispenser: str, header: RingHeader, expected: set[str], arrived: Mapping[str, int]) -> DispenserCheck:
-    mine = {identity for identity in expected if _is_of(identity, dispenser)}
-    came = {identity: times for identity, times in arrived.items() if _is_of(identity, dispenser)}
+def _compare(dispenser: str, header: RingHeader, made: Made, listed: Listed) -> DispenserCheck:
+    def of(ids: Iterable[str]) -> set[str]:
+        return {identity for identity in ids if _is_of(identity, dispenser)}
+
+    held, dropped, came, lost = of(made.held), of(made.dropped), of(listed.arrived), of(listed.lost)
+    twice = {identity for identity in came if listed.arrived[identity] > 1}
     return DispenserCheck(
         dispenser,
         header,
-        expected=len(mine),
+        expected=len(held),
         arrived=len(came),
-        missing=tuple(sorted(mine - came.keys())),
-        doubled=tuple(sorted(identity for identity, times in came.items() if times > 1)),
-        unknown=tuple(sorted(came.keys() - mine)),
+        missing=tuple(sorted(held - came)),
+        doubled=tuple(sorted(twice)),
+        unknown=tuple(sorted(came - held - dropped)),
+        told=len(lost),
+        untold=tuple(sorted(dropped - came - lost)),
+        mistold=tuple(sorted((lost - (dropped - came)) | {identity for identity in lost if listed.lost[identity] > 1})),
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +132,37 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def expected_ids(path: Path) -> set[str]:
-    """The ids (`dispenser:generation:sequence`) of all events that must reach the gateway, according to a journal."""
-    expected: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The ids (`dispenser:generation:sequence`) of all events that a journal tells of."""
+
+    held: set[str]
+    """Those that must reach the gateway."""
+    dropped: set[str]
+    """Those that a full ring pushed out. Some may have reached it before, when no ACK had come back."""
+
+
+def made_ids(path: Path) -> Made:
+    """What was made, according to a journal. An event that was renumbered has its new id alone."""
+    held: set[str] = set()
+    dropped: set[str] = set()
     for line in read_journal(path):
         source = f"{line['dispenser']}:{line['generation']:08x}"
         if "event" in line:
-            expected.add(f"{source}:{line['event']}")
+            held.add(f"{source}:{line['event']}")
         for what in ("dropped", "renewed"):
             if what in line:
                 first, last = line[what]
-                expected.difference_update(f"{source}:{sequence}" for sequence in range(first, last + 1))
-    return expected
+                gone = {f"{source}:{sequence}" for sequence in range(first, last + 1)}
+                held -= gone
+                if what == "dropped":
+                    dropped |= gone
+    return Made(held, dropped)
+
+
+def expected_ids(path: Path) -> set[str]:
+    """The ids of all events that must reach the gateway, according to a journal."""
+    return made_ids(path).held
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -62,6 +62,8 @@ class Figures(Collector):
         for outcome, count in sorted(self._state.ingest.counters.items()):
             family.add_metric(_outcome(outcome), count)
         yield family
+        lost = self._state.ingest.lost
+        yield _counters("picante_lost_events", "Events that full rings pushed out before they came.", "dispenser", lost)
 
     def _links(self) -> Iterator[Metric]:
         state = self._state

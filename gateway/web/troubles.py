@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ LOW_ML = 60
 """ml; a busy evening pours so much of one sauce."""
 FULL_SHARE = 0.9
 """Share of the store's quota above which it is told of."""
+LOSS_TOLD_S = 86_400.0
+"""s for which lost events are told of: a technician looks once a day at most."""
 DISK_LOW_BYTES = 200 * 1024 * 1024
 """Bytes; a disk with less left is told of."""
 
@@ -44,6 +47,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_sync(state, sync),
         *_of_links(state),
         *_of_dispensers(state, dispensers),
+        *_of_rings(state),
         *_of_ports(state, dispensers),
         *_of_model(state),
         *_of_bottles(dispensers),
@@ -145,6 +149,19 @@ def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iter
                 what=f"{dispenser.name} is offline",
                 fix=_way(dispenser.link or ""),
                 since=dispenser.since,
+            )
+
+
+def _of_rings(state: GatewayState) -> Iterator[Trouble]:
+    for dispenser, lost_at in state.ingest.lost_at.items():
+        if time.time() - lost_at < LOSS_TOLD_S:
+            lost = f"{state.ingest.lost[dispenser]:,} events"
+            yield Trouble(
+                code="events_lost",
+                urgent=False,
+                what=f"{dispenser} lost {lost}: its memory was full before they got here",
+                fix="They can't be had again. Find out why it was offline for so long, or give it a larger memory",
+                since=reads.moment(int(lost_at * 1000)),
             )
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from firmware_bridge.bodies import StatedBody
 from heat.errors import LinkLost
-from hw_sim.check import as_table, check_all, fetch_ids
+from hw_sim.check import as_table, check_all, fetch
 from hw_sim.control import VERBS, ControlServer
 from hw_sim.journal import Journal, Recorder, read_journal
 from hw_sim.ring import Ring
@@ -33,6 +33,8 @@ class Api:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
+        self.gaps: dict[str, tuple[int, int]] = {}
+        """By the id of the gap's event: which of bar-1's are lost."""
         api = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -41,7 +43,7 @@ class Api:
                 after, limit = int(query["after"][0]), min(int(query["limit"][0]), 3)
                 page = list(enumerate(api.ids, start=1))[after : after + limit]
                 more = page[-1][0] if page and page[-1][0] < len(api.ids) else None
-                events = [{"position": at, "id": identity, "type": "picante.stated.v1"} for at, identity in page]
+                events = [{"position": at, "id": identity, **api.told(identity)} for at, identity in page]
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(json.dumps({"events": events, "next": more}).encode())
@@ -51,6 +53,14 @@ class Api:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def told(self, identity: str) -> dict[str, object]:
+        """Type and data of an event."""
+        if identity not in self.gaps:
+            return {"type": "picante.stated.v1"}
+        first, last = self.gaps[identity]
+        gap = {"dispenser": "bar-1", "generation": 0xABC, "first": first, "last": last}
+        return {"type": "picante.gap.v1", "data": gap}
 
 
 @pytest.fixture
@@ -81,11 +91,11 @@ def make_events(state: Path, count: int, acked: int) -> list[str]:
 
 def test_all_pages_are_read(api: Api) -> None:
     api.ids = [f"a:00000001:{number}" for number in range(1, 9)]
-    assert list(fetch_ids(api.url)) == api.ids
+    assert list(fetch(api.url).arrived) == api.ids
     api.ids = api.ids[:6]
-    assert list(fetch_ids(api.url + "/")) == api.ids
+    assert list(fetch(api.url + "/").arrived) == api.ids
     api.ids = []
-    assert list(fetch_ids(api.url)) == []
+    assert list(fetch(api.url).arrived) == []
 
 
 def test_all_there_is_good(state: Path, api: Api) -> None:
@@ -110,9 +120,44 @@ def test_what_is_missing_doubled_or_made_up_is_told(state: Path, api: Api) -> No
 
 def test_an_overflow_is_never_good(state: Path, api: Api) -> None:
     ids = make_events(state, 33, acked=33)
-    api.ids = ids[2:]
+    api.ids = ["gw-1:00000001:1", *ids[2:]]
+    api.gaps["gw-1:00000001:1"] = (1, 2)
     [row] = check_all(state, ["bar-1"], api.url)
-    assert (row.header.dropped, row.missing, row.good) == (2, (), False)
+    assert (row.header.dropped, row.told, row.agrees, row.good) == (2, 2, True, False)
+
+
+@pytest.mark.parametrize(
+    ("gap", "came", "untold", "mistold"),
+    [
+        (None, [], [1, 2], []),
+        ((2, 2), [], [1], []),
+        ((1, 2), [2], [], [2]),
+        ((1, 3), [], [], [3]),
+        ((2, 2), [1], [], []),
+    ],
+)
+def test_what_was_dropped_must_be_told_to_the_event(
+    state: Path, api: Api, gap: tuple[int, int] | None, came: list[int], untold: list[int], mistold: list[int]
+) -> None:
+    """What came before the ring dropped it is no loss, and must not be told as one."""
+    ids = make_events(state, 33, acked=33)
+    api.ids = ["gw-1:00000001:1", *(f"bar-1:00000abc:{sequence}" for sequence in came), *ids[2:]]
+    if gap is not None:
+        api.gaps["gw-1:00000001:1"] = gap
+    [row] = check_all(state, ["bar-1"], api.url)
+    assert [row.untold, row.mistold] == [
+        tuple(f"bar-1:00000abc:{sequence}" for sequence in sequences) for sequences in (untold, mistold)
+    ]
+    assert row.agrees == (not untold and not mistold)
+    assert row.unknown == ()
+
+
+def test_a_loss_told_twice_is_told_wrongly(state: Path, api: Api) -> None:
+    ids = make_events(state, 33, acked=33)
+    api.ids = ["gw-1:00000001:1", "gw-1:00000001:2", *ids[2:]]
+    api.gaps = {"gw-1:00000001:1": (1, 2), "gw-1:00000001:2": (2, 2)}
+    [row] = check_all(state, ["bar-1"], api.url)
+    assert row.mistold == ("bar-1:00000abc:2",)
 
 
 def test_a_long_list_is_cut(state: Path, api: Api) -> None:
