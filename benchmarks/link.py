@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+import tty
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,7 @@ PORTS = 8
 BAUD = 115_200
 OPENING_S = 5.0
 """Seconds that the gateway has for opening all links while the lines are full."""
+SHREDS = "import os\nwhile True: os.write(1, bytes((0, 1)) * 2048)"
 CHUNK_BYTES = 1_024
 """Bytes of one read: what a line brings in a tenth of a second."""
 
@@ -158,6 +162,21 @@ def loaded(directory: Path, sizes: Sizes) -> Iterator[Line]:
     yield Line("  events/s meanwhile, on disk", "", f"{events_s:,.0f}", alone, events_s / full_s)
 
 
+def babbled(directory: Path, sizes: Sizes, idle: Alone) -> Iterator[Line]:
+    """A port at whose other end a program writes shreds of frames as fast as it can: nothing costs more to read."""
+    directory.mkdir()
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    with subprocess.Popen([sys.executable, "-c", SHREDS], stdout=master) as babbler:
+        got = _idle(directory, [os.ttyname(slave)], sizes)
+        babbler.kill()
+    os.close(master)
+    os.close(slave)
+    alone = f"a gateway without ports: {idle.share:.2f}"
+    more = got.share - idle.share
+    yield Line("% of a core, a port that babbles without end", "+ 5", f"{got.share:.2f}", alone, None, more <= 5)
+
+
 def _beside(directory: Path, ports: str) -> Daemon:
     """A gateway with the keys of the simulator's dispensers."""
     daemon = Daemon(directory, "gw-link", ports=[ports], baud=BAUD)
@@ -218,6 +237,7 @@ def measure(directory: Path, sizes: Sizes) -> Iterator[Line]:
     yield from decoding(sizes)
     idle = alone(directory / "alone", sizes)
     yield from unplugged(directory / "unplugged", sizes, idle)
+    yield from babbled(directory / "babbled", sizes, idle)
     yield from loaded(directory / "loaded", sizes)
     yield from cables(directory / "cables", sizes)
     yield from many(directory / "many", sizes, idle)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import select
 import time
+import tty
 from collections import namedtuple
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +17,7 @@ import pytest
 from firmware_bridge.bodies import PouredBody, RefilledBody
 from firmware_bridge.messages import Hello
 from firmware_bridge.serial_link import Complaint
+from gateway.app import _ports
 from gateway.clock import Clock
 from gateway.config import ClockSection
 from heat.errors import (
@@ -158,6 +163,24 @@ async def test_a_port_that_can_not_be_opened(with_ports: Inside, code: str, fail
     part.cancel()
     port.failure = None
     await with_ports.no_warnings()
+
+
+async def test_a_port_in_use_is_told_of_and_taken_when_it_is_free(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    other = os.dup(slave)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    async with inside_of(tmp_path, f'[serial]\nports = ["{os.ttyname(slave)}"]\n') as inside:
+        settle(inside)
+        assert inside.state.config.serial is not None
+        ports = asyncio.create_task(_ports(inside.state, inside.state.config.serial).run())
+        assert f"{os.ttyname(slave)} is in use by" in (await inside.warning("port_in_use"))["what"]
+        fcntl.flock(other, fcntl.LOCK_UN)
+        await wait_until_async(lambda: select.select([master], [], [], 0)[0], 6, "the gateway speaks on the port")
+        await inside.no_warnings()
+        ports.cancel()
+    for end in (master, slave, other):
+        os.close(end)
 
 
 async def test_a_port_that_is_silent_or_babbles(with_ports: Inside) -> None:
