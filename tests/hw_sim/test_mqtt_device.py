@@ -9,15 +9,19 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import paho.mqtt.client as mqtt_client
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware_bridge.capture import Entry, read_capture
 from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
-from firmware_bridge.messages import Ask, DownMessage
+from firmware_bridge.messages import Ask, DownMessage, Hello
 from firmware_bridge.topics import topic
 from hw_sim.faults import FaultRates, Faults
+from hw_sim.keys import ensure_keys, load_keys
 from hw_sim.mqtt_device import IN_FLIGHT, MqttLine, MqttSettings
+from hw_sim.stage import Stage, replay
 from hw_sim.unit import Unit
 from tests.firmware_bridge.pair import NAME, Disk
 from tests.hw_sim.desk import TICK_S, Gateway, make_unit
@@ -25,6 +29,7 @@ from tests.servers import MosquittoServer, ServerElsewhere
 from tests.waiting import wait_until_async
 
 Broker = MosquittoServer | ServerElsewhere
+CAPTURES = Path(__file__).parents[1] / "captures"
 
 
 @pytest.fixture
@@ -267,3 +272,25 @@ def _no_thread_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("threading.excepthook", lambda arguments: raised.append(arguments.exc_value))
     yield
     assert raised == []
+
+
+async def test_a_capture_is_played_to_the_broker(state: Path, mqtt: Broker, store: str) -> None:
+    """What was on MQTT is played there: the same events, and questions that nobody keeps."""
+
+    def renamed(entry: Entry) -> Entry:
+        hello = decode_packet(entry.data) if entry.is_ == "hello" else None
+        if not isinstance(hello, Hello):
+            return entry
+        return msgspec.structs.replace(entry, hex=encode_packet(msgspec.structs.replace(hello, dispenser=NAME)).hex())
+
+    entries = [renamed(entry) for entry in read_capture(CAPTURES / "customers-on-mqtt.jsonl")]
+    ensure_keys(state / "keys.toml", [NAME])
+    disk = Disk(keys=load_keys(state / "keys.toml"))
+    async with listening(mqtt, store, disk) as ears:
+        stage = Stage(state, (mqtt.host, mqtt.port), store, speed=0)
+        [told] = (await asyncio.wait_for(replay(entries, stage, lambda _: None), 30)).values()
+        await wait_until_async(lambda: ears.states[-1:] == [b"offline"], 10, "it has left")
+    assert (told.failed, told.unacked, told.picks) == (None, 0, 9)
+    assert sorted(sequence for _, sequence in disk.stored) == list(range(1, 11))
+    assert ears.qos["Ask"] == {0}
+    assert ears.qos["EventMessage"] == {1}
