@@ -143,7 +143,7 @@ class Player:
         return entry.before or following == "ready" or self._welcome is None
 
     def _open(self, entry: Entry, now_ms: float) -> bytes | None:
-        self._hello, self._welcome = _hello_in(entry), None
+        self._hello, self._welcome = self._said(entry), None
         self._go_on(now_ms)
         self._said_ms = self._waits_since_ms = None
         return self._greet(now_ms)
@@ -157,6 +157,15 @@ class Player:
         self._said_ms = now_ms
         self._hello = self._fresh(self._hello)
         return self._encode(self._hello)
+
+    def _said(self, entry: Entry) -> Hello:
+        """The HELLO of an opening. Of a link that was open before the trace, what came before it is as good as lost."""
+        hello = _hello_in(entry)
+        if not entry.before:
+            return hello
+        events = (_message_in(later) for later in self._entries[self._at + 1 :] if later.is_ == "event")
+        first = next((event.sequence for event in events if isinstance(event, EventMessage)), hello.next)
+        return msgspec.structs.replace(hello, lowest=max(hello.lowest, first), next=max(hello.next, first))
 
     def _begin_anew(self) -> None:
         self._welcome, self._said_ms, self._waits_since_ms = None, None, None
