@@ -16,17 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import ipaddress
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -34,16 +31,24 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
+from picante.certificates import (
+    CLOCK_SLACK,
+    Key,
+    Request,
+    common_name,
+    general_names,
+    names_of,
+    new_key,
+    sign,
+    sign_own,
+)
 
 Kind = Literal["broker", "gateway", "home-assistant", "dispenser"]
 COMMON_NAMES = {"broker": "picante.broker", "gateway": "picante.gateway", "home-assistant": "picante.home-assistant"}
 """Of all but dispensers; `deploy/mosquitto/acl` grants by them."""
-CLOCK_SLACK = timedelta(days=1)
-"""A certificate is valid from so long before it was made: the clocks of a shop are not set to the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,9 @@ class Authority:
         if made:
             with _writing(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-                own = ec.generate_private_key(ec.SECP256R1())
+                own = new_key()
                 _write(key, _pem_of(own), 0o600)
-                _write(certificate, _sign_own(own, name, days).public_bytes(Encoding.PEM), 0o644)
+                _write(certificate, sign_own(own, name, days).public_bytes(Encoding.PEM), 0o644)
         with cls.open(directory) as authority:
             if not (directory / "crl.pem").exists():
                 authority.revoke_again()
@@ -119,16 +124,16 @@ class Authority:
         Raises:
             ConfigError: the name or a host can't be one, or the one that is there is damaged or for other hosts.
         """
-        common_name, path = self._place(kind, name)
-        names = _hosts(hosts) if kind == "broker" else []
+        common, path = self._place(kind, name)
+        names = general_names(hosts) if kind == "broker" else ()
         if path.exists() and not renew:
             there = self._there(path)
             if not self._is_revoked(there):
-                if kind == "broker" and _names_of(there) != names:
+                if kind == "broker" and names_of(there) != names:
                     raise ConfigError(f"{path}: is for other names", hint="Add --renew to have one for these")
                 return Issued(path, there.not_valid_after_utc, made=False)
-        key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._sign(key, common_name, names, days)
+        key = new_key()
+        signed = sign(self._certificate, self._key, Request(common, key, days, names))
         pem = signed.public_bytes(Encoding.PEM)
         _write(self._directory / "issued" / f"{signed.serial_number:x}.pem", pem, 0o644)
         _write(path.with_suffix(".key"), _pem_of(key), 0o600)
@@ -141,8 +146,8 @@ class Authority:
         Raises:
             ConfigError: none was ever signed for this name.
         """
-        common_name, _ = self._place(kind, name)
-        theirs = [found for found in self._issued() if _common_name(found) == common_name]
+        common, _ = self._place(kind, name)
+        theirs = [found for found in self._issued() if common_name(found) == common]
         if not theirs:
             raise ConfigError(f"no certificate was signed for {name or kind}", hint="picante gateway pki list has all")
         fresh = [found for found in theirs if not self._is_revoked(found)]
@@ -161,7 +166,7 @@ class Authority:
 
     def everything(self) -> list[tuple[str, datetime, bool]]:
         """Whom certificates were signed for, until when, and whether each was revoked; by name, the newest last."""
-        found = [(_common_name(one), one.not_valid_after_utc, self._is_revoked(one)) for one in self._issued()]
+        found = [(common_name(one), one.not_valid_after_utc, self._is_revoked(one)) for one in self._issued()]
         return sorted(found)
 
     # -- files --------------------------------------------------------------------------------------------------------
@@ -214,87 +219,6 @@ class Authority:
             builder = builder.add_revoked_certificate(entry)
         _write(self._directory / "crl.pem", builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM), 0o644)
 
-    def _sign(
-        self, key: ec.EllipticCurvePrivateKey, common_name: str, hosts: list[x509.GeneralName], days: int
-    ) -> x509.Certificate:
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
-        until = min(datetime.now(UTC) + timedelta(days=days), self.until)
-        builder = (
-            _builder(common_name, key, until)
-            .issuer_name(self._certificate.subject)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )
-        if hosts:
-            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-        return builder.sign(self._key, SHA256())
-
-
-# -- certificates ---------------------------------------------------------------------------------------------------
-
-
-def _sign_own(key: ec.EllipticCurvePrivateKey, name: str, days: int) -> x509.Certificate:
-    return (
-        _builder(name, key, datetime.now(UTC) + timedelta(days=days))
-        .issuer_name(_named(name))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs=True), critical=True)
-        .sign(key, SHA256())
-    )
-
-
-def _builder(name: str, key: ec.EllipticCurvePrivateKey, until: datetime) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_named(name))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - CLOCK_SLACK)
-        .not_valid_after(until)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _key_usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _named(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _common_name(certificate: x509.Certificate) -> str:
-    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-
-
-def _names_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
-    return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-
-
-def _hosts(hosts: Sequence[str]) -> list[x509.GeneralName]:
-    return [_host(host) for host in sorted(set(hosts))]
-
-
-def _host(host: str) -> x509.GeneralName:
-    with contextlib.suppress(ValueError):
-        return x509.IPAddress(ipaddress.ip_address(host))
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    if not re.fullmatch(rf"{label}(\.{label})*", host, re.IGNORECASE):
-        raise ConfigError(f"{host!r} is no host", hint="Give a name or an address, without a port")
-    return x509.DNSName(host.lower())
-
 
 # -- files ----------------------------------------------------------------------------------------------------------
 
@@ -308,19 +232,19 @@ def _load_certificate(path: Path) -> x509.Certificate:
         raise ConfigError(f"{path}: no certificate in PEM", hint="Put back a copy, or have it renewed") from error
 
 
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def _load_key(path: Path) -> Key:
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="Put back a copy, or have it renewed") from error
     except (ValueError, TypeError) as error:  # what it says could hold bytes of the key
         raise ConfigError(f"{path}: no private key in PEM", hint="Put back a copy, or have it renewed") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not isinstance(key, Key):
         raise ConfigError(f"{path}: no key of an elliptic curve", hint="Put back the one that was made here")
     return key
 
 
-def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _pem_of(key: Key) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -167,6 +168,8 @@ class Home:
     def __init__(self, broker: SecureMosquitto) -> None:
         self.last: dict[str, bytes] = {}
         self.heard: list[str] = []
+        self.there: list[bytes] = []
+        """What was said of the gateway."""
         subscribed = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "home")
         self.client.tls_set_context(broker.context(broker.pair("home-assistant")))
@@ -180,6 +183,8 @@ class Home:
     def _note(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self.last[message.topic] = bytes(message.payload)
         self.heard.append(message.topic)
+        if message.topic == AVAILABILITY:
+            self.there.append(bytes(message.payload))
 
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.last.get(STATE) or b"{}")
@@ -234,6 +239,14 @@ async def gateway(config: Path) -> AsyncIterator[GatewayState]:
                 await parts
 
 
+def cut_off(state: GatewayState) -> None:
+    """End the gateway's connection as a cut cable does."""
+    assert state.mqtt is not None
+    connection = state.mqtt._broker._client.socket()
+    assert isinstance(connection, socket.socket)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
 async def test_a_dispenser_comes_changes_and_is_forgotten(tmp_path: Path, broker: SecureMosquitto, home: Home) -> None:
     broker.pair("dispenser", "bar-1")
     scenario = parse_scenario(
@@ -243,7 +256,7 @@ async def test_a_dispenser_comes_changes_and_is_forgotten(tmp_path: Path, broker
     )
     async with Simulation(scenario, tmp_path / "sim") as simulation:
         unit = simulation.units["bar-1"]
-        async with gateway(write_gateway(tmp_path, broker, "sim/keys.toml")):
+        async with gateway(write_gateway(tmp_path, broker, "sim/keys.toml")) as state:
             await wait_until_async(lambda: home.state().get("availability") == "online", 10, "it is announced")
             demand(CONFIG, json.loads(home.last[CONFIG]))
             assert home.last[AVAILABILITY] == b"online"
@@ -259,6 +272,8 @@ async def test_a_dispenser_comes_changes_and_is_forgotten(tmp_path: Path, broker
             unit.plug()
             await wait_until_async(lambda: home.state()["availability"] == "online", 10, "it is back")
             assert home.heard.count(CONFIG) == 1, "what is as it was is not told again"
+            cut_off(state)
+            await wait_until_async(lambda: home.there[-2:] == [b"offline", b"online"], 10, "its will, and its return")
         await wait_until_async(lambda: home.last[AVAILABILITY] == b"offline", 10, "the gateway said goodbye")
     # another life of the gateway, which has not adopted it
     (tmp_path / "none.toml").touch(0o600)
