@@ -157,7 +157,7 @@ def loaded(directory: Path, sizes: Sizes) -> Iterator[Line]:
             share = _share(process, sizes.watched_s)
             events_s = (_events(daemon) - before) / (time.monotonic() - begun_s)
     what = f"% of a core, {PORTS} ports of {BAUD:,} baud, full"
-    yield Line(what, "< 30", f"{share:.1f}", "", None, share < 30)
+    yield Line(what, "< 50", f"{share:.1f}", "", None, share < 50)
     alone = f"what the lines carry: {full_s:,.0f}"
     yield Line("  events/s meanwhile, on disk", "", f"{events_s:,.0f}", alone, events_s / full_s)
 
