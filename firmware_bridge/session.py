@@ -125,6 +125,11 @@ class LinkSession:
         return self.hello.dispenser if self.hello is not None and self.state is State.OPEN else None
 
     @property
+    def private(self) -> bool:
+        """Whether a key may be told here."""
+        return self._terms.private
+
+    @property
     def alive(self) -> bool:
         """Whether the session still takes messages."""
         return self.state is not State.CLOSED

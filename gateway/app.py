@@ -24,9 +24,10 @@ from firmware_bridge.line import is_url
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.serial_link import SerialLink
-from gateway import housekeeping, store
+from gateway import housekeeping, keyring, store
+from gateway.adoption import Adoption
 from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
-from gateway.commands import Commands
+from gateway.commands import CommandRefused, Commands
 from gateway.config import Config, MqttSection, SerialSection, TlsSection, load_dispenser_keys, load_pseudonym_key
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
@@ -37,14 +38,16 @@ from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
+from gateway.plans import load_plans
 from gateway.ports import Ports, Rates
+from gateway.provisioning import Fleet, Provisioning, load_fleet
 from gateway.scorer import open_onnx, probe
 from gateway.security import check_dates, load_credentials, load_security
 from gateway.state import GatewayState
 from gateway.supervisor import Supervisor
 from gateway.tracing import Tracer
 from gateway.web.server import serve
-from heat.catalog import default_catalog, parse_catalog
+from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, ModelError, ScorerError, StoreError
 from heat.identity import EventId
 from heat.scale import default_words, parse_words
@@ -55,6 +58,7 @@ from models.ranker import RuleRanker, open_ranker
 log = logging.getLogger("gateway.app")
 
 HOUSEKEEPING_S = 1.0
+ADOPTING_S = 1.0
 STOP_GRACE_S = 3.0
 """s that parts get to end after they were cancelled."""
 
@@ -121,6 +125,7 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
             start("scorer", _use_onnx(state))
         start("housekeeping", supervise("housekeeping", lambda: _keep_house(state)))
         start("commands", supervise("commands", lambda: state.commands.run(state.dispensers.reach)))
+        start("adoption", supervise("adoption", lambda: _keep_adopting(state)))
         if config.serial is not None:
             start("serial", _ports(state, config.serial).run())
         if config.mqtt is not None:
@@ -139,9 +144,11 @@ async def check(config: Config) -> list[str]:
         ConfigError: a file can't be used.
         ModelError: the bundle can't be used (the daemon would run, and rank by rule).
     """
-    keys = load_dispenser_keys(config.path(config.keys.dispensers))
+    given = _given_keys(config)
     _, key_version = load_pseudonym_key(config.path(config.keys.pseudonym))
     door = _open_door(config)
+    fleet = load_fleet(config.path(provisioned), door.catalog) if (provisioned := config.keys.provisioning) else None
+    adopted = keyring.load(config.path(config.gateway.data_dir), {**given, **(fleet.keys if fleet else {})}).adopted
     bundle = load_bundle(_bundle_path(config))
     load_security(config)
     load_credentials(config)
@@ -154,7 +161,8 @@ async def check(config: Config) -> list[str]:
     return [
         f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
         f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
-        f"keys       {len(keys)} dispensers, pseudonym key version {key_version}",
+        f"keys       {len(adopted)} dispensers, pseudonym key version {key_version}",
+        f"fleet      {_fleet(fleet)}",
         f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
         f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
         f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
@@ -162,6 +170,12 @@ async def check(config: Config) -> list[str]:
         f"kafka      {_kafka(config)}",
         f"page       http://{config.http.host}:{config.http.port}/",
     ]
+
+
+def _fleet(fleet: Fleet | None) -> str:
+    if fleet is None:
+        return "none: dispensers are adopted by hand"
+    return f"{len(fleet.dispensers)} dispensers by id, {len(fleet.hardware)} by hardware"
 
 
 def _mqtt(config: Config) -> str:
@@ -194,7 +208,7 @@ def _proofs(config: Config, section: TlsSection) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
-    dispenser_keys = load_dispenser_keys(config.path(config.keys.dispensers))
+    dispenser_keys = _given_keys(config)
     pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
     load_credentials(config)
     door = _open_door(config)
@@ -221,7 +235,11 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
         ingest = Ingest(opened, clock, door, boot, on_commit)
         recommender = Recommender(opened, clock, door, boot, ranker, pseudonym_key, outbox.wake)
         commands = Commands(opened, clock, boot)
+        keys = keyring.load(config.path(section.data_dir), dispenser_keys)
         reader = opened.reader()
+        plans = load_plans(opened, reader)
+        dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands)
+        adoption = Adoption(dispensers, plans, door.catalog, commands)
         state = GatewayState(
             config=config,
             store=opened,
@@ -232,7 +250,10 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             ingest=ingest,
             recommender=recommender,
             commands=commands,
-            dispensers=Dispensers(dispenser_keys, opened, clock, ingest, recommender, commands),
+            dispensers=dispensers,
+            plans=plans,
+            adoption=adoption,
+            provisioning=_provisioning(config, door.catalog, adoption, dispensers),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
             model_error=model_error,
@@ -241,12 +262,30 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             tracer=Tracer(section.id),
         )
         try:
+            if state.provisioning is not None:
+                await state.provisioning.start()
             yield state
         finally:
+            await dispensers.aclose()
             recommender.close()
             reader.close()
     finally:
         await asyncio.to_thread(opened.close)
+
+
+def _given_keys(config: Config) -> dict[str, bytes]:
+    """The keys of the keys file, which need not be there unless gateway.toml names it."""
+    path = config.path(config.keys.dispensers)
+    if "dispensers" not in config.keys.model_fields_set and not path.exists():
+        return {}
+    return load_dispenser_keys(path)
+
+
+def _provisioning(config: Config, catalog: Catalog, adoption: Adoption, dispensers: Dispensers) -> Provisioning | None:
+    if config.keys.provisioning is None:
+        return None
+    path, keys = config.path(config.keys.provisioning), dispensers.keyring
+    return Provisioning(path, catalog, adoption, keys, dispensers.strangers, keys.given)
 
 
 async def _start_clock(config: Config, opened: store.Store) -> tuple[Clock, int]:
@@ -344,6 +383,18 @@ async def _use_onnx(state: GatewayState) -> None:
             state.recommender.ranker = RuleRanker()
         state.model_error = error
         log.warning("%s", error)
+
+
+async def _keep_adopting(state: GatewayState) -> None:
+    """Let in whom the provisioning file names, and send new keys until they are proved."""
+    while True:
+        if state.provisioning is not None:
+            with contextlib.suppress(StoreError):  # told of by the store; tried again in a second
+                await state.provisioning.look()
+        with contextlib.suppress(CommandRefused, StoreError):
+            await state.adoption.carry_on()
+        state.dispensers.strangers.look()
+        await asyncio.sleep(ADOPTING_S)
 
 
 async def _keep_house(state: GatewayState) -> None:

@@ -171,6 +171,11 @@ class Commands:
         """The orders whose time is over, and of which their dispensers have not said what became of them."""
         return [order for line in self._lines.values() for order in line.orders if order.state == "unknown"]
 
+    def waits(self, dispenser: str, command_id: bytes) -> bool:
+        """Whether this command has not ended."""
+        line = self._lines.get(dispenser)
+        return line is not None and any(order.id == command_id.hex() for order in line.orders)
+
     # -- told by links ----------------------------------------------------------------------------------------------
 
     def resulted(self, dispenser: str, result: Result) -> None:

@@ -58,6 +58,8 @@ class KeysSection(_Section):
     """TOML: a table [dispensers] with a line `name = "64 hex digits"` each."""
     pseudonym: str = "pseudonym.toml"
     """TOML: `version` and `key` (64 hex digits), given by the brand."""
+    provisioning: str | None = None
+    """TOML: dispensers that are adopted by themselves, with their names and planograms."""
 
 
 def _rate(value: object) -> object:

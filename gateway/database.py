@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from gateway.durable import sync_directory
-from gateway.migrations import m0001_main_road, m0002_dispenser_boots, m0003_commands
+from gateway.migrations import m0001_main_road, m0002_dispenser_boots, m0003_commands, m0004_dispenser_plans
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
 JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
@@ -30,6 +30,7 @@ migrations = Migrations("gateway")
 migrations(name="0001_main_road")(m0001_main_road.apply)
 migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
 migrations(name="0003_commands")(m0003_commands.apply)
+migrations(name="0004_dispenser_plans")(m0004_dispenser_plans.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

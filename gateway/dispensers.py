@@ -7,20 +7,23 @@ is open: two lines of one dispenser would take turns otherwise, for ever.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from firmware_bridge import proofs
 from firmware_bridge.link import Delivery, Link, Rival
 from firmware_bridge.messages import Ask, Hello, RejectReason, Result, Sample
 from gateway.clock import Clock
 from gateway.commands import Commands, Reach
 from gateway.ingest import Ingest
+from gateway.keyring import Keyring
 from gateway.picks import Recommender
 from gateway.store import Store
+from gateway.strangers import FOR_WANT_OF_A_KEY, Strangers
+from heat.errors import StoreError
 
 log = logging.getLogger("gateway.dispensers")
 
@@ -54,7 +57,7 @@ class Dispensers:
 
     def __init__(
         self,
-        keys: Mapping[str, bytes],
+        keyring: Keyring,
         store: Store,
         clock: Clock,
         ingest: Ingest,
@@ -62,11 +65,12 @@ class Dispensers:
         commands: Commands,
     ) -> None:
         self.known: dict[str, Dispenser] = {}
+        self.keyring = keyring
+        self.strangers = Strangers()
         self.closings: Counter[str] = Counter()
         """Links that ended, by reason."""
         self._ended_links = dict.fromkeys(_RESENDS, 0)
-        self._keys = keys
-        self._to_provision: dict[str, bytes] = {}
+        self._proofs: set[asyncio.Task[None]] = set()
         self._store = store
         self._clock = clock
         self._ingest = ingest
@@ -92,12 +96,11 @@ class Dispensers:
 
     def key_of(self, dispenser: str, key_id: bytes | None) -> bytes | None:
         """See `Registry.key_of`."""
-        key = self._keys.get(dispenser)
-        return key if key is not None and key_id in (None, proofs.key_id(key)) else None
+        return self.keyring.key_of(dispenser, key_id)
 
     def key_to_provision(self, dispenser: str) -> bytes | None:
         """See `Registry.key_to_provision`."""
-        return self._to_provision.get(dispenser)
+        return self.keyring.to_provision(dispenser)
 
     def durable(self, dispenser: str, generation: int) -> int:
         """See `Registry.durable`."""
@@ -128,6 +131,8 @@ class Dispensers:
         known.hello, known.link = hello, link
         known.openings += 1
         known.opened_boot_ms = self._clock.now().boot_ms
+        self.strangers.drop(hello.dispenser)
+        self._note_proof(hello)
         self._ingest.note_hello(hello, link.name, gap, lambda: link.close("not stored"))
         self._commands.opened(hello.dispenser)
 
@@ -175,3 +180,34 @@ class Dispensers:
 
     def refused(self, link: Link, hello: Hello, reason: RejectReason, detail: str) -> None:
         """See `Gate.refused`."""
+        if reason not in FOR_WANT_OF_A_KEY:
+            return
+        if self.strangers.get(hello.dispenser) is None:
+            log.warning("%s on %s waits: %s", hello.dispenser, link.name, detail, extra={"dispenser": hello.dispenser})
+        self.strangers.note(hello, link.name, link.session.private, reason, detail)
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def forget(self, dispenser: str) -> None:
+        """Close the link of a dispenser whose key is gone, and know it no more."""
+        self.strangers.drop(dispenser)
+        known = self.known.pop(dispenser, None)
+        if known is not None and known.link is not None:
+            known.link.close("forgotten")
+            log.info("%s is forgotten", dispenser, extra={"dispenser": dispenser})
+
+    async def aclose(self) -> None:
+        """Wait until what was proved is on disk."""
+        await asyncio.gather(*self._proofs)
+
+    def _note_proof(self, hello: Hello) -> None:
+        # the link need not wait: until it is on disk older keys count too, and the next READY proves it again
+        task = asyncio.create_task(self._keep_proof(hello), name=f"proof:{hello.dispenser}")
+        self._proofs.add(task)
+        task.add_done_callback(self._proofs.discard)
+
+    async def _keep_proof(self, hello: Hello) -> None:
+        try:
+            await self.keyring.proved(hello.dispenser, hello.key_id)
+        except StoreError as error:
+            log.warning("%s", error)

@@ -11,6 +11,7 @@ from cloud_sync.uplink import Uplink
 from firmware_bridge.link import Link
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.serial_link import SerialLink
+from gateway.adoption import Adoption
 from gateway.clock import Clock
 from gateway.commands import Commands
 from gateway.config import Config
@@ -18,6 +19,8 @@ from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
+from gateway.plans import Plans
+from gateway.provisioning import Provisioning
 from gateway.store import Store
 from gateway.supervisor import Supervisor
 from gateway.tracing import Tracer
@@ -40,6 +43,10 @@ class GatewayState:
     recommender: Recommender
     commands: Commands
     dispensers: Dispensers
+    plans: Plans
+    adoption: Adoption
+    provisioning: Provisioning | None
+    """None where no file adopts dispensers."""
     supervisor: Supervisor
     uplink: Uplink | None
     """None where no Kafka is configured."""

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import click
 
+from picante.cli_dispensers import dispensers
 from picante.cli_gateway import gateway
 from picante.cli_models import models
 from picante.cli_sim import sim
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (demo, gateway, sim, models):
+for command in (demo, gateway, dispensers, sim, models):
     main.add_command(command)

@@ -28,6 +28,7 @@ from gateway.commands import Commands
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
+from gateway.keyring import Keyring
 from gateway.picks import Recommender
 from gateway.store import Settings, Store, open_store
 from models.bundle import load, pretrained
@@ -53,7 +54,8 @@ async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection)
     recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
     leave_to_stay()
     keys = {dispenser(number): KEY for number in range(1, len(ports) + 1)}
-    dispensers = Dispensers(keys, store, clock, ingest, recommender, Commands(store, clock, 1))
+    keyring = Keyring(store.settings.data_dir / "keyring.json", keys)
+    dispensers = Dispensers(keyring, store, clock, ingest, recommender, Commands(store, clock, 1))
     links = [asyncio.create_task(SerialLink(port, BAUD, dispensers, dispensers).run()) for port in ports]
     cpu_s = time.process_time()
     took_s = await asyncio.to_thread(told.recv)

@@ -47,6 +47,8 @@ class NozzleView(Answer):
     """None for a sauce that is not in the catalogue."""
     level_ml: Annotated[int, example(412)]
     """About how much is in the bottle: its last HELLO, less what was poured since."""
+    planned: Annotated[str | None, example(None)] = None
+    """The sauce that should be on it, where the dispenser tells of another."""
 
 
 class ScreenPick(SauceView):
@@ -67,10 +69,32 @@ class ShownView(Answer):
     picks: list[ScreenPick]
 
 
+class WaitingView(Answer):
+    """Why a dispenser is not let in, and what to do. Its events wait on it."""
+
+    reason: Annotated[str, example("unadopted")]
+    why: Annotated[str, example("it has no key")]
+    do: Annotated[str, example("picante dispensers adopt hot-bar-1")]
+    first_seen: datetime
+    times: Annotated[int, example(17)]
+    """HELLOs that were turned away."""
+
+
 class DispenserView(Answer):
-    """A dispenser that opened a link at least once."""
+    """A dispenser that opened a link at least once, or that waits to be let in."""
 
     name: Annotated[str, example("hot-bar-1")]
+    """Its id, which never changes: the source of its events."""
+    label: Annotated[str | None, example("Bar, left")] = None
+    """What people call it."""
+    adopted: bool = True
+    """Whether it has a key here."""
+    waiting: WaitingView | None = None
+    """Set while it says HELLO and is not let in."""
+    rotating: bool = False
+    """A new key waits for it to take it."""
+    hardware: Annotated[str | None, example("PD-8 rev 2 no. 0042")] = None
+    """What it says of its hardware."""
     online: bool
     link: Annotated[str | None, example("/dev/serial/by-id/usb-picante-0001")]
     """The port or topic it speaks through, or last spoke through."""
@@ -91,6 +115,14 @@ class Dispensers(Answer):
     """All dispensers, by name."""
 
     dispensers: list[DispenserView]
+
+
+class Forgotten(Answer):
+    """A dispenser without a key here."""
+
+    name: Annotated[str, example("hot-bar-1")]
+    provisioned: bool
+    """A file adopts it again at once, with a new key."""
 
 
 class RefusalView(Answer):

@@ -21,6 +21,11 @@ OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", r
 COMMANDS: dict[str, tuple[str, ...]] = {
     "/api/v1/uplink/adopt": ("POST",),
     "/api/v1/trace": ("POST",),
+    "/api/v1/dispensers/{dispenser}": ("DELETE", "GET"),
+    "/api/v1/dispensers/{dispenser}/adopt": ("POST",),
+    "/api/v1/dispensers/{dispenser}/name": ("PUT",),
+    "/api/v1/dispensers/{dispenser}/planogram": ("PUT",),
+    "/api/v1/dispensers/{dispenser}/rotate-key": ("POST",),
 }
 """The methods of the paths where something can be changed. Every other path takes a GET."""
 MAX_BODY_BYTES = 65_536

@@ -73,6 +73,11 @@ class Figures(Collector):
             "Dispensers with an open link.",
             sum(d.online for d in known.values()),
         )
+        strangers = state.dispensers.strangers
+        yield _gauge("picante_dispensers_waiting", "Dispensers that are turned away for want of a key.", len(strangers))
+        yield CounterMetricFamily(
+            "picante_dispensers_waiting_dropped", "Those of them that had to make way for others.", strangers.dropped
+        )
         openings = {name: dispenser.openings for name, dispenser in known.items()}
         yield _counters("picante_link_openings", "Link sessions opened.", "dispenser", openings)
         yield _counters("picante_link_closings", "Link sessions ended.", "reason", state.dispensers.closings)

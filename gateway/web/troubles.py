@@ -11,7 +11,9 @@ from gateway.clock import DAY_MS, HOUR_MS
 from gateway.quarantine import Quarantined
 from gateway.space import Full
 from gateway.state import GatewayState
+from gateway.strangers import FOR_WANT_OF_A_KEY
 from gateway.web import reads
+from gateway.web.adoption_troubles import adoption_troubles
 from gateway.web.answers import DispenserView, SyncView
 from gateway.web.glance import Trouble
 from gateway.web.port_troubles import port_troubles, tells_of_itself
@@ -29,8 +31,6 @@ DISK_LOW_BYTES = 200 * 1024 * 1024
 """Bytes; a disk with less left is told of."""
 
 _TURNED_AWAY = {
-    "unadopted": ("it has no key here", "Add its key to the [dispensers] of the keys file, and restart the gateway"),
-    "bad_mac": ("its key is not the one that is known here", "Give it and the keys file the same key"),
     "version": ("it speaks another version of the protocol", "Update its firmware, or this gateway"),
     "malformed": ("what it says of itself makes no sense", "Update its firmware; if it stays so, replace it"),
     "stale_ring": ("its memory was set back", "It starts anew by itself; if it stays so, clear its memory"),
@@ -46,6 +46,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_parts(state, watch),
         *_of_sync(state, sync),
         *_of_links(state),
+        *adoption_troubles(state, dispensers),
         *_of_dispensers(state, dispensers),
         *_of_rings(state),
         *_of_ports(state, dispensers),
@@ -142,11 +143,11 @@ def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iter
     if state.up_s < SETTLING_S:
         return
     for dispenser in dispensers:
-        if not dispenser.online:
+        if dispenser.adopted and not dispenser.online and dispenser.waiting is None:
             yield Trouble(
                 code="dispenser_offline",
                 urgent=True,
-                what=f"{dispenser.name} is offline",
+                what=f"{titled(dispenser)} is offline",
                 fix=_way(dispenser.link or ""),
                 since=dispenser.since,
             )
@@ -165,6 +166,11 @@ def _of_rings(state: GatewayState) -> Iterator[Trouble]:
             )
 
 
+def titled(dispenser: DispenserView) -> str:
+    """A dispenser in a sentence: by the name that people gave it, and its id."""
+    return dispenser.name if dispenser.label is None else f"{dispenser.label} ({dispenser.name})"
+
+
 def _of_ports(state: GatewayState, dispensers: list[DispenserView]) -> list[Trouble]:
     if state.up_s < SETTLING_S:
         return []
@@ -181,8 +187,8 @@ def _way(link: str) -> str:
 def _of_links(state: GatewayState) -> Iterator[Trouble]:
     for link in state.links:
         rejected = link.session.counters.rejected
-        if rejected and not link.open:
-            reason = list(rejected)[-1]
+        reason = list(rejected)[-1] if rejected and not link.open else None
+        if reason is not None and reason not in FOR_WANT_OF_A_KEY:  # they are told of by name
             why, fix = _TURNED_AWAY.get(reason, (reason, "See the daemon's log"))
             yield _urgent("dispenser_turned_away", f"The dispenser on {link.name} is turned away: {why}", fix)
 

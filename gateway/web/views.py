@@ -10,6 +10,7 @@ import msgspec
 from firmware_bridge.messages import PickInfo
 from gateway.picks import Shown, Slate
 from gateway.state import GatewayState
+from gateway.strangers import Stranger
 from gateway.transaction import read_profile
 from gateway.web import reads
 from gateway.web.answers import (
@@ -27,6 +28,7 @@ from gateway.web.answers import (
     ShownView,
     StateView,
     SyncView,
+    WaitingView,
     WindowView,
 )
 from gateway.web.watch import Watch
@@ -45,16 +47,34 @@ def heat_at(milli_octaves: int) -> HeatAt:
 
 
 def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
-    """All dispensers: those of the database, as far as this daemon met them with what it knows itself."""
+    """All dispensers: those of the database, with what this daemon knows of them itself, and those that wait."""
+    met = _met(state, watch)
+    names = {view.name for view in met}
+    strangers = (stranger for stranger in state.dispensers.strangers if stranger.hello.dispenser not in names)
+    return sorted([*met, *(_stranger(state, watch, stranger) for stranger in strangers)], key=lambda view: view.name)
+
+
+def dispenser_view(state: GatewayState, watch: Watch, dispenser: str) -> DispenserView | None:
+    """One of them."""
+    return next((view for view in dispenser_views(state, watch) if view.name == dispenser), None)
+
+
+def _met(state: GatewayState, watch: Watch) -> list[DispenserView]:
     screens = {shown.dispenser: shown for shown in state.recommender.recent}  # the newest of each stays
     views = []
     for stored in reads.dispensers(state.reader):
         known = state.dispensers.known.get(stored.name)
         link = known.link if known else None
         screen = screens.get(stored.name)
+        stranger = state.dispensers.strangers.get(stored.name)
         views.append(
             DispenserView(
                 name=stored.name,
+                label=state.plans.of(stored.name).name,
+                adopted=state.dispensers.keyring.is_adopted(stored.name),
+                waiting=waiting_view(state, stranger) if stranger else None,
+                rotating=state.dispensers.keyring.pending(stored.name) is not None,
+                hardware=known.hello.hardware if known else None,
                 online=known is not None and known.online,
                 link=link.name if link else stored.link,
                 since=reads.moment(known.since * 1000 if known else stored.seen_ms),
@@ -69,8 +89,63 @@ def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
     return views
 
 
+def _stranger(state: GatewayState, watch: Watch, stranger: Stranger) -> DispenserView:
+    hello = stranger.hello
+    return DispenserView(
+        name=hello.dispenser,
+        label=state.plans.of(hello.dispenser).name,
+        adopted=state.dispensers.keyring.is_adopted(hello.dispenser),
+        waiting=waiting_view(state, stranger),
+        hardware=hello.hardware,
+        online=False,
+        link=stranger.link,
+        since=reads.moment(stranger.last_seen * 1000),
+        firmware=hello.firmware,
+        generation=f"{hello.generation:08x}",
+        openings=0,
+        events=0,
+        nozzles=[
+            _nozzle(state, watch, hello.dispenser, nozzle.nozzle, nozzle.sauce, nozzle.level_ml)
+            for nozzle in hello.nozzles
+        ],
+        screen=None,
+    )
+
+
+def absent(state: GatewayState, dispenser: str) -> DispenserView | None:
+    """One that is adopted, and was never here."""
+    if not state.dispensers.keyring.is_adopted(dispenser):
+        return None
+    return DispenserView(
+        name=dispenser,
+        label=state.plans.of(dispenser).name,
+        online=False,
+        link=None,
+        since=reads.moment(state.started * 1000),
+        firmware="",
+        generation="",
+        openings=0,
+        events=0,
+        nozzles=[],
+        screen=None,
+    )
+
+
+def waiting_view(state: GatewayState, stranger: Stranger) -> WaitingView:
+    """Why it waits, and what to do about it."""
+    why, do = state.adoption.advice(stranger)
+    return WaitingView(
+        reason=stranger.reason,
+        why=why,
+        do=do,
+        first_seen=reads.moment(stranger.first_seen * 1000),
+        times=stranger.times,
+    )
+
+
 def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauce_id: str, level_ml: int) -> NozzleView:
     sauce = state.catalog.get(sauce_id)
+    planned = state.plans.of(dispenser).planogram.get(nozzle)
     level_now = watch.levels.level_ml(dispenser, nozzle)
     return NozzleView(
         nozzle=nozzle,
@@ -78,6 +153,7 @@ def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauc
         name=sauce.name if sauce else sauce_id,
         heat=HeatAt(milli_octaves=sauce.heat.milli_octaves, shu=sauce.shu) if sauce else None,
         level_ml=level_ml if level_now is None else level_now,
+        planned=planned if planned != sauce_id else None,
     )
 
 

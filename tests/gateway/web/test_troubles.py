@@ -271,11 +271,13 @@ async def with_ports(tmp_path: Path) -> AsyncIterator[Inside]:
         yield opened
 
 
-@pytest.mark.parametrize(("reason", "words"), [("unadopted", "no key"), ("version", "another version")])
-async def test_a_dispenser_that_is_turned_away(inside: Inside, reason: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "words"), [("dispenser_unadopted", "takes no key"), ("dispenser_turned_away", "another version")]
+)
+async def test_a_dispenser_that_is_turned_away(inside: Inside, code: str, words: str) -> None:
     port = _Port(inside)
     inside.state.serial["/dev/ttyUSB0"] = port  # type: ignore[assignment]
-    versions = (1,) if reason == "unadopted" else (99,)
+    versions = (1,) if code == "dispenser_unadopted" else (99,)
     stranger = Hello(
         dispenser="stranger",
         firmware="1",
@@ -289,7 +291,7 @@ async def test_a_dispenser_that_is_turned_away(inside: Inside, reason: str, word
         uptime_ms=0,
     )
     port.link.receive(stranger, 0)
-    warning = await inside.warning("dispenser_turned_away")
+    warning = await inside.warning(code)
     assert words in warning["what"]
     assert "/dev/ttyUSB0" in warning["what"]
 

@@ -1,0 +1,213 @@
+"""The keys that dispensers prove themselves by: those made and changed here, and those that people gave in files.
+
+    data_dir/keyring.json   {"format": 1, "sha256": of the rest, "dispensers": {"bar-1": {"key": "64 hex digits", ...}}}
+
+A file of its own, the daemon's alone (0600), and not the database: that is copied for backups, set aside when it is
+damaged, and begun anew, and keys must neither travel with it nor vanish with it. It is replaced as a whole, and is on
+disk before anything rests on it. One that is damaged stops the daemon; nothing is written over it.
+
+A key that was made here is told to its dispenser once, in clear, when that says that it has none; from its first READY
+on, never again. In a rotation both keys count until a READY has proved the new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from firmware_bridge.proofs import key_id
+from gateway.durable import sync_directory
+from gateway.private import check_private
+from heat.errors import ConfigError, StoreError
+
+log = logging.getLogger("gateway.keyring")
+
+FILE = "keyring.json"
+KEY_BYTES = 32
+_FORMAT = 1
+_DAMAGED = "Put it back from a copy; or move it away, and adopt the dispensers anew, each after a factory reset"
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is kept of one dispenser. Keys are hex digits."""
+
+    key: str | None = None
+    pending: str | None = None
+    """A new key that its dispenser has not proved yet."""
+    proved: bool = False
+    """Whether `key` is one that the dispenser has, and that is never told again."""
+    retired: str | None = None
+    """The id of a key from a file that does not count any more: it was rotated away, or its dispenser forgotten."""
+
+    def __repr__(self) -> str:
+        return f"Entry(key={_shown(self.key)}, pending={_shown(self.pending)}, proved={self.proved})"
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    sha256: str
+    dispensers: dict[str, Entry]
+
+    def __repr__(self) -> str:
+        return f"_File({len(self.dispensers)} dispensers)"
+
+
+class Keyring:
+    """All keys, in memory. What changes them is on disk when it returns. `given` are those of files, by dispenser."""
+
+    def __init__(self, path: Path, given: Mapping[str, bytes], entries: Mapping[str, Entry] | None = None) -> None:
+        self.given = dict(given)
+        self._path = path
+        self._entries = dict(entries or {})
+        self._writing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"Keyring({len(self._entries)} kept, {len(self.given)} given)"
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def key_of(self, dispenser: str, wanted_id: bytes | None) -> bytes | None:
+        """The dispenser's key with this id; without an id, the one that it is taken to have."""
+        return next((key for key in self._keys(dispenser) if wanted_id in (None, key_id(key))), None)
+
+    def to_provision(self, dispenser: str) -> bytes | None:
+        """The key to tell a dispenser that has none: one that was made here, and that nobody has proved yet."""
+        entry = self._entries.get(dispenser, Entry())
+        return bytes.fromhex(entry.key) if entry.key is not None and not entry.proved else None
+
+    def is_adopted(self, dispenser: str) -> bool:
+        """Whether it has a key here."""
+        return self.key_of(dispenser, None) is not None
+
+    def is_proved(self, dispenser: str) -> bool:
+        """Whether its key is never told again."""
+        return self.is_adopted(dispenser) and self.to_provision(dispenser) is None
+
+    def pending(self, dispenser: str) -> bytes | None:
+        """The new key that it is to take."""
+        entry = self._entries.get(dispenser)
+        return bytes.fromhex(entry.pending) if entry is not None and entry.pending is not None else None
+
+    @property
+    def rotating(self) -> list[str]:
+        """Who is to take a new key."""
+        return [name for name, entry in self._entries.items() if entry.pending is not None]
+
+    @property
+    def adopted(self) -> list[str]:
+        """Who has a key here, in order."""
+        return sorted(name for name in self._entries.keys() | self.given.keys() if self.is_adopted(name))
+
+    def _keys(self, dispenser: str) -> Iterator[bytes]:
+        entry = self._entries.get(dispenser, Entry())
+        given = self.given.get(dispenser)
+        if given is not None and key_id(given).hex() != entry.retired:
+            yield given  # a person's word is newer than what was made before
+        for text in (entry.key, entry.pending):
+            if text is not None:
+                yield bytes.fromhex(text)
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    async def adopt(self, dispenser: str, key: bytes | None = None) -> None:
+        """Give it this key, which it has already and is never told; or make one, and tell it. Raises StoreError."""
+        made = secrets.token_bytes(KEY_BYTES) if key is None else key
+        async with self._writing:
+            before = self._entries.get(dispenser, Entry())
+            await self._keep(dispenser, Entry(made.hex(), proved=key is not None, retired=before.retired))
+
+    async def rotate(self, dispenser: str) -> None:
+        """Have a new key ready for it; one that it has not taken yet stays the one. Raises StoreError."""
+        async with self._writing:
+            entry = self._entries.get(dispenser, Entry())
+            if entry.pending is None:
+                new = secrets.token_bytes(KEY_BYTES).hex()
+                await self._keep(dispenser, msgspec.structs.replace(entry, pending=new))
+
+    async def proved(self, dispenser: str, by: bytes | None) -> None:
+        """A READY has proved the key with this id: older ones go, and it is never told again. Raises StoreError."""
+        async with self._writing:
+            entry = self._entries.get(dispenser)
+            key = self.key_of(dispenser, by)
+            if entry is None or key is None:
+                return
+            given = self.given.get(dispenser)
+            if entry.pending == key.hex():
+                retired = entry.retired if given is None else key_id(given).hex()
+                after = Entry(entry.pending, proved=True, retired=retired)
+            elif entry.key == key.hex():
+                after = msgspec.structs.replace(entry, proved=True)
+            else:  # the one of the file
+                after = msgspec.structs.replace(entry, key=None, proved=False)
+            if after != entry:
+                await self._keep(dispenser, after)
+
+    async def forget(self, dispenser: str) -> None:
+        """Take its keys away, also the one that a file gives it. Raises StoreError."""
+        async with self._writing:
+            given = self.given.get(dispenser)
+            await self._keep(dispenser, None if given is None else Entry(retired=key_id(given).hex()))
+
+    async def _keep(self, dispenser: str, entry: Entry | None) -> None:
+        entries = {name: kept for name, kept in self._entries.items() if name != dispenser}
+        if entry is not None and entry != Entry():
+            entries[dispenser] = entry
+        await asyncio.to_thread(_write, self._path, entries)
+        self._entries = entries
+
+
+def load(directory: Path, given: Mapping[str, bytes]) -> Keyring:
+    """The keyring of a data directory; an empty one where there is none yet.
+
+    Raises:
+        ConfigError: it is damaged, others may read it, or a newer Picante wrote it.
+    """
+    path = directory / FILE
+    if not path.exists():
+        return Keyring(path, given)
+    check_private(path, "gateway.data_dir")
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=_File)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="Let the gateway read it") from error
+    except msgspec.DecodeError:
+        raise ConfigError(f"{path} is damaged", hint=_DAMAGED) from None  # its message might quote a key
+    if kept.format != _FORMAT:
+        raise ConfigError(f"{path} was written by a newer Picante", hint="Install that version, or a later one")
+    if kept.sha256 != _digest(kept.dispensers) or not all(_is_whole(entry) for entry in kept.dispensers.values()):
+        raise ConfigError(f"{path} is damaged", hint=_DAMAGED)
+    return Keyring(path, given, kept.dispensers)
+
+
+def _is_whole(entry: Entry) -> bool:
+    return all(text is None or len(text) == 2 * KEY_BYTES for text in (entry.key, entry.pending))
+
+
+def _write(path: Path, entries: dict[str, Entry]) -> None:
+    new = path.with_suffix(".new")
+    try:
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(_File(_FORMAT, _digest(entries), entries)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        hint = "Free space, or let the gateway write it; nothing was changed"
+        raise StoreError(f"{path}: {error.strerror}", hint=hint) from error
+
+
+def _digest(entries: dict[str, Entry]) -> str:
+    return hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest()
+
+
+def _shown(text: str | None) -> str:
+    return "none" if text is None else "withheld"

@@ -1,0 +1,81 @@
+"""Who said HELLO and was not let in for want of a key: what each says of itself, where it is, and since when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from firmware_bridge.messages import Hello, RejectReason
+
+FOR_WANT_OF_A_KEY: tuple[RejectReason, ...] = ("unadopted", "bad_mac")
+"""Why a dispenser waits that could be let in."""
+KEPT_S = 3_600.0
+"""s without a HELLO after which it is not told of any more: somebody took it away."""
+REMEMBERED = 64
+"""Dispensers; the newest win. A shop has a few, and whoever makes names up must not fill the memory."""
+
+
+@dataclass(slots=True)
+class Stranger:
+    """A dispenser that was turned away."""
+
+    hello: Hello
+    link: str
+    """The port or topic that it spoke through."""
+    reason: RejectReason
+    detail: str
+    private: bool
+    """Whether a key may be told on that link."""
+    first_seen: float
+    """Unix time, s."""
+    last_seen: float
+    last_s: float
+    """By the monotonic clock."""
+    times: int = 1
+
+    @property
+    def takes_a_key(self) -> bool:
+        """Whether it has none, and speaks the version that hands one over."""
+        return self.hello.key_id is None and max(self.hello.versions) >= 2
+
+
+class Strangers:
+    """Those that wait, the one that was heard last at the end."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        """How often one had to make way for another."""
+        self._waiting: dict[str, Stranger] = {}
+
+    def __iter__(self) -> Iterator[Stranger]:
+        return iter(self._waiting.values())
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def get(self, dispenser: str) -> Stranger | None:
+        """The one of this name, if it waits."""
+        return self._waiting.get(dispenser)
+
+    def note(self, hello: Hello, link: str, private: bool, reason: RejectReason, detail: str) -> Stranger:
+        """Somebody was turned away."""
+        now, before = time.time(), self._waiting.pop(hello.dispenser, None)
+        stranger = Stranger(hello, link, reason, detail, private, now, now, time.monotonic())
+        if before is not None:
+            stranger.first_seen, stranger.times = before.first_seen, before.times + 1
+        elif len(self._waiting) >= REMEMBERED:
+            del self._waiting[next(iter(self._waiting))]
+            self.dropped += 1
+        self._waiting[hello.dispenser] = stranger
+        return stranger
+
+    def look(self) -> None:
+        """Forget whom nobody has heard for long."""
+        now_s = time.monotonic()
+        for name in [name for name, waiting in self._waiting.items() if now_s - waiting.last_s > KEPT_S]:
+            del self._waiting[name]
+
+    def drop(self, dispenser: str) -> None:
+        """It was let in, or is not asked after any more."""
+        self._waiting.pop(dispenser, None)

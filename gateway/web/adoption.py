@@ -1,0 +1,139 @@
+"""What a technician may do to a dispenser: adopt, name, plan, forget it, give it another key. And to look at one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from gateway.adoption import AdoptionRefused
+from gateway.commands import CommandRefused
+from gateway.keyring import KEY_BYTES
+from gateway.web import views
+from gateway.web.answers import DispenserView, Forgotten
+from gateway.web.problems import Problem, documented
+from gateway.web.web import TheWeb, Web
+from heat.errors import StoreError
+from heat.identity import SOURCE_NAME
+
+router = APIRouter(prefix="/api/v1/dispensers", tags=["v1"])
+
+Dispenser = Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))]
+Planogram = Annotated[
+    dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(max_length=32)]],
+    Field(max_length=12, examples=[{"1": "table-red", "2": "chipotle-honey"}]),
+]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+
+
+class Adopt(_Asked):
+    """How a dispenser is adopted. All of it may be left out."""
+
+    key: SecretStr | None = None
+    """The key that it has, 64 hex digits; without it, one is made and told to it."""
+    name: Annotated[str, Field(max_length=200, examples=["Bar, left"])] | None = None
+    """What people call it."""
+    planogram: Planogram = {}
+    """Sauces by nozzle."""
+
+
+class Rename(_Asked):
+    """A name."""
+
+    name: Annotated[str, Field(max_length=200, examples=["Bar, left"])]
+
+
+class Place(_Asked):
+    """A planogram: nozzles that are not named stay as they are."""
+
+    planogram: Annotated[Planogram, Field(min_length=1)]
+
+
+@router.get("/{dispenser}", responses=documented(404, 422))
+async def one(web: TheWeb, dispenser: Dispenser) -> DispenserView:
+    """One dispenser."""
+    return _view(web, dispenser)
+
+
+@router.post("/{dispenser}/adopt", responses=documented(400, 404, 409, 422, 503))
+async def adopt(web: TheWeb, dispenser: Dispenser, asked: Adopt | None = None) -> DispenserView:
+    """Let a dispenser in that waits. It opens its link within 8 s; its key is told on no answer, ever."""
+    how = asked or Adopt()
+    key = None if how.key is None else _key(how.key)
+    with _Explained():
+        await web.state.adoption.adopt(dispenser, key=key, name=how.name, planogram=how.planogram)
+    return _view(web, dispenser)
+
+
+@router.put("/{dispenser}/name", responses=documented(400, 404, 422, 503))
+async def rename(web: TheWeb, dispenser: Dispenser, asked: Rename) -> DispenserView:
+    """Give a dispenser a name for people. Its id, the source of its events, stays."""
+    with _Explained():
+        await web.state.adoption.rename(dispenser, asked.name)
+    return _view(web, dispenser)
+
+
+@router.put("/{dispenser}/planogram", responses=documented(400, 404, 409, 422, 503))
+async def place(web: TheWeb, dispenser: Dispenser, asked: Place) -> DispenserView:
+    """Say which sauces are to be on a dispenser's nozzles. It is told at once, or when it is back."""
+    with _Explained():
+        await web.state.adoption.place(dispenser, asked.planogram)
+    return _view(web, dispenser)
+
+
+@router.post("/{dispenser}/rotate-key", responses=documented(404, 409, 422, 503))
+async def rotate_key(web: TheWeb, dispenser: Dispenser) -> DispenserView:
+    """Have a dispenser take a new key, at once, or when it is back. The old one goes when the new one is proved."""
+    with _Explained():
+        await web.state.adoption.rotate(dispenser)
+    return _view(web, dispenser)
+
+
+@router.delete("/{dispenser}", responses=documented(404, 422, 503))
+async def forget(web: TheWeb, dispenser: Dispenser) -> Forgotten:
+    """Take a dispenser's key away, its name and its planogram, and close its link. Its events stay."""
+    with _Explained():
+        await web.state.adoption.forget(dispenser)
+    provisioning = web.state.provisioning
+    return Forgotten(name=dispenser, provisioned=provisioning is not None and provisioning.names(dispenser))
+
+
+class _Explained:
+    """Refusals as problems."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, AdoptionRefused):
+            status = 404 if error.missing else 409
+            raise Problem(status, error.code, str(error.args[0]), hint=error.hint) from error
+        if isinstance(error, CommandRefused):
+            raise Problem(409, "not-queued", str(error.args[0]), hint=error.hint) from error
+        if isinstance(error, StoreError):
+            raise Problem(503, "not-kept", str(error.args[0]), hint=error.hint) from error
+
+
+def _key(given: SecretStr) -> bytes:
+    text = given.get_secret_value()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES or len(text) != 2 * KEY_BYTES:
+        raise Problem(422, "not-a-key", "key is not 64 hex digits", hint="Make one: openssl rand -hex 32")
+    return key
+
+
+def _view(web: Web, dispenser: str) -> DispenserView:
+    view = views.dispenser_view(web.state, web.watch, dispenser)
+    if view is None:
+        view = views.absent(web.state, dispenser)
+    if view is None:
+        hint = "/api/v1/dispensers lists those that are adopted, or wait"
+        raise Problem(404, "no-such-dispenser", "there is no dispenser of this name", hint=hint)
+    return view

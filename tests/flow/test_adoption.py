@@ -1,0 +1,186 @@
+"""A dispenser's life on a real port: new, adopted, named, given another key, forgotten; and its keys are seen nowhere.
+
+Processes all: the simulator, the gateway without a Kafka, and the technician's commands. The gateway is killed between
+the steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from firmware_bridge.messages import Ready, Reject, Welcome
+from firmware_bridge.proofs import key_id, ready_mac
+from gateway.keyring import FILE
+from hw_sim.eeprom import read_contents
+from hw_sim.simulation import eeprom_path
+from picante.cli import main
+from tests.flow.world import PSEUDONYM_KEY, Process, World
+from tests.hand_device import HandDevice
+from tests.servers import free_port
+from tests.waiting import wait_until
+
+SCENARIO = """\
+store = "shop-1"
+[[dispensers]]
+id = "bar-7"
+factory_new = true
+nozzles = ["table-red", "mango-fresno"]
+[load]
+events_per_s = 20
+total = 40
+"""
+GATEWAY = """\
+[gateway]
+id = "gw-1"
+store = "shop-1"
+region = "south"
+data_dir = "gateway"
+ballast_mb = 0
+[serial]
+ports = ["{directory}/sim/ports/usb-picante-*", "{directory}/hand/*"]
+[http]
+port = {http}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[World]:
+    port = free_port()
+    (tmp_path / "scenario.toml").write_text(SCENARIO)
+    (tmp_path / "gateway.toml").write_text(GATEWAY.format(directory=tmp_path, http=port))
+    (tmp_path / "pseudonym.toml").touch(0o600)
+    (tmp_path / "pseudonym.toml").write_text(f'version = 1\nkey = "{PSEUDONYM_KEY.hex()}"\n')
+    shop = World(tmp_path, "gw-1", "", port)
+    try:
+        yield shop
+    finally:
+        for process in (shop.sim, shop.gateway):
+            if process is not None:
+                process.stop()
+
+
+def say(shop: World, *words: str, status: int = 0, typed: str | None = None) -> str:
+    """What `picante dispensers` says."""
+    arguments = ["dispensers", words[0], "--config", str(shop.directory / "gateway.toml"), *words[1:]]
+    result = CliRunner().invoke(main, arguments, input=typed)
+    assert result.exit_code == status, result.output
+    SAID.append(result.output)
+    return result.output
+
+
+SAID: list[str] = []
+"""All that was said, to be looked through for keys."""
+
+
+def view(shop: World, name: str = "bar-7") -> dict[str, Any]:
+    """A dispenser, by the API; nothing, if it does not know it."""
+    found: list[dict[str, Any]] = shop.get("/api/v1/dispensers")["dispensers"]
+    return next((one for one in found if one["name"] == name), {})
+
+
+def is_online(shop: World) -> bool:
+    return bool(view(shop).get("online"))
+
+
+def key(shop: World) -> bytes | None:
+    """The key in the dispenser's EEPROM."""
+    return read_contents(eeprom_path(shop.directory / "sim", "bar-7")).key
+
+
+def kill(shop: World) -> None:
+    """SIGKILL the gateway, and start it again."""
+    assert shop.gateway is not None
+    shop.gateway.kill()
+    shop.start_gateway()
+
+
+def warnings(shop: World) -> dict[str, str]:
+    told: list[dict[str, str]] = shop.get("/api/v1/status")["warnings"]
+    return {one["code"]: f"{one['what']}. {one['fix']}" for one in told}
+
+
+def test_a_dispenser_s_life(shop: World) -> None:
+    SAID.clear()
+    shop.start_gateway()
+    assert "No dispenser has spoken" in say(shop, "list")
+    start_dispensers(shop)
+    wait_until(lambda: view(shop).get("waiting"), 20, "it waits")
+    assert view(shop)["adopted"] is False
+    assert "bar-7 on" in warnings(shop)["dispenser_unadopted"]
+    assert "picante dispensers adopt bar-7" in say(shop, "list")
+    assert "Did you mean bar-7?" in say(shop, "adopt", "bar-8", status=1)
+    assert shop.stored() == 0, "its events wait on it"
+
+    assert "within 8 s" in say(shop, "adopt", "bar-7", "--name", "Bar, left")
+    kill(shop)
+    wait_until(lambda: is_online(shop), 20, "it was let in")
+    first = key(shop)
+    assert first is not None
+    wait_until(lambda: shop.stored() >= 40, 30, "its events come")
+    assert "dispenser_unadopted" not in warnings(shop)
+    assert re.search(r"Bar, left +bar-7 +online", say(shop, "list"))
+    assert "bar-7 is called Terrace" in say(shop, "rename", "bar-7", "Terrace")
+    assert "Did you mean table-red?" in say(shop, "planogram", "bar-7", "1=tabel-red", status=1)
+    say(shop, "planogram", "bar-7", "2=reaper-raw")
+    wait_until(lambda: [nozzle["sauce"] for nozzle in view(shop)["nozzles"]] == ["table-red", "reaper-raw"], 30, "told")
+
+    assert "takes a new key now" in say(shop, "rotate-key", "bar-7")
+    kill(shop)
+    wait_until(lambda: key(shop) != first, 30, "it has another key")
+    wait_until(lambda: is_online(shop) and not view(shop)["rotating"], 30, "which is proved")
+    second = key(shop)
+    assert second is not None
+    replays_are_refused(shop, first)
+
+    assert "is forgotten" in say(shop, "forget", "bar-7", typed="y\n")
+    kill(shop)
+    wait_until(lambda: view(shop).get("waiting"), 30, "it is turned away")
+    assert "the key of another gateway" in view(shop)["waiting"]["why"]
+    assert "reset button" in say(shop, "adopt", "bar-7", status=1)
+    (shop.directory / "bar-7.key").write_text(second.hex())
+    say(shop, "adopt", "bar-7", "--key-file", str(shop.directory / "bar-7.key"))
+    (shop.directory / "bar-7.key").unlink()
+    wait_until(lambda: is_online(shop), 20, "it is back with its own key")
+    nowhere(shop, first, second)
+
+
+def start_dispensers(shop: World) -> None:
+    """Start the simulator, whose one dispenser has no key."""
+    arguments = ("sim", "run", "--scenario", "scenario.toml", "--state", "sim")
+    shop.sim = Process(shop.directory, "sim", *arguments)
+
+
+def replays_are_refused(shop: World, old: bytes) -> None:
+    """Who knows the old key's id, or an old HELLO, gets a REJECT, and the dispenser's link is left alone."""
+    with HandDevice(shop.directory / "hand" / "port", "bar-7", old, sauces=("table-red",)) as device:
+        hello = device.hello(versions=(1, 2), key_id=key_id(old))
+        assert device.greet(hello, Reject).reason == "unadopted"
+        now = key(shop)
+        assert now is not None
+        recorded = device.hello(versions=(1, 2), key_id=key_id(now), nonce=bytes(16))
+        welcome = device.greet(recorded, Welcome)
+        device.send(Ready(mac=ready_mac(old, recorded, welcome)))
+        assert device.expect(Reject).reason == "bad_mac"
+    assert is_online(shop)
+
+
+def nowhere(shop: World, *keys: bytes) -> None:
+    """The keys are in the dispenser and in the keyring, and in no log, answer or database."""
+    texts = [path.read_bytes() for path in shop.directory.rglob("*") if path.is_file() and path.name not in OWNERS]
+    answers = ("/api/v1/dispensers", "/api/v1/dispensers/bar-7", "/api/v1/status", "/metrics", "/")
+    texts += [shop.get_text(path).encode() for path in answers]
+    texts += [said.encode() for said in SAID]
+    assert len(texts) > 15
+    for one in keys:
+        for written in (one, one.hex().encode(), one.hex().upper().encode()):
+            assert not any(written in text for text in texts)
+    assert keys[1].hex().encode() in (shop.directory / "gateway" / FILE).read_bytes(), "what would be found is found"
+
+
+OWNERS = {FILE, "bar-7.eeprom"}

@@ -1,0 +1,140 @@
+"""A fleet that adopts itself: what the file says happens, once, and what is wrong in it is said with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import Clock
+from gateway.ingest import Ingest
+from gateway.picks import Recommender
+from gateway.provisioning import Provisioning, load_fleet
+from gateway.store import Store
+from heat.catalog import default_catalog
+from heat.errors import ConfigError
+from tests.gateway.adopting import Desk, hello
+
+KEY = "1f" * 32
+FLEET = f"""\
+[dispensers.bar-1]
+name = "Bar, left"
+planogram = {{ 1 = "table-red", 2 = "reaper-raw" }}
+
+[dispensers.bar-2]
+key = "{KEY}"
+
+[hardware."PD-8 no. 0042"]
+name = "Terrace"
+planogram = {{ 1 = "reaper-raw" }}
+"""
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.touch(0o600)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+async def desk(store: Store, clock: Clock, ingest: Ingest, recommender: Recommender) -> Desk:
+    return Desk(store, clock, ingest, recommender)
+
+
+def provisioning(desk: Desk, path: Path) -> Provisioning:
+    strangers, keyring = desk.dispensers.strangers, desk.dispensers.keyring
+    return Provisioning(path, default_catalog(), desk.adoption, keyring, strangers, desk.keys)
+
+
+def wrong(fleet: Provisioning) -> str:
+    """What is said of a file that can't be applied."""
+    return "" if fleet.error is None else str(fleet.error)
+
+
+async def test_what_it_says_happens(desk: Desk, tmp_path: Path) -> None:
+    fleet = provisioning(desk, write(tmp_path / "provisioning.toml", FLEET))
+    await fleet.start()
+    keyring = desk.dispensers.keyring
+    assert keyring.adopted == ["bar-1", "bar-2"]
+    assert keyring.to_provision("bar-1") is not None, "one was made"
+    assert keyring.key_of("bar-2", None) == bytes.fromhex(KEY)
+    assert desk.plans.of("bar-1").name == "Bar, left"
+    desk.comes(hello("somebody-9", hardware="PD-8 no. 0043"))
+    desk.comes(hello("somebody-7", hardware="PD-8 no. 0042"))
+    await fleet.look()
+    assert keyring.adopted == ["bar-1", "bar-2", "somebody-7"]
+    assert desk.plans.of("somebody-7").name == "Terrace"
+
+
+async def test_again_it_changes_nothing(desk: Desk, tmp_path: Path) -> None:
+    path = write(tmp_path / "provisioning.toml", FLEET)
+    await provisioning(desk, path).start()
+    key = desk.dispensers.keyring.to_provision("bar-1")
+    desk.start()
+    again = provisioning(desk, path)
+    await again.start()
+    await again.look()
+    assert desk.dispensers.keyring.to_provision("bar-1") == key
+    assert not desk.queue.given
+
+
+async def test_a_changed_file_is_applied_and_a_wrong_one_is_told_of(desk: Desk, tmp_path: Path) -> None:
+    path = write(tmp_path / "provisioning.toml", FLEET)
+    fleet = provisioning(desk, path)
+    await fleet.start()
+    write(path, FLEET + "\n[dispensers.bar-3]\nnam = 1\n")
+    await fleet.look()
+    assert f"{path}:13: dispensers.bar-3: unknown key 'nam'" in wrong(fleet)
+    assert desk.dispensers.keyring.adopted == ["bar-1", "bar-2"]
+    write(tmp_path / "new", FLEET + '\n[dispensers.bar-3]\nname = "Hall"\n').rename(path)
+    await fleet.look()
+    assert not wrong(fleet)
+    assert desk.dispensers.keyring.adopted == ["bar-1", "bar-2", "bar-3"]
+    write(path, FLEET.replace(f'key = "{KEY}"', 'name = "Bar, right"'))
+    await fleet.look()
+    assert desk.dispensers.keyring.key_of("bar-2", None) != bytes.fromhex(KEY), "the file's key went with its line"
+
+
+async def test_one_that_was_forgotten_begins_anew(desk: Desk, tmp_path: Path) -> None:
+    fleet = provisioning(desk, write(tmp_path / "provisioning.toml", FLEET))
+    await fleet.start()
+    first = desk.dispensers.keyring.to_provision("bar-1")
+    await desk.adoption.forget("bar-1")
+    assert fleet.names("bar-1")
+    await fleet.look()
+    assert desk.dispensers.keyring.to_provision("bar-1") not in (None, first)
+    assert desk.plans.of("bar-1").name == "Bar, left"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[dispenser.bar-1]\nname = "x"\n', ":1: dispenser: unknown key 'dispenser'. Did you mean dispensers?"),
+        ('[dispensers.bar-1]\n\nplanogramm = { 1 = "table-red" }\n', ":3: dispensers.bar-1: unknown key 'planogramm'"),
+        ('[dispensers.bar-1]\nname = "x"\nplanogram = { 1 = "tabel-red" }\n', ":3: dispensers.bar-1: 'tabel-red' is"),
+        ('[dispensers.bar-1]\nplanogram = { one = "table-red" }\n', ":2: dispensers.bar-1: 'one' is no nozzle"),
+        ('[dispensers.Bar-1]\nname = "x"\n', ":1: dispensers.Bar-1: dispenser 'Bar-1' is not a name"),
+        ('[dispensers.bar-1]\nkey = "0123"\n', ":2: dispensers.bar-1: key is neither"),
+        ('[hardware."PD-8 no. 7"]\nname = ""\n', ":2: hardware.PD-8 no. 7: this can't be a name"),
+        ('[dispensers]\na = { name = "x" }\nb = { name = "x" }\n', ":3: dispensers.b: a is called 'x', too"),
+        ("[dispensers]\nbar-1 = 3\n", ":2: dispensers.bar-1: bar-1 is no table"),
+        (f'[dispensers.bar-1]\nkey = "{KEY}"x\n', "not TOML, at line 2"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path / "provisioning.toml", text)
+    with pytest.raises(ConfigError) as error:
+        load_fleet(path, default_catalog())
+    assert said in str(error.value)
+    assert KEY not in str(error.value)
+    assert "0123" not in str(error.value)
+
+
+def test_others_must_not_read_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="others may read it"):
+        load_fleet(write(tmp_path / "provisioning.toml", FLEET, 0o644), default_catalog())
+
+
+def test_its_keys_are_not_shown(tmp_path: Path) -> None:
+    assert KEY not in repr(load_fleet(write(tmp_path / "provisioning.toml", FLEET), default_catalog()))
