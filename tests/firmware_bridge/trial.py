@@ -27,6 +27,8 @@ CAPACITY = 64
 """Events in the ring: few enough to overflow while the line is bad."""
 PATIENCE_MS = 60_000
 """ms on a good line by which all must be through: the slowest HELLO comes after 30 s."""
+QUIET_MS, QUIET_MESSAGES = 5_000, 10
+"""When nothing is left to be said, a PONG is, every two seconds."""
 COPIES = 3
 """Of a command, as many as may be needed on a good line."""
 
@@ -164,6 +166,9 @@ class Trial:
         pair.run_until(lambda: len(pair.panel.shown) > shown, 3_000)
         if pair.mcu.version > 1:
             self._have_done()
+        said = len(pair.sent)
+        pair.run(QUIET_MS)
+        assert len(pair.sent) - said <= QUIET_MESSAGES, "no peace, though all is said"
 
     def _have_done(self) -> None:
         """What the gateway wants done is. A HELLO that was late may cost a command: a gateway sends it once more."""
