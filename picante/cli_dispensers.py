@@ -1,4 +1,7 @@
-"""`picante dispensers`: who is there, who waits to be let in, and what a technician does to them."""
+"""`picante dispensers`: who is there, who waits to be let in, and what a technician does to them.
+
+Telling them what to do is in `cli_commands`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from urllib.parse import quote
 import click
 
 from heat.errors import PicanteError
+from picante.cli_commands import calibrate, commands, send
 from picante.daemon import DAEMON, ask
 from picante.errors import exit_with_hint
 
@@ -29,6 +33,10 @@ def dispensers() -> None:
 
     Each asks the daemon on this machine. Exit status: 0 done, 1 refused or no daemon, 2 configuration or usage.
     """
+
+
+for told in (send, commands, calibrate):
+    dispensers.add_command(told)
 
 
 @dispensers.command("list")

@@ -276,3 +276,40 @@ class SyncView(Answer):
     foreign_instance: str | None = None
     instance: str | None = None
     epoch: int
+
+
+class CommandView(Answer):
+    """A command to a dispenser, and what became of it."""
+
+    id: Annotated[str, example("9f2c4e1ab07d33559f2c4e1ab07d3355")]
+    dispenser: Annotated[str, example("hot-bar-1")]
+    verb: Annotated[str, example("test_pour")]
+    arguments: dict[str, Any]
+    """As they travel; a key is withheld."""
+    state: Annotated[str, example("done")]
+    """queued, sent, running; done, refused, failed, expired, interrupted, unsupported, dropped; or unknown."""
+    ended: datetime | None
+    """None while it waits, runs, or is asked after."""
+    detail: Annotated[str, example("a customer stands there")]
+    measured: dict[str, int] | None
+    """What the dispenser measured: pulses, volume_ul and duration_ms; or a setting before and now."""
+    asked_by: Annotated[str, example("api")]
+    created: datetime
+    expires_in_s: Annotated[float, example(60)]
+    """For how long it was good."""
+
+
+class CommandList(Answer):
+    """A dispenser's last commands, newest first."""
+
+    commands: list[CommandView]
+
+
+class CalibrationView(Answer):
+    """A flow meter's factor, and the command that sets it."""
+
+    nozzle: Annotated[int, example(2)]
+    pulses_per_ml: Annotated[float, example(98.4)]
+    spread: Annotated[float | None, example(0.012)]
+    """Between the test pours' own factors, as a share of their mean; None for an undoing."""
+    command: CommandView

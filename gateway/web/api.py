@@ -73,7 +73,7 @@ async def picks(
     """What a customer would be shown now at a dispenser, and why. No impression comes of it."""
     state = web.state
     subjects = [] if subject is None else [reads.owner(state.reader, _subject(subject, "query.subject"))]
-    slate = state.recommender.slate(_nozzles(state, dispenser), subjects, Context())
+    slate = state.recommender.slate(nozzles_of(state, dispenser), subjects, Context())
     return views.picks_view(state, dispenser, subject, slate)
 
 
@@ -91,7 +91,8 @@ def _subject(text: str, where: str) -> str:
         raise Problem(400, "not-a-subject", "this is no subject", hint=error.hint, faults=(fault,)) from None
 
 
-def _nozzles(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
+def nozzles_of(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
+    """What is on a dispenser's nozzles, as it last told. Raises a Problem for one that was never here."""
     known = state.dispensers.known.get(dispenser)
     if known is not None:
         return known.hello.nozzles

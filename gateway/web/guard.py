@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "/api/v1/dispensers/{dispenser}/name": ("PUT",),
     "/api/v1/dispensers/{dispenser}/planogram": ("PUT",),
     "/api/v1/dispensers/{dispenser}/rotate-key": ("POST",),
+    "/api/v1/dispensers/{dispenser}/commands": ("GET", "POST"),
+    "/api/v1/dispensers/{dispenser}/calibrations": ("POST",),
+    "/api/v1/dispensers/{dispenser}/calibrations/undo": ("POST",),
 }
 """The methods of the paths where something can be changed. Every other path takes a GET."""
 MAX_BODY_BYTES = 65_536

@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from cloud_sync.uplink import State as UplinkState
 from firmware_bridge.moves import State as LinkState
+from gateway.orders import ENDS, WAITING
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.status import VERSION
@@ -40,7 +41,16 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metric families."""
         self._watch.look()
-        for family in (self._process, self._events, self._links, self._picks, self._store, self._outbox, self._uplink):
+        for family in (
+            self._process,
+            self._events,
+            self._links,
+            self._commands,
+            self._picks,
+            self._store,
+            self._outbox,
+            self._uplink,
+        ):
             yield from family()
 
     def _process(self) -> Iterator[Metric]:
@@ -90,6 +100,15 @@ class Figures(Collector):
         resends = state.dispensers.resends(state.links)
         yield _counters("picante_link_resends", "Events that were not the next in sequence.", "reason", resends)
         yield _pairs("picante_link_rejections", "HELLOs turned away.", self._watch.rejected.total)
+
+    def _commands(self) -> Iterator[Metric]:
+        commands = self._state.commands
+        ended: dict[str, int] = {state: commands.ended[state] for state in ENDS}
+        yield _counters("picante_commands_ended", "Commands to dispensers that ended.", "state", ended)
+        waiting = GaugeMetricFamily("picante_commands_open", "Commands that have not ended.", labels=("state",))
+        for state in (*WAITING, "unknown"):
+            waiting.add_metric((state,), commands.open[state])  # type: ignore[index]  # of these states
+        yield waiting
 
     def _picks(self) -> Iterator[Metric]:
         recommender = self._state.recommender

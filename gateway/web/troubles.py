@@ -29,6 +29,10 @@ LOSS_TOLD_S = 86_400.0
 """s for which lost events are told of: a technician looks once a day at most."""
 DISK_LOW_BYTES = 200 * 1024 * 1024
 """Bytes; a disk with less left is told of."""
+FAILED_COMMAND_MS = HOUR_MS
+"""ms for which a failed command is told of, unless another one to its dispenser ends well before."""
+NAMED = 3
+"""Commands that are named in the warning."""
 
 _TURNED_AWAY = {
     "version": ("it speaks another version of the protocol", "Update its firmware, or this gateway"),
@@ -50,6 +54,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_dispensers(state, dispensers),
         *_of_rings(state),
         *_of_ports(state, dispensers),
+        *_of_commands(state),
         *_of_model(state),
         *_of_bottles(dispensers),
     ]
@@ -236,6 +241,20 @@ def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:
             fix=f"Check the network, and bootstrap ({state.config.kafka.bootstrap}) and tls of [kafka] in gateway.toml",
             since=sync.since,
         )
+
+
+def _of_commands(state: GatewayState) -> Iterator[Trouble]:
+    """One warning for all: of each dispenser the command that has no answer, or else the last one if it failed."""
+    commands, now_ms = state.commands, state.clock.now().wall_ms
+    failed = {
+        name: order for name, order in commands.unhappy.items() if now_ms - (order.ended_ms or 0) < FAILED_COMMAND_MS
+    }
+    orders = failed | {order.dispenser: order for order in commands.unanswered()}
+    if orders:
+        told = [f"{order.verb} at {name} ({order.state})" for name, order in sorted(orders.items())]
+        more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+        fix = f"picante dispensers commands {min(orders)} says why; give it again if it should be done"
+        yield _later("command_failed", f"Commands that failed, or have no answer: {', '.join(told[:NAMED])}{more}", fix)
 
 
 def _of_model(state: GatewayState) -> Iterator[Trouble]:

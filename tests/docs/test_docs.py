@@ -21,7 +21,7 @@ from firmware_bridge.framing import BadFrameReason
 from firmware_bridge.messages import RejectReason
 from gateway.app import _assemble
 from gateway.config import load_config
-from gateway.web import adoption, api, commands, health, page, stream
+from gateway.web import adoption, api, commands, dispenser_commands, health, page, stream
 from gateway.web.metrics import Figures
 from gateway.web.watch import Watch
 from heat.quality import Reason
@@ -154,7 +154,8 @@ def test_the_glossary_has_ten_words() -> None:
 
 
 def test_every_path_is_in_the_readme() -> None:
-    routers = (health.router, api.router, adoption.router, commands.router, stream.router, page.router)
+    there_are = (health, api, adoption, commands, dispenser_commands, stream, page)
+    routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there - {"/live"}, "/live is the page's own"
 

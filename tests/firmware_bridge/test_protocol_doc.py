@@ -11,7 +11,8 @@ import pytest
 
 from firmware_bridge import framing, messages, moves, session, topics
 from firmware_bridge.states import mermaid
-from hw_sim import go_back_n, mcu, mqtt_device, question, scenario
+from gateway import commands, orders
+from hw_sim import eeprom, go_back_n, mcu, mqtt_device, question, scenario
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/protocol.md").read_text()
@@ -74,6 +75,9 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "resends without progress before HELLO": [go_back_n.FRUITLESS],
         "an event while the window is 0": [go_back_n.PROBE_MS],
         "RESULTs that may wait for the line": [mcu.RESULTS],
+        "commands in the log": [eeprom.COMMANDS_KEPT],
+        "COMMAND again": [commands.EVERY_S * 1000],
+        "a copy of a COMMAND is good for": [orders.COPY_MS],
         "gateway unheard before HELLO": [mcu.SILENT_MS],
         "ASK again": [question.ASK_AGAIN_MS],
         "ASK given up": [question.ASK_GIVE_UP_MS],
@@ -85,6 +89,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
     }
     told = {what: [int(n.replace(",", "")) for n in re.findall(r"[\d,]*\d", value)] for what, value in table("Numbers")}
     assert told == code
+    assert orders.LOG_SIZE == eeprom.COMMANDS_KEPT
 
 
 def test_the_states_are_drawn_from_the_tables() -> None:

@@ -1,0 +1,277 @@
+"""What a dispenser may be told through the API: a model for each verb, in people's units, and its arguments."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from firmware_bridge.messages import NozzleInfo, PickInfo
+from firmware_bridge.verbs import (
+    MAX_DOSE_UL,
+    MAX_FLOW_MS,
+    AnyArguments,
+    Calibrate,
+    Clean,
+    Identify,
+    Lock,
+    Placed,
+    Prime,
+    Reboot,
+    SetPlanogram,
+    ShowPicks,
+    Tare,
+    TestPour,
+)
+from gateway.commands import LONGEST_S
+from gateway.web.problems import Fault, Problem
+from heat.catalog import Catalog
+
+Nozzle = Annotated[int, Field(ge=0, le=255, examples=[2])]
+FlowS = Annotated[float, Field(gt=0, le=MAX_FLOW_MS / 1000)]
+ID = r"^[0-9a-f]{32}$"
+EXPIRES_S = 60.0
+"""s for which a command is good unless it says otherwise: whoever gives it stands there."""
+
+
+class Model(BaseModel):
+    """Base of these; what it does not know is a mistake of whoever asks."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class No(Model):
+    """No arguments."""
+
+
+class IdentifyArguments(Model):
+    """How long it blinks."""
+
+    seconds: Annotated[int, Field(ge=1, le=60)] = 10
+
+
+class NozzleArgument(Model):
+    """Which nozzle."""
+
+    nozzle: Nozzle
+
+
+class CalibrateArguments(NozzleArgument):
+    """A flow meter's factor."""
+
+    pulses_per_ml: Annotated[float, Field(ge=0.001, le=4_000_000)]
+
+
+class TestPourArguments(NozzleArgument):
+    """How much is poured into a cylinder."""
+
+    __test__ = False  # pytest, this is no test
+    volume_ml: Annotated[float, Field(ge=0.001, le=MAX_DOSE_UL / 1000)] = 20.0
+
+
+class FlowArguments(NozzleArgument):
+    """How long a valve is open."""
+
+    seconds: FlowS = 5.0
+
+    @property
+    def ms(self) -> int:
+        """The same in ms."""
+        return max(round(self.seconds * 1000), 1)
+
+
+class LockArguments(Model):
+    """Whether it pours for nobody."""
+
+    locked: bool = True
+
+
+class PlanogramArguments(Model):
+    """Sauces by nozzle; the others keep theirs."""
+
+    placed: Annotated[dict[Annotated[int, Field(ge=0, le=255)], str], Field(min_length=1, max_length=12)]
+
+
+class ShowArguments(Model):
+    """Sauces, of those on its nozzles, that are put on the screen."""
+
+    sauces: Annotated[list[str], Field(min_length=1, max_length=12)]
+    why: Annotated[str, Field(max_length=48)] = "from the staff"
+    seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the arguments depend on besides what was asked for."""
+
+    command_id: bytes
+    nozzles: tuple[NozzleInfo, ...]
+    """The dispenser's, as it last told."""
+    catalog: Catalog
+
+
+class Told(Model):
+    """What all commands have."""
+
+    expires_in_s: Annotated[float, Field(ge=1, le=LONGEST_S)] = EXPIRES_S
+    """s after which it is not begun any more."""
+    id: Annotated[str, Field(pattern=ID)] | None = None
+    """Your own id: the same command with the same id, sent again, is the same command."""
+
+    def travelling(self, about: About) -> AnyArguments:
+        """Its arguments as they travel, the same for the same id.
+
+        Raises:
+            Problem: it names a sauce that is not in the catalogue, or on no nozzle.
+        """
+        raise NotImplementedError
+
+
+class ToldIdentify(Told):
+    """Blink."""
+
+    verb: Literal["identify"]
+    arguments: IdentifyArguments = IdentifyArguments()
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return Identify(seconds=self.arguments.seconds)
+
+
+class ToldTare(Told):
+    """What the level sensor reads now is an empty bottle."""
+
+    verb: Literal["tare"]
+    arguments: NozzleArgument
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return Tare(nozzle=self.arguments.nozzle)
+
+
+class ToldCalibrate(Told):
+    """Set a flow meter's factor; /calibrations finds it from test pours."""
+
+    verb: Literal["calibrate"]
+    arguments: CalibrateArguments
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        given = self.arguments
+        return Calibrate(nozzle=given.nozzle, pulses_per_litre=round(given.pulses_per_ml * 1000))
+
+
+class ToldTestPour(Told):
+    """Pour into a measuring cylinder."""
+
+    verb: Literal["test_pour"]
+    arguments: TestPourArguments
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return TestPour(nozzle=self.arguments.nozzle, volume_ul=round(self.arguments.volume_ml * 1000))
+
+
+class ToldPrime(Told):
+    """Open a valve until the line is full."""
+
+    verb: Literal["prime"]
+    arguments: FlowArguments
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return Prime(nozzle=self.arguments.nozzle, duration_ms=self.arguments.ms)
+
+
+class ToldClean(Told):
+    """Rinse a nozzle."""
+
+    verb: Literal["clean"]
+    arguments: FlowArguments
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return Clean(nozzle=self.arguments.nozzle, duration_ms=self.arguments.ms)
+
+
+class ToldLock(Told):
+    """Pour for nobody, or (locked false) for everybody again."""
+
+    verb: Literal["lock"]
+    arguments: LockArguments = LockArguments()
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return Lock(locked=self.arguments.locked)
+
+
+class ToldReboot(Told):
+    """Start anew."""
+
+    verb: Literal["reboot"]
+    arguments: No = No()
+
+    def travelling(self, _about: About) -> AnyArguments:
+        """See `Told`."""
+        return Reboot()
+
+
+class ToldSetPlanogram(Told):
+    """Put sauces on nozzles."""
+
+    verb: Literal["set_planogram"]
+    arguments: PlanogramArguments
+
+    def travelling(self, about: About) -> AnyArguments:
+        """See `Told`."""
+        placed = sorted(self.arguments.placed.items())
+        for _, sauce in placed:
+            if sauce not in about.catalog:
+                raise _no_sauce(sauce, "body.arguments.placed", "is not in the catalogue", about.catalog)
+        return SetPlanogram(placed=tuple(Placed(nozzle, sauce) for nozzle, sauce in placed))
+
+
+class ToldShowPicks(Told):
+    """Put sauces on the screen."""
+
+    verb: Literal["show_picks"]
+    arguments: ShowArguments
+
+    def travelling(self, about: About) -> AnyArguments:
+        """See `Told`."""
+        picks = tuple(_pick(sauce, self.arguments.why, about) for sauce in self.arguments.sauces)
+        pick_id = f"told-{about.command_id.hex()[:16]}"
+        return ShowPicks(pick_id=pick_id, picks=picks, seconds=self.arguments.seconds)
+
+
+AnyTold = Annotated[
+    ToldIdentify
+    | ToldTare
+    | ToldCalibrate
+    | ToldTestPour
+    | ToldPrime
+    | ToldClean
+    | ToldLock
+    | ToldReboot
+    | ToldSetPlanogram
+    | ToldShowPicks,
+    Field(discriminator="verb"),
+]
+
+
+def _pick(sauce: str, why: str, about: About) -> PickInfo:
+    known = about.catalog.get(sauce)
+    nozzle = next((each.nozzle for each in about.nozzles if each.sauce == sauce), None)
+    if known is None or nozzle is None:
+        there = [each.sauce for each in about.nozzles]
+        raise _no_sauce(sauce, "body.arguments.sauces", "is on none of its nozzles", there)
+    return PickInfo.fitted(nozzle, sauce, known.name, known.heat.milli_octaves, why)
+
+
+def _no_sauce(sauce: str, where: str, what: str, known: Iterable[str]) -> Problem:
+    near = difflib.get_close_matches(sauce, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "GET /api/v1/dispensers lists what is on its nozzles"
+    return Problem(422, "no-such-sauce", f"a sauce {what}", hint=hint, faults=(Fault(where=where, what=what),))
