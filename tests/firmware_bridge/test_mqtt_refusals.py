@@ -17,6 +17,7 @@ from paho.mqtt import publish
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import Credentials, MqttSettings
 from firmware_bridge.topics import ONLINE, topic
+from gateway.app import _run_mqtt
 from gateway.config import load_config
 from gateway.security import load_credentials
 from gateway.supervisor import Supervisor
@@ -24,6 +25,7 @@ from heat.errors import BrokerRefused, BrokerUnreachable
 from tests.certificates import Authority, Pair
 from tests.firmware_bridge.gate import KeepingGate
 from tests.flow.world import Mqtt
+from tests.gateway.web.conftest import inside_of
 from tests.secure_mosquitto import STORE, SecureMosquitto
 from tests.servers import MosquittoServer
 from tests.serving import serving
@@ -146,6 +148,25 @@ async def test_a_login(tmp_path: Path, gate: KeepingGate) -> None:
         assert "refuses user gw-1: not authorized. Mend mqtt.username in gateway.toml" in found
         assert "wrong" not in found
         assert "refuses the gateway" in await refusal(gate, broker.host, broker.port, Credentials())
+
+
+async def test_the_page_says_who_refuses_whom_and_what_to_do(broker: SecureMosquitto, tmp_path: Path) -> None:
+    late = Authority.of(broker.authority / "ca.pem").sign("late", expired=True)
+    more = (
+        f'[mqtt]\nport = {broker.port}\ntls = true\nca = "{broker.ca}"\n'
+        f'certificate = "{late.certificate}"\nkey = "{late.key}"\n'
+    )
+    async with inside_of(tmp_path, more) as inside:
+        state, section = inside.state, inside.state.config.mqtt
+        assert section is not None
+        task = asyncio.create_task(state.supervisor.run("mqtt", lambda: _run_mqtt(state, section, None)))
+        warning = await inside.warning("part_failing")
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    where, why = f"MQTT broker 127.0.0.1:{broker.port}", "it has expired, or this machine's clock is wrong"
+    assert warning["what"] == f"{where} refuses the gateway's certificate: {why}"
+    assert warning["fix"] == "Have it renewed, and put it where mqtt.certificate and mqtt.key in gateway.toml say"
 
 
 async def test_a_mended_certificate_counts_without_a_restart(
