@@ -142,6 +142,7 @@ def test_a_write_cut_at_any_byte_leaves_what_was_there(path: Path) -> None:
     eeprom = Eeprom.open(path, Contents(key=KEY))
     eeprom.update(locked=True)
     bank = len(path.read_bytes()[BANK_BYTES:].rstrip(b"\0"))
+    assert bank > 40, "the banks are written in turn"
     for after_bytes in range(bank):
         eeprom.cut_next_write(after_bytes)
         with pytest.raises(PowerCut, match=f"{after_bytes} of {bank} bytes"):
@@ -150,6 +151,16 @@ def test_a_write_cut_at_any_byte_leaves_what_was_there(path: Path) -> None:
         assert eeprom.contents == Contents(key=KEY, locked=True)
     eeprom.update(key=OTHER_KEY)
     assert Eeprom.open(path).contents == Contents(key=OTHER_KEY, locked=True)
+
+
+def test_a_write_that_was_through_when_the_power_failed_counts_at_the_next_start(path: Path) -> None:
+    eeprom = Eeprom.open(path)
+    eeprom.cut_next_write(BANK_BYTES)
+    with pytest.raises(PowerCut):
+        eeprom.update(locked=True)
+    assert (eeprom.contents.locked, eeprom.writes) == (False, 0)
+    eeprom.reboot()
+    assert (eeprom.contents.locked, eeprom.writes) == (True, 1)
 
 
 def test_another_file_is_refused(path: Path) -> None:

@@ -7,13 +7,15 @@ import json
 import secrets
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from firmware_bridge import proofs
 from firmware_bridge.actions import Arrived, Send
 from firmware_bridge.capture import Entry, read_capture
-from firmware_bridge.codec import BadMessage, decode_message
+from firmware_bridge.codec import decode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
-from firmware_bridge.messages import Ask
+from firmware_bridge.messages import Ack, Ask, EventMessage, Hello, UpMessage, Welcome
 from firmware_bridge.session import LinkSession
 from hw_sim import replay, stage
 from hw_sim.keys import load_keys
@@ -57,9 +59,8 @@ def test_pauses_are_those_of_the_capture(entries: list[Entry]) -> None:
     asked = []
     for now_ms in range(20_000):
         while (data := player.next_bytes(now_ms)) is not None:
-            frame = FrameDecoder().feed(data)[0]
-            message = frame if isinstance(frame, BadFrame) else decode_message(frame)
-            if isinstance(message, BadFrame | BadMessage):
+            message = message_in(data)
+            if not isinstance(message, UpMessage):
                 continue
             if isinstance(message, Ask):
                 asked.append(now_ms)
@@ -73,6 +74,34 @@ def test_pauses_are_those_of_the_capture(entries: list[Entry]) -> None:
     times = [entry.ms for entry in entries if entry.is_ == "ask"]
     assert player.over
     assert [at - asked[0] for at in asked] == pytest.approx([(ms - times[0]) / 2 for ms in times], abs=len(entries))
+
+
+def test_an_event_waits_until_the_window_has_room() -> None:
+    entries = read_capture(CAPTURES / "ring-overflow.jsonl")
+    player = replay.Player(entries, KEY, secrets.token_bytes, speed=0)
+    hello = message_in(player.next_bytes(0))
+    assert isinstance(hello, Hello)
+    welcome = Welcome(
+        version=2, time_ms=0, window=4, generation=hello.generation, durable=0, nonce=bytes(16), mac=bytes(32)
+    )
+    player.feed(msgspec.structs.replace(welcome, mac=proofs.welcome_mac(KEY, hello, welcome)))
+
+    def events() -> list[int]:
+        sent = iter(lambda: player.next_bytes(0), None)
+        return [message.sequence for data in sent if isinstance(message := message_in(data), EventMessage)]
+
+    assert events() == [57, 58, 59, 60]
+    player.feed(Ack(generation=hello.generation, sequence=58))
+    assert events() == [61, 62]
+    player.feed(Ack(generation=hello.generation, sequence=58, window=0))
+    player.feed(Ack(generation=hello.generation, sequence=62))
+    assert events() == []
+
+
+def message_in(data: bytes | None) -> object:
+    assert data is not None
+    frame = FrameDecoder().feed(data)[0]
+    return frame if isinstance(frame, BadFrame) else decode_message(frame)
 
 
 async def test_a_gateway_that_never_answers_is_told(

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from firmware_bridge.messages import Ack
 from heat.errors import ConfigError
 from hw_sim import verbs
 from hw_sim.control import SOCKET_NAME, ControlServer, call
 from hw_sim.journal import expected_ids, read_journal
 from hw_sim.plant import TANK_UL
+from hw_sim.power import PowerCut
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, journal_path, port_path
 from hw_sim.unit import Unit
@@ -159,6 +161,18 @@ async def test_a_cut_in_the_middle_of_a_write_keeps_what_was_whole(state: Path, 
         assert events == list(range(1, kept + 2))
 
 
+async def test_a_setting_that_was_through_when_the_power_failed_holds_after_the_start(state: Path) -> None:
+    async with shop(state) as simulation:
+        unit = simulation.units["bar-1"]
+        unit.cut_power_in_next_write(4096)
+        with pytest.raises(PowerCut):
+            unit.eeprom.calibrate(1, 90.0)
+        unit.power_off()
+        unit.power_on()
+        assert unit.eeprom.pulses_per_ml(1) == 90.0
+        assert unit.pour(1, 1_000) == 1, "the cut is over"
+
+
 async def test_a_cut_that_no_write_meets_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verbs, "IN_WRITE_S", 0.05)
     async with shop(state):
@@ -204,6 +218,7 @@ async def test_a_frozen_dispenser_says_nothing_until_it_is_thawed(state: Path) -
         port.write(b"\x00")
         port.gateway.perform(port.gateway.session.tick(10**12))  # an invitation, or a ping, or the end
         assert (await status(state))["frozen"]
+        unit.firmware.receive(Ack(generation=unit.header.generation, sequence=1))
         assert (unit.header.held, port.received_bytes) == (1, heard)
         port.gateway.session = type(port.gateway.session)(port.gateway.disk, bytes, 0)
         await tell(state, "thaw")
