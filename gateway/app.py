@@ -13,8 +13,9 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -148,7 +149,7 @@ async def check(config: Config) -> list[str]:
     _, key_version = load_pseudonym_key(config.path(config.keys.pseudonym))
     door = _open_door(config)
     fleet = load_fleet(config.path(provisioned), door.catalog) if (provisioned := config.keys.provisioning) else None
-    adopted = keyring.load(config.path(config.gateway.data_dir), {**given, **(fleet.keys if fleet else {})}).adopted
+    adopted = _count_adopted(config, {**given, **(fleet.keys if fleet else {})})
     bundle = load_bundle(_bundle_path(config))
     load_security(config)
     load_credentials(config)
@@ -161,7 +162,7 @@ async def check(config: Config) -> list[str]:
     return [
         f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
         f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
-        f"keys       {len(adopted)} dispensers, pseudonym key version {key_version}",
+        f"keys       {adopted}, pseudonym key version {key_version}",
         f"fleet      {_fleet(fleet)}",
         f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
         f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
@@ -170,6 +171,13 @@ async def check(config: Config) -> list[str]:
         f"kafka      {_kafka(config)}",
         f"page       http://{config.http.host}:{config.http.port}/",
     ]
+
+
+def _count_adopted(config: Config, given: Mapping[str, bytes]) -> str:
+    directory = config.path(config.gateway.data_dir)
+    if directory.exists() and not os.access(directory, os.X_OK):
+        return f"{len(given)} dispensers in files (those adopted here are the daemon's alone to read)"
+    return f"{len(keyring.load(directory, given).adopted)} dispensers"
 
 
 def _fleet(fleet: Fleet | None) -> str:

@@ -50,6 +50,8 @@ class Told:
     """(nozzle, what the sauce is called, ml)."""
     pour: tuple[str, str] | None
     """The last one: when, in ISO 8601, and what the sauce is called."""
+    label: str | None = None
+    """What people call it."""
 
 
 # -- what is said -----------------------------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ def config_of(store: str, told: Told) -> dict[str, Any]:
     return {
         "device": {
             "identifiers": [identity],
-            "name": told.name,
+            "name": told.label or told.name,
             "manufacturer": "Picante",
             "model": "Hot sauce dispenser",
             "sw_version": told.firmware,
@@ -240,6 +242,7 @@ class HomeAssistant:
             events=known.events if known is not None else 0,
             nozzles=tuple(nozzles),
             pour=self._pours.get(stored.name),
+            label=self._gateway.plans.of(stored.name).name,
         )
 
     def _look_at_pours(self) -> None:

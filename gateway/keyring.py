@@ -170,13 +170,15 @@ def load(directory: Path, given: Mapping[str, bytes]) -> Keyring:
         ConfigError: it is damaged, others may read it, or a newer Picante wrote it.
     """
     path = directory / FILE
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return Keyring(path, given)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="Only the gateway's user may read it") from error
     check_private(path, "gateway.data_dir")
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_File)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="Let the gateway read it") from error
+        kept = msgspec.json.decode(content, type=_File)
     except msgspec.DecodeError:
         raise ConfigError(f"{path} is damaged", hint=_DAMAGED) from None  # its message might quote a key
     if kept.format != _FORMAT:

@@ -22,7 +22,7 @@ from picante.daemon import DAEMON, ask
 from picante.errors import exit_with_hint
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the API's answer.")
-WHERE_CHARS = 26
+WHERE_CHARS = 22
 NAME_CHARS = 18
 ID_CHARS = 16
 
@@ -222,8 +222,8 @@ def _nozzle(nozzle: dict[str, Any]) -> str:
 def _row(name: str, dispenser: str, state: str, where: str, firmware: str, width: int) -> str:
     where_chars = WHERE_CHARS + max(width - 80, 0)
     cells = ((name, NAME_CHARS), (dispenser, ID_CHARS), (state, 11), (where, where_chars))
-    return (" ".join(f"{_cut(text, chars):<{chars}}" for text, chars in cells) + f" {firmware}").rstrip()
+    return (" ".join(f"{_cut(text, chars):<{chars}}" for text, chars in cells) + f" {_cut(firmware, 9)}").rstrip()
 
 
 def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else text[: chars - 1] + "…"
+    return text if len(text) <= chars else text[: chars - 1].rstrip() + "…"

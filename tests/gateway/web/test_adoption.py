@@ -1,0 +1,122 @@
+"""The technician's requests over HTTP: what they change, what is refused, who may not ask, and what is never said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.keyring import FILE
+from gateway.strangers import REMEMBERED
+from gateway.web.guard import MAX_BODY_BYTES
+from tests.gateway.adopting import hello
+from tests.gateway.web.conftest import Inside, inside_of
+
+KEY = "1f" * 32
+BAR = "/api/v1/dispensers/bar-7"
+
+
+@pytest.fixture
+async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
+    async with inside_of(tmp_path) as opened:
+        yield opened
+
+
+def comes(inside: Inside, name: str = "bar-7", **changes: object) -> None:
+    """A dispenser without a key says HELLO."""
+    inside.link.receive(hello(name, **changes), 0)
+
+
+async def ask(inside: Inside, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    answer = await inside.client.request(method, path, json=body)
+    content: dict[str, Any] = answer.json()
+    assert KEY not in answer.text
+    return answer.status_code, content
+
+
+async def test_one_that_waits_is_shown_and_adopted(inside: Inside) -> None:
+    comes(inside, hardware="PD-8 no. 7")
+    _, view = await ask(inside, "GET", BAR)
+    assert (view["adopted"], view["online"], view["hardware"]) == (False, False, "PD-8 no. 7")
+    assert view["waiting"]["do"] == "picante dispensers adopt bar-7"
+    assert [nozzle["sauce"] for nozzle in view["nozzles"]] == ["table-red", "mango-fresno"]
+    warning = await inside.warning("dispenser_unadopted")
+    assert warning["what"] == "bar-7 on /dev/ttyUSB0 waits to be adopted: it has no key"
+    assert "waits: it has no key" in (await inside.client.get("/")).text
+    body = {"name": "Bar, left", "planogram": {"2": "reaper-raw"}}
+    status, view = await ask(inside, "POST", f"{BAR}/adopt", body)
+    assert (status, view["label"], view["adopted"]) == (200, "Bar, left", True)
+    assert [nozzle["planned"] for nozzle in view["nozzles"]] == [None, "reaper-raw"]
+    assert "gets its key at its next HELLO" in view["waiting"]["why"]
+    assert "picante_dispensers_waiting 1.0" in (await inside.client.get("/metrics")).text
+
+
+async def test_the_page_tells_of_a_few_and_counts_the_others(inside: Inside) -> None:
+    for number in range(REMEMBERED + 6):
+        comes(inside, f"bar-{number}")
+    warnings: list[dict[str, Any]] = (await inside.json("/api/v1/status"))["warnings"]
+    assert sum(warning["code"] == "dispenser_unadopted" for warning in warnings) == 8
+    assert [warning["what"] for warning in warnings if warning["code"] == "dispensers_wait"] == [
+        f"{REMEMBERED - 8} more dispensers wait to be let in"
+    ]
+    assert "picante_dispensers_waiting_dropped_total 6.0" in (await inside.client.get("/metrics")).text
+
+
+async def test_a_key_that_is_given_is_kept_and_never_said(inside: Inside, tmp_path: Path) -> None:
+    comes(inside, key_id=b"abcd")
+    status, problem = await ask(inside, "POST", f"{BAR}/adopt")
+    assert (status, problem["type"]) == (409, "urn:picante:problem:needs-its-key")
+    status, _ = await ask(inside, "POST", f"{BAR}/adopt", {"key": KEY})
+    assert status == 200
+    assert KEY in (tmp_path / "gateway" / FILE).read_text()
+    comes(inside, key_id=b"abcd")
+    warning = await inside.warning("dispenser_turned_away")
+    assert "its key is not the one that is known here" in warning["what"]
+    assert (await ask(inside, "DELETE", BAR))[1] == {"name": "bar-7", "provisioned": False}
+    assert KEY not in (tmp_path / "gateway" / FILE).read_text()
+    assert (await ask(inside, "GET", BAR))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "words"),
+    [
+        ("POST", "/adopt", {"key": KEY + "0"}, 422, "64 hex digits"),
+        ("POST", "/adopt", {"key": {"hex": KEY}}, 422, "body.key"),
+        ("POST", "/adopt", {"secret": KEY}, 422, "body.secret"),
+        ("POST", "/adopt", {"planogram": {"1": "tabel-red"}}, 400, "Did you mean table-red?"),
+        ("PUT", "/name", {"name": " "}, 400, "can't be a name"),
+        ("PUT", "/name", {}, 422, "body.name"),
+        ("PUT", "/planogram", {"planogram": {"7": "table-red"}}, 400, "It has 1, 2"),
+        ("PUT", "/planogram", {"planogram": {"one": "table-red"}}, 422, "planogram"),
+        ("PUT", "/planogram", {"planogram": {}}, 422, "planogram"),
+        ("POST", "/rotate-key", None, 409, "Adopt it"),
+    ],
+)
+async def test_what_is_refused(inside: Inside, method: str, path: str, body: object, status: int, words: str) -> None:
+    comes(inside)
+    got, problem = await ask(inside, method, BAR + path, body)
+    assert (got, words in problem["detail"] + problem["hint"]) == (status, True), problem
+    assert not inside.state.dispensers.keyring.is_adopted("bar-7")
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/adopt"), ("PUT", "/name"), ("DELETE", "")])
+async def test_a_page_can_t_ask(inside: Inside, method: str, path: str) -> None:
+    comes(inside)
+    answer = await inside.client.request(method, BAR + path, json={"name": "x"}, headers={"Origin": "http://localhost"})
+    assert answer.status_code == 403
+    answer = await inside.client.request("PATCH", BAR + path, json={})
+    assert answer.status_code == 405
+    assert method in answer.headers["allow"]
+
+
+async def test_a_body_has_a_bound_and_says_its_length(inside: Inside) -> None:
+    comes(inside)
+    answer = await inside.client.post(f"{BAR}/adopt", content=b" " * (MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    assert (await inside.client.post(f"{BAR}/adopt", content=pieces())).status_code == 413

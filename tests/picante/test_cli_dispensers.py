@@ -1,0 +1,95 @@
+"""The technician's commands against a daemon's web, and against none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from firmware_bridge.messages import NozzleInfo
+from heat.catalog import default_catalog
+from picante.cli import main
+from tests.gateway.adopting import hello
+from tests.gateway.web.conftest import Inside, inside_of, write_config
+from tests.servers import free_port
+
+KEY = "1f" * 32
+
+
+@pytest.fixture
+async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
+    async with inside_of(tmp_path) as opened:
+        yield opened
+
+
+async def say(directory: Path, *words: str, typed: str | None = None, columns: int = 80) -> tuple[int, str]:
+    """What a command says, to a terminal of so many columns; the daemon goes on meanwhile."""
+    arguments = ["dispensers", words[0], "--config", str(directory / "gateway.toml"), *words[1:]]
+    runner = CliRunner(env={"COLUMNS": str(columns)})
+    result = await asyncio.to_thread(runner.invoke, main, arguments, input=typed)
+    assert KEY not in result.output
+    return result.exit_code, result.output
+
+
+async def test_the_list_fits_a_terminal_whatever_is_in_it(inside: Inside, tmp_path: Path) -> None:
+    assert "Plug one in" in (await say(tmp_path, "list"))[1]
+    inside.hello((1, "table-red", 412), (2, "chipotle-honey", 80))
+    nozzles = tuple(NozzleInfo(number, sauce, 750) for number, sauce in enumerate(list(default_catalog())[:12], 1))
+    inside.link.receive(hello("b" * 32, nozzles=nozzles, key_id=b"abcd", firmware="1.0.0"), 0)
+    assert (await say(tmp_path, "rename", "hot-bar-1", "Bar,", "left", "of", "the", "great", "door"))[0] == 0
+    _, said = await say(tmp_path, "list")
+    lines = said.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["NAME", "ID", "STATE", "WHERE", "FIRMWARE"]
+    waiting = next(index for index, line in enumerate(lines) if line.startswith("bbb"))
+    assert lines[waiting].split()[2] == "waits"
+    assert "the key of another gateway" in lines[waiting + 1]
+    online = next(line for line in lines if "hot-bar-1" in line)
+    assert online.startswith("Bar, left of the…")
+    assert "1 table-red 412 ml · 2 chipotle-honey 80 ml" in said.replace("\u00a0", " ")
+    assert json.loads((await say(tmp_path, "list", "--json"))[1])["dispensers"][1]["name"] == "hot-bar-1"
+
+
+async def test_a_key_is_read_from_a_file_or_from_standard_input(inside: Inside, tmp_path: Path) -> None:
+    inside.link.receive(hello("bar-7", key_id=b"abcd"), 0)
+    for typed in ("", KEY[:-1], f"{KEY} {KEY}"):
+        status, said = await say(tmp_path, "adopt", "bar-7", "--key-file", "-", typed=typed)
+        assert (status, "64 hex digits" in said) == (2, True)
+    assert (await say(tmp_path, "adopt", "bar-7", "--key-file", "-", typed=KEY + "\n"))[0] == 0
+    assert inside.state.dispensers.keyring.key_of("bar-7", None) == bytes.fromhex(KEY)
+
+
+async def test_a_planogram_is_told_and_shown(inside: Inside, tmp_path: Path) -> None:
+    inside.hello((1, "table-red", 412), (2, "chipotle-honey", 80))
+    for wrong in ("1", "=table-red", "one=table-red", "1="):
+        status, said = await say(tmp_path, "planogram", "hot-bar-1", wrong)
+        assert (status, "NOZZLE=SAUCE" in said) == (2, True), said
+    status, said = await say(tmp_path, "planogram", "hot-bar-1", "2=table-red")
+    assert status == 0
+    assert said.splitlines()[1].split() == ["2", "chipotle-honey", "80", "ml", "planned:", "table-red"]
+    assert "table-red" in (await say(tmp_path, "planogram", "hot-bar-1"))[1]
+
+
+async def test_forgetting_is_asked_about(inside: Inside, tmp_path: Path) -> None:
+    inside.hello()
+    status, said = await say(tmp_path, "forget", "hot-bar-1", typed="n\n")
+    assert (status, "Forget hot-bar-1?" in said) == (1, True)
+    assert inside.state.dispensers.keyring.is_adopted("hot-bar-1")
+    assert (await say(tmp_path, "forget", "hot-bar-1", "--yes"))[0] == 0
+    assert not inside.state.dispensers.keyring.is_adopted("hot-bar-1")
+    assert (await say(tmp_path, "forget", "hot-bar-1", "--yes"))[0] == 1
+
+
+async def test_where_no_daemon_is(tmp_path: Path) -> None:
+    port = free_port()
+    write_config(tmp_path, port)
+    for words in (("list",), ("rotate-key", "bar-1")):
+        status, said = await say(tmp_path, *words)
+        assert status == 1
+        assert f"no gateway answers at 127.0.0.1:{port}" in said
+    status, said = await say(tmp_path / "nowhere", "list")
+    assert (status, "gateway.toml" in said) == (2, True)
