@@ -143,11 +143,12 @@ class SerialLink:
             self._fail(LinkLost(f"{self.port}: hung up"))
             return
         read_ns = time.monotonic_ns()
+        taken = len(received)
+        self._noise_bytes += taken
         if self._line.com_port is not None:
             received, reply = self._line.com_port.feed(received)
             self._queue(reply)
         self._tap.serial(self.port, "up", received)
-        self._noise_bytes += len(received)
         for frame in self._decoder.feed(received):
             message = frame if isinstance(frame, BadFrame) else decode_message(frame)
             if isinstance(message, BadFrame | BadMessage):
@@ -159,7 +160,7 @@ class SerialLink:
         if not self.link.session.alive:
             self._fail(LinkLost(f"{self.port}: session closed"))
         elif self._noise_bytes > BABBLE_BYTES:
-            self._rest(len(received) / BABBLE_BYTES_S)
+            self._rest(taken / BABBLE_BYTES_S)
 
     def _rest(self, pause_s: float) -> None:
         """Read no more for a while; what comes meanwhile is the kernel's, which drops what it can't hold."""

@@ -116,6 +116,16 @@ async def test_a_key_is_given_on_a_cable_and_not_over_the_network(gate: KeepingG
     assert given == [True, False]
 
 
+async def test_a_server_that_floods_with_talk_is_read_slowly(gate: KeepingGate) -> None:
+    settled = b"\xff\xfd\x2c" + b"\xff\xfa\x2c\x65\x00\x00\xe1\x00\xff\xf0"
+    with answering(settled + b"\xff\xf1" * 100_000) as port:
+        link = SerialLink(f"rfc2217://127.0.0.1:{port}", BAUD, gate, gate)
+        task = asyncio.create_task(link.run())
+        await wait_until_async(lambda: link.complaint == "foreign", 5, "no operation is no message")
+        assert link._pause is not None
+        task.cancel()
+
+
 # -- servers that are none --------------------------------------------------------------------------------------------
 
 
