@@ -31,6 +31,8 @@ log = logging.getLogger("gateway.keyring")
 
 FILE = "keyring.json"
 KEY_BYTES = 32
+MAX_KEPT = 10_000
+"""Dispensers. A shop has a few; whoever makes ids up must not fill the disk."""
 _FORMAT = 1
 _DAMAGED = "Put it back from a copy; or move it away, and adopt the dispensers anew, each after a factory reset"
 
@@ -101,6 +103,11 @@ class Keyring:
         return [name for name, entry in self._entries.items() if entry.pending is not None]
 
     @property
+    def kept(self) -> list[str]:
+        """Who has a key that is kept here, and not only in a file."""
+        return [name for name, entry in self._entries.items() if entry.key is not None]
+
+    @property
     def adopted(self) -> list[str]:
         """Who has a key here, in order."""
         return sorted(name for name in self._entries.keys() | self.given.keys() if self.is_adopted(name))
@@ -120,6 +127,9 @@ class Keyring:
         """Give it this key, which it has already and is never told; or make one, and tell it. Raises StoreError."""
         made = secrets.token_bytes(KEY_BYTES) if key is None else key
         async with self._writing:
+            if len(self._entries) >= MAX_KEPT:
+                hint = "picante dispensers list shows them, and picante dispensers forget makes room"
+                raise StoreError(f"{self._path} has {MAX_KEPT:,} dispensers", hint=hint)
             before = self._entries.get(dispenser, Entry())
             await self._keep(dispenser, Entry(made.hex(), proved=key is not None, retired=before.retired))
 

@@ -99,6 +99,8 @@ class Provisioning:
         self._strangers = strangers
         self._file_keys = file_keys
         self._seen: tuple[int, int, int] | None = None
+        self._claimed: dict[str, str] = {}
+        """Who came with which hardware: one each, or somebody's made-up ids would all be let in."""
         self._refused: set[str] = set()
         """Strangers that it names and could not adopt: told of once."""
 
@@ -146,9 +148,11 @@ class Provisioning:
             if not self._keyring.is_adopted(dispenser):  # forgotten meanwhile: it begins anew
                 await self._adopt(dispenser, told)
         for stranger in list(self._strangers):
-            told_of = self.fleet.hardware.get(stranger.hello.hardware or "")
-            dispenser = stranger.hello.dispenser
-            if told_of is not None and not self._keyring.is_adopted(dispenser):
+            hardware, dispenser = stranger.hello.hardware or "", stranger.hello.dispenser
+            told_of = self.fleet.hardware.get(hardware)
+            if told_of is None or self._keyring.is_adopted(dispenser):
+                continue
+            if self._claimed.setdefault(hardware, dispenser) == dispenser:
                 await self._adopt(dispenser, told_of)
 
     async def _adopt(self, dispenser: str, told: Told) -> None:

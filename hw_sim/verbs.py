@@ -186,6 +186,19 @@ class Power(Trouble, frozen=True, kw_only=True):
             ) from None
 
 
+class Reset(Trouble, frozen=True, kw_only=True):
+    """Hold the reset button: the key and all settings are gone, as from the factory; events stay in the ring."""
+
+    async def at(self, unit: Unit) -> dict[str, Any]:
+        """See the module."""
+        self.note(unit)
+        unit.power_off()
+        # the log of commands stays: what was done is not done again
+        unit.eeprom.update(key=None, pending_key=None, calibration={}, planogram={}, tare_ml={}, locked=False)
+        unit.power_on()
+        return {"boot": unit.header.boot}
+
+
 class Freeze(Trouble, frozen=True, kw_only=True):
     """Let the firmware hang, for good or for some seconds: nothing is sent or read."""
 
@@ -308,5 +321,5 @@ def _event(unit: Unit, sequence: int | None) -> dict[str, Any]:
     return {"event": unit.event_id(sequence) if sequence is not None else None, "session": unit.twin.session}
 
 
-Troubles = Unplug | Power | Freeze | Babble | Drift | Leak | Stuck | Block
+Troubles = Unplug | Power | Reset | Freeze | Babble | Drift | Leak | Stuck | Block
 Verb = Screen | Press | Pour | Refill | Door | Tray | Plug | Thaw | Troubles

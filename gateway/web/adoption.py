@@ -132,8 +132,6 @@ def _key(given: SecretStr) -> bytes:
 def _view(web: Web, dispenser: str) -> DispenserView:
     view = views.dispenser_view(web.state, web.watch, dispenser)
     if view is None:
-        view = views.absent(web.state, dispenser)
-    if view is None:
         hint = "/api/v1/dispensers lists those that are adopted, or wait"
         raise Problem(404, "no-such-dispenser", "there is no dispenser of this name", hint=hint)
     return view

@@ -184,6 +184,8 @@ def _of_ports(state: GatewayState, dispensers: list[DispenserView]) -> list[Trou
 
 
 def _way(link: str) -> str:
+    if not link:
+        return "It has never been here: plug it in, or take it out of the provisioning file, and forget it"
     if link.startswith("mqtt:"):
         return "Check its power and its network"
     return f"Check its power and its cable ({link.rpartition('/')[2]})"

@@ -37,6 +37,9 @@ from heat.identity import EventId
 from heat.reading import HeatState, Reading, read
 from heat.scale import shu
 
+TOLD = 500
+"""Dispensers that are told of though they have never come."""
+
 
 def heat_at(milli_octaves: int) -> HeatAt:
     """A heat on both scales."""
@@ -48,10 +51,14 @@ def heat_at(milli_octaves: int) -> HeatAt:
 
 def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
     """All dispensers: those of the database, with what this daemon knows of them itself, and those that wait."""
-    met = _met(state, watch)
-    names = {view.name for view in met}
-    strangers = (stranger for stranger in state.dispensers.strangers if stranger.hello.dispenser not in names)
-    return sorted([*met, *(_stranger(state, watch, stranger) for stranger in strangers)], key=lambda view: view.name)
+    found = {view.name: view for view in _met(state, watch)}
+    for stranger in state.dispensers.strangers:
+        if (name := stranger.hello.dispenser) not in found:
+            found[name] = _stranger(state, watch, stranger)
+    for name in _expected(state):
+        if name not in found:
+            found[name] = _absent(state, name)
+    return sorted(found.values(), key=lambda view: view.name)
 
 
 def dispenser_view(state: GatewayState, watch: Watch, dispenser: str) -> DispenserView | None:
@@ -112,10 +119,13 @@ def _stranger(state: GatewayState, watch: Watch, stranger: Stranger) -> Dispense
     )
 
 
-def absent(state: GatewayState, dispenser: str) -> DispenserView | None:
-    """One that is adopted, and was never here."""
-    if not state.dispensers.keyring.is_adopted(dispenser):
-        return None
+def _expected(state: GatewayState) -> list[str]:
+    """Who was adopted here, by hand or by a file, and may never have come."""
+    fleet = [] if state.provisioning is None else list(state.provisioning.fleet.dispensers)
+    return [*state.dispensers.keyring.kept, *fleet][:TOLD]
+
+
+def _absent(state: GatewayState, dispenser: str) -> DispenserView:
     return DispenserView(
         name=dispenser,
         label=state.plans.of(dispenser).name,

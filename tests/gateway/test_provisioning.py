@@ -65,6 +65,9 @@ async def test_what_it_says_happens(desk: Desk, tmp_path: Path) -> None:
     await fleet.look()
     assert keyring.adopted == ["bar-1", "bar-2", "somebody-7"]
     assert desk.plans.of("somebody-7").name == "Terrace"
+    desk.comes(hello("somebody-8", hardware="PD-8 no. 0042"))
+    await fleet.look()
+    assert not keyring.is_adopted("somebody-8"), "there is one of it"
 
 
 async def test_again_it_changes_nothing(desk: Desk, tmp_path: Path) -> None:

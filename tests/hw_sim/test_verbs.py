@@ -123,6 +123,20 @@ async def test_a_power_cycle_loses_ram_and_keeps_ring_and_settings(state: Path) 
     assert faults(state) == [{"fault": "power", "to": to, "seconds": None, "in_write": None} for to in ("off", "on")]
 
 
+async def test_a_reset_one_is_as_from_the_factory_and_keeps_its_events(state: Path) -> None:
+    async with open_shop(state) as (unit, port):
+        port.stop_reading()
+        held = (await tell(state, "pour", quick=True))["event"]
+        unit.eeprom.update(locked=True, planogram={1: "reaper-raw"})
+        unit.eeprom.calibrate(1, 90.0)
+        assert (await tell(state, "reset"))["boot"] == 2
+        contents = unit.eeprom.contents
+        assert (contents.key, contents.locked, contents.calibration, contents.planogram) == (None, False, {}, {})
+        assert unit.firmware.mcu.key is None
+        assert unit.event_id(unit.header.lowest) == held
+    assert faults(state) == [{"fault": "reset"}]
+
+
 async def test_the_power_comes_back_by_itself(state: Path) -> None:
     async with shop(state) as simulation:
         unit = simulation.units["bar-1"]

@@ -242,10 +242,13 @@ class Inside:
 
 
 @contextlib.asynccontextmanager
-async def inside_of(directory: Path, more: str = "") -> AsyncIterator[Inside]:
+async def inside_of(directory: Path, more: str = "", provisioning: str | None = None) -> AsyncIterator[Inside]:
     """A daemon's parts without its signals, and its web; both end at the end."""
     port = free_port()
-    config = load_config(write_config(directory, port, more))
+    path = write_config(directory, port, more)
+    if provisioning is not None:
+        path.write_text(path.read_text().replace("[keys]", f'[keys]\nprovisioning = "{provisioning}"'))
+    config = load_config(path)
     async with _assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         serving = asyncio.create_task(serve(state, lambda: None), name="web")
         inside = Inside(state, client, serving)

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from firmware_bridge.link import Link
+from firmware_bridge.session import Terms
+from gateway.app import _assemble, check
 from gateway.keyring import FILE
 from gateway.strangers import REMEMBERED
 from gateway.web.guard import MAX_BODY_BYTES
+from heat.errors import ConfigError
 from tests.gateway.adopting import hello
-from tests.gateway.web.conftest import Inside, inside_of
+from tests.gateway.web.conftest import Down, Inside, inside_of
 
 KEY = "1f" * 32
 BAR = "/api/v1/dispensers/bar-7"
@@ -51,6 +55,45 @@ async def test_one_that_waits_is_shown_and_adopted(inside: Inside) -> None:
     assert [nozzle["planned"] for nozzle in view["nozzles"]] == [None, "reaper-raw"]
     assert "gets its key at its next HELLO" in view["waiting"]["why"]
     assert "picante_dispensers_waiting 1.0" in (await inside.client.get("/metrics")).text
+
+
+async def test_where_others_may_hear_no_key_is_told(inside: Inside) -> None:
+    def says_hello() -> None:
+        gate = inside.state.dispensers
+        Link("mqtt:bar-7", Down(), gate, gate, terms=Terms(private=False)).receive(hello("bar-7"), 0)
+
+    says_hello()
+    assert (await ask(inside, "POST", f"{BAR}/adopt"))[0] == 200
+    says_hello()
+    _, view = await ask(inside, "GET", BAR)
+    assert view["waiting"]["why"] == "it is adopted, and a key is not told on a line that others may hear"
+    assert inside.state.dispensers.keyring.to_provision("bar-7") is not None
+    comes(inside)
+    assert (await ask(inside, "GET", BAR))[1]["waiting"]["times"] == 2, "by a cable it is told, and not turned away"
+
+
+async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> None:
+    provisioned = tmp_path / "provisioning.toml"
+    provisioned.touch(0o600)
+    provisioned.write_text('[dispensers.bar-3]\nname = "Hall"\n')
+    async with inside_of(tmp_path, provisioning="provisioning.toml") as inside:
+        inside.state.started_s -= 60
+        warning = await inside.warning("dispenser_offline")
+        assert warning["what"] == "Hall (bar-3) is offline"
+        assert "never been here" in warning["fix"]
+        assert (await ask(inside, "DELETE", "/api/v1/dispensers/bar-3"))[1]["provisioned"] is True
+        provisioned.write_text("[dispensers.bar-3]\nnaem = 1\n")
+        provisioning = inside.state.provisioning
+        assert provisioning is not None
+        await provisioning.look()
+        warning = await inside.warning("provisioning_invalid")
+        assert ":2: dispensers.bar-3: unknown key 'naem'" in warning["what"]
+        assert warning["fix"] == "Did you mean name?"
+    with pytest.raises(ConfigError, match="naem"):
+        await check(inside.state.config)
+    with pytest.raises(ConfigError, match="naem"):
+        async with _assemble(inside.state.config):
+            pass
 
 
 async def test_the_page_tells_of_a_few_and_counts_the_others(inside: Inside) -> None:
