@@ -13,7 +13,7 @@ from pathlib import Path
 
 from firmware_bridge.bodies import PouredBody
 from firmware_bridge.codec import encode_message
-from firmware_bridge.framing import MAX_FRAME_BYTES
+from firmware_bridge.framing import MAX_FRAME_BYTES, cobs_encode
 from firmware_bridge.link import Delivery
 from firmware_bridge.serial_link import SerialLink
 from tests.firmware_bridge.gate import KEY, KeepingGate
@@ -90,7 +90,7 @@ def _bad(rng: random.Random, frame: bytes) -> bytes:
     """Bytes that end within a frame, or with a zero; `frame` is the one that comes next."""
     # neither delimiter: without one, it would be good
     at = rng.randrange(1, len(frame) - 1)
-    match rng.choice(["noise", "text", "zeros", "torn", "flipped", "dropped", "repeated", "flood"]):
+    match rng.choice(["noise", "text", "zeros", "torn", "flipped", "dropped", "repeated", "short", "flood"]):
         case "noise":
             return rng.randbytes(rng.randint(1, 300))
         case "text":
@@ -105,5 +105,7 @@ def _bad(rng: random.Random, frame: bytes) -> bytes:
             return frame[:at] + frame[at + 1 :]
         case "repeated":
             return frame[:at] + frame[at : at + rng.randint(1, 8)] + frame[at:]
+        case "short":
+            return b"\x00" + cobs_encode(rng.randbytes(rng.randint(1, 5))) + b"\x00"
         case _:
             return rng.randbytes(rng.randint(MAX_FRAME_BYTES, 5 * MAX_FRAME_BYTES)).replace(b"\x00", b"\x55")
