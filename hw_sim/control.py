@@ -1,7 +1,7 @@
 """The control socket: one JSON object a line in, one a line out, over `<state>/sim.sock`.
 
-Requests name what to `do`; answers have `ok`, and `error` and `hint` where it is false. `verbs` has what is done to one
-dispenser; here stands what concerns all of them.
+Requests name what to `do`; answers have `ok`, and `error` and `hint` where it is false. `verbs`, `visits` and `trouble`
+have what is done to one dispenser; here stands what concerns all of them.
 
     {"do": "status"}                                    every dispenser, see `_status`
     {"do": "pour", "dispenser": ID, "ml": 5}            and so on
@@ -21,8 +21,9 @@ import msgspec
 
 from heat.errors import ConfigError, LinkLost
 from hw_sim.simulation import Simulation
+from hw_sim.trouble import Remedies, Troubles
 from hw_sim.unit import Unit
-from hw_sim.verbs import Request, Verb
+from hw_sim.verbs import People, Request
 from hw_sim.visits import Visit
 
 SOCKET_NAME = "sim.sock"
@@ -48,7 +49,7 @@ class Stop(Request, frozen=True):
     """End the simulator."""
 
 
-Known = Status | Pause | Resume | Stop | Visit | Verb
+Known = Status | Pause | Resume | Stop | Visit | People | Remedies | Troubles
 VERBS: dict[str, type[Request]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Known)}
 """What can be asked, by name."""
 _decoder = msgspec.json.Decoder(Known)

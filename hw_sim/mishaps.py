@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from hw_sim.faults import FaultRates
-from hw_sim.verbs import Babble, Freeze, Power, Troubles, Unplug
+from hw_sim.trouble import Babble, Freeze, Power, Troubles, Unplug
 
 
 @dataclass(frozen=True, slots=True)

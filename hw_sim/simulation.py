@@ -64,6 +64,18 @@ def journal_path(state: Path) -> Path:
     return state / "journal.jsonl"
 
 
+def lock_state(state: Path) -> IO[str]:
+    """Have a state directory for ourselves, until the file is closed. Raises ConfigError if somebody else has it."""
+    state.mkdir(parents=True, exist_ok=True)
+    lock = (state / "sim.lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise ConfigError(f"another simulator runs in {state}", hint="Stop it, or give another --state") from error
+    return lock
+
+
 class Simulation:
     """The dispensers of a scenario, running. Use it as an asynchronous context."""
 
@@ -88,14 +100,7 @@ class Simulation:
         return self
 
     def _open(self) -> None:
-        self.state.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.state / "sim.lock").open("w", encoding="ascii")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another simulator runs in {self.state}", hint="Stop it, or give another --state"
-            ) from error
+        self._lock = lock_state(self.state)
         self._journal = Journal(journal_path(self.state))
         names = [settings.id for settings in self.scenario.dispensers if not settings.factory_new]
         keys = ensure_keys(self.state / self.scenario.keys, names)

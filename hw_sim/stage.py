@@ -24,6 +24,7 @@ from hw_sim.lines import Line
 from hw_sim.mqtt_device import MqttLine, MqttSettings
 from hw_sim.ports import PortSettings, SerialLine
 from hw_sim.replay import Player, Told, by_link
+from hw_sim.simulation import lock_state, port_path
 
 TURN_S = 0.01
 """s between two looks at what is due."""
@@ -91,10 +92,14 @@ async def replay(entries: Iterable[Entry], stage: Stage, ready: Callable[[str], 
     `ready` is told where each dispenser is.
 
     Raises:
-        ConfigError: a link was on MQTT, and no broker is named.
+        ConfigError: a link was on MQTT, and no broker is named; or a simulator runs in this state directory.
         DataError: a link can't be played.
     """
-    links = by_link(entries)
+    with lock_state(stage.state):
+        return await _play(by_link(entries), stage, ready)
+
+
+async def _play(links: dict[str, list[Entry]], stage: Stage, ready: Callable[[str], None]) -> dict[str, Told]:
     names = {name: Player.dispenser_of(own) for name, own in links.items()}
     keys = ensure_keys(stage.state / "keys.toml", sorted(names.values()))
     actors = {
@@ -117,7 +122,7 @@ def _line(name: str, actor: Actor, stage: Stage) -> tuple[Line, str]:
     """The line for a link, and where the gateway finds it."""
     no_faults = Faults(FaultRates(), "")
     if not name.startswith("mqtt:"):
-        path = stage.state / "ports" / f"usb-picante-{actor.player.dispenser}"
+        path = port_path(stage.state, actor.player.dispenser)
         return SerialLine(actor, PortSettings(path, baud=0), no_faults), str(path)
     if stage.broker is None:
         raise ConfigError(f"{name} was on MQTT", hint="Name a broker with --mqtt HOST:PORT")

@@ -48,6 +48,7 @@ def stream(config: Config, path: str, body: object) -> Iterator[bytes]:
     """The lines with which the running daemon answers, as they come. Raises PicanteError as `call` does."""
     where = f"{config.http.host}:{config.http.port}"
     connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
+    begun = False
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -56,8 +57,11 @@ def stream(config: Config, path: str, body: object) -> Iterator[bytes]:
             raise PicanteError(answer["detail"], hint=answer["hint"])
         if connection.sock is not None:
             connection.sock.settimeout(None)  # nothing may happen on the links for a long time
+        begun = True
         yield from response
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if begun:
+            raise PicanteError(f"the gateway at {where} went away", hint="What was written by then is good") from error
         raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
     finally:
         connection.close()

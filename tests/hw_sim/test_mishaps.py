@@ -14,7 +14,7 @@ from hw_sim.journal import read_journal
 from hw_sim.mishaps import Mishap, planned, schedule
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, journal_path
-from hw_sim.verbs import Babble, Freeze, Leak, Power, Unplug
+from hw_sim.trouble import Babble, Freeze, Leak, Power, Unplug
 from tests.hw_sim.desk import TWO
 from tests.waiting import wait_until_async
 

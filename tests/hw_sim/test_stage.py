@@ -17,8 +17,11 @@ from firmware_bridge.codec import decode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
 from firmware_bridge.messages import Ack, Ask, EventMessage, Hello, UpMessage, Welcome
 from firmware_bridge.session import LinkSession
+from heat.errors import ConfigError
 from hw_sim import replay, stage
 from hw_sim.keys import load_keys
+from hw_sim.scenario import parse_scenario
+from hw_sim.simulation import Simulation
 from hw_sim.stage import Stage
 from hw_sim.stage import replay as play
 from tests.firmware_bridge.pair import KEY, Disk, sent_by
@@ -102,6 +105,12 @@ def message_in(data: bytes | None) -> object:
     assert data is not None
     frame = FrameDecoder().feed(data)[0]
     return frame if isinstance(frame, BadFrame) else decode_message(frame)
+
+
+async def test_it_does_not_take_a_running_simulator_s_ports(state: Path, entries: list[Entry]) -> None:
+    async with Simulation(parse_scenario('[[dispensers]]\nid = "bar-1"\n'), state):
+        with pytest.raises(ConfigError, match="another simulator runs in"):
+            await play(entries, Stage(state), lambda _: None)
 
 
 async def test_a_gateway_that_never_answers_is_told(

@@ -13,7 +13,7 @@ import pytest
 
 from firmware_bridge.messages import Ack
 from heat.errors import ConfigError
-from hw_sim import verbs
+from hw_sim import trouble
 from hw_sim.control import SOCKET_NAME, ControlServer, call
 from hw_sim.journal import expected_ids, read_journal
 from hw_sim.plant import TANK_UL
@@ -188,7 +188,7 @@ async def test_a_setting_that_was_through_when_the_power_failed_holds_after_the_
 
 
 async def test_a_cut_that_no_write_meets_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verbs, "IN_WRITE_S", 0.05)
+    monkeypatch.setattr(trouble, "IN_WRITE_S", 0.05)
     async with shop(state):
         with pytest.raises(ConfigError, match="has written nothing for"):
             await tell(state, "power", to="cycle", in_write=3)
