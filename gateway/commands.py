@@ -43,8 +43,10 @@ REST_MS = COPY_MS + 5_000
 """ms after an order's end in which at most `LOG_SIZE - 1` others begin: copies of it may still be good."""
 QUESTIONS = 30
 """Times that a dispenser is asked what became of an order whose time is over: one that never says is let be."""
+GREETED_MS = 3_600_000
+"""ms after a HELLO for which its uptime is reckoned on: a poor crystal, off by 500 ppm, is then off by 2 s."""
 GREET_EVERY_MS = 5_000
-"""ms between two wishes for a HELLO, since a dispenser's clock is ahead of what was reckoned."""
+"""ms between two wishes for a HELLO, as a dispenser's uptime is not known well enough."""
 
 
 class CommandRefused(PicanteError):
@@ -80,6 +82,8 @@ class _Line:
     """When the first order's last copy left."""
     questions: int = 0
     greeted_ms: int | None = None
+    dropping: bool = False
+    """Whether what was never sent is to be dropped."""
 
 
 class Commands:
@@ -176,6 +180,12 @@ class Commands:
         line = self._lines.get(dispenser)
         return line is not None and any(order.id == command_id.hex() for order in line.orders)
 
+    def drop(self, dispenser: str) -> None:
+        """Drop what was never sent to a dispenser that is forgotten: it may be another one when it is adopted anew."""
+        if (line := self._lines.get(dispenser)) is not None:
+            line.dropping = True
+            self._wake.set()
+
     # -- told by links ----------------------------------------------------------------------------------------------
 
     def resulted(self, dispenser: str, result: Result) -> None:
@@ -216,7 +226,7 @@ class Commands:
 
     async def _serve(self, dispenser: str, reach: Callable[[str], Reach | None]) -> None:
         line = self._lines[dispenser]
-        await self._drop_expired(line)
+        await self._drop(line)
         while line.orders:
             order = line.orders[0]
             if (result := self._results.pop(order.id, None)) is not None:
@@ -225,18 +235,21 @@ class Commands:
                 return
         del self._lines[dispenser]
 
-    async def _drop_expired(self, line: _Line) -> None:
+    async def _drop(self, line: _Line) -> None:
         for order in [order for order in line.orders if order.state == "queued"]:
             left_ms = order.left_ms(self._clock.now(), self._boot)
-            if left_ms is not None and left_ms <= 0:
+            if line.dropping:
+                await self._end(line, order, "dropped", "the dispenser was forgotten here")
+            elif left_ms is not None and left_ms <= 0:
                 await self._end(line, order, "dropped", "its time was over before it could be sent")
+        line.dropping = False
 
     async def _advance(self, line: _Line, order: Order, reach: Callable[[str], Reach | None]) -> bool:
         """Do what is due for the first order; whether that changed it."""
         now, way = self._clock.now(), reach(order.dispenser)
         left_ms = order.left_ms(now, self._boot)
         over = left_ms is not None and left_ms <= 0
-        if over and order.state in ("sent", "running"):
+        if over and (order.state == "sent" or (order.state == "running" and way is None)):
             why = "its time is over, and the dispenser has not said what became of it; it is asked once it is there"
             await self._keep(line, order, replace(order, state="unknown", detail=why))
             return True
@@ -246,6 +259,9 @@ class Commands:
             why = f"{order.dispenser} speaks version 1 of the protocol, which has no commands: update its firmware"
             await self._end(line, order, "unsupported" if order.state == "queued" else "unknown", why)
             return True
+        if now.boot_ms - way.opened_boot_ms > GREETED_MS:
+            _greet(line, way, now)
+            return False
         if order.device_boot != way.hello.boot and (order.state == "queued" or (left_ms or 0) > 0):
             if order.state == "queued" and not _rested(line, now):
                 return False
@@ -274,14 +290,12 @@ class Commands:
     async def _take(self, line: _Line, order: Order, result: Result, way: Reach | None) -> None:
         now = self._clock.now()
         if result.outcome == "running":
-            if order.state != "unknown" and (order.state, order.detail) != ("running", result.detail):
+            line.questions = 0
+            if (order.state, order.detail) != ("running", result.detail):
                 await self._keep(line, order, order.with_result(result))
             return
         if result.outcome == "expired" and way is not None and _may_begin(order, way, now):
-            # one copy was late, the next need not be; perhaps its clock is ahead of ours
-            if line.greeted_ms is None or now.boot_ms - line.greeted_ms >= GREET_EVERY_MS:
-                line.greeted_ms = now.boot_ms
-                way.link.invite()
+            _greet(line, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
             return
         told = order.with_result(result)
         await self._end(line, order, told.state, told.detail, told.measured)
@@ -321,6 +335,13 @@ class Commands:
         now = self._clock.now()
         await asyncio.wrap_future(self._store.write(partial(orders.update, order=changed, now=now), upkeep=True))
         line.orders[line.orders.index(order)] = changed
+
+
+def _greet(line: _Line, way: Reach, now: Now) -> None:
+    """Have a dispenser say what its uptime is."""
+    if line.greeted_ms is None or now.boot_ms - line.greeted_ms >= GREET_EVERY_MS:
+        line.greeted_ms = now.boot_ms
+        way.link.invite()
 
 
 def _rested(line: _Line, now: Now) -> bool:

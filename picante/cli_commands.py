@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import secrets
 import sys
 import time
@@ -85,7 +86,7 @@ def commands(dispenser: str, limit: int, config_path: Path) -> None:
         click.echo(f"{dispenser} was never told anything")
     for command in found:
         given = time.strftime("%m-%d %H:%M:%S", time.localtime(_seconds(command["created"])))
-        click.echo(f"{given}  {command['id'][:8]}  {sentence(command)}")
+        click.echo(f"{given}  {command['asked_by']:<12} {sentence(command)}")
 
 
 @click.command()
@@ -133,8 +134,16 @@ def _test_pour(config_path: Path, dispenser: str, nozzle: int, ml: float, number
 
 def give(config_path: Path, dispenser: str, body: dict[str, Any]) -> dict[str, Any]:
     """Give a command to the daemon: under an id of ours, so that it could be given again."""
-    told: dict[str, Any] = ask(config_path, "POST", f"{_of(dispenser)}/commands", {"id": secrets.token_hex(16), **body})
+    own = {"id": secrets.token_hex(16), "asked_by": _who()}
+    told: dict[str, Any] = ask(config_path, "POST", f"{_of(dispenser)}/commands", own | body)
     return told
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()[:32]
+    except (KeyError, OSError):  # a user without a name, as in a container
+        return "cli"
 
 
 def wait(config_path: Path, told: dict[str, Any]) -> dict[str, Any]:

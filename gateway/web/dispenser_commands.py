@@ -41,7 +41,9 @@ async def tell(web: TheWeb, dispenser: Dispenser, told: Annotated[AnyTold, Field
     state = web.state
     command_id = secrets.token_bytes(16) if told.id is None else bytes.fromhex(told.id)
     arguments = told.travelling(About(command_id, nozzles_of(state, dispenser), state.catalog))
-    return await _give(state, dispenser, arguments, told.expires_in_s, command_id)
+    return await _give(
+        state, dispenser, arguments, expires_in_s=told.expires_in_s, command_id=command_id, asked_by=told.asked_by
+    )
 
 
 @router.get("/commands", responses=documented(404, 422))
@@ -85,7 +87,7 @@ async def calibrate(web: TheWeb, dispenser: Dispenser, calibration: Calibration)
     """Set a flow meter's factor by test pours into a cylinder; refused where they differ by more than 5 %."""
     found = factor([_dose(web.state, dispenser, calibration.nozzle, pour) for pour in calibration.pours])
     arguments = Calibrate(nozzle=calibration.nozzle, pulses_per_litre=found.pulses_per_litre)
-    view = await _give(web.state, dispenser, arguments, EXPIRES_S)
+    view = await _give(web.state, dispenser, arguments, asked_by="calibration")
     return CalibrationView(
         nozzle=calibration.nozzle, pulses_per_ml=found.pulses_per_litre / 1000, spread=found.spread, command=view
     )
@@ -99,7 +101,7 @@ async def undo(web: TheWeb, dispenser: Dispenser, undoing: Undoing) -> Calibrati
         arguments, measured = order.read_arguments(), _measured(order)
         if isinstance(arguments, Calibrate) and arguments.nozzle == undoing.nozzle and order.state == "done":
             before = Calibrate(nozzle=undoing.nozzle, pulses_per_litre=(measured or {})["before"])
-            view = await _give(web.state, dispenser, before, EXPIRES_S)
+            view = await _give(web.state, dispenser, before, asked_by="calibration")
             per_ml = before.pulses_per_litre / 1000
             return CalibrationView(nozzle=undoing.nozzle, pulses_per_ml=per_ml, spread=None, command=view)
     hint = "Only a calibration that this gateway ordered, and remembers, can be undone"
@@ -127,10 +129,18 @@ def command_view(state: GatewayState, order: Order) -> CommandView:
 
 
 async def _give(
-    state: GatewayState, dispenser: str, arguments: AnyArguments, expires_in_s: float, command_id: bytes | None = None
+    state: GatewayState,
+    dispenser: str,
+    arguments: AnyArguments,
+    *,
+    expires_in_s: float = EXPIRES_S,
+    command_id: bytes | None = None,
+    asked_by: str,
 ) -> CommandView:
     try:
-        order = await state.commands.enqueue(dispenser, arguments, expires_in_s, asked_by="api", command_id=command_id)
+        order = await state.commands.enqueue(
+            dispenser, arguments, expires_in_s, asked_by=asked_by, command_id=command_id
+        )
     except CommandRefused as error:
         code = "id-taken" if isinstance(error, IdTaken) else "too-many-commands"
         raise Problem(409, code, str(error.args[0]), hint=error.hint) from None

@@ -121,6 +121,9 @@ class Told(Model):
     id: Annotated[str, Field(pattern=ID)] | None = None
     """Your own id: the same command with the same id, sent again, is the same command."""
 
+    asked_by: Annotated[str, Field(min_length=1, max_length=32)] = "api"
+    """Who asks, for the list."""
+
     def travelling(self, about: About) -> AnyArguments:
         """Its arguments as they travel, the same for the same id.
 

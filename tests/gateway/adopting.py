@@ -27,6 +27,7 @@ class Noted:
     """A queue that notes what it was given: (dispenser, arguments, id)."""
 
     given: list[tuple[str, AnyArguments, bytes | None]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     open: bool = True
     """Whether what it was given has not ended."""
 
@@ -49,6 +50,10 @@ class Noted:
         """See `adoption.Queue`."""
         assert (dispenser, command_id) in [(to, number) for to, _, number in self.given]
         return self.open
+
+    def drop(self, dispenser: str) -> None:
+        """See `adoption.Queue`."""
+        self.dropped.append(dispenser)
 
 
 @dataclass

@@ -71,6 +71,7 @@ class Desk:
         self.kill_at: int | None = None
         """Kill the daemon at its so many'th write: just before it if odd, just after it if even."""
         self.invited = 0
+        self.says_hello = False
         self._greeted = self.uptime_ms, self.now_ms
         self.commands = self.new_commands()
 
@@ -119,7 +120,7 @@ class Desk:
 
     def _invite(self) -> None:
         self.invited += 1
-        self.greet()
+        self.says_hello = True
 
     def _write(self, work: Callable[[Transaction], Any], *, upkeep: bool = False) -> Future[Any]:
         if self.kill_at is not None:
@@ -153,6 +154,7 @@ class Desk:
 
     def greet(self) -> None:
         """Its link opens (again)."""
+        self.says_hello = False
         self._greeted = self.uptime_ms, self.now_ms
         self.commands.opened(NAME)
 
@@ -179,6 +181,8 @@ class Desk:
     def dispenser_turn(self) -> None:
         """What is due at it."""
         flow = self.bench.commands.flow
+        if self.says_hello and self.online:
+            self.greet()
         if self.bench.reboots_soon:
             self.power_cut()
         elif flow is not None and self.uptime_ms >= flow.shuts_ms:

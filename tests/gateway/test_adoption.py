@@ -208,6 +208,7 @@ async def test_forgotten_means_no_key_no_name_no_plan(desk: Desk) -> None:
     await desk.adoption.rename("bar-1", "Bar, left")
     await desk.adoption.place("bar-1", {1: "reaper-raw"})
     await desk.adoption.forget("bar-1")
+    assert desk.queue.dropped == ["bar-1"]
     desk.start()
     assert desk.adoption.names() == []
     assert desk.plans.of("bar-1").name is None

@@ -10,6 +10,7 @@ import time
 import tty
 from collections import namedtuple
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ import pytest
 from firmware_bridge.bodies import PouredBody, RefilledBody
 from firmware_bridge.messages import Hello
 from firmware_bridge.serial_link import Complaint
+from firmware_bridge.verbs import Identify
 from gateway.app import _ports
-from gateway.clock import Clock
+from gateway.clock import HOUR_MS, Clock
 from gateway.config import ClockSection
 from heat.errors import (
     BrokerUnreachable,
@@ -417,3 +419,18 @@ async def test_a_database_that_can_not_be_read_is_told_and_not_fatal(inside: Ins
     inside.state.reader = reader
     assert (await inside.client.get("/api/v1/sync")).is_success
     assert not inside.serving.done()
+
+
+async def test_a_command_that_failed_is_told_of_until_another_ends_well(inside: Inside) -> None:
+    hello = inside.hello()
+    commands = inside.state.commands
+    order = await commands.enqueue(hello.dispenser, Identify(seconds=1), 60, asked_by="test")
+    commands.unhappy[hello.dispenser] = replace(order, state="failed", ended_ms=order.created_ms)
+    warning = await inside.warning("command_failed")
+    assert warning["what"] == "Commands that failed, or have no answer: identify at hot-bar-1 (failed)"
+    assert warning["fix"].startswith("picante dispensers commands hot-bar-1")
+    await commands.look(inside.state.dispensers.reach)  # this dispenser speaks version 1
+    assert commands.ended["unsupported"] == 1
+    await inside.no_warnings()
+    commands.unhappy[hello.dispenser] = replace(order, state="failed", ended_ms=order.created_ms - HOUR_MS)
+    await inside.no_warnings()
