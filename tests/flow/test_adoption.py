@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from firmware_bridge.messages import Ready, Reject, Welcome
 from firmware_bridge.proofs import key_id, ready_mac
 from gateway.keyring import FILE
+from hw_sim.control import call
 from hw_sim.eeprom import read_contents
 from hw_sim.simulation import eeprom_path
 from picante.cli import main
@@ -60,9 +61,10 @@ def shop(tmp_path: Path) -> Iterator[World]:
     try:
         yield shop
     finally:
-        for process in (shop.sim, shop.gateway):
+        for process in (*TRACES, shop.sim, shop.gateway):
             if process is not None:
                 process.stop()
+        TRACES.clear()
 
 
 def say(shop: World, *words: str, status: int = 0, typed: str | None = None) -> str:
@@ -88,16 +90,30 @@ def is_online(shop: World) -> bool:
     return bool(view(shop).get("online"))
 
 
-def key(shop: World) -> bytes | None:
+def held_key(shop: World) -> bytes:
     """The key in the dispenser's EEPROM."""
-    return read_contents(eeprom_path(shop.directory / "sim", "bar-7")).key
+    key = read_contents(eeprom_path(shop.directory / "sim", "bar-7")).key
+    assert key is not None
+    return key
+
+
+def start(shop: World) -> None:
+    """Start the gateway, and record what passes on its links as long as it lives."""
+    shop.start_gateway()
+    out = shop.directory / f"trace-{len(TRACES)}.jsonl"
+    arguments = ("gateway", "trace", "--config", "gateway.toml", "--out", str(out))
+    TRACES.append(Process(shop.directory, out.stem, *arguments))
+    wait_until(out.exists, 20, "it is recorded")
+
+
+TRACES: list[Process] = []
 
 
 def kill(shop: World) -> None:
     """SIGKILL the gateway, and start it again."""
     assert shop.gateway is not None
     shop.gateway.kill()
-    shop.start_gateway()
+    start(shop)
 
 
 def warnings(shop: World) -> dict[str, str]:
@@ -107,9 +123,22 @@ def warnings(shop: World) -> dict[str, str]:
 
 def test_a_dispenser_s_life(shop: World) -> None:
     SAID.clear()
-    shop.start_gateway()
+    start(shop)
     assert "No dispenser has spoken" in say(shop, "list")
     start_dispensers(shop)
+    waits(shop)
+    first = is_adopted(shop)
+    is_named_and_planned(shop)
+    second = takes_another_key(shop, first)
+    replays_are_refused(shop, first)
+    is_forgotten_and_let_in_with_its_key(shop, second)
+    third = is_reset(shop)
+    assert len({first, second, third}) == 3
+    nowhere(shop, first, second, third)
+
+
+def waits(shop: World) -> None:
+    """It is shown, and nothing of it is taken."""
     wait_until(lambda: view(shop).get("waiting"), 20, "it waits")
     assert view(shop)["adopted"] is False
     assert "bar-7 on" in warnings(shop)["dispenser_unadopted"]
@@ -117,37 +146,65 @@ def test_a_dispenser_s_life(shop: World) -> None:
     assert "Did you mean bar-7?" in say(shop, "adopt", "bar-8", status=1)
     assert shop.stored() == 0, "its events wait on it"
 
+
+def is_adopted(shop: World) -> bytes:
+    """It gets a key, though the gateway dies meanwhile; which."""
     assert "within 8 s" in say(shop, "adopt", "bar-7", "--name", "Bar, left")
     kill(shop)
     wait_until(lambda: is_online(shop), 20, "it was let in")
-    first = key(shop)
-    assert first is not None
     wait_until(lambda: shop.stored() >= 40, 30, "its events come")
     assert "dispenser_unadopted" not in warnings(shop)
     assert re.search(r"Bar, left +bar-7 +online", say(shop, "list"))
+    return held_key(shop)
+
+
+def is_named_and_planned(shop: World) -> None:
     assert "bar-7 is called Terrace" in say(shop, "rename", "bar-7", "Terrace")
     assert "Did you mean table-red?" in say(shop, "planogram", "bar-7", "1=tabel-red", status=1)
     say(shop, "planogram", "bar-7", "2=reaper-raw")
     wait_until(lambda: [nozzle["sauce"] for nozzle in view(shop)["nozzles"]] == ["table-red", "reaper-raw"], 30, "told")
 
+
+def takes_another_key(shop: World, first: bytes) -> bytes:
+    """Its key is changed, though the gateway dies meanwhile; into which."""
     assert "takes a new key now" in say(shop, "rotate-key", "bar-7")
     kill(shop)
-    wait_until(lambda: key(shop) != first, 30, "it has another key")
+    wait_until(lambda: held_key(shop) != first, 30, "it has another key")
     wait_until(lambda: is_online(shop) and not view(shop)["rotating"], 30, "which is proved")
-    second = key(shop)
-    assert second is not None
-    replays_are_refused(shop, first)
+    return held_key(shop)
 
+
+def is_forgotten_and_let_in_with_its_key(shop: World, held: bytes) -> None:
     assert "is forgotten" in say(shop, "forget", "bar-7", typed="y\n")
-    kill(shop)
     wait_until(lambda: view(shop).get("waiting"), 30, "it is turned away")
     assert "the key of another gateway" in view(shop)["waiting"]["why"]
     assert "reset button" in say(shop, "adopt", "bar-7", status=1)
-    (shop.directory / "bar-7.key").write_text(second.hex())
-    say(shop, "adopt", "bar-7", "--key-file", str(shop.directory / "bar-7.key"))
-    (shop.directory / "bar-7.key").unlink()
+    key_file = shop.directory / "bar-7.key"
+    key_file.write_text(held.hex())
+    say(shop, "adopt", "bar-7", "--key-file", str(key_file))
+    key_file.unlink()
+    replug(shop)
     wait_until(lambda: is_online(shop), 20, "it is back with its own key")
-    nowhere(shop, first, second)
+
+
+def replug(shop: World) -> None:
+    """Pull the cable and put it back, so that the dispenser need not sit its pause out; once, above, it does."""
+    for do in ("unplug", "plug"):
+        call(shop.socket, {"do": do, "dispenser": "bar-7"})
+
+
+def is_reset(shop: World) -> bytes:
+    """A reset one is told no key until it was forgotten; the one that it gets then."""
+    call(shop.socket, {"do": "reset", "dispenser": "bar-7"})
+    wait_until(lambda: view(shop).get("waiting"), 30, "it has no key any more")
+    assert "it had a key, and has lost it" in warnings(shop)["dispenser_turned_away"]
+    assert "has lost its key" in say(shop, "adopt", "bar-7", status=1)
+    say(shop, "forget", "bar-7", "--yes")
+    wait_until(lambda: view(shop).get("waiting"), 30, "it waits as a new one")
+    say(shop, "adopt", "bar-7")
+    replug(shop)
+    wait_until(lambda: is_online(shop), 20, "it is let in")
+    return held_key(shop)
 
 
 def start_dispensers(shop: World) -> None:
@@ -161,9 +218,7 @@ def replays_are_refused(shop: World, old: bytes) -> None:
     with HandDevice(shop.directory / "hand" / "port", "bar-7", old, sauces=("table-red",)) as device:
         hello = device.hello(versions=(1, 2), key_id=key_id(old))
         assert device.greet(hello, Reject).reason == "unadopted"
-        now = key(shop)
-        assert now is not None
-        recorded = device.hello(versions=(1, 2), key_id=key_id(now), nonce=bytes(16))
+        recorded = device.hello(versions=(1, 2), key_id=key_id(held_key(shop)), nonce=bytes(16))
         welcome = device.greet(recorded, Welcome)
         device.send(Ready(mac=ready_mac(old, recorded, welcome)))
         assert device.expect(Reject).reason == "bad_mac"
@@ -171,7 +226,7 @@ def replays_are_refused(shop: World, old: bytes) -> None:
 
 
 def nowhere(shop: World, *keys: bytes) -> None:
-    """The keys are in the dispenser and in the keyring, and in no log, answer or database."""
+    """The keys are in the dispenser and in the keyring, and in no log, answer, database or capture."""
     texts = [path.read_bytes() for path in shop.directory.rglob("*") if path.is_file() and path.name not in OWNERS]
     answers = ("/api/v1/dispensers", "/api/v1/dispensers/bar-7", "/api/v1/status", "/metrics", "/")
     texts += [shop.get_text(path).encode() for path in answers]
@@ -180,7 +235,10 @@ def nowhere(shop: World, *keys: bytes) -> None:
     for one in keys:
         for written in (one, one.hex().encode(), one.hex().upper().encode()):
             assert not any(written in text for text in texts)
-    assert keys[1].hex().encode() in (shop.directory / "gateway" / FILE).read_bytes(), "what would be found is found"
+    captured = b"".join(path.read_bytes() for path in shop.directory.glob("trace-*.jsonl"))
+    assert b'"provision"' in captured
+    assert b'"command"' in captured
+    assert keys[-1].hex().encode() in (shop.directory / "gateway" / FILE).read_bytes(), "what would be found is found"
 
 
 OWNERS = {FILE, "bar-7.eeprom"}
