@@ -161,6 +161,7 @@ class Trial:
         stored = {sequence for _, sequence in pair.disk.stored}
         lost = {sequence for _, first, last in pair.disk.gaps for sequence in range(first, last + 1)}
         assert stored | lost == set(range(1, pair.ring.header.next)), "neither on disk nor told as lost"
+        assert len(lost - stored) <= pair.ring.header.dropped, "told as lost, and never pushed out"
         pair.ask()
         shown = len(pair.panel.shown)
         pair.run_until(lambda: len(pair.panel.shown) > shown, 3_000)
