@@ -26,9 +26,9 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from cloud_sync.outbox import StoredEvent
 from cloud_sync.record import Record
-from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS
+from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS, SAMPLES
 from heat.errors import DataError
-from heat.events import TYPES, AnyData, ClockState, Day, read_data
+from heat.events import TYPES, AnyData, ClockState, Day, Sampled, read_data
 from heat.identity import SAFE_INTEGER, SOURCE_NAME, EventId, check_subject, parse_event_id
 from heat.quality import Refusal
 
@@ -129,7 +129,8 @@ def encode(row: StoredEvent) -> Record:
         )
     )
     key = (row.subject or row.id.source).encode()
-    return Record(EVENTS.name, key, value, ((CONTENT_TYPE, CLOUDEVENT),))
+    topic = SAMPLES if row.type == Sampled.type else EVENTS
+    return Record(topic.name, key, value, ((CONTENT_TYPE, CLOUDEVENT),))
 
 
 def fault(row: StoredEvent) -> Refusal | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, Topic
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, SAMPLES, Topic
 
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
@@ -50,7 +50,7 @@ class UplinkSettings:
     """Seconds that aborting may take, and letting go of the connections again: SIGTERM is obeyed within one second."""
     replication: int = 3
     """Replicas of topics that the uplink has to create; fewer where there are fewer brokers."""
-    topics: tuple[Topic, ...] = (EVENTS, DEAD_LETTERS, OUTBOX)
+    topics: tuple[Topic, ...] = (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX)
     """What must exist before anything is sent; to a missing topic, offsets would be sent for ever."""
     security: Callable[[], Security] = Security
     """Asked in a thread before each connection: files that were mended or renewed count. It may raise ConfigError; then

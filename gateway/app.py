@@ -35,6 +35,7 @@ from gateway.dispensers import Dispensers
 from gateway.door import Door
 from gateway.home_assistant import HomeAssistant
 from gateway.ingest import Ingest, Stored
+from gateway.judge import Limits
 from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
 from gateway.outbox import StoreOutbox
@@ -42,9 +43,12 @@ from gateway.picks import Recommender
 from gateway.plans import load_plans
 from gateway.ports import Ports, Rates
 from gateway.provisioning import Fleet, Provisioning, load_fleet
+from gateway.sample_file import FILE, SampleFile
+from gateway.samples import Samples
 from gateway.scorer import open_onnx, probe
 from gateway.security import check_dates, load_credentials, load_security
 from gateway.state import GatewayState
+from gateway.summaries import Summaries
 from gateway.supervisor import Supervisor
 from gateway.tracing import Tracer
 from gateway.web.server import serve
@@ -134,8 +138,10 @@ async def _run_parts(state: GatewayState, notifier: Notifier) -> None:
             start("mqtt", supervise("mqtt", lambda: _run_mqtt(state, config.mqtt, home)))  # type: ignore[arg-type]
             if home is not None:
                 start("home assistant", supervise("home assistant", home.run))
+        start("samples", supervise("samples", state.samples.run))
         if state.uplink is not None:
             start("uplink", _keep_uplink(state, state.uplink))
+            start("summaries", supervise("summaries", state.summaries.run))
 
 
 async def check(config: Config) -> list[str]:
@@ -245,8 +251,10 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
         commands = Commands(opened, clock, boot)
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
         reader = opened.reader()
+        samples = _open_samples(config, clock)
+        place = section.store, section.region
         plans = load_plans(opened, reader)
-        dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands)
+        dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands, samples)
         adoption = Adoption(dispensers, plans, door.catalog, commands)
         state = GatewayState(
             config=config,
@@ -262,6 +270,8 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             plans=plans,
             adoption=adoption,
             provisioning=_provisioning(config, door.catalog, adoption, dispensers),
+            samples=samples,
+            summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
             model_error=model_error,
@@ -277,6 +287,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
             await dispensers.aclose()
             recommender.close()
             reader.close()
+            await asyncio.to_thread(samples.close)
     finally:
         await asyncio.to_thread(opened.close)
 
@@ -294,6 +305,13 @@ def _provisioning(config: Config, catalog: Catalog, adoption: Adoption, dispense
         return None
     path, keys = config.path(config.keys.provisioning), dispensers.keyring
     return Provisioning(path, catalog, adoption, keys, dispensers.strangers, keys.given)
+
+
+def _open_samples(config: Config, clock: Clock) -> Samples:
+    section = config.samples
+    path = config.path(config.gateway.data_dir) / FILE
+    file = SampleFile(path, section.budget_mib * 1024 * 1024, kernel_boot_id())
+    return Samples(file, clock, Limits(section.coldest_c, section.warmest_c))
 
 
 async def _start_clock(config: Config, opened: store.Store) -> tuple[Clock, int]:

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from cloud_sync.settings import Mechanism, addresses
 from firmware_bridge.line import check_url, is_url
@@ -171,6 +171,24 @@ class ClockSection(_Section):
     """File that is touched whenever the network has set the clock: systemd-timesyncd's own."""
 
 
+class SamplesSection(_Section):
+    """What the sensors of the dispensers read."""
+
+    budget_mib: Annotated[int, Field(ge=4, le=65_536)] = 256
+    """MiB that their file may take: a month of 25 dispensers. The oldest go first."""
+    coldest_c: Annotated[int, Field(ge=-40, le=60)] = 5
+    """°C in a cabinet below which it is told of."""
+    warmest_c: Annotated[int, Field(ge=-40, le=60)] = 30
+    """°C above which it is told of."""
+
+    @field_validator("warmest_c")
+    @classmethod
+    def _above(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("coldest_c", value) + 2:
+            raise ValueError("must be 2 degrees above coldest_c at least")
+        return value
+
+
 class Config(_Section):
     """The whole configuration."""
 
@@ -182,6 +200,7 @@ class Config(_Section):
     http: HttpSection = HttpSection()
     picks: PicksSection = PicksSection()
     clock: ClockSection = ClockSection()
+    samples: SamplesSection = SamplesSection()
     directory: Path = Field(default=Path(), exclude=True)
     """Where the file stood; not a key of the file."""
 

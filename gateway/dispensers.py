@@ -21,6 +21,7 @@ from gateway.commands import Commands, Reach
 from gateway.ingest import Ingest
 from gateway.keyring import Keyring
 from gateway.picks import Recommender
+from gateway.samples import Samples
 from gateway.store import Store
 from gateway.strangers import FOR_WANT_OF_A_KEY, Strangers
 from heat.errors import StoreError
@@ -55,7 +56,7 @@ class Dispenser:
 class Dispensers:
     """The registry that sessions ask, and the gate that links hand things to."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- all parts that links hand things to
         self,
         keyring: Keyring,
         store: Store,
@@ -63,6 +64,7 @@ class Dispensers:
         ingest: Ingest,
         recommender: Recommender,
         commands: Commands,
+        samples: Samples,
     ) -> None:
         self.known: dict[str, Dispenser] = {}
         self.keyring = keyring
@@ -76,6 +78,7 @@ class Dispensers:
         self._ingest = ingest
         self._recommender = recommender
         self._commands = commands
+        self._samples = samples
 
     def reach(self, dispenser: str) -> Reach | None:
         """The open link to a dispenser, for its commands."""
@@ -133,6 +136,7 @@ class Dispensers:
         known.opened_boot_ms = self._clock.now().boot_ms
         self.strangers.drop(hello.dispenser)
         self._note_proof(hello)
+        self._samples.greet(hello)
         self._ingest.note_hello(hello, link.name, gap, lambda: link.close("not stored"))
         self._commands.opened(hello.dispenser)
 
@@ -172,6 +176,8 @@ class Dispensers:
 
     def sampled(self, link: Link, sample: Sample) -> None:
         """See `Gate.sampled`."""
+        if link.session.dispenser is not None:
+            self._samples.take(link.session.dispenser, sample)
 
     def resulted(self, link: Link, result: Result) -> None:
         """See `Gate.resulted`."""

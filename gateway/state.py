@@ -21,7 +21,9 @@ from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.plans import Plans
 from gateway.provisioning import Provisioning
+from gateway.samples import Samples
 from gateway.store import Store
+from gateway.summaries import Summaries
 from gateway.supervisor import Supervisor
 from gateway.tracing import Tracer
 from heat.catalog import Catalog
@@ -47,6 +49,8 @@ class GatewayState:
     adoption: Adoption
     provisioning: Provisioning | None
     """None where no file adopts dispensers."""
+    samples: Samples
+    summaries: Summaries
     supervisor: Supervisor
     uplink: Uplink | None
     """None where no Kafka is configured."""

@@ -165,9 +165,37 @@ class SequenceGap(EventData, frozen=True, kw_only=True):
     last: Count
 
 
-AnyData = Poured | Rated | Stated | Refilled | Impression | SessionClaimed | SequenceGap
+SensorName = Literal["flow", "level", "temperature", "door", "drip_tray"]
+"""In pulses of the meter, ml, hundredths of a degree Celsius, 1 for open, 1 for full."""
+Reading = Annotated[int, Meta(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
+
+
+class SensorRow(msgspec.Struct, frozen=True, array_like=True):
+    """One sensor's values in a time, summed up. Nozzle 0 is the whole dispenser."""
+
+    sensor: SensorName
+    nozzle: Annotated[int, Meta(ge=0, le=255)]
+    n: Count
+    sum: Reading
+    least: Reading
+    most: Reading
+    last: Reading
+
+
+class Sampled(EventData, frozen=True, kw_only=True):
+    """What a dispenser's sensors read in the time that ends at the event's. Its source is the gateway."""
+
+    type: ClassVar[str] = "picante.sampled.v1"
+
+    dispenser: str
+    seconds: Annotated[int, Meta(ge=1)]
+    """How long that time is."""
+    sensors: tuple[SensorRow, ...]
+
+
+AnyData = Poured | Rated | Stated | Refilled | Impression | SessionClaimed | SequenceGap | Sampled
 TYPES: dict[str, type[AnyData]] = {
-    cls.type: cls for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, SequenceGap)
+    cls.type: cls for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, SequenceGap, Sampled)
 }
 """Every event type that there is, by its CloudEvents `type`."""
 _decoders: dict[str, msgspec.json.Decoder[AnyData]] = {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}

@@ -24,6 +24,7 @@ from heat.events import (
     Poured,
     Rated,
     Refilled,
+    Sampled,
     SequenceGap,
     SessionClaimed,
     Stated,
@@ -199,7 +200,7 @@ def contribution(body: AnyData, origin: str, day: int) -> Profile:
             return _evidence(origin, day, "stated", body.heat, body.w, ())
         case SessionClaimed():
             return profile_of_rows(body.buckets, body.flavours)
-        case Refilled() | Impression() | SequenceGap():
+        case Refilled() | Impression() | SequenceGap() | Sampled():
             return Profile()
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from firmware_bridge.codec import encode_message, encode_packet
-from firmware_bridge.messages import Ask, Message, UpMessage
+from firmware_bridge.messages import Ask, Message, Sample, UpMessage
 from hw_sim.mcu import Mcu
 from hw_sim.power import PowerCut
 
 QOS_OF_ASK = 0
-"""It is worth nothing later; everything else goes at 1."""
+"""It is worth nothing later, nor is a SAMPLE; everything else goes at 1."""
 
 
 class Talker(Protocol):
@@ -105,7 +105,7 @@ class Firmware:
         message = self._next_message()
         if message is None:
             return None
-        return encode_packet(message, self.mcu.version), QOS_OF_ASK if isinstance(message, Ask) else 1
+        return encode_packet(message, self.mcu.version), QOS_OF_ASK if isinstance(message, Ask | Sample) else 1
 
     def _next_message(self) -> UpMessage | None:
         return None if self.frozen else self.mcu.next_message(self.now_ms())

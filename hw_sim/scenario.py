@@ -24,6 +24,7 @@ Everything that it can say:
     baud = 115200                   # 0: no pacing
     nozzles = ["table-red", ...]    # or how many, drawn from the catalogue by the seed
     ring = 2048                     # events that it can hold
+    sample_hz = 0                   # how often sensors are read while something flows; 0: never
     faults = [                      # what happens when, by the verbs of `picante sim ctl`
         {at_s = 30, do = "unplug", seconds = 5},
     ]
@@ -105,6 +106,8 @@ class DispenserSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_on
     baud: Annotated[int, Meta(ge=0)] = 115_200
     nozzles: Annotated[int, Meta(ge=1, le=MAX_NOZZLES)] | tuple[str, ...] = 8
     ring: Annotated[int, Meta(ge=16, le=1_000_000)] = 2048
+    sample_hz: Annotated[int, Meta(ge=0, le=50)] = 0
+    """Readings a second while something flows, 10 as a rule, and one a second else; 0: its sensors are not read."""
     firmware: Annotated[str, Meta(min_length=1, max_length=32)] = "1.0.0"
     faults: tuple[dict[str, Any], ...] = ()
     """What goes wrong when: `at_s`, what to `do` (a verb of the control socket), and what that takes."""

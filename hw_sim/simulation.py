@@ -36,6 +36,7 @@ from hw_sim.mqtt_device import MqttLine, MqttSettings, trust
 from hw_sim.plant import Plant
 from hw_sim.ports import PortSettings, SerialLine
 from hw_sim.ring import Ring
+from hw_sim.sampling import keep_sampling
 from hw_sim.scenario import Broker, DispenserSettings, Scenario, nozzles_of
 from hw_sim.shoppers import Crowd
 from hw_sim.shopping import keep_shop
@@ -110,6 +111,7 @@ class Simulation:
             self.units[settings.id] = unit
             unit.line.plug()
         self._start_customers()
+        self._start_sampling()
         self._start_trouble()
 
     async def __aexit__(self, *_: object) -> None:
@@ -202,6 +204,12 @@ class Simulation:
                 rng = random.Random(f"{scenario.seed}:{unit.name}:load")
                 share = share_of(scenario.load, index, len(units))
                 self._start(f"load {unit.name}", keep_loading(unit, share, rng, self.opened))
+
+    def _start_sampling(self) -> None:
+        for settings in self.scenario.dispensers:
+            if settings.sample_hz:
+                work = keep_sampling(self.units[settings.id], settings.sample_hz)
+                self._trouble.append(asyncio.create_task(work, name=f"sensors {settings.id}"))
 
     def _start_trouble(self) -> None:
         for settings in self.scenario.dispensers:

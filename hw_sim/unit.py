@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from firmware_bridge.bodies import StatedBody
-from firmware_bridge.messages import Command, NozzleInfo, Picks, Result
+from firmware_bridge.messages import Command, NozzleInfo, Picks, Result, Sample
 from heat.events import Verdict
 from hw_sim.commands import Commands, Flow, place
 from hw_sim.dispenser import Dispenser
@@ -200,6 +200,11 @@ class Unit:
         """The staff looks after the bottles."""
         for nozzle in self.twin.low_tanks():
             self.refill(nozzle)
+
+    def offer(self, sample: Sample) -> None:
+        """Its firmware has sensor readings to tell of."""
+        self.firmware.mcu.offer(sample)
+        self.line.wake()
 
     # -- what is done to it -------------------------------------------------------------------------------------------
 

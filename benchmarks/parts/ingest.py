@@ -28,8 +28,11 @@ from gateway.commands import Commands
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
+from gateway.judge import Limits
 from gateway.keyring import Keyring
 from gateway.picks import Recommender
+from gateway.sample_file import FILE, SampleFile
+from gateway.samples import Samples
 from gateway.store import Settings, Store, open_store
 from models.bundle import load, pretrained
 from models.ranker import OnnxRanker, Ranker
@@ -54,8 +57,9 @@ async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection)
     recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
     leave_to_stay()
     keys = {dispenser(number): KEY for number in range(1, len(ports) + 1)}
+    samples = Samples(SampleFile(store.path.with_name(FILE), QUOTA_BYTES, "bench"), clock, Limits())
     keyring = Keyring(store.settings.data_dir / "keyring.json", keys)
-    dispensers = Dispensers(keyring, store, clock, ingest, recommender, Commands(store, clock, 1))
+    dispensers = Dispensers(keyring, store, clock, ingest, recommender, Commands(store, clock, 1), samples)
     links = [asyncio.create_task(SerialLink(port, BAUD, dispensers, dispensers).run()) for port in ports]
     cpu_s = time.process_time()
     took_s = await asyncio.to_thread(told.recv)

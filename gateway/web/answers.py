@@ -37,6 +37,35 @@ class SauceView(HeatAt):
     name: Annotated[str, example("Chipotle Honey")]
 
 
+class ForecastView(Answer):
+    """When a bottle will be empty."""
+
+    hours: Annotated[float, example(5.2)]
+    earliest_h: Annotated[float, example(3.9)]
+    latest_h: Annotated[float, example(8.0)]
+
+
+class NozzleReadings(Answer):
+    """What a nozzle's sensors said last."""
+
+    nozzle: Annotated[int, example(2)]
+    level_ml: Annotated[int | None, example(412)]
+    flow_pulses: Annotated[int | None, example(0)]
+    """In the last period between two readings."""
+
+
+class ReadingsView(Answer):
+    """What a dispenser's sensors said last."""
+
+    age_s: Annotated[float, example(3.2)]
+    temperature_c: Annotated[float | None, example(20.31)]
+    door_open: bool | None
+    drip_tray_full: bool | None
+    nozzles: list[NozzleReadings]
+    shed: int
+    """SAMPLEs that it has not sent since its boot, for want of room on its line."""
+
+
 class NozzleView(Answer):
     """A nozzle and what is on it."""
 
@@ -49,6 +78,8 @@ class NozzleView(Answer):
     """About how much is in the bottle: its last HELLO, less what was poured since."""
     planned: Annotated[str | None, example(None)] = None
     """The sauce that should be on it, where the dispenser tells of another."""
+    empty_in: ForecastView | None = None
+    """Null where too little is known of its use, or it lasts for days."""
 
 
 class ScreenPick(SauceView):
@@ -109,6 +140,8 @@ class DispenserView(Answer):
     nozzles: list[NozzleView]
     screen: ShownView | None
     """What was put on its screen last, since the gateway started."""
+    readings: ReadingsView | None = None
+    """Null where it sent none since the gateway started."""
 
 
 class Dispensers(Answer):

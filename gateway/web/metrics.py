@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from cloud_sync.uplink import State as UplinkState
 from firmware_bridge.moves import State as LinkState
 from gateway.orders import ENDS, WAITING
+from gateway.plausibility import Code
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.status import VERSION
@@ -48,6 +49,7 @@ class Figures(Collector):
             self._commands,
             self._picks,
             self._store,
+            self._samples,
             self._outbox,
             self._uplink,
         ):
@@ -141,6 +143,25 @@ class Figures(Collector):
         yield _gauge("picante_store_quarantined", "Damaged databases and journals that were set aside.", aside)
         yield _gauge("picante_store_bytes", "Bytes of the database in use.", reads.used_bytes(self._state.reader))
         yield _gauge("picante_store_quota_bytes", "Bytes that the database may take.", store.settings.quota_bytes)
+
+    def _samples(self) -> Iterator[Metric]:
+        samples = self._state.samples
+        counts = {name: samples.counters[name] for name in ("kept", "late", "implausible", "dropped")}
+        counts["dropped"] += samples.file.dropped
+        yield _counters("picante_samples", "SAMPLEs of dispensers, by what became of them.", "outcome", counts)
+        shed = sum(known.shed for known in samples.readings.values())
+        yield _gauge("picante_samples_shed", "SAMPLEs that dispensers have not sent since their boots.", shed)
+        yield _gauge("picante_samples_bytes", "Bytes of the file of sensor readings.", samples.file_bytes)
+        yield CounterMetricFamily(
+            "picante_samples_begun_anew", "Times that a damaged file of readings was deleted.", samples.file.begun_anew
+        )
+        made = self._state.summaries.made
+        yield CounterMetricFamily("picante_summaries", "Hours of dispensers' sensors summed up for the cloud.", made)
+        found = Counter(finding.code for findings in samples.findings.values() for finding in findings)
+        findings = GaugeMetricFamily("picante_findings", "What the sensors say is wrong, by kind.", labels=("kind",))
+        for code in get_args(Code):
+            findings.add_metric((code,), found[code])
+        yield findings
 
     def _outbox(self) -> Iterator[Metric]:
         backlog, now = reads.backlog(self._state.reader), self._state.clock.now()

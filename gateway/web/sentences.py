@@ -15,6 +15,7 @@ from heat.events import (
     Poured,
     Rated,
     Refilled,
+    Sampled,
     SequenceGap,
     SessionClaimed,
     Stated,
@@ -60,6 +61,8 @@ def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
             return f"A loyalty card was shown at {_dispenser(data.session)}"
         case SequenceGap():
             return f"{data.dispenser} lacks {data.last - data.first + 1:,} events: neither in its memory nor here"
+        case Sampled():
+            return f"{data.dispenser}'s sensors were summed up"
         case _ as never:
             assert_never(never)
 

@@ -14,13 +14,15 @@ from gateway.web.sentences import tell
 from gateway.web.troubles import troubles
 from gateway.web.views import dispenser_views, shown_view, sync_view
 from gateway.web.watch import Watch
-from heat.events import Impression
+from heat.events import Impression, Sampled
 
 EVENTS = 14
 """Sentences told."""
 ROWS = 60
 """Rows looked through for them: about every third event of a busy evening is an impression."""
 PICKS = 8
+_UNTOLD = {Impression.type, Sampled.type}
+"""They are told elsewhere on the page, or are for the cloud alone."""
 VERSION = version("picante")
 
 
@@ -82,5 +84,5 @@ def _times(latencies_us: Sequence[int]) -> PickTimes:
 
 
 def _events(state: GatewayState) -> list[Told]:
-    rows = (row for row in reads.last_rows(state.reader, ROWS) if row.type != Impression.type)
+    rows = (row for row in reads.last_rows(state.reader, ROWS) if row.type not in _UNTOLD)
     return [tell(row, state.catalog) for row, _ in zip(rows, range(EVENTS), strict=False)]

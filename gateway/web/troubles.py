@@ -14,9 +14,10 @@ from gateway.state import GatewayState
 from gateway.strangers import FOR_WANT_OF_A_KEY
 from gateway.web import reads
 from gateway.web.adoption_troubles import adoption_troubles
-from gateway.web.answers import DispenserView, SyncView
+from gateway.web.answers import DispenserView, ForecastView, SyncView
 from gateway.web.glance import Trouble
 from gateway.web.port_troubles import port_troubles, tells_of_itself
+from gateway.web.sensor_troubles import SOON_H, sensor_troubles
 from gateway.web.watch import Watch
 
 SETTLING_S = 10.0
@@ -56,6 +57,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_ports(state, dispensers),
         *_of_commands(state),
         *_of_model(state),
+        *sensor_troubles(state, dispensers),
         *_of_bottles(dispensers),
     ]
     return sorted(found, key=lambda trouble: not trouble.urgent)
@@ -275,7 +277,16 @@ def _of_bottles(dispensers: list[DispenserView]) -> Iterator[Trouble]:
                 yield _urgent("unknown_sauce", f"{nozzle.sauce} on {where} is not in the catalogue", fix)
             elif nozzle.level_ml <= LOW_ML:
                 left = f"is down to {nozzle.level_ml} ml" if nozzle.level_ml else "is empty"
-                yield _later("bottle_low", f"{nozzle.name} {left}", f"Put a new bottle on {where}")
+                when = f", and empty {_when(nozzle.empty_in)}" if nozzle.empty_in and nozzle.level_ml else ""
+                yield _later("bottle_low", f"{nozzle.name} {left}{when}", f"Put a new bottle on {where}")
+            elif nozzle.empty_in is not None and nozzle.empty_in.hours <= SOON_H:
+                what = f"{nozzle.name} will be empty {_when(nozzle.empty_in)}"
+                yield _later("bottle_ending", what, f"Have a new bottle at hand for {where}")
+
+
+def _when(forecast: ForecastView) -> str:
+    span = f"{forecast.earliest_h:.0f} to {forecast.latest_h:.0f}"
+    return f"in about {forecast.hours:.0f} h ({span})" if forecast.hours >= 1 else "within the hour"
 
 
 def _split(error: str) -> tuple[str, str]:

@@ -31,6 +31,7 @@ from gateway.web.answers import (
     WaitingView,
     WindowView,
 )
+from gateway.web.readings import forecast_view, readings_view
 from gateway.web.watch import Watch
 from heat.events import read_data
 from heat.identity import EventId
@@ -91,6 +92,7 @@ def _met(state: GatewayState, watch: Watch) -> list[DispenserView]:
                 events=known.events if known else 0,
                 nozzles=[_nozzle(state, watch, stored.name, *row) for row in stored.nozzles],
                 screen=shown_view(state, screen) if screen else None,
+                readings=readings_view(state, stored.name),
             )
         )
     return views
@@ -164,6 +166,7 @@ def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauc
         heat=HeatAt(milli_octaves=sauce.heat.milli_octaves, shu=sauce.shu) if sauce else None,
         level_ml=level_ml if level_now is None else level_now,
         planned=planned if planned != sauce_id else None,
+        empty_in=forecast_view(state, dispenser, nozzle),
     )
 
 

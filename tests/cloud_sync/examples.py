@@ -13,6 +13,8 @@ from heat.events import (
     Poured,
     Rated,
     Refilled,
+    Sampled,
+    SensorRow,
     SequenceGap,
     SessionClaimed,
     ShownPick,
@@ -54,6 +56,10 @@ EVERY_TYPE: tuple[AnyData, ...] = (
     SequenceGap(
         store="lyon-2", region="eu", channel="gateway", consent="none", dispenser="hot-bar-1", generation=1, first=3,
         last=9,
+    ),
+    Sampled(
+        store="lyon-2", region="eu", channel="gateway", consent="none", dispenser="hot-bar-1", seconds=3600,
+        sensors=(SensorRow("flow", 2, 3600, 6100, 0, 40, 0), SensorRow("level", 2, 3600, 1_800_000, 470, 531, 472)),
     ),
 )  # fmt: skip
 """One event of every type, with every consent, channels, regions, flags and pick ids among them."""

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from cloud_sync.envelope import Received, decode
-from cloud_sync.topics import DEAD_LETTERS, EVENTS
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, SAMPLES
 from tests.waiting import wait_until_async
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -122,6 +122,13 @@ async def read_events(
         if received.origin == origin:
             by_partition[record.partition].append(received)
     return by_partition
+
+
+async def read_samples(bootstrap: str, origin: str) -> list[Received]:
+    """What one gateway summed up of sensors."""
+    await wait_until_async(lambda: no_transaction_is_open(bootstrap, SAMPLES.name), 90.0, "the topic is whole")
+    found = [decode(record.value) for record in await read(bootstrap, SAMPLES.name)]
+    return [one for one in found if isinstance(one, Received) and one.origin == origin]
 
 
 def ids(events: dict[int, list[Received]] | Iterable[Received]) -> list[str]:

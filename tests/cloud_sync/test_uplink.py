@@ -11,11 +11,12 @@ import pytest
 
 from cloud_sync.envelope import Received
 from cloud_sync.kafka_client import KafkaSink
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, SAMPLES
 from cloud_sync.uplink import Uplink, pause_s
 from heat.errors import ForeignInstance, SinkUnavailable
+from heat.events import Sampled
 from tests.cloud_sync.examples import EVERY_TYPE, pours, refused, stored
-from tests.cloud_sync.kafka_reading import ids, places_of, read, read_events, topic_config
+from tests.cloud_sync.kafka_reading import ids, places_of, read, read_events, read_samples, topic_config
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
 from tests.servers import KafkaServer, ServerElsewhere
@@ -81,6 +82,8 @@ async def test_what_arrives_is_what_was_stored(kafka: Kafka, outbox: SqliteOutbo
     async with running(Uplink(outbox, settings(kafka.bootstrap, gateway))):
         await confirmed(outbox, len(rows))
     events = [event for part in (await read_events(kafka.bootstrap, gateway)).values() for event in part]
+    assert Sampled.type not in {event.data.type for event in events}, "readings have a topic of their own"
+    events += await read_samples(kafka.bootstrap, gateway)
     assert sorted((event.id, event.data.type, event.time_ms, event.redelivered) for event in events) == [
         (row.id, row.type, row.time_ms, False) for row in rows
     ]
@@ -200,7 +203,7 @@ async def test_topics_are_created_as_the_contract_says(kafka: Kafka, outbox: Sql
     uplink = Uplink(outbox, settings(kafka.bootstrap, gateway))
     async with running(uplink):
         await connected(uplink)
-    for topic in (EVENTS, DEAD_LETTERS, OUTBOX):
+    for topic in (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX):
         assert len(await places_of(kafka.bootstrap, topic.name)) == topic.partitions
     config = await topic_config(kafka.bootstrap, EVENTS.name)
     assert EVENTS.settings.items() <= config.items()

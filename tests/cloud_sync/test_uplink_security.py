@@ -20,12 +20,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
 )
 
 from cloud_sync.settings import Security
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, outbox_group
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, SAMPLES, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import ConfigError, SinkRefused
 from tests.certificates import Authority, Pair
 from tests.cloud_sync.examples import EVERY_TYPE, pours, refused, stored
-from tests.cloud_sync.kafka_reading import ids, read_events
+from tests.cloud_sync.kafka_reading import ids, read_events, read_samples
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
 from tests.docs.markdown import rows, section, text
@@ -68,6 +68,7 @@ async def test_events_arrive_as_they_do_in_clear(
     async with running(uplink):
         await confirmed(outbox, len(events) + 1 + len(many))
     got = [event for part in (await read_events(secure_kafka.bootstrap, gateway)).values() for event in part]
+    got += await read_samples(secure_kafka.bootstrap, gateway)
     assert ids(got) == sorted(str(row.id) for row in [*events, *many])
     assert {event.id.sequence: event.data for event in got if event.id.sequence <= len(events)} == dict(
         enumerate(EVERY_TYPE, 1)
@@ -241,7 +242,10 @@ Right = tuple[ResourceType, str, AclOperation]
 def documented_rights(gateway: str) -> list[Right]:
     """What docs/operations.md says that the login needs."""
     resources = {
-        **{f"topic `{topic.name}`": (ResourceType.TOPIC, topic.name) for topic in (EVENTS, DEAD_LETTERS, OUTBOX)},
+        **{
+            f"topic `{topic.name}`": (ResourceType.TOPIC, topic.name)
+            for topic in (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX)
+        },
         "transactional id: the gateway's `id`": (ResourceType.TRANSACTIONAL_ID, gateway),
         "group: `picante-outbox-` and the gateway's `id`": (ResourceType.GROUP, outbox_group(gateway)),
     }

@@ -21,9 +21,10 @@ from firmware_bridge.framing import BadFrameReason
 from firmware_bridge.messages import RejectReason
 from gateway.app import _assemble
 from gateway.config import load_config
-from gateway.web import adoption, api, commands, dispenser_commands, health, page, stream
+from gateway.web import adoption, api, commands, dispenser_commands, health, page, sensors, stream
 from gateway.web.metrics import Figures
 from gateway.web.watch import Watch
+from heat.events import TYPES
 from heat.quality import Reason
 from picante.cli import main
 from tests.docs.markdown import ROOT, anchors, codes, fences, links, pages, rows, section, spans, text
@@ -154,7 +155,7 @@ def test_the_glossary_has_ten_words() -> None:
 
 
 def test_every_path_is_in_the_readme() -> None:
-    there_are = (health, api, adoption, commands, dispenser_commands, stream, page)
+    there_are = (health, api, sensors, adoption, commands, dispenser_commands, stream, page)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there - {"/live"}, "/live is the page's own"
@@ -239,7 +240,7 @@ def test_bounds_are_what_the_constants_say() -> None:
 
 
 def test_topics_named_exist() -> None:
-    known = {topic.name for topic in TOPICS}
+    known = {topic.name for topic in TOPICS} | TYPES.keys()
     for path in pages():
         named = set(re.findall(r"\bpicante\.[a-z]+\.v\d\b", path.read_text(encoding="utf-8")))
         assert named - known == set(), path

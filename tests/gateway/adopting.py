@@ -15,9 +15,12 @@ from gateway.clock import Clock
 from gateway.commands import Commands
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
+from gateway.judge import Limits
 from gateway.keyring import load
 from gateway.picks import Recommender
 from gateway.plans import Plans, load_plans
+from gateway.sample_file import FILE, SampleFile
+from gateway.samples import Samples
 from gateway.store import Store
 from heat.catalog import default_catalog
 
@@ -82,7 +85,8 @@ class Desk:
         reader.close()
         self.queue = Noted()
         commands = Commands(self.store, self.clock, 1)
-        self.dispensers = Dispensers(keyring, self.store, self.clock, self.ingest, self.recommender, commands)
+        samples = Samples(SampleFile(self.store.settings.data_dir / FILE, 2**23, "boot"), self.clock, Limits())
+        self.dispensers = Dispensers(keyring, self.store, self.clock, self.ingest, self.recommender, commands, samples)
         self.adoption = Adoption(self.dispensers, self.plans, default_catalog(), self.queue)
 
     def comes(self, said: Hello, *, private: bool = True) -> None:

@@ -128,9 +128,9 @@ class Shop:
 
 
 @contextlib.contextmanager
-def open_shop(directory: Path, more: str = "") -> Iterator[Shop]:
+def open_shop(directory: Path, more: str = "", scenario: str = _SCENARIO) -> Iterator[Shop]:
     """A shop in a directory, closed at the end; `more` goes into gateway.toml."""
-    (directory / "scenario.toml").write_text(_SCENARIO)
+    (directory / "scenario.toml").write_text(scenario)
     port = free_port()
     ports = f'[serial]\nports = ["{directory}/sim/ports/usb-picante-*"]\n'
     write_config(directory, port, ports + more, keys="sim/keys.toml")

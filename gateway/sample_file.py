@@ -1,0 +1,314 @@
+"""The samples' own SQLite file, so that they can never take what events need. All of it runs in one thread.
+
+    samples    a row a SAMPLE, kept for an hour: MessagePack of `[[channel, nozzle, [value, ...]], ...]`
+    minutes    a row a dispenser and minute (`gateway.aggregates`), kept for a month
+    boots      kernel boots, each with what makes wall time of its uptime
+
+Rows are dated by the kernel's uptime in a boot. When the clock is set, the boot's `offset_ms` changes, and with it the
+time of all its rows. Nothing here is worth a visit: a file that is damaged is deleted and begun anew, one for which the
+disk is too small is deleted, and what a power cut took from its end is not missed (`synchronous=NORMAL`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from gateway import aggregates
+from gateway.aggregates import HOUR_MS, Sums
+from gateway.clock import DAY_MS
+
+log = logging.getLogger("gateway.samples")
+
+FILE = "samples.db"
+RAW_MS = HOUR_MS
+MINUTES_MS = 30 * DAY_MS
+VERSION = 1
+"""Of the tables; a file with another one is begun anew."""
+DISK_ROOM_BYTES = 64 * 1024 * 1024
+"""Bytes that the disk must have left; with less, the samples' file is deleted, since events need the room more."""
+FILL_SHARE = 0.9
+"""Share of the budget above which the oldest rows go; the rest is for the WAL and for what is written meanwhile."""
+STEPS = 16
+"""Of the rows, so many parts; the oldest part goes at a time."""
+PAGE_BYTES = 4_096
+WAL_BYTES = 4 * 1024 * 1024
+
+_SCHEMA = """
+CREATE TABLE boots (boot INTEGER PRIMARY KEY AUTOINCREMENT, boot_id TEXT NOT NULL UNIQUE, offset_ms INTEGER);
+CREATE TABLE samples (id INTEGER PRIMARY KEY, dispenser TEXT NOT NULL, boot INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    period_ms INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX samples_of ON samples(dispenser, boot, at_ms);
+CREATE TABLE minutes (id INTEGER PRIMARY KEY, dispenser TEXT NOT NULL, boot INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    covered_ms INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX minutes_of ON minutes(dispenser, boot, at_ms);
+CREATE INDEX minutes_at ON minutes(boot, at_ms);
+"""
+_DATED = """
+SELECT {table}.dispenser, {table}.at_ms + boots.offset_ms AS time_ms, {middle}, body
+FROM {table} JOIN boots USING (boot) WHERE boot = ? AND {table}.at_ms >= ? AND {table}.at_ms < ?
+"""
+
+
+class RawRow(NamedTuple):
+    """A SAMPLE. `at_ms` is the time of its last values."""
+
+    dispenser: str
+    at_ms: int
+    """The gateway's uptime; Unix time where it is read."""
+    period_ms: int
+    body: bytes
+
+
+class MinuteRow(NamedTuple):
+    """A minute of one dispenser."""
+
+    dispenser: str
+    at_ms: int
+    """When it began: the gateway's uptime; Unix time where it is read."""
+    covered_ms: int
+    """How much of it the values account for."""
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now: the uptime, and what makes wall time of it if that is known."""
+
+    boot_ms: int
+    offset_ms: int | None
+
+
+Held = Literal["disk", "broken"]
+
+
+class SampleFile:
+    """The file. It is made when there is something to write, and may be gone at any moment."""
+
+    def __init__(self, path: Path, budget_bytes: int, boot_id: str) -> None:
+        self.held: Held | None = None
+        """Why nothing is kept at the moment."""
+        self.begun_anew = 0
+        """Times that a damaged file was deleted, since the start."""
+        self.dropped = 0
+        """SAMPLEs and minutes that could not be kept."""
+        self._path = path
+        self._budget_pages = budget_bytes // PAGE_BYTES
+        self._boot_id = boot_id
+        self._boot = 0
+        self._connection: sqlite3.Connection | None = None
+
+    def write(self, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment) -> None:
+        """Keep these, and drop what is too old or too much. What can't be kept is counted."""
+        if shutil.disk_usage(self._path.parent).free < DISK_ROOM_BYTES:
+            self._give_way("disk")
+        elif self._connection is not None or raws or minutes:
+            with self._mending():
+                self._write(self._open(), raws, minutes, now)
+                self.held = None
+                return
+        self.dropped += len(raws) + len(minutes)
+
+    def raws(self, dispenser: str, since_ms: int, until_ms: int, limit: int) -> list[RawRow]:
+        """A dispenser's SAMPLEs whose last value was at `since_ms` or later, Unix time, in order."""
+        return [RawRow(*row) for row in self._read("samples", "period_ms", dispenser, since_ms, until_ms, limit)]
+
+    def minutes(self, dispenser: str, since_ms: int, until_ms: int, limit: int) -> list[MinuteRow]:
+        """A dispenser's minutes that began at `since_ms` or later, Unix time, in order."""
+        found: list[MinuteRow] = []
+        with self._mending():
+            found += _decoded(self._read("minutes", "covered_ms", dispenser, since_ms, until_ms, limit))
+        return found
+
+    def hour(self, hour: int) -> dict[str, Sums]:
+        """What all dispensers' sensors said in an hour (hours since 1970), by dispenser."""
+        found: dict[str, Sums] = {}
+        with self._mending():
+            rows = self._read("minutes", "covered_ms", None, hour * HOUR_MS, (hour + 1) * HOUR_MS, -1)
+            for row in _decoded(rows):
+                aggregates.merge(found.setdefault(row.dispenser, {}), row.sums)
+        return found
+
+    def first_hour(self) -> int | None:
+        """The hour of the oldest minute whose time is known."""
+        with self._mending():
+            if (connection := self._existing()) is not None:
+                query = "SELECT min(at_ms + offset_ms) FROM minutes JOIN boots USING (boot)"
+                (first,) = connection.execute(query).fetchone()
+                return None if first is None else int(first) // HOUR_MS
+        return None
+
+    def recent(self, limit: int) -> list[MinuteRow]:
+        """The newest minutes of all dispensers whose time is known, the oldest of them first."""
+        with self._mending():
+            if (connection := self._existing()) is not None:
+                rows = connection.execute(
+                    "SELECT dispenser, at_ms + offset_ms, covered_ms, body FROM minutes JOIN boots USING (boot)"
+                    " WHERE offset_ms IS NOT NULL ORDER BY id DESC LIMIT ?",
+                    (limit,),
+                ).fetchall()
+                return _decoded(reversed(rows))
+        return []
+
+    def size_bytes(self) -> int:
+        """What the file takes, its WAL included."""
+        return sum(part.stat().st_size for part in self._parts() if part.exists())
+
+    def close(self) -> None:
+        """Close it; it is opened again if need be."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # -- the file -----------------------------------------------------------------------------------------------------
+
+    def _existing(self) -> sqlite3.Connection | None:
+        return self._open() if self._connection is not None or self._path.exists() else None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            old_umask = os.umask(0o077)
+            try:
+                self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            finally:
+                os.umask(old_umask)
+            self._prepare(self._connection)
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        for pragma in (
+            "auto_vacuum=INCREMENTAL",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"journal_size_limit={WAL_BYTES}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION) or connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("damaged, or of another version")
+        if version == 0:
+            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        connection.execute(f"PRAGMA max_page_count={self._budget_pages}").fetchone()
+        connection.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (self._boot_id,))
+        self._boot = connection.execute("SELECT boot FROM boots WHERE boot_id = ?", (self._boot_id,)).fetchone()[0]
+        # of boots that never knew the time, nobody will ever know when their rows were
+        for table in ("samples", "minutes"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE boot IN (SELECT boot FROM boots WHERE offset_ms IS NULL AND boot <> ?)",  # noqa: S608 -- constants
+                (self._boot,),
+            )
+
+    @contextlib.contextmanager
+    def _mending(self) -> Iterator[None]:
+        """What SQLite can't do is no error of ours: the file gives way to a new one, or waits."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+                self._make_room()
+                return
+            log.warning("the samples' file can't be used, and is begun anew: %s", error)
+            self.begun_anew += 1
+            self._give_way("broken")
+
+    def _give_way(self, why: Held) -> None:
+        self.held = why
+        with contextlib.suppress(sqlite3.Error):
+            self.close()
+        self._connection = None
+        for part in self._parts():
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _parts(self) -> list[Path]:
+        return [self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _write(
+        self, connection: sqlite3.Connection, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment
+    ) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("UPDATE boots SET offset_ms = ? WHERE boot = ?", (now.offset_ms, self._boot))
+            connection.executemany(
+                "INSERT INTO samples (dispenser, boot, at_ms, period_ms, body) VALUES (?, ?, ?, ?, ?)",
+                [(raw.dispenser, self._boot, raw.at_ms, raw.period_ms, raw.body) for raw in raws],
+            )
+            connection.executemany(
+                "INSERT INTO minutes (dispenser, boot, at_ms, covered_ms, body) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (row.dispenser, self._boot, row.at_ms, row.covered_ms, aggregates.encode(row.sums))
+                    for row in minutes
+                ],
+            )
+            if minutes:  # once a minute will do
+                self._drop_old(connection, now)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        for _ in range(STEPS):
+            if _used_pages(connection) <= self._budget_pages * FILL_SHARE:
+                break
+            self._drop_oldest(connection)
+        connection.executescript("PRAGMA incremental_vacuum(256);")  # `execute` would free one page: it takes one step
+
+    def _drop_old(self, connection: sqlite3.Connection, now: Moment) -> None:
+        for boot, offset_ms in connection.execute("SELECT boot, offset_ms FROM boots").fetchall():
+            present_ms = now.boot_ms
+            if boot != self._boot:
+                if now.offset_ms is None or offset_ms is None:
+                    continue
+                present_ms += now.offset_ms - offset_ms
+            for table, kept_ms in (("samples", RAW_MS), ("minutes", MINUTES_MS)):
+                # rows are in the order of their coming: the index of a table is not worth its bytes
+                connection.execute(
+                    f"DELETE FROM {table} WHERE id IN"  # noqa: S608 -- constants
+                    f" (SELECT id FROM {table} ORDER BY id LIMIT 2000) AND boot = ? AND at_ms < ?",
+                    (boot, present_ms - kept_ms),
+                )
+
+    def _drop_oldest(self, connection: sqlite3.Connection) -> None:
+        for table in ("samples", "minutes"):
+            first, last = connection.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()  # noqa: S608 -- constants
+            if first is not None:
+                through = first + (last - first) // STEPS
+                connection.execute(f"DELETE FROM {table} WHERE id <= ?", (through,))  # noqa: S608 -- constants
+
+    def _make_room(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection is not None:
+                self._drop_oldest(self._connection)
+
+    def _read(
+        self, table: str, middle: str, dispenser: str | None, since_ms: int, until_ms: int, limit: int
+    ) -> list[tuple[str, int, int, bytes]]:
+        found: list[tuple[str, int, int, bytes]] = []
+        with self._mending():
+            if (connection := self._existing()) is None:
+                return []
+            query = _DATED.format(table=table, middle=middle) + (" AND dispenser = ?" if dispenser else "")
+            boots = connection.execute("SELECT boot, offset_ms FROM boots WHERE offset_ms IS NOT NULL ORDER BY boot")
+            for boot, offset_ms in boots.fetchall():
+                terms = [boot, since_ms - offset_ms, until_ms - offset_ms, *([dispenser] if dispenser else [])]
+                left = limit - len(found) if limit >= 0 else -1
+                found += connection.execute(f"{query} ORDER BY {table}.at_ms LIMIT ?", (*terms, left)).fetchall()
+        return found
+
+
+def _used_pages(connection: sqlite3.Connection) -> int:
+    pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    return int(pages) - int(free)
+
+
+def _decoded(rows: Iterable[tuple[str, int, int, bytes]]) -> list[MinuteRow]:
+    return [MinuteRow(dispenser, at_ms, covered, aggregates.decode(body)) for dispenser, at_ms, covered, body in rows]

@@ -1,0 +1,195 @@
+"""What the judgement tells of meters, levels, cabinets: against the simulator's truth, and rule by rule."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from benchmarks.sensors import FAULTS, Fault, run
+from gateway.aggregates import DOOR, FLOW, LEVEL, MINUTE_MS, TEMPERATURE, TRAY, Aggregate, Sensor, Sums
+from gateway.judge import Judge, Limits
+from gateway.plausibility import Finding, NozzleWatch
+
+LEAK, DRIFT = "leak", "drift"
+
+
+def constant(value: int, n: int = 60) -> Aggregate:
+    return Aggregate(n, n * value, value, value, value)
+
+
+class Bottle:
+    """A nozzle whose minutes a test makes: levels with normal noise, a meter of 100 pulses a ml."""
+
+    def __init__(self, seed: int = 1, noise_ml: float = 2.0) -> None:
+        self.watch = NozzleWatch(1)
+        self.ml = 700.0
+        self.pulses_per_ml = 100.0
+        self.minute = 0
+        self._rng = random.Random(seed)
+        self._noise_ml = noise_ml
+
+    def go_on(self, minutes: int, leak_ml: float = 0.0, pour_ml: float = 0.0, every: int = 5) -> None:
+        """Minutes pass; a pour every so many of them."""
+        for _ in range(minutes):
+            self.minute += 1
+            flows = pour_ml if pour_ml and self.minute % every == 0 else 0.0
+            self.ml -= leak_ml + flows
+            if self.ml < 60:
+                self.ml += 600
+            values = [round(self._rng.gauss(self.ml, self._noise_ml)) for _ in range(30)]
+            flow = Aggregate(30, round(flows * self.pulses_per_ml), 0, round(flows * self.pulses_per_ml), 0)
+            self.watch.minute(self.minute * MINUTE_MS, MINUTE_MS, flow, Aggregate.of(values))
+
+    def learned(self) -> Bottle:
+        """After a day's use."""
+        self.go_on(300, pour_ml=10.0)
+        assert self.watch.pulses_per_ml == pytest.approx(100, rel=0.01)
+        assert self.codes() == set()
+        return self
+
+    def codes(self) -> set[str]:
+        return {finding.code for finding in self.watch.findings()}
+
+
+@pytest.mark.parametrize("fault", [FAULTS[0], FAULTS[1], FAULTS[4], FAULTS[7]], ids=lambda fault: fault.name)
+def test_faults_of_the_simulated_truth_are_found_and_nothing_else(fault: Fault) -> None:
+    outcome = run(fault, seed=1, days=2, sensor="hydrostatic", fault_day=1.5)
+    assert outcome.false == Counter()
+    assert (outcome.found_h is not None) == (fault.code is not None)
+    if outcome.found_h is not None:
+        assert outcome.found_h < 4
+
+
+def test_a_leak_of_the_night_is_found_by_the_morning_and_forgotten_when_it_is_mended() -> None:
+    bottle = Bottle().learned()
+    bottle.go_on(8 * 60, leak_ml=0.05)
+    [leak] = bottle.watch.findings()
+    assert leak.code == LEAK
+    assert leak.amount == pytest.approx(3.0, rel=0.3)
+    bottle.go_on(24 * 60)
+    assert bottle.codes() == set()
+
+
+def test_what_a_meter_misses_while_nobody_pours_is_a_leak_and_no_drift() -> None:
+    bottle = Bottle().learned()
+    bottle.go_on(120, leak_ml=0.5, pour_ml=10.0)
+    assert bottle.codes() == {LEAK}
+
+
+@pytest.mark.parametrize("share", [0.9, 0.94, 1.06, 1.1])
+def test_a_meter_that_changes_is_found_within_a_bottle(share: float) -> None:
+    bottle = Bottle().learned()
+    bottle.pulses_per_ml *= share
+    bottle.go_on(300, pour_ml=10.0)
+    [drift] = bottle.watch.findings()
+    assert drift.code == DRIFT
+    assert drift.amount == pytest.approx(1 / share - 1, abs=0.02)
+    bottle.watch.forget_meter()
+    bottle.go_on(300, pour_ml=10.0)
+    assert bottle.codes() == set(), "what was learned anew is right"
+
+
+def test_a_bottle_is_changed_in_any_way_and_nothing_is_told() -> None:
+    bottle = Bottle().learned()
+    for level_ml in (700.0, 300.0, 720.0, 60.0, 740.0):
+        bottle.ml = level_ml
+        bottle.go_on(60, pour_ml=10.0)
+        assert bottle.codes() == set()
+
+
+def test_missing_readings_are_no_fault() -> None:
+    bottle = Bottle().learned()
+    for _ in range(10):
+        bottle.ml -= 40.0  # poured while the link was down
+        bottle.minute += 30
+        bottle.go_on(20)
+        bottle.watch.minute((bottle.minute + 1) * MINUTE_MS, 20_000, constant(0), constant(100))  # 40 s were shed
+        bottle.minute += 1
+        bottle.ml = max(bottle.ml, 200.0)
+    assert bottle.codes() == set()
+
+
+def test_a_sensor_that_loses_its_noise_is_stuck_until_it_moves() -> None:
+    bottle = Bottle().learned()
+    for minute in range(20):
+        bottle.watch.minute((bottle.minute + 1 + minute) * MINUTE_MS, MINUTE_MS, constant(0), constant(412))
+    assert bottle.codes() == {"stuck_level"}
+    bottle.minute += 20
+    bottle.go_on(5)
+    assert bottle.codes() == set()
+
+
+def test_a_sensor_without_noise_is_stuck_only_if_something_flows_past_it() -> None:
+    watch = NozzleWatch(1)
+    for minute in range(600):
+        watch.minute(minute * MINUTE_MS, MINUTE_MS, constant(0), constant(412))
+    assert watch.findings() == []
+    for minute in range(600, 610):
+        watch.minute(minute * MINUTE_MS, MINUTE_MS, Aggregate(60, 1000, 0, 200, 0), constant(412))
+    assert [finding.code for finding in watch.findings()] == ["stuck_level"]
+    watch.minute(610 * MINUTE_MS, MINUTE_MS, constant(0), constant(380))
+    assert watch.findings() == []
+
+
+# -- the cabinet ----------------------------------------------------------------------------------------------------
+
+
+class Cabinet:
+    """A dispenser without bottles."""
+
+    def __init__(self) -> None:
+        self.judge = Judge(Limits(5.0, 30.0))
+        self.minute = 0
+
+    def say(self, channel: int, *values: Aggregate) -> list[Finding]:
+        """Minutes of one sensor; what is told then."""
+        for value in values:
+            self.minute += 1
+            sums: Sums = {Sensor(channel, 0): value}
+            self.judge.minute("bar-1", self.minute * MINUTE_MS, MINUTE_MS, sums)
+        return self.judge.findings().get("bar-1", [])
+
+
+def test_a_cabinet_is_told_of_when_it_stays_too_warm_and_does_not_flap() -> None:
+    cabinet = Cabinet()
+    assert cabinet.say(TEMPERATURE, *[constant(3010)] * 9, constant(2990), *[constant(3010)] * 9) == []
+    [finding] = cabinet.say(TEMPERATURE, *[constant(3040)] * 10)
+    assert (finding.code, finding.amount) == ("too_warm", 3040)
+    assert len(cabinet.say(TEMPERATURE, *[constant(2980)] * 60)) == 1, "half a degree below is not over yet"
+    assert cabinet.say(TEMPERATURE, *[constant(2940)] * 10) == []
+    [finding] = cabinet.say(TEMPERATURE, *[constant(-100)] * 10)
+    assert finding.code == "too_cold"
+
+
+def test_a_door_is_told_of_after_five_minutes_and_no_more_when_it_shuts() -> None:
+    cabinet = Cabinet()
+    half = Aggregate(60, 30, 0, 1, 0)
+    assert cabinet.say(DOOR, *[constant(1)] * 4, half, *[constant(1)] * 4) == []
+    [finding] = cabinet.say(DOOR, constant(1))
+    assert finding.code == "door_open"
+    assert cabinet.say(DOOR, half) == []
+
+
+def test_a_full_tray_is_told_of_until_it_is_emptied() -> None:
+    cabinet = Cabinet()
+    assert cabinet.say(TRAY, constant(1), constant(0), constant(1)) == []
+    [finding] = cabinet.say(TRAY, constant(1))
+    assert finding.code == "tray_full"
+    assert len(cabinet.say(TRAY, constant(0), constant(1), constant(0))) == 1
+    assert cabinet.say(TRAY, constant(0)) == []
+
+
+def test_a_thermometer_that_had_noise_and_lost_it_is_stuck() -> None:
+    cabinet = Cabinet()
+    cabinet.say(TEMPERATURE, *[Aggregate(60, 120_300, 1994, 2013, 2006)] * 15)
+    assert cabinet.say(TEMPERATURE, *[constant(2006)] * 59) == []
+    [finding] = cabinet.say(TEMPERATURE, *[constant(2006)] * 2)
+    assert (finding.code, finding.amount) == ("stuck_thermometer", 2006)
+
+
+def test_the_judge_sees_no_more_nozzles_than_a_dispenser_can_have() -> None:
+    judge = Judge(Limits())
+    judge.minute("bar-1", 0, MINUTE_MS, {Sensor(c, n): constant(9) for c in (FLOW, LEVEL) for n in range(200)})
+    assert len(judge._dispensers["bar-1"].nozzles) == 12

@@ -1,0 +1,195 @@
+"""What sensors say on the page and in the API, from a SAMPLE on a link to the answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_bridge.messages import Channel, Hello, Sample, Series
+from gateway.aggregates import MINUTE_MS
+from gateway.forecast import Forecast
+from gateway.plausibility import Finding
+from tests.gateway.web.conftest import Inside, Shop, inside_of, open_shop
+from tests.waiting import wait_until
+
+NOZZLE = (1, "table-red", 500)
+
+
+def sampled(inside: Inside, hello: Hello, *series: Series, back_ms: int = 0, period_ms: int = 1_000) -> int:
+    """A SAMPLE whose last value was read so long ago; when that was, in the gateway's uptime."""
+    now_ms = inside.state.clock.now().boot_ms
+    inside.state.samples.take(
+        hello.dispenser, Sample(uptime_ms=now_ms - back_ms, period_ms=period_ms, series=series, shed=2)
+    )
+    return now_ms - back_ms
+
+
+@pytest.fixture
+async def hello(inside: Inside) -> Hello:
+    """A dispenser that booted with this machine."""
+    hello = inside.hello(NOZZLE)
+    inside.state.samples.readings[hello.dispenser].began_ms = 0
+    return hello
+
+
+async def test_the_newest_readings_are_told_of_each_dispenser(inside: Inside, hello: Hello) -> None:
+    [dispenser] = (await inside.json("/api/v1/dispensers"))["dispensers"]
+    assert dispenser["readings"] is None
+    sampled(
+        inside,
+        hello,
+        *(Series(Channel.LEVEL, 1, (502, 498)), Series(Channel.FLOW, 1, (0, 31))),
+        *(Series(Channel.TEMPERATURE, 0, (2031,)), Series(Channel.DOOR, 0, (1,)), Series(Channel.DRIP_TRAY, 0, (0,))),
+    )
+    [dispenser] = (await inside.json("/api/v1/dispensers"))["dispensers"]
+    readings = dispenser["readings"]
+    assert 0 <= readings.pop("age_s") < 5
+    assert readings == {
+        "temperature_c": 20.31,
+        "door_open": True,
+        "drip_tray_full": False,
+        "nozzles": [{"nozzle": 1, "level_ml": 498, "flow_pulses": 31}],
+        "shed": 2,
+    }
+
+
+async def test_kept_values_are_answered_by_column(inside: Inside, hello: Hello) -> None:
+    at_ms = sampled(inside, hello, Series(Channel.LEVEL, 1, (500, 499, 497)), back_ms=3 * MINUTE_MS)
+    await inside.state.samples.turn()
+    offset_ms = inside.state.clock.offset_ms
+    assert offset_ms is not None
+    path = "/api/v1/dispensers/hot-bar-1/samples?channel=level&nozzle=1"
+    raw = await inside.json(f"{path}&resolution=raw")
+    assert raw["columns"]["value"] == [500, 499, 497]
+    assert raw["columns"]["time_ms"] == [at_ms + offset_ms - back for back in (2_000, 1_000, 0)]
+    minutes = await inside.json(path)
+    assert sum(minutes["columns"]["n"]) == 3
+    assert sum(minutes["columns"]["sum"]) == 1_496
+    assert (minutes["unit"], minutes["resolution"], minutes["next"]) == ("ml", "minute", None)
+    later = await inside.json(f"{path}&since={at_ms + offset_ms + MINUTE_MS}")
+    assert later["columns"]["n"] == []
+    other = await inside.json("/api/v1/dispensers/hot-bar-1/samples?channel=flow&nozzle=1")
+    assert other["columns"]["n"] == []
+
+
+async def test_a_long_answer_comes_in_parts(inside: Inside, hello: Hello, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.web.sensors.MAX_ROWS", 3)
+    for minutes in range(9, 2, -1):
+        sampled(inside, hello, Series(Channel.LEVEL, 1, (500 + minutes,)), back_ms=minutes * MINUTE_MS)
+    await inside.state.samples.turn()
+    path: str | None = "/api/v1/dispensers/hot-bar-1/samples?channel=level&nozzle=1"
+    parts: list[list[int]] = []
+    while path is not None:
+        answer = await inside.json(path)
+        parts.append(answer["columns"]["last"])
+        following = answer["next"]
+        path = following and f"/api/v1/dispensers/hot-bar-1/samples?channel=level&nozzle=1&since={following}"
+    assert parts == [[509, 508, 507], [506, 505, 504], [503]]
+
+
+async def test_what_can_not_be_answered_is_told(inside: Inside, hello: Hello) -> None:
+    for query, status in (
+        ("nobody/samples?channel=level", 404),
+        (f"{hello.dispenser}/samples", 422),
+        (f"{hello.dispenser}/samples?channel=humidity", 422),
+        (f"{hello.dispenser}/samples?channel=level&nozzle=300", 422),
+        (f"{hello.dispenser}/samples?channel=level&since=-1", 422),
+        (f"{hello.dispenser}/samples?channel=level&resolution=hour", 422),
+    ):
+        assert (await inside.client.get(f"/api/v1/dispensers/{query}")).status_code == status, query
+
+
+FINDINGS: list[tuple[Finding, str, str]] = [
+    (Finding("leak", 1, 0, 2.34), "bottle_leaks", "Table Red leaks at nozzle 1 of hot-bar-1: about 2.3 ml an hour"),
+    (Finding("drift", 1, 0, 0.06), "meter_drifts", "6% more flows than it counts"),
+    (Finding("drift", 1, 0, -0.06), "meter_drifts", "6% less flows than it counts"),
+    (Finding("stuck_level", 1, 0), "level_sensor_stuck", "level sensor on nozzle 1 of hot-bar-1"),
+    (Finding("stuck_thermometer", 0, 0, 2006), "thermometer_stuck", "20.1 °C"),
+    (Finding("too_warm", 0, 0, 3140), "cabinet_too_warm", "too warm: 31.4 °C"),
+    (Finding("too_cold", 0, 0, 210), "cabinet_too_cold", "too cold: 2.1 °C"),
+    (Finding("door_open", 0, 0), "door_open", "door of hot-bar-1 stands open"),
+    (Finding("tray_full", 0, 0), "drip_tray_full", "tray of hot-bar-1 is full"),
+]
+
+
+async def test_each_finding_is_one_warning_with_a_remedy(inside: Inside, hello: Hello) -> None:
+    inside.state.samples.findings = {hello.dispenser: [finding for finding, _, _ in FINDINGS]}
+    await inside.warning("drip_tray_full")
+    warnings = (await inside.json("/api/v1/status"))["warnings"]
+    assert sorted(warning["code"] for warning in warnings) == sorted(code for _, code, _ in FINDINGS)
+    for _, code, words in FINDINGS:
+        assert any(warning["code"] == code and words in warning["what"] and warning["fix"] for warning in warnings), (
+            code
+        )
+    metrics = (await inside.client.get("/metrics")).text
+    assert 'picante_findings{kind="drift"} 2.0' in metrics
+    inside.state.samples.findings = {}
+    await inside.no_warnings()
+
+
+async def test_a_bottle_that_will_be_empty_soon_is_told_of(inside: Inside, hello: Hello) -> None:
+    inside.state.samples.forecasts = {(hello.dispenser, 1): Forecast(5.2, 3.9, 8.1)}
+    warning = await inside.warning("bottle_ending")
+    assert warning["what"] == "Table Red will be empty in about 5 h (4 to 8)"
+    [dispenser] = (await inside.json("/api/v1/dispensers"))["dispensers"]
+    assert dispenser["nozzles"][0]["empty_in"] == {"hours": 5.2, "earliest_h": 3.9, "latest_h": 8.1}
+    inside.state.samples.forecasts = {(hello.dispenser, 1): Forecast(20.0, 13.0, 30.0)}
+    await inside.no_warnings()
+
+
+async def test_a_damaged_file_is_told_of_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "samples.db").write_bytes(b"no database" * 1_000)
+    async with inside_of(tmp_path) as inside:
+        hello = inside.hello(NOZZLE)
+        sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)))
+        await inside.state.samples.turn()
+        warning = await inside.warning("samples_begun_anew")
+        assert "damaged" in warning["what"]
+        sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)))
+        await inside.state.samples.turn()
+        assert inside.state.samples.file.held is None
+        inside.state.samples.file.held = "disk"
+        await inside.warning("samples_held")
+
+
+# -- dispensers on real lines ---------------------------------------------------------------------------------------
+
+_READ = """\
+store = "mercado-12"
+
+[[dispensers]]
+id = "hot-bar-1"
+nozzles = ["garden-green", "table-red"]
+sample_hz = 20
+
+[[dispensers]]
+id = "hot-bar-2"
+baud = 9600
+sample_hz = 10
+nozzles = 12
+"""
+
+
+def test_a_dispenser_s_sensors_reach_the_api(tmp_path: Path) -> None:
+    with open_shop(tmp_path, scenario=_READ) as shop:
+
+        def readings(name: str = "hot-bar-1") -> dict[str, Any] | None:
+            found = shop.json("/api/v1/dispensers")["dispensers"]
+            told: dict[str, Any] | None = next(one["readings"] for one in found if one["name"] == name)
+            return told
+
+        shop.ask("door", dispenser="hot-bar-1", to="open")
+        wait_until(lambda: (readings() or {}).get("door_open"), 20, "the door is told of at once")
+        shop.ask("pour", dispenser="hot-bar-1", nozzle=2, ml=20)
+        wait_until(lambda: _flowed(shop) > 0, 30, "its pulses are kept")
+        assert abs(_flowed(shop) - 2_000) < 200
+        wait_until(lambda: readings("hot-bar-2") is not None, 30, "a slow line has room for readings, too")
+
+
+def _flowed(shop: Shop) -> int:
+    answer = shop.get("/api/v1/dispensers/hot-bar-1/samples?channel=flow&nozzle=2&resolution=raw")
+    return sum(json.loads(answer.text)["columns"]["value"])
