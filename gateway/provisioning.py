@@ -29,7 +29,7 @@ from gateway.plans import check_planogram, check_title
 from gateway.private import check_private, read_text
 from gateway.strangers import Strangers
 from heat.catalog import Catalog
-from heat.errors import ConfigError, DataError
+from heat.errors import ConfigError, DataError, StoreError
 from heat.identity import check_name
 
 log = logging.getLogger("gateway.provisioning")
@@ -99,18 +99,24 @@ class Provisioning:
         self._strangers = strangers
         self._file_keys = file_keys
         self._seen: tuple[int, int, int] | None = None
+        self._due = False
+        """Whether the file was read, and not applied yet."""
         self._claimed: dict[str, str] = {}
         """Who came with which hardware: one each, or somebody's made-up ids would all be let in."""
         self._refused: set[str] = set()
         """Strangers that it names and could not adopt: told of once."""
 
     async def start(self) -> None:
-        """Apply the file. Raises ConfigError, StoreError."""
+        """Read the file, and apply it, as far as the disk has room; `look` goes on with it. Raises ConfigError."""
         self._seen = self._stamp()
-        await self._apply(load_fleet(self._path, self._catalog))
+        self._take(load_fleet(self._path, self._catalog))
+        try:
+            await self.look()
+        except StoreError as error:
+            log.warning("%s", error)
 
     async def look(self) -> None:
-        """Apply the file if it has changed, and adopt whom it names and who came meanwhile. Raises StoreError."""
+        """Apply the file if it is new, and adopt whom it names and who came meanwhile. Raises StoreError."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._seen = stamp
@@ -120,7 +126,11 @@ class Provisioning:
                 self.error = error
                 log.warning("%s", error)
             else:
-                await self._apply(fleet)
+                self._take(fleet)
+        if self._due:
+            for dispenser, told in self.fleet.dispensers.items():
+                await self._adopt(dispenser, told)
+            self._due = False
         await self._let_in()
 
     def names(self, dispenser: str) -> bool:
@@ -134,14 +144,11 @@ class Provisioning:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
-    async def _apply(self, fleet: Fleet) -> None:
-        self.fleet, self.error = fleet, None
+    def _take(self, fleet: Fleet) -> None:
+        self.fleet, self.error, self._due = fleet, None, True
         self._refused.clear()
         self._keyring.given = {**self._file_keys, **fleet.keys}
         log.info("%d dispensers are provisioned by %s", len(fleet.dispensers) + len(fleet.hardware), self._path)
-        for dispenser, told in fleet.dispensers.items():
-            await self._adopt(dispenser, told)
-        await self._let_in()
 
     async def _let_in(self) -> None:
         for dispenser, told in self.fleet.dispensers.items():

@@ -28,6 +28,7 @@ SLOWEST_FIRST = (
     "tests/faults/test_power_cut.py",
     "tests/flow/test_bad_input.py",
     "tests/flow/test_commands.py",
+    "tests/flow/test_adoption.py",
 )
 """What takes more than twenty seconds where two workers keep two cores busy; `make test ARGS=--durations=50` tells."""
 

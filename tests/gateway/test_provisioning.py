@@ -99,6 +99,18 @@ async def test_a_changed_file_is_applied_and_a_wrong_one_is_told_of(desk: Desk, 
     assert desk.dispensers.keyring.key_of("bar-2", None) != bytes.fromhex(KEY), "the file's key went with its line"
 
 
+async def test_a_full_disk_keeps_no_gateway_from_its_start(desk: Desk, tmp_path: Path) -> None:
+    in_the_way = desk.store.settings.data_dir / "keyring.new"
+    in_the_way.mkdir()
+    fleet = provisioning(desk, write(tmp_path / "provisioning.toml", FLEET))
+    await fleet.start()
+    assert desk.dispensers.keyring.adopted == ["bar-2"], "its key is in the file"
+    in_the_way.rmdir()
+    await fleet.look()
+    assert desk.dispensers.keyring.adopted == ["bar-1", "bar-2"]
+    assert desk.plans.of("bar-1").name == "Bar, left"
+
+
 async def test_one_that_was_forgotten_begins_anew(desk: Desk, tmp_path: Path) -> None:
     fleet = provisioning(desk, write(tmp_path / "provisioning.toml", FLEET))
     await fleet.start()
