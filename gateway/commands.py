@@ -21,7 +21,8 @@ from functools import partial
 
 import msgspec
 
-from firmware_bridge.codec import body_map
+from firmware_bridge.codec import body_map, encode_body
+from firmware_bridge.framing import MAX_FRAME_BYTES
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Hello, Result
 from firmware_bridge.verbs import AnyArguments
@@ -30,9 +31,12 @@ from gateway.clock import Clock, Now
 from gateway.orders import COPY_MS, CORRECTED, LOG_SIZE, Order, State
 from gateway.store import Store
 from heat.errors import PicanteError, StoreError
+from heat.identity import SAFE_INTEGER
 
 log = logging.getLogger("gateway.commands")
 
+MAX_BODY_BYTES = MAX_FRAME_BYTES - 6
+"""Bytes of a COMMAND's body: a frame has version, type and CRC besides."""
 EVERY_S = 1.0
 """s between two copies of a command, and between two looks at the time."""
 QUEUE = 32
@@ -126,13 +130,16 @@ class Commands:
 
         Raises:
             IdTaken: the id is another command's.
-            CommandRefused: too many wait already, or the time is not one.
+            CommandRefused: too many wait already, the time is not one, or it does not fit into a frame.
             StoreError: it can't be stored.
         """
         if not 0 < expires_in_s <= LONGEST_S:
             raise CommandRefused(f"a command is good for 1 s to {LONGEST_S} s", hint="Give another expires_in_s")
         new_id = secrets.token_bytes(16) if command_id is None else command_id
         order = self._new(new_id, dispenser, arguments, asked_by, round(expires_in_s * 1000))
+        if (size := len(encode_body(order.command(2**32 - 1, SAFE_INTEGER)))) > MAX_BODY_BYTES:
+            hint = f"{MAX_BODY_BYTES} bytes fit into a frame: tell it less at once"
+            raise CommandRefused(f"this command takes {size} bytes", hint=hint)
         async with self._giving:
             with contextlib.closing(self._store.reader()) as reader:
                 known = orders.find(reader, order.id)

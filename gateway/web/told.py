@@ -98,7 +98,7 @@ class PlanogramArguments(Model):
 class ShowArguments(Model):
     """Sauces, of those on its nozzles, that are put on the screen."""
 
-    sauces: Annotated[list[str], Field(min_length=1, max_length=12)]
+    sauces: Annotated[list[str], Field(min_length=1, max_length=6)]
     why: Annotated[str, Field(max_length=48)] = "from the staff"
     seconds: Annotated[int, Field(ge=1, le=3600)] = 60
 

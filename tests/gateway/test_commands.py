@@ -12,8 +12,10 @@ from typing import TypeVar
 
 import pytest
 
-from firmware_bridge.messages import Result
-from firmware_bridge.verbs import AnyArguments, Calibrate, Identify, Lock, TestPour
+from firmware_bridge.codec import encode_body
+from firmware_bridge.framing import encode_frame
+from firmware_bridge.messages import Command, PickInfo, Result
+from firmware_bridge.verbs import AnyArguments, Calibrate, Identify, Lock, ShowPicks, TestPour
 from gateway.clock import Now
 from gateway.commands import GREETED_MS, QUESTIONS, QUEUE, REST_MS, CommandRefused, IdTaken
 from gateway.orders import COPY_MS, KEPT_ROWS, LOG_SIZE, Order, insert
@@ -388,6 +390,15 @@ async def test_a_queue_has_an_end(desk: Desk) -> None:
         await give(desk, Identify(seconds=1))
     with pytest.raises(CommandRefused, match="good for 1 s to"):
         await give(desk, Identify(seconds=1), 0)
+
+
+async def test_what_no_frame_holds_is_refused(desk: Desk) -> None:
+    long = PickInfo(1, "s" * 32, "n" * 32, 7_000, "w" * 48)
+    await give(desk, ShowPicks(pick_id="p" * 32, picks=(long,) * 6, seconds=60))
+    await desk.look()
+    assert len(encode_frame(2, Command.number, encode_body(desk.sent[0]))) < 1_100
+    with pytest.raises(CommandRefused, match="bytes"):
+        await give(desk, ShowPicks(pick_id="p" * 32, picks=(long,) * 9, seconds=60))
 
 
 async def test_old_ones_are_forgotten(desk: Desk) -> None:
