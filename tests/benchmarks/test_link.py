@@ -9,7 +9,7 @@ import pytest
 from benchmarks import link
 from tests.benchmarks.test_road import figures
 
-TINY = link.Sizes(frames=50, rounds=1, watched_s=1, pulled=1, dispensers=3)
+TINY = link.Sizes(frames=50, rounds=1, watched_s=0.6, pulled=1, dispensers=3)
 
 
 def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,7 @@ async def test_a_server_that_floods_with_talk_is_read_slowly(gate: KeepingGate) 
         await wait_until_async(lambda: link.complaint == "foreign", 5, "no operation is no message")
         assert link._pause is not None
         task.cancel()
+        await asyncio.wait([task])
 
 
 # -- servers that are none --------------------------------------------------------------------------------------------
