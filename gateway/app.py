@@ -25,6 +25,7 @@ from firmware_bridge.line import is_url
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.serial_link import SerialLink
+from firmware_bridge.verbs import Calibrate, Tare
 from gateway import housekeeping, keyring, store
 from gateway.adoption import Adoption
 from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
@@ -38,6 +39,7 @@ from gateway.ingest import Ingest, Stored
 from gateway.judge import Limits
 from gateway.log import catch_up as log_catch_up
 from gateway.notify import Notifier
+from gateway.orders import Order
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.plans import load_plans
@@ -252,6 +254,7 @@ async def _assemble(config: Config) -> AsyncIterator[GatewayState]:
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
         reader = opened.reader()
         samples = _open_samples(config, clock)
+        commands.done = functools.partial(_note_done, samples)
         place = section.store, section.region
         plans = load_plans(opened, reader)
         dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands, samples)
@@ -305,6 +308,13 @@ def _provisioning(config: Config, catalog: Catalog, adoption: Adoption, dispense
         return None
     path, keys = config.path(config.keys.provisioning), dispensers.keyring
     return Provisioning(path, catalog, adoption, keys, dispensers.strangers, keys.given)
+
+
+def _note_done(samples: Samples, order: Order) -> None:
+    """A sensor that was set anew has to be learned anew."""
+    said = order.read_arguments()
+    if isinstance(said, Calibrate | Tare):
+        samples.set_anew(order.dispenser, said.nozzle)
 
 
 def _open_samples(config: Config, clock: Clock) -> Samples:

@@ -98,6 +98,8 @@ class Commands:
         """Orders that ended since the start, by state."""
         self.unhappy: dict[str, Order] = {}
         """By dispenser: the last one that ended, where it failed, was cut off, or its end is not known."""
+        self.done: Callable[[Order], None] = lambda _order: None
+        """Called of each order that was done."""
         self._store = store
         self._clock = clock
         self._boot = boot
@@ -336,6 +338,8 @@ class Commands:
         if state in ("failed", "interrupted", "unknown"):
             self.unhappy[order.dispenser] = ended
         about = {"dispenser": order.dispenser, "command": order.id}
+        if state == "done":
+            self.done(ended)
         log.info("%s for %s: %s", order.verb, order.dispenser, f"{state} {detail}".strip(), extra=about)
 
     async def _keep(self, line: _Line, order: Order, changed: Order) -> None:

@@ -184,7 +184,8 @@ class NozzleWatch:
         self._judge_leak(at_ms)
 
     def forget_meter(self) -> None:
-        """The meter was calibrated or changed: learn it anew."""
+        """The meter was calibrated or changed, or the level sensor tared: learn them anew."""
+        self._begin_anew()
         self.pulses_per_ml, self.drift = None, None
         self._up = self._down = self._off = 0.0
         self._missed = _Block()

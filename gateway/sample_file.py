@@ -124,7 +124,7 @@ class SampleFile:
         """A dispenser's minutes that began at `since_ms` or later, Unix time, in order."""
         found: list[MinuteRow] = []
         with self._mending():
-            found += _decoded(self._read("minutes", "covered_ms", dispenser, since_ms, until_ms, limit))
+            found += list(_decoded(self._read("minutes", "covered_ms", dispenser, since_ms, until_ms, limit)))
         return found
 
     def hour(self, hour: int) -> dict[str, Sums]:
@@ -132,8 +132,10 @@ class SampleFile:
         found: dict[str, Sums] = {}
         with self._mending():
             rows = self._read("minutes", "covered_ms", None, hour * HOUR_MS, (hour + 1) * HOUR_MS, -1)
+            sums: dict[str, Sums] = {}
             for row in _decoded(rows):
-                aggregates.merge(found.setdefault(row.dispenser, {}), row.sums)
+                aggregates.merge(sums.setdefault(row.dispenser, {}), row.sums)
+            found.update(sums)
         return found
 
     def first_hour(self) -> int | None:
@@ -145,17 +147,16 @@ class SampleFile:
                 return None if first is None else int(first) // HOUR_MS
         return None
 
-    def recent(self, limit: int) -> list[MinuteRow]:
-        """The newest minutes of all dispensers whose time is known, the oldest of them first."""
+    def recent(self, limit: int) -> Iterator[MinuteRow]:
+        """The newest minutes of all dispensers whose time is known, the oldest of them first, one by one."""
         with self._mending():
             if (connection := self._existing()) is not None:
                 rows = connection.execute(
                     "SELECT dispenser, at_ms + offset_ms, covered_ms, body FROM minutes JOIN boots USING (boot)"
-                    " WHERE offset_ms IS NOT NULL ORDER BY id DESC LIMIT ?",
+                    " WHERE offset_ms IS NOT NULL AND id > (SELECT max(id) FROM minutes) - ? ORDER BY id",
                     (limit,),
-                ).fetchall()
-                return _decoded(reversed(rows))
-        return []
+                )
+                yield from _decoded(rows)
 
     def size_bytes(self) -> int:
         """What the file takes, its WAL included."""
@@ -310,5 +311,6 @@ def _used_pages(connection: sqlite3.Connection) -> int:
     return int(pages) - int(free)
 
 
-def _decoded(rows: Iterable[tuple[str, int, int, bytes]]) -> list[MinuteRow]:
-    return [MinuteRow(dispenser, at_ms, covered, aggregates.decode(body)) for dispenser, at_ms, covered, body in rows]
+def _decoded(rows: Iterable[tuple[str, int, int, bytes]]) -> Iterator[MinuteRow]:
+    for dispenser, at_ms, covered_ms, body in rows:
+        yield MinuteRow(dispenser, at_ms, covered_ms, aggregates.decode(body))

@@ -38,8 +38,8 @@ MAX_RAWS = 5_000
 MAX_SPAN_MS = 10 * MINUTE_MS
 """ms that one SAMPLE may tell of."""
 MAX_VALUE = 2**31
-RECALLED_MINUTES = 50_000
-"""Minutes read again at a start: half a week of ten dispensers, in about a second."""
+RECALLED_MINUTES = 20_000
+"""Minutes read again at a start: two weeks of one dispenser, a day and a half of ten, in about a second."""
 SLIP = 1e-4
 """How far a dispenser's clock may go wrong: a cheap oscillator's 100 ppm."""
 
@@ -117,6 +117,10 @@ class Samples:
             self.counters["dropped"] += 1
         self._raws.append(RawRow(dispenser, at_ms, sample.period_ms, msgspec.msgpack.encode(series)))
         self.counters["kept" if self._sum_up(dispenser, at_ms, sample.period_ms, series) else "late"] += 1
+
+    def set_anew(self, dispenser: str, nozzle: int) -> None:
+        """A nozzle's meter was calibrated, or its level sensor tared: what was learned of them is over."""
+        self._thread.submit(self._judge.forget_meter, dispenser, nozzle)
 
     def _date(self, known: Readings, uptime_ms: int) -> int:
         """The gateway's uptime at that of a dispenser, by the message that was the least late; never ahead of now."""

@@ -163,7 +163,7 @@ class Stage:
         for link, names in (("serial", SERIAL), ("mqtt", MQTT)):
             for number, name in enumerate(names):
                 nozzles = json.dumps(sauces[number % 2 :: 2])  # every second one: the whole scale at each dispenser
-                text += f'\n[[dispensers]]\nid = "{name}"\nlink = "{link}"\nnozzles = {nozzles}\n'
+                text += f'\n[[dispensers]]\nid = "{name}"\nlink = "{link}"\nnozzles = {nozzles}\nsample_hz = 10\n'
         (self.state / "scenario.toml").write_text(text)
 
     def _write_gateway_config(self, bootstrap: str) -> None:

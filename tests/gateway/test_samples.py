@@ -230,3 +230,15 @@ async def test_a_store_that_fills_up_is_left_to_events(
     small.write(lambda tx: tx.set_meta("filler", "")).result(5)
     assert await summaries.turn()
     small.close()
+
+
+async def test_a_nozzle_that_was_calibrated_is_learned_anew(samples: Samples, hand_clock: HandClock) -> None:
+    hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, HOUR_MS
+    samples.greet(hello(uptime_ms=HOUR_MS))
+    await feed(samples, hand_clock, 5)
+    watch = samples._judge._dispensers["bar-1"].nozzles[1]
+    watch.pulses_per_ml = 87.0
+    samples.set_anew("bar-1", 1)
+    samples.set_anew("bar-1", 9)
+    await samples.turn()
+    assert watch.pulses_per_ml is None
