@@ -10,7 +10,7 @@ from gateway.strangers import Stranger
 from gateway.web import reads
 from gateway.web.answers import DispenserView
 from gateway.web.glance import Trouble
-from gateway.web.views import waiting_view
+from gateway.web.views import titled, waiting_view
 
 HEARD_S = 60.0
 """s; one that was silent for longer was taken away. A dispenser that is turned away tries again within 8 s."""
@@ -65,7 +65,7 @@ def _differs(dispenser: DispenserView) -> Trouble:
     return Trouble(
         code="planogram_differs",
         urgent=False,
-        what=f"{dispenser.name} was planned to have {on}, and does not say so",
+        what=f"{titled(dispenser)} was planned to have {on}, and does not say so",
         fix=f"Set it there by hand, or plan what it has: picante dispensers planogram {dispenser.name} "
         + " ".join(f"{nozzle.nozzle}={nozzle.sauce}" for nozzle in differing),
     )

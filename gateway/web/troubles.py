@@ -18,6 +18,7 @@ from gateway.web.answers import DispenserView, ForecastView, SyncView
 from gateway.web.glance import Trouble
 from gateway.web.port_troubles import port_troubles, tells_of_itself
 from gateway.web.sensor_troubles import SOON_H, sensor_troubles
+from gateway.web.views import titled
 from gateway.web.watch import Watch
 
 SETTLING_S = 10.0
@@ -171,11 +172,6 @@ def _of_rings(state: GatewayState) -> Iterator[Trouble]:
                 fix="They can't be had again. Find out why it was offline for so long, or give it a larger memory",
                 since=reads.moment(int(lost_at * 1000)),
             )
-
-
-def titled(dispenser: DispenserView) -> str:
-    """A dispenser in a sentence: by the name that people gave it, and its id."""
-    return dispenser.name if dispenser.label is None else f"{dispenser.label} ({dispenser.name})"
 
 
 def _of_ports(state: GatewayState, dispensers: list[DispenserView]) -> list[Trouble]:

@@ -62,6 +62,11 @@ def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
     return sorted(found.values(), key=lambda view: view.name)
 
 
+def titled(dispenser: DispenserView) -> str:
+    """A dispenser in a sentence: by the name that people gave it, and its id."""
+    return dispenser.name if dispenser.label is None else f"{dispenser.label} ({dispenser.name})"
+
+
 def dispenser_view(state: GatewayState, watch: Watch, dispenser: str) -> DispenserView | None:
     """One of them."""
     return next((view for view in dispenser_views(state, watch) if view.name == dispenser), None)

@@ -23,7 +23,8 @@ from hw_sim.simulation import eeprom_path
 from picante.cli import main
 from tests.flow.world import PSEUDONYM_KEY, Process, World
 from tests.hand_device import HandDevice
-from tests.servers import free_port
+from tests.secure_mosquitto import SecureMosquitto
+from tests.servers import ServerUnavailable, free_port
 from tests.waiting import wait_until
 
 SCENARIO = """\
@@ -119,6 +120,42 @@ def kill(shop: World) -> None:
 def warnings(shop: World) -> dict[str, str]:
     told: list[dict[str, str]] = shop.get("/api/v1/status")["warnings"]
     return {one["code"]: f"{one['what']}. {one['fix']}" for one in told}
+
+
+FLEET = """\
+[dispensers.bar-7]
+name = "Terrace"
+planogram = { 2 = "reaper-raw" }
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[SecureMosquitto]:
+    try:
+        broker = SecureMosquitto(tmp_path / "mosquitto")
+    except ServerUnavailable as missing:
+        pytest.skip(str(missing))
+    with broker:
+        yield broker
+
+
+def test_over_tls_a_fleet_adopts_itself(shop: World, broker: SecureMosquitto) -> None:
+    own, where = broker.pair("gateway"), f'host = "{broker.host}"\nport = {broker.port}\nca = "{broker.ca}"\n'
+    broker.pair("dispenser", "bar-7")
+    mqtt = f'[mqtt]\n{where}certificates = "{broker.authority / "dispensers"}"\n'
+    scenario = SCENARIO.replace('id = "bar-7"', 'id = "bar-7"\nlink = "mqtt"').replace("40", "5")
+    (shop.directory / "scenario.toml").write_text(scenario + mqtt)
+    (shop.directory / "fleet.toml").touch(0o600)
+    (shop.directory / "fleet.toml").write_text(FLEET)
+    config = shop.directory / "gateway.toml"
+    tls = f'[mqtt]\n{where}tls = true\ncertificate = "{own.certificate}"\nkey = "{own.key}"\n'
+    config.write_text(config.read_text() + f'[keys]\nprovisioning = "fleet.toml"\n{tls}')
+    shop.start_gateway()
+    start_dispensers(shop)
+    wait_until(lambda: is_online(shop) and shop.stored() >= 5, 60, "it was let in by itself")
+    assert held_key(shop).hex().encode() in (shop.directory / "gateway" / FILE).read_bytes()
+    wait_until(lambda: [nozzle["sauce"] for nozzle in view(shop)["nozzles"]] == ["table-red", "reaper-raw"], 30, "told")
+    assert view(shop)["label"] == "Terrace"
 
 
 def test_a_dispenser_s_life(shop: World) -> None:
