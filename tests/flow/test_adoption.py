@@ -259,6 +259,10 @@ def replays_are_refused(shop: World, old: bytes) -> None:
         welcome = device.greet(recorded, Welcome)
         device.send(Ready(mac=ready_mac(old, recorded, welcome)))
         assert device.expect(Reject).reason == "bad_mac"
+        proof = Ready(mac=ready_mac(held_key(shop), recorded, welcome))  # a good one, as it was recorded
+        device.greet(recorded, Welcome)
+        device.send(proof)
+        assert device.expect(Reject).reason == "bad_mac"
     assert is_online(shop)
 
 
