@@ -87,7 +87,7 @@ class _Line:
     questions: int = 0
     greeted_ms: int | None = None
     dropping: bool = False
-    """Whether what was never sent is to be dropped."""
+    """Whether the dispenser is forgotten."""
 
 
 class Commands:
@@ -190,7 +190,7 @@ class Commands:
         return line is not None and any(order.id == command_id.hex() for order in line.orders)
 
     def drop(self, dispenser: str) -> None:
-        """Drop what was never sent to a dispenser that is forgotten: it may be another one when it is adopted anew."""
+        """End what waits for a dispenser that is forgotten: it may be another one when it is adopted anew."""
         if (line := self._lines.get(dispenser)) is not None:
             line.dropping = True
             self._wake.set()
@@ -245,11 +245,12 @@ class Commands:
         del self._lines[dispenser]
 
     async def _drop(self, line: _Line) -> None:
-        for order in [order for order in line.orders if order.state == "queued"]:
+        for order in list(line.orders):
             left_ms = order.left_ms(self._clock.now(), self._boot)
             if line.dropping:
-                await self._end(line, order, "dropped", "the dispenser was forgotten here")
-            elif left_ms is not None and left_ms <= 0:
+                state: State = "dropped" if order.state == "queued" else "unknown"
+                await self._end(line, order, state, "the dispenser was forgotten here")
+            elif order.state == "queued" and left_ms is not None and left_ms <= 0:
                 await self._end(line, order, "dropped", "its time was over before it could be sent")
         line.dropping = False
 
@@ -303,8 +304,9 @@ class Commands:
             if (order.state, order.detail) != ("running", result.detail):
                 await self._keep(line, order, order.with_result(result))
             return
-        if result.outcome == "expired" and way is not None and _may_begin(order, way, now):
-            _greet(line, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
+        if result.outcome == "expired" and (way is None or _may_begin(order, way, now)):
+            if way is not None:
+                _greet(line, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
             return
         told = order.with_result(result)
         await self._end(line, order, told.state, told.detail, told.measured)
@@ -335,7 +337,7 @@ class Commands:
         self._results.pop(order.id, None)
         self.ended[state] += 1
         self.unhappy.pop(order.dispenser, None)
-        if state in ("failed", "interrupted", "unknown"):
+        if state in ("failed", "interrupted", "unknown") and not line.dropping:
             self.unhappy[order.dispenser] = ended
         about = {"dispenser": order.dispenser, "command": order.id}
         if state == "done":

@@ -364,14 +364,27 @@ async def test_the_same_id_is_the_same_command(desk: Desk) -> None:
 
 
 async def test_a_dispenser_that_is_forgotten_takes_its_queue_along(desk: Desk) -> None:
+    sent, queued = await give(desk, POUR, 600), await give(desk, Lock(locked=True), 600)
+    await desk.look()
     desk.online = False
-    command_id = await give(desk, Lock(locked=True), 600)
     desk.commands.drop(NAME)
     await desk.look()
-    assert (desk.order(command_id).state, desk.order(command_id).detail) == (
-        "dropped",
-        "the dispenser was forgotten here",
-    )
+    assert [desk.order(each).state for each in (sent, queued)] == ["unknown", "dropped"]
+    assert desk.order(queued).detail == "the dispenser was forgotten here"
+    assert (desk.commands.open, desk.commands.unhappy) == ({}, {}), "nobody is to be warned of it any more"
+
+
+async def test_one_copy_that_was_late_ends_nothing(desk: Desk) -> None:
+    """The link breaks after it: another copy may still be on its way."""
+    command_id = await give(desk, POUR, 600)
+    await desk.look()
+    desk.online = False
+    desk.commands.resulted(NAME, Result(command=bytes.fromhex(command_id), outcome="expired"))
+    await desk.look()
+    assert desk.order(command_id).state == "sent"
+    desk.online = True
+    desk.greet()
+    assert (await desk.settle(command_id)).state == "done"
 
 
 async def test_what_runs_for_longer_than_its_time_is_not_unknown(desk: Desk) -> None:
