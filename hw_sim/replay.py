@@ -21,6 +21,7 @@ from firmware_bridge.codec import BadMessage, decode_message, decode_packet, enc
 from firmware_bridge.framing import BadFrame, FrameDecoder
 from firmware_bridge.messages import (
     Ack,
+    Ask,
     EventMessage,
     Hello,
     HelloRequest,
@@ -52,11 +53,19 @@ class Told:
     """Those played, by generation and sequence."""
     acked: dict[int, int] = field(default_factory=dict)
     """The highest sequence on disk, by generation."""
-    picks: int = 0
+    asked: set[bytes] = field(default_factory=set)
+    """The nonces of the questions played."""
+    answered: set[bytes] = field(default_factory=set)
+    """The nonces of the picks that came."""
     withheld: int = 0
     """Pieces whose bytes the capture does not have."""
     failed: str | None = None
     """Why it ended early."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to come: all is acknowledged and answered, or it ended early."""
+        return self.failed is not None or (not self.unacked and self.asked <= self.answered)
 
     @property
     def unacked(self) -> int:
@@ -109,8 +118,8 @@ class Player:
                 self._acknowledge(message.generation, message.sequence)
             case Ping(nonce=nonce):
                 self._say(Pong(nonce=nonce))
-            case Picks():
-                self.told.picks += 1
+            case Picks(nonce=nonce):
+                self.told.answered.add(nonce)
             case _:
                 pass  # a command, say: what came of it is in the capture
 
@@ -192,8 +201,10 @@ class Player:
 
     def _waits(self, entry: Entry, now_ms: float) -> bool:
         """Whether this is an event for which the window has no room yet."""
-        event = _message_in(entry) if entry.is_ == "event" else None
-        if isinstance(event, EventMessage):
+        event = _message_in(entry) if entry.is_ in ("event", "ask") else None
+        if isinstance(event, Ask):
+            self.told.asked.add(event.nonce)
+        elif isinstance(event, EventMessage):
             done = self.told.acked.get(event.generation, self._hello.lowest - 1)
             if event.sequence > max(done, self._hello.lowest - 1) + self._window:
                 self._gives_up(now_ms, f"no ACK came that makes room for event {event.sequence}")

@@ -132,9 +132,9 @@ def _line(name: str, actor: Actor, stage: Stage) -> tuple[Line, str]:
 
 
 async def _until_through(actor: Actor) -> None:
-    """Wait until all is played, and acknowledged or not to be."""
+    """Wait until all is played, and acknowledged and answered or not to be."""
     player, give_up_s = actor.player, float("inf")
-    while not (player.over and (player.told.failed or not player.told.unacked)):
+    while not (player.over and player.told.settled):
         if player.over:
             give_up_s = min(give_up_s, time.monotonic() + LAST_ACKS_S)
         if time.monotonic() >= give_up_s:

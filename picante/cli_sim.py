@@ -138,7 +138,8 @@ def replay(capture: Path, state: Path, speed: float, mqtt: str | None, store: st
     for name, one in told.items():
         end = f", {one.failed}" if one.failed else f", {one.withheld} withheld" if one.withheld else ""
         events = f"{len(one.events)} events, {one.unacked} not acknowledged"
-        click.echo(f"{name}: {one.sent} pieces played, {events}, {one.picks} picks came{end}")
+        answers = f"{len(one.answered)} of {len(one.asked)} questions answered"
+        click.echo(f"{name}: {one.sent} pieces played, {events}, {answers}{end}")
     sys.exit(1 if any(one.failed or one.unacked for one in told.values()) else 0)
 
 

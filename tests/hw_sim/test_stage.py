@@ -48,7 +48,8 @@ async def test_a_capture_is_played_on_a_port(state: Path, entries: list[Entry]) 
     async with gateway_at(port, disk) as gateway:
         [told] = (await asyncio.wait_for(playing, 30)).values()
         assert (told.failed, told.unacked, len(told.events)) == (None, 0, EXPECTED["events"])
-        assert told.picks == EXPECTED["asks"]
+        assert told.answered == told.asked
+        assert 0 < len(told.asked) <= EXPECTED["asks"], "one came twice"
         assert len(disk.stored) == EXPECTED["events"]
         assert gateway.bad == sum(EXPECTED["bad"].values())
     assert not port.exists()
