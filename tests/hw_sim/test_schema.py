@@ -36,6 +36,8 @@ async def test_every_message_of_a_run_fits_the_schema(tmp_path: Path) -> None:
     async with Simulation(scenario, tmp_path) as simulation, gateways(simulation) as (_, ports):
         await wait_until_async(lambda: simulation.load_is_done, 60, "the load is made")
         assert await simulation.drain(10)
+        # the load asks where it is online already, which it may not be as long as there is any
+        assert await simulation.units["bar-1"].ask(token="me")
         for port in ports:
             port.gateway.send(BLINK)
         for unit in simulation.units.values():
