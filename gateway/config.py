@@ -175,7 +175,7 @@ class SamplesSection(_Section):
     """What the sensors of the dispensers read."""
 
     budget_mib: Annotated[int, Field(ge=4, le=65_536)] = 256
-    """MiB that their file may take: a month of 25 dispensers. The oldest go first."""
+    """MiB that their file may take: a month of 20 dispensers. The oldest go first."""
     coldest_c: Annotated[int, Field(ge=-40, le=60)] = 5
     """°C in a cabinet below which it is told of."""
     warmest_c: Annotated[int, Field(ge=-40, le=60)] = 30

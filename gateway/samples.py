@@ -40,6 +40,8 @@ MAX_SPAN_MS = 10 * MINUTE_MS
 MAX_VALUE = 2**31
 RECALLED_MINUTES = 20_000
 """Minutes read again at a start: two weeks of one dispenser, a day and a half of ten, in about a second."""
+FORETELL_MS = 5 * MINUTE_MS
+"""ms between two forecasts: one takes up to half a millisecond a nozzle, and says hours."""
 SLIP = 1e-4
 """How far a dispenser's clock may go wrong: a cheap oscillator's 100 ppm."""
 
@@ -77,7 +79,7 @@ class Samples:
         self.findings: Mapping[str, list[Finding]] = {}
         """What is not right, by dispenser."""
         self.forecasts: Mapping[tuple[str, int], Forecast] = {}
-        """When bottles will be empty, by dispenser and nozzle; as of `forecast_at_ms`."""
+        """When bottles will be empty, by dispenser and nozzle."""
         self.file_bytes = 0
         self.file = file
         """Its counters may be looked at; its methods belong to `in_thread`."""
@@ -87,6 +89,7 @@ class Samples:
         self._raws: deque[RawRow] = deque(maxlen=MAX_RAWS)
         self._minutes: dict[tuple[int, str], _Minute] = {}
         self._closed_ms = 0
+        self._foretold_ms = -FORETELL_MS
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="samples")
 
     # -- on the event loop --------------------------------------------------------------------------------------------
@@ -205,7 +208,8 @@ class Samples:
         for row in minutes:
             self._judge.minute(row.dispenser, row.at_ms + offset_ms, row.covered_ms, row.sums)
         self.findings = self._judge.findings()
-        if now.offset_ms is not None:
+        if now.offset_ms is not None and now.boot_ms - self._foretold_ms >= FORETELL_MS:
+            self._foretold_ms = now.boot_ms
             self.forecasts = self._judge.forecasts(now.boot_ms + offset_ms)
 
 

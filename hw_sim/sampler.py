@@ -1,7 +1,7 @@
 """The firmware's sampling: readings of its sensors -> SAMPLEs. Pure; time is the uptime in ms, passed in.
 
 While something flows it reads `hz` times a second and tells each second. Else it reads once a second and tells ten
-seconds at a time: 8 nozzles take 60 bytes a second then, 6 % of a line at 9,600 baud. A door that opens or a tray that
+seconds at a time: 8 nozzles take 50 bytes a second then, 5 % of a line at 9,600 baud. A door that opens or a tray that
 fills is told at once.
 
 The values of a SAMPLE lie `period_ms` apart, so it ends where the period changes, or where a reading came too late.
