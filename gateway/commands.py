@@ -16,18 +16,18 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import msgspec
 
 from firmware_bridge.codec import body_map, encode_body
 from firmware_bridge.framing import MAX_FRAME_BYTES
-from firmware_bridge.link import Link
-from firmware_bridge.messages import Hello, Result
+from firmware_bridge.messages import Result
 from firmware_bridge.verbs import AnyArguments
 from gateway import orders
 from gateway.clock import Clock, Now
+from gateway.order_line import GREETED_MS, Line, Reach, greet, may_begin, rested
 from gateway.orders import COPY_MS, CORRECTED, LOG_SIZE, Order, State
 from gateway.store import Store
 from heat.errors import PicanteError, StoreError
@@ -43,14 +43,8 @@ QUEUE = 32
 """Orders of one dispenser that may be open."""
 LONGEST_S = 7 * 86_400
 """s that an order may wait for its dispenser."""
-REST_MS = COPY_MS + 5_000
-"""ms after an order's end in which at most `LOG_SIZE - 1` others begin: copies of it may still be good."""
 QUESTIONS = 30
 """Times that a dispenser is asked what became of an order whose time is over: one that never says is let be."""
-GREETED_MS = 3_600_000
-"""ms after a HELLO for which its uptime is reckoned on: a poor crystal, off by 500 ppm, is then off by 2 s."""
-GREET_EVERY_MS = 5_000
-"""ms between two wishes for a HELLO, as a dispenser's uptime is not known well enough."""
 
 
 class CommandRefused(PicanteError):
@@ -59,35 +53,6 @@ class CommandRefused(PicanteError):
 
 class IdTaken(CommandRefused):
     """Another command has this id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """An open link to a dispenser."""
-
-    link: Link
-    hello: Hello
-    opened_boot_ms: int
-    """The gateway's uptime when it opened, ms; a little after its HELLO was made."""
-
-    def uptime_ms(self, now: Now) -> int:
-        """The dispenser's uptime, ms; at most by what the opening took too low, and by what its clock drifts."""
-        return self.hello.uptime_ms + max(now.boot_ms - self.opened_boot_ms, 0)
-
-
-@dataclass(slots=True)
-class _Line:
-    """The orders of one dispenser, the one that is being carried out first."""
-
-    orders: deque[Order]
-    ends: deque[int]
-    """When the last ones ended that the dispenser may remember, by our uptime, ms."""
-    copied_ms: int | None = None
-    """When the first order's last copy left."""
-    questions: int = 0
-    greeted_ms: int | None = None
-    dropping: bool = False
-    """Whether the dispenser is forgotten."""
 
 
 class Commands:
@@ -103,7 +68,7 @@ class Commands:
         self._store = store
         self._clock = clock
         self._boot = boot
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._results: dict[str, Result] = {}
         """What dispensers said of open orders, by id."""
         self._strays: deque[tuple[str, Result]] = deque(maxlen=QUEUE)
@@ -114,7 +79,7 @@ class Commands:
             for order in orders.waiting(reader):
                 if order.dispenser not in self._lines:
                     ends = deque(orders.ends(reader, order.dispenser, boot), maxlen=LOG_SIZE - 1)
-                    self._lines[order.dispenser] = _Line(deque(), ends)
+                    self._lines[order.dispenser] = Line(deque(), ends)
                 self._lines[order.dispenser].orders.append(order)
 
     # -- asked for --------------------------------------------------------------------------------------------------
@@ -150,7 +115,7 @@ class Commands:
                 if (known.dispenser, known.verb, known.arguments) != (dispenser, order.verb, order.arguments):
                     raise IdTaken(f"{order.id} is the id of another command", hint="Give each command an id of its own")
                 return known
-            line = self._lines.get(dispenser) or _Line(deque(), ends)
+            line = self._lines.get(dispenser) or Line(deque(), ends)
             if len(line.orders) >= QUEUE:
                 hint = "Wait until it has taken some; what it does not take is dropped when its time is over"
                 raise CommandRefused(f"{QUEUE} commands wait for {dispenser} already", hint=hint)
@@ -244,7 +209,7 @@ class Commands:
                 return
         del self._lines[dispenser]
 
-    async def _drop(self, line: _Line) -> None:
+    async def _drop(self, line: Line) -> None:
         for order in list(line.orders):
             left_ms = order.left_ms(self._clock.now(), self._boot)
             if line.dropping:
@@ -254,7 +219,7 @@ class Commands:
                 await self._end(line, order, "dropped", "its time was over before it could be sent")
         line.dropping = False
 
-    async def _advance(self, line: _Line, order: Order, reach: Callable[[str], Reach | None]) -> bool:
+    async def _advance(self, line: Line, order: Order, reach: Callable[[str], Reach | None]) -> bool:
         """Do what is due for the first order; whether that changed it."""
         now, way = self._clock.now(), reach(order.dispenser)
         left_ms = order.left_ms(now, self._boot)
@@ -270,10 +235,10 @@ class Commands:
             await self._end(line, order, "unsupported" if order.state == "queued" else "unknown", why)
             return True
         if now.boot_ms - way.opened_boot_ms > GREETED_MS:
-            _greet(line, way, now)
+            greet(line, way, now)
             return False
         if order.device_boot != way.hello.boot and (order.state == "queued" or (left_ms or 0) > 0):
-            if order.state == "queued" and not _rested(line, now):
+            if order.state == "queued" and not rested(line, now):
                 return False
             expires_ms = way.uptime_ms(now) + (left_ms or 0)
             sent = replace(order, state="sent", device_boot=way.hello.boot, device_expires_ms=expires_ms)
@@ -281,7 +246,7 @@ class Commands:
             return True
         return await self._copy(line, order, way, now, over=over)
 
-    async def _copy(self, line: _Line, order: Order, way: Reach, now: Now, *, over: bool) -> bool:
+    async def _copy(self, line: Line, order: Order, way: Reach, now: Now, *, over: bool) -> bool:
         """Send a copy, if one is due; whether that ended the order."""
         if line.copied_ms is not None and now.boot_ms - line.copied_ms < EVERY_S * 1000:
             return False
@@ -297,16 +262,16 @@ class Commands:
         way.link.command(order.command(way.hello.boot, expires_ms))
         return False
 
-    async def _take(self, line: _Line, order: Order, result: Result, way: Reach | None) -> None:
+    async def _take(self, line: Line, order: Order, result: Result, way: Reach | None) -> None:
         now = self._clock.now()
         if result.outcome == "running":
             line.questions = 0
             if (order.state, order.detail) != ("running", result.detail):
                 await self._keep(line, order, order.with_result(result))
             return
-        if result.outcome == "expired" and (way is None or _may_begin(order, way, now)):
+        if result.outcome == "expired" and (way is None or may_begin(order, way, now)):
             if way is not None:
-                _greet(line, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
+                greet(line, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
             return
         told = order.with_result(result)
         await self._end(line, order, told.state, told.detail, told.measured)
@@ -325,7 +290,7 @@ class Commands:
 
     # -- changes of an order ----------------------------------------------------------------------------------------
 
-    async def _end(self, line: _Line, order: Order, state: State, detail: str, measured: str | None = None) -> None:
+    async def _end(self, line: Line, order: Order, state: State, detail: str, measured: str | None = None) -> None:
         now = self._clock.now()
         ended = replace(order, state=state, detail=detail, measured=measured).ended(now, self._boot)
         await asyncio.wrap_future(self._store.write(partial(orders.update, order=ended, now=now), upkeep=True))
@@ -344,25 +309,7 @@ class Commands:
             self.done(ended)
         log.info("%s for %s: %s", order.verb, order.dispenser, f"{state} {detail}".strip(), extra=about)
 
-    async def _keep(self, line: _Line, order: Order, changed: Order) -> None:
+    async def _keep(self, line: Line, order: Order, changed: Order) -> None:
         now = self._clock.now()
         await asyncio.wrap_future(self._store.write(partial(orders.update, order=changed, now=now), upkeep=True))
         line.orders[line.orders.index(order)] = changed
-
-
-def _greet(line: _Line, way: Reach, now: Now) -> None:
-    """Have a dispenser say what its uptime is."""
-    if line.greeted_ms is None or now.boot_ms - line.greeted_ms >= GREET_EVERY_MS:
-        line.greeted_ms = now.boot_ms
-        way.link.invite()
-
-
-def _rested(line: _Line, now: Now) -> bool:
-    """Whether another order may begin: the dispenser's log must not forget one of which copies are still good."""
-    return len(line.ends) < LOG_SIZE - 1 or now.boot_ms - line.ends[0] >= REST_MS
-
-
-def _may_begin(order: Order, way: Reach, now: Now) -> bool:
-    """Whether the dispenser may still begin it, whatever it said of one copy."""
-    expires_ms = order.device_expires_ms
-    return order.device_boot == way.hello.boot and expires_ms is not None and way.uptime_ms(now) < expires_ms

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from firmware_bridge.link import Delivery, Link, Rival
 from firmware_bridge.messages import Ask, Hello, RejectReason, Result, Sample
 from gateway.clock import Clock
-from gateway.commands import Commands, Reach
+from gateway.commands import Commands
 from gateway.ingest import Ingest
 from gateway.keyring import Keyring
+from gateway.order_line import Reach
 from gateway.picks import Recommender
 from gateway.samples import Samples
 from gateway.store import Store
