@@ -181,13 +181,18 @@ class Adoption:
             present, new = self._keyring.key_of(dispenser, known.hello.key_id), self._keyring.pending(dispenser)
             if present is not None and new is not None and present != new:
                 await self._hand(dispenser, new, functools.partial(_masked, present, new))
+            else:
+                self._handings.pop((dispenser, bytes), None)
             if differing := self._plans.of(dispenser).differing(known.hello.nozzles):
                 placed = SetPlanogram(placed=tuple(Placed(*each) for each in sorted(differing.items())))
                 await self._hand(dispenser, placed, functools.partial(_unchanged, placed))
+            else:
+                self._handings.pop((dispenser, SetPlanogram), None)
 
-    def is_stubborn(self, dispenser: str) -> bool:
-        """Whether it does not do what it was told again and again, or can't be told."""
-        return any(to == dispenser and handing.tries >= STUBBORN for (to, _), handing in self._handings.items())
+    def is_stubborn(self, dispenser: str, about: type[bytes | SetPlanogram]) -> bool:
+        """Whether it was told again and again to take a new key (`bytes`) or a planogram, and did not."""
+        handing = self._handings.get((dispenser, about))
+        return handing is not None and handing.tries >= STUBBORN
 
     async def _hand(self, dispenser: str, what: bytes | SetPlanogram, ask: Callable[[bytes], AnyArguments]) -> None:
         """Queue what a dispenser is to take, unless it is queued; after a pause again, if that came to nothing."""

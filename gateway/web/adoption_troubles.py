@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from firmware_bridge.verbs import SetPlanogram
 from gateway.state import GatewayState
 from gateway.strangers import Stranger
 from gateway.web import reads
@@ -32,6 +33,14 @@ def adoption_troubles(state: GatewayState, dispensers: list[DispenserView]) -> I
             fix="picante dispensers list names them; a fleet adopts itself by a provisioning file",
         )
     yield from (_differs(dispenser) for dispenser in dispensers if _should_differ_no_more(state, dispenser))
+    for dispenser in dispensers:
+        if state.adoption.is_stubborn(dispenser.name, bytes):
+            yield Trouble(
+                code="key_not_taken",
+                urgent=False,
+                what=f"{titled(dispenser)} does not take its new key; the old one counts",
+                fix=f"picante dispensers commands {dispenser.name} tells what it says to that; update its firmware",
+            )
     provisioning = state.provisioning
     if provisioning is not None and provisioning.error is not None:
         yield Trouble(
@@ -56,7 +65,7 @@ def _should_differ_no_more(state: GatewayState, dispenser: DispenserView) -> boo
     known = state.dispensers.known.get(dispenser.name)
     if known is None or known.link is None or not any(nozzle.planned for nozzle in dispenser.nozzles):
         return False
-    return known.link.session.version < 2 or state.adoption.is_stubborn(dispenser.name)
+    return known.link.session.version < 2 or state.adoption.is_stubborn(dispenser.name, SetPlanogram)
 
 
 def _differs(dispenser: DispenserView) -> Trouble:

@@ -6,7 +6,7 @@ import pytest
 
 from firmware_bridge.proofs import key_id, mask_key
 from firmware_bridge.verbs import Placed, SetKey, SetPlanogram
-from gateway.adoption import TRIES, AdoptionRefused
+from gateway.adoption import STUBBORN, TRIES, AdoptionRefused
 from gateway.clock import Clock
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
@@ -65,13 +65,16 @@ async def test_it_is_told_again_but_not_for_ever(desk: Desk, monkeypatch: pytest
     await adopt_and_prove(desk)
     desk.queue.open = False
     await desk.adoption.place("bar-1", {2: "reaper-raw"})
-    assert not desk.adoption.is_stubborn("bar-1")
+    assert not desk.adoption.is_stubborn("bar-1", SetPlanogram)
     for _ in range(2 * TRIES):
         await desk.adoption.carry_on()
     assert len(desk.queue.given) == TRIES == len({command for _, _, command in desk.queue.given})
-    assert desk.adoption.is_stubborn("bar-1")
+    assert desk.adoption.is_stubborn("bar-1", SetPlanogram)
     await desk.adoption.place("bar-1", {2: "reaper-raw"})
     assert len(desk.queue.given) == TRIES + 1
+    await desk.adoption.place("bar-1", {2: "mango-fresno"})
+    assert len(desk.queue.given) == TRIES + 1, "that is what it has"
+    assert not desk.adoption.is_stubborn("bar-1", SetPlanogram)
 
 
 async def test_twice_is_once(desk: Desk) -> None:
@@ -192,6 +195,11 @@ async def test_asked_again_a_new_key_is_sent_again(desk: Desk) -> None:
     assert isinstance(second, SetKey)
     assert one != other, "each is a command of its own"
     assert first.key_id == second.key_id, "and the key is the same"
+    assert not desk.adoption.is_stubborn("bar-1", bytes)
+    for _ in range(STUBBORN):
+        desk.adoption._handings["bar-1", bytes].due_s = 0.0  # the pause is over
+        await desk.adoption.carry_on()
+    assert desk.adoption.is_stubborn("bar-1", bytes)
 
 
 async def test_what_can_t_be_rotated(desk: Desk) -> None:
