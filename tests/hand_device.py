@@ -18,6 +18,9 @@ from firmware_bridge.proofs import ready_mac, welcome_mac
 
 M = TypeVar("M", bound=Message)
 
+UNREAD_S = 20
+"""Seconds that a full line may stand still before a write to it is given up."""
+
 
 class HandDevice:
     """The device's end of a PTY; `port` is a link to the other end."""
@@ -40,6 +43,7 @@ class HandDevice:
         """Put the cable in: a new PTY, to which the port's name leads. What the last one had half said is gone."""
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
         port.parent.mkdir(parents=True, exist_ok=True)
         port.symlink_to(os.ttyname(self._slave))
         self.port = port
@@ -58,7 +62,10 @@ class HandDevice:
         """Put bytes on the line."""
         view = memoryview(data)
         while view:
-            view = view[os.write(self._master, view) :]
+            _, ready, _ = select.select([], [self._master], [], UNREAD_S)
+            assert ready, f"nobody reads {self.port}"
+            with contextlib.suppress(BlockingIOError):
+                view = view[os.write(self._master, view) :]
 
     def send(self, message: UpMessage) -> None:
         """Put a message on the line."""
