@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware_bridge.capture import Entry
-from firmware_bridge.messages import Ask, Message
+from firmware_bridge.messages import Ask, Message, Sample
 from heat.errors import ConfigError
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.firmware import QOS_OF_ASK
@@ -43,6 +43,10 @@ class Stage:
     store: str = "store-1"
     speed: float = 1.0
     """2 halves the pauses, 0 leaves them out."""
+
+
+_UNKEPT = (bytes((Ask.number,)), bytes((Sample.number,)))
+"""Types of packets that go at QoS 0."""
 
 
 class Actor:
@@ -77,7 +81,7 @@ class Actor:
         payload = self.next_frame()
         if payload is None:
             return None
-        return payload, QOS_OF_ASK if payload[1:2] == bytes((Ask.number,)) else 1
+        return payload, QOS_OF_ASK if payload[1:2] in _UNKEPT else 1
 
     def set_alarm(self, wake: Callable[[], None]) -> None:
         """See `Talker`."""

@@ -29,6 +29,7 @@ SLOWEST_FIRST = (
     "tests/flow/test_bad_input.py",
     "tests/flow/test_commands.py",
     "tests/flow/test_adoption.py",
+    "tests/gateway/web/test_sensors.py",
 )
 """What takes more than twenty seconds where two workers keep two cores busy; `make test ARGS=--durations=50` tells."""
 

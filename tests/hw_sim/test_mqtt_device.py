@@ -21,6 +21,7 @@ from firmware_bridge.topics import topic
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.keys import ensure_keys, load_keys
 from hw_sim.mqtt_device import IN_FLIGHT, MqttLine, MqttSettings
+from hw_sim.sampling import keep_sampling
 from hw_sim.stage import Stage, replay
 from hw_sim.unit import Unit
 from tests.firmware_bridge.pair import NAME, Disk
@@ -143,6 +144,16 @@ async def test_an_ask_goes_unstored_and_is_answered(tmp_path: Path, mqtt: Broker
         assert picks is not None
         assert ears.qos["Ask"] == {0}
         assert "mango-fresno" in unit.twin.render_screen()
+
+
+async def test_what_sensors_read_goes_unstored(tmp_path: Path, mqtt: Broker, store: str) -> None:
+    async with dispenser(tmp_path, mqtt, store) as unit, listening(mqtt, store, Disk()) as ears:
+        await wait_until_async(lambda: unit.online, 10, "it is online")
+        unit.twin.open_valve(1, 5_000, unit.firmware.now_ms())  # and so it reads fast
+        sampling = asyncio.create_task(keep_sampling(unit, 50))
+        await wait_until_async(lambda: "Sample" in ears.qos, 10, "a first SAMPLE")
+        sampling.cancel()
+        assert ears.qos["Sample"] == {0}
 
 
 async def test_nothing_waits_for_the_kernel_to_gather_more(tmp_path: Path, mqtt: Broker, store: str) -> None:
