@@ -79,6 +79,12 @@ def test_stored_bytes_travel_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("data", EVERY_TYPE, ids=lambda data: data.type)
+def test_each_type_has_its_topic(data: AnyData) -> None:
+    expected = "picante.samples.v1" if data.type == "picante.sampled.v1" else "picante.events.v1"
+    assert encode(stored(data)).topic == expected
+
+
+@pytest.mark.parametrize("data", EVERY_TYPE, ids=lambda data: data.type)
 @pytest.mark.parametrize("redelivered", [False, True])
 def test_every_type_comes_back_and_fits_its_released_schema(data: AnyData, redelivered: bool) -> None:
     value = encode(stored(data, redelivered=redelivered)).value
