@@ -14,7 +14,7 @@ import enum
 import hmac
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -136,7 +136,7 @@ class Identity:
 
     dispenser: str
     firmware: str
-    key: bytes | None
+    key: bytes | None = field(repr=False)
     hardware: str | None = None
     versions: tuple[int, ...] = VERSIONS
     """The protocol versions that it speaks."""

@@ -79,7 +79,7 @@ def check_config(config_path: Path) -> None:
     Exit status: 0 it can be used, 2 it can't; every problem is printed with its line.
     Example:  picante gateway check-config --config gateway.toml
     """
-    from gateway.app import check
+    from gateway.check import check
 
     try:
         for line in asyncio.run(check(load_config(config_path))):

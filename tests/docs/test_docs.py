@@ -19,7 +19,7 @@ from cloud_sync.topics import ALL as TOPICS
 from firmware_bridge.codec import BadMessageReason
 from firmware_bridge.framing import BadFrameReason
 from firmware_bridge.messages import RejectReason
-from gateway.app import _assemble
+from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.web import adoption, api, commands, dispenser_commands, health, page, sensors, stream
 from gateway.web.metrics import Figures
@@ -195,7 +195,7 @@ async def metric_names(directory: Path) -> set[str]:
         '[gateway]\nid = "g"\nstore = "s"\nregion = "r"\ndata_dir = "d"\nballast_mb = 0\n[kafka]\nbootstrap = "k:1"\n'
     )
     suffix = {"counter": "_total", "info": "_info"}
-    async with _assemble(load_config(directory / "gateway.toml")) as state:
+    async with assemble(load_config(directory / "gateway.toml")) as state:
         families = list(Figures(state, Watch(state)).collect())
     return {family.name + suffix.get(family.type, "") for family in families}
 

@@ -17,8 +17,8 @@ from paho.mqtt import publish
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import Credentials, MqttSettings
 from firmware_bridge.topics import ONLINE, topic
-from gateway.app import _run_mqtt
 from gateway.config import load_config
+from gateway.parts import run_mqtt
 from gateway.security import load_credentials
 from gateway.supervisor import Supervisor
 from heat.errors import BrokerRefused, BrokerUnreachable
@@ -159,7 +159,7 @@ async def test_the_page_says_who_refuses_whom_and_what_to_do(broker: SecureMosqu
     async with inside_of(tmp_path, more) as inside:
         state, section = inside.state, inside.state.config.mqtt
         assert section is not None
-        task = asyncio.create_task(state.supervisor.run("mqtt", lambda: _run_mqtt(state, section, None)))
+        task = asyncio.create_task(state.supervisor.run("mqtt", lambda: run_mqtt(state, section, None)))
         warning = await inside.warning("part_failing")
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

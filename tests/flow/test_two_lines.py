@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import _assemble, _run_parts
+from gateway.app import run_parts
+from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.notify import Notifier
 from gateway.state import GatewayState
@@ -85,8 +86,8 @@ async def shop(tmp_path: Path, mqtt: Mqtt) -> AsyncIterator[Shop]:
     async with Simulation(scenario, tmp_path / "sim") as simulation:
         unit = simulation.units["bar-1"]
         assert isinstance(unit.line, TwoLines)
-        async with _assemble(load_config(tmp_path / "gateway.toml")) as gateway:
-            parts = asyncio.create_task(_run_parts(gateway, Notifier({})))
+        async with assemble(load_config(tmp_path / "gateway.toml")) as gateway:
+            parts = asyncio.create_task(run_parts(gateway, Notifier({})))
             yield Shop(gateway, unit, unit.line)
             parts.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -11,7 +11,7 @@ import pytest
 from firmware_bridge.link import Link
 from firmware_bridge.messages import DownMessage, Hello, Ready, Reject, Welcome
 from firmware_bridge.proofs import ready_mac
-from gateway.app import _assemble
+from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.dispensers import Dispensers
 from gateway.state import GatewayState
@@ -23,7 +23,7 @@ NAME = "hot-bar-1"
 
 @pytest.fixture
 async def state(tmp_path: Path) -> AsyncIterator[GatewayState]:
-    async with _assemble(load_config(write_config(tmp_path, free_port()))) as state:
+    async with assemble(load_config(write_config(tmp_path, free_port()))) as state:
         yield state
 
 

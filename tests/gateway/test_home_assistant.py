@@ -19,7 +19,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import home_assistant
-from gateway.app import _assemble, _run_parts
+from gateway.app import run_parts
+from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.home_assistant import HomeAssistant, Told, config_of, state_of, without_what_is_gone
 from gateway.notify import Notifier
@@ -136,7 +137,7 @@ def test_a_nozzle_that_is_gone_is_removed_by_its_platform_alone() -> None:
 
 
 async def test_each_connection_is_told_all_of_it_and_a_change_alone_after_that(tmp_path: Path) -> None:
-    async with _assemble(load_config(write_config(tmp_path, free_port()))) as state:
+    async with assemble(load_config(write_config(tmp_path, free_port()))) as state:
         home, said = HomeAssistant(state), list[tuple[str, bytes]]()
         config, now, store = home_assistant.config_topic, home_assistant.state_topic, state.config.gateway.store
 
@@ -229,8 +230,8 @@ def write_gateway(directory: Path, broker: SecureMosquitto, keys: str) -> Path:
 
 @contextlib.asynccontextmanager
 async def gateway(config: Path) -> AsyncIterator[GatewayState]:
-    async with _assemble(load_config(config)) as state:
-        parts = asyncio.create_task(_run_parts(state, Notifier({})))
+    async with assemble(load_config(config)) as state:
+        parts = asyncio.create_task(run_parts(state, Notifier({})))
         try:
             yield state
         finally:

@@ -16,8 +16,8 @@ import pytest
 
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Reject
-from gateway.app import _keep_house
 from gateway.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
+from gateway.parts import keep_house
 from tests.flow.world import Process
 from tests.gateway.web.conftest import DISPENSER_KEY, Shop, inside_of, open_shop, write_config
 from tests.hand_device import HandDevice
@@ -115,7 +115,7 @@ async def test_a_daemon_looks_whether_a_minute_is_over(tmp_path: Path, log: Log)
         for n in range(BURST + 2):
             log.logger.info("hello %d", n)
         async with inside_of(tmp_path) as inside:
-            keeping = asyncio.create_task(_keep_house(inside.state))
+            keeping = asyncio.create_task(keep_house(inside.state))
             log.now_s = PAUSE_S
             await wait_until_async(lambda: len(log.lines) > BURST, 10, "what was left out is told")
             keeping.cancel()

@@ -14,7 +14,7 @@ import pytest
 from cloud_sync.settings import UplinkSettings
 from cloud_sync.uplink import Uplink
 from firmware_bridge.mqtt_settings import Credentials
-from gateway.app import check
+from gateway.check import check
 from gateway.config import Config, load_config
 from gateway.security import MAX_PASSWORD_CHARS, check_dates, load_credentials, load_security
 from heat.errors import ConfigError

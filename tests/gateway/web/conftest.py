@@ -19,7 +19,7 @@ from firmware_bridge.codec import body_map, encode_body
 from firmware_bridge.link import Delivery, Link
 from firmware_bridge.messages import EventMessage, Hello, NozzleInfo, Ready, Welcome
 from firmware_bridge.proofs import ready_mac
-from gateway.app import _assemble
+from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.state import GatewayState
 from gateway.web.server import serve
@@ -249,7 +249,7 @@ async def inside_of(directory: Path, more: str = "", provisioning: str | None = 
     if provisioning is not None:
         path.write_text(path.read_text().replace("[keys]", f'[keys]\nprovisioning = "{provisioning}"'))
     config = load_config(path)
-    async with _assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+    async with assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         serving = asyncio.create_task(serve(state, lambda: None), name="web")
         inside = Inside(state, client, serving)
         try:

@@ -10,7 +10,8 @@ import pytest
 
 from firmware_bridge.link import Link
 from firmware_bridge.session import Terms
-from gateway.app import _assemble, check
+from gateway.assembly import assemble
+from gateway.check import check
 from gateway.keyring import FILE
 from gateway.strangers import REMEMBERED
 from gateway.web.guard import MAX_BODY_BYTES
@@ -92,7 +93,7 @@ async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="naem"):
         await check(inside.state.config)
     with pytest.raises(ConfigError, match="naem"):
-        async with _assemble(inside.state.config):
+        async with assemble(inside.state.config):
             pass
 
 

@@ -19,9 +19,9 @@ from firmware_bridge.bodies import PouredBody, RefilledBody
 from firmware_bridge.messages import Hello
 from firmware_bridge.serial_link import Complaint
 from firmware_bridge.verbs import Identify
-from gateway.app import _ports
 from gateway.clock import HOUR_MS, Clock
 from gateway.config import ClockSection
+from gateway.parts import ports
 from heat.errors import (
     BrokerUnreachable,
     ConfigError,
@@ -175,12 +175,12 @@ async def test_a_port_in_use_is_told_of_and_taken_when_it_is_free(tmp_path: Path
     async with inside_of(tmp_path, f'[serial]\nports = ["{os.ttyname(slave)}"]\n') as inside:
         settle(inside)
         assert inside.state.config.serial is not None
-        ports = asyncio.create_task(_ports(inside.state, inside.state.config.serial).run())
+        looking = asyncio.create_task(ports(inside.state, inside.state.config.serial).run())
         assert f"{os.ttyname(slave)} is in use by" in (await inside.warning("port_in_use"))["what"]
         fcntl.flock(other, fcntl.LOCK_UN)
         await wait_until_async(lambda: select.select([master], [], [], 0)[0], 6, "the gateway speaks on the port")
         await inside.no_warnings()
-        ports.cancel()
+        looking.cancel()
     for end in (master, slave, other):
         os.close(end)
 

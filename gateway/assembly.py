@@ -1,0 +1,198 @@
+"""The composition root: configuration in, the daemon's parts out, joined and not yet running.
+
+store -> ingest, recommender, samples, commands -> dispensers -> serial ports, MQTT      uplink      web
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cloud_sync.settings import UplinkSettings
+from cloud_sync.uplink import Uplink
+from firmware_bridge.verbs import Calibrate, Tare
+from gateway import keyring, store
+from gateway.adoption import Adoption
+from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
+from gateway.commands import Commands
+from gateway.config import Config, load_dispenser_keys, load_pseudonym_key
+from gateway.dating import register_boot
+from gateway.dispensers import Dispensers
+from gateway.door import Door
+from gateway.ingest import Ingest, Stored
+from gateway.judge import Limits
+from gateway.orders import Order
+from gateway.outbox import StoreOutbox
+from gateway.picks import Recommender
+from gateway.plans import load_plans
+from gateway.provisioning import Provisioning
+from gateway.sample_file import FILE, SampleFile
+from gateway.samples import Samples
+from gateway.security import load_credentials, load_security
+from gateway.state import GatewayState
+from gateway.summaries import Summaries
+from gateway.supervisor import Supervisor
+from gateway.tracing import Tracer
+from heat.catalog import Catalog, default_catalog, parse_catalog
+from heat.errors import ConfigError, DataError
+from heat.identity import EventId
+from heat.scale import default_words, parse_words
+from models.bundle import pretrained
+from models.ranker import open_ranker
+
+log = logging.getLogger("gateway.assembly")
+
+
+@contextlib.asynccontextmanager
+async def assemble(config: Config) -> AsyncIterator[GatewayState]:
+    """Open what the daemon works with, and close it at the end. Raises ConfigError, StoreError."""
+    dispenser_keys = given_keys(config)
+    pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
+    load_credentials(config)
+    door = open_door(config)
+    ranker, model_error = open_ranker(bundle_path(config))
+    if model_error is not None:
+        log.warning("%s", model_error)
+    section = config.gateway
+    opened = store.open_store(
+        store.Settings(
+            config.path(section.data_dir),
+            section.id,
+            section.quota_mb * 1024 * 1024,
+            section.ballast_mb * 1024 * 1024,
+            section.commit_interval_ms,
+        )
+    )
+    try:
+        clock, boot = await _start_clock(config, opened)
+        outbox = StoreOutbox(opened, lambda: clock.holds)
+
+        def on_commit(_stored: Stored, _event_id: EventId) -> None:
+            outbox.wake()
+
+        ingest = Ingest(opened, clock, door, boot, on_commit)
+        recommender = Recommender(opened, clock, door, boot, ranker, pseudonym_key, outbox.wake)
+        commands = Commands(opened, clock, boot)
+        keys = keyring.load(config.path(section.data_dir), dispenser_keys)
+        reader = opened.reader()
+        samples = _open_samples(config, clock)
+        commands.done = functools.partial(_note_done, samples)
+        place = section.store, section.region
+        plans = load_plans(opened, reader)
+        dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands, samples)
+        adoption = Adoption(dispensers, plans, door.catalog, commands)
+        state = GatewayState(
+            config=config,
+            store=opened,
+            reader=reader,
+            clock=clock,
+            outbox=outbox,
+            catalog=door.catalog,
+            ingest=ingest,
+            recommender=recommender,
+            commands=commands,
+            dispensers=dispensers,
+            plans=plans,
+            adoption=adoption,
+            provisioning=_provisioning(config, door.catalog, adoption, dispensers),
+            samples=samples,
+            summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
+            supervisor=Supervisor(),
+            uplink=_uplink(config, outbox),
+            model_error=model_error,
+            stopping=asyncio.Event(),
+            boot=boot,
+            tracer=Tracer(section.id),
+        )
+        try:
+            if state.provisioning is not None:
+                await state.provisioning.start()
+            yield state
+        finally:
+            await dispensers.aclose()
+            recommender.close()
+            reader.close()
+            await asyncio.to_thread(samples.close)
+    finally:
+        await asyncio.to_thread(opened.close)
+
+
+def given_keys(config: Config) -> dict[str, bytes]:
+    """The keys of the keys file, which need not be there unless gateway.toml names it."""
+    path = config.path(config.keys.dispensers)
+    if "dispensers" not in config.keys.model_fields_set and not path.exists():
+        return {}
+    return load_dispenser_keys(path)
+
+
+def _provisioning(config: Config, catalog: Catalog, adoption: Adoption, dispensers: Dispensers) -> Provisioning | None:
+    if config.keys.provisioning is None:
+        return None
+    path, keys = config.path(config.keys.provisioning), dispensers.keyring
+    return Provisioning(path, catalog, adoption, keys, dispensers.strangers, keys.given)
+
+
+def _note_done(samples: Samples, order: Order) -> None:
+    """A sensor that was set anew has to be learned anew."""
+    said = order.read_arguments()
+    if isinstance(said, Calibrate | Tare):
+        samples.set_anew(order.dispenser, said.nozzle)
+
+
+def _open_samples(config: Config, clock: Clock) -> Samples:
+    section = config.samples
+    path = config.path(config.gateway.data_dir) / FILE
+    file = SampleFile(path, section.budget_mib * 1024 * 1024, kernel_boot_id())
+    return Samples(file, clock, Limits(section.coldest_c, section.warmest_c))
+
+
+async def _start_clock(config: Config, opened: store.Store) -> tuple[Clock, int]:
+    """The clock, with what the store remembers of it, and the number of this kernel boot."""
+    section = config.clock
+    clock = Clock(section.trust, synchronised=config.path(section.synchronised), hold_ms=section.hold_hours * HOUR_MS)
+    boot_id, boot_ms = kernel_boot_id(), uptime_ns() // 1_000_000
+    boot = await asyncio.wrap_future(opened.write(lambda tx: register_boot(tx, boot_id, boot_ms), upkeep=True))
+    clock.recall(boot.offset_ms, boot.newest_ms, boot.unknown)
+    return clock, boot.number
+
+
+def bundle_path(config: Config) -> Path:
+    """The ranker's bundle: the configured one, or the one that Picante brings."""
+    return config.path(config.picks.bundle) if config.picks.bundle is not None else pretrained()
+
+
+def open_door(config: Config) -> Door:
+    """What lets events in, with its catalogue and words. Raises ConfigError."""
+    picks = config.picks
+    try:
+        catalog = parse_catalog(_read(config.path(picks.catalog))) if picks.catalog else default_catalog()
+        words = parse_words(_read(config.path(picks.words))) if picks.words else default_words()
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    return Door(catalog, words, config.gateway.store, config.gateway.region)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="[picks] in gateway.toml names this file") from error
+
+
+def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
+    if config.kafka is None:
+        return None
+    load_security(config)
+    return Uplink(
+        outbox,
+        UplinkSettings(
+            config.kafka.bootstrap,
+            config.gateway.id,
+            config.kafka.position,
+            security=functools.partial(load_security, config),
+        ),
+    )

@@ -1,0 +1,88 @@
+"""What `picante gateway check-config` finds: each file that gateway.toml names is read, and the bundle is tried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from gateway import keyring
+from gateway.assembly import bundle_path, given_keys, open_door
+from gateway.config import Config, TlsSection, load_pseudonym_key
+from gateway.provisioning import Fleet, load_fleet
+from gateway.scorer import probe
+from gateway.security import check_dates, load_credentials, load_security
+from heat.errors import ScorerError
+from models.bundle import load as load_bundle
+
+
+async def check(config: Config) -> list[str]:
+    """What a configuration leads to, a line each, having read every file that it names, and tried the bundle.
+
+    Raises:
+        ConfigError: a file can't be used.
+        ModelError: the bundle can't be used (the daemon would run, and rank by rule).
+    """
+    given = given_keys(config)
+    _, key_version = load_pseudonym_key(config.path(config.keys.pseudonym))
+    door = open_door(config)
+    fleet = load_fleet(config.path(provisioned), door.catalog) if (provisioned := config.keys.provisioning) else None
+    adopted = _count_adopted(config, {**given, **(fleet.keys if fleet else {})})
+    bundle = load_bundle(bundle_path(config))
+    load_security(config)
+    load_credentials(config)
+    check_dates(config)
+    scored_by = "onnxruntime"
+    try:
+        await probe(bundle.path)
+    except ScorerError as error:
+        scored_by = f"NumPy: {error}"
+    return [
+        f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
+        f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
+        f"keys       {adopted}, pseudonym key version {key_version}",
+        f"fleet      {_fleet(fleet)}",
+        f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
+        f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
+        f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
+        f"mqtt       {_mqtt(config)}",
+        f"kafka      {_kafka(config)}",
+        f"page       http://{config.http.host}:{config.http.port}/",
+    ]
+
+
+def _count_adopted(config: Config, given: Mapping[str, bytes]) -> str:
+    directory = config.path(config.gateway.data_dir)
+    if directory.exists() and not os.access(directory, os.X_OK):
+        return f"{len(given)} dispensers in files (those adopted here are the daemon's alone to read)"
+    return f"{len(keyring.load(directory, given).adopted)} dispensers"
+
+
+def _fleet(fleet: Fleet | None) -> str:
+    if fleet is None:
+        return "none: dispensers are adopted by hand"
+    return f"{len(fleet.dispensers)} dispensers by id, {len(fleet.hardware)} by hardware"
+
+
+def _mqtt(config: Config) -> str:
+    mqtt = config.mqtt
+    if mqtt is None:
+        return "none"
+    parts = [f"{mqtt.host}:{mqtt.port}", *_proofs(config, mqtt)]
+    return ", ".join(parts if mqtt.username is None else [*parts, f"user {mqtt.username}"])
+
+
+def _kafka(config: Config) -> str:
+    kafka = config.kafka
+    if kafka is None:
+        return "none: events stay here"
+    parts = [kafka.bootstrap, *_proofs(config, kafka)]
+    if kafka.username is not None:
+        parts.append(f"user {kafka.username} by {kafka.sasl_mechanism}")
+    return ", ".join([*parts, f"position in {kafka.position}"])
+
+
+def _proofs(config: Config, section: TlsSection) -> list[str]:
+    encrypted = "TLS" if section.tls else "not encrypted"
+    return (
+        [encrypted] if section.certificate is None else [encrypted, f"certificate {config.path(section.certificate)}"]
+    )

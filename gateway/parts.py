@@ -1,0 +1,117 @@
+"""What runs in the daemon, each under the supervisor: links, uplink, housekeeping, adoption, the scorer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from typing import NoReturn
+
+from cloud_sync.uplink import Uplink
+from firmware_bridge.line import is_url
+from firmware_bridge.mqtt_link import MqttLink
+from firmware_bridge.mqtt_settings import MqttSettings
+from firmware_bridge.serial_link import SerialLink
+from gateway import housekeeping
+from gateway.assembly import bundle_path
+from gateway.commands import CommandRefused
+from gateway.config import MqttSection, SerialSection
+from gateway.home_assistant import HomeAssistant
+from gateway.log import catch_up as log_catch_up
+from gateway.ports import Ports, Rates
+from gateway.scorer import open_onnx
+from gateway.security import load_credentials
+from gateway.state import GatewayState
+from heat.errors import ModelError, ScorerError, StoreError
+from models.ranker import RuleRanker
+
+log = logging.getLogger("gateway.parts")
+
+HOUSEKEEPING_S = 1.0
+ADOPTING_S = 1.0
+
+
+def ports(state: GatewayState, section: SerialSection) -> Ports:
+    """The serial ports of this machine and of serial servers, as gateway.toml names them."""
+
+    def make(port: str, baud: int) -> SerialLink:
+        return SerialLink(port, baud, state.dispensers, state.dispensers, state.tracer)
+
+    patterns = [port if is_url(port) else str(state.config.path(port)) for port in section.ports]
+    rates = {
+        port if is_url(port) else str(state.config.path(port)): rate for port, rate in section.baud_by_port.items()
+    }
+    return Ports(patterns, Rates(section.baud, rates), state.supervisor, state.serial, make)
+
+
+async def run_mqtt(state: GatewayState, section: MqttSection, home: HomeAssistant | None) -> None:
+    """Serve the broker until its connection is lost. Raises BrokerUnreachable, BrokerRefused."""
+    gateway = state.config.gateway
+    settings = MqttSettings(
+        section.host,
+        section.port,
+        f"picante-{gateway.id}",
+        gateway.store,
+        functools.partial(load_credentials, state.config),
+    )
+    link = state.mqtt = MqttLink(settings, state.dispensers, state.dispensers, home, state.tracer)
+    await link.run()
+
+
+async def keep_uplink(state: GatewayState, uplink: Uplink) -> NoReturn:
+    """Keep the way to Kafka supervised; where a foreign instance stopped it, again once that is adopted."""
+    while True:
+        await state.supervisor.run("uplink", uplink.run)
+        await uplink.wait_for_adoption()
+
+
+def status_line(state: GatewayState) -> str:
+    """The daemon in a line, for `systemctl status`."""
+    online = sum(dispenser.online for dispenser in state.dispensers.known.values())
+    return f"{online} dispensers online, Kafka: {state.uplink.status.state if state.uplink else 'none'}"
+
+
+async def use_onnx(state: GatewayState) -> None:
+    """Let onnxruntime score, if it works here; NumPy has the same scores, unless the bundle contradicts itself."""
+    try:
+        state.recommender.ranker = await open_onnx(bundle_path(state.config))
+    except ModelError as error:
+        if not isinstance(error, ScorerError):
+            state.recommender.ranker = RuleRanker()
+        state.model_error = error
+        log.warning("%s", error)
+
+
+async def keep_adopting(state: GatewayState) -> None:
+    """Let in whom the provisioning file names, and send new keys until they are proved."""
+    while True:
+        if state.provisioning is not None:
+            with contextlib.suppress(StoreError):  # told of by the store; tried again in a second
+                await state.provisioning.look()
+        with contextlib.suppress(CommandRefused, StoreError):
+            await state.adoption.carry_on()
+        state.dispensers.strangers.look()
+        await asyncio.sleep(ADOPTING_S)
+
+
+async def keep_house(state: GatewayState) -> None:
+    """Give waiting events their day, end idle sessions, prune what Kafka has; end the daemon if the store broke."""
+    clock = state.clock
+    while True:
+        log_catch_up()
+        if state.store.broken is not None:
+            state.stopping.set()
+            return
+        clock.look()
+        with contextlib.suppress(StoreError):  # as below
+            await housekeeping.date_anew(clock, state.store, state.outbox, state.boot, sending=state.uplink is not None)
+            await housekeeping.note_wait(clock, state.store)
+        state.outbox.look()
+        now, full = clock.now(), state.store.full is not None
+        work = housekeeping.due(state.reader, now, state.boot, given_up=clock.waits_ms() == 0, full=full)
+        if work is not None:
+            with contextlib.suppress(StoreError):  # full: looked at again in a second; broken: seen above
+                await asyncio.wrap_future(state.store.write(work, upkeep=True))
+                state.outbox.wake()
+        await asyncio.sleep(HOUSEKEEPING_S)
