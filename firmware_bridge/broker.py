@@ -26,6 +26,8 @@ CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 15
 MAX_AWAITED = 500
 """Messages whose sending somebody waits to be told of."""
+LARGE_BYTES = 1_100
+"""Bytes of a payload from which on a broker may take it for too large: no frame has as many."""
 
 Receive = Callable[[mqtt.MQTTMessage, int], None]
 """Takes a message, and `time.monotonic_ns()` when it was read. It must be acknowledged, sooner or later."""
@@ -43,6 +45,8 @@ class Broker:
         self._where = f"MQTT broker {settings.host}:{settings.port}"
         self._credentials = Credentials()
         self._written: dict[int, Callable[[], None]] = {}
+        self._large: dict[int, int] = {}
+        """Bytes of large messages that the broker has not taken yet, by their number."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connected: asyncio.Future[None] | None = None
         self._lost: asyncio.Future[None] | None = None
@@ -115,7 +119,9 @@ class Broker:
 
     def retain(self, to: str, payload: bytes) -> None:
         """Send a message that the broker keeps for whoever comes later; an empty one takes it back."""
-        self._client.publish(to, payload, qos=1, retain=True)
+        info = self._client.publish(to, payload, qos=1, retain=True)
+        if len(payload) >= LARGE_BYTES and len(self._large) < MAX_AWAITED:
+            self._large[info.mid] = len(payload)
 
     def acknowledge(self, message: mqtt.MQTTMessage) -> None:
         """Let the broker forget a message."""
@@ -144,6 +150,14 @@ class Broker:
             met = await asyncio.to_thread(knock, settings.host, settings.port, tls)
         refused = refusal(met, self._where) if met is not None else None
         return refused or (error if isinstance(error, BrokerUnreachable) else self._away(str(error) or "no answer"))
+
+    def _cut(self, reason: ReasonCode) -> BrokerUnreachable:
+        """The connection was ended; a broker of MQTT 3.1.1 does not say why."""
+        if not self._large:
+            return self._away(f"disconnected: {reason}")
+        hint = "If this comes again and again, raise its limit (max_packet_size), or set home_assistant = false"
+        size = max(self._large.values())
+        return BrokerUnreachable(f"{self._where}: disconnected while it was sent {size:,} bytes at once", hint=hint)
 
     def _away(self, reason: str) -> BrokerUnreachable:
         tls = ", and is this its port for TLS" if self._credentials.tls is not None else ""
@@ -187,7 +201,7 @@ class Broker:
             self._connected.set_result(None)
 
     def _note_lost(self, reason: ReasonCode) -> None:
-        self._end(self._away(f"disconnected: {reason}"))
+        self._end(self._cut(reason))
 
     def _note_subscribed(self, reasons: Sequence[ReasonCode]) -> None:
         if any(reason.is_failure for reason in reasons):
@@ -201,6 +215,7 @@ class Broker:
                 future.exception()  # seen, even if nobody waits any more
 
     def _note_written(self, mid: int) -> None:
+        self._large.pop(mid, None)
         if (written := self._written.pop(mid, None)) is not None:
             written()
 

@@ -12,6 +12,7 @@ configuration comes back from the broker. The format: https://www.home-assistant
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -26,12 +27,19 @@ from heat.errors import DataError
 from heat.events import Poured, read_data
 from heat.identity import check_name
 
+log = logging.getLogger("gateway.home_assistant")
+
 EVERY_S = 5.0
 """s between two looks: what is told of a dispenser, and what a broker's SD card has to take of it."""
 MAX_DEVICES = 500
 """Dispensers that are told of, and configurations that are remembered."""
+MAX_BYTES = 12 * 1024
+"""Bytes of what is told of a dispenser at once. A broker ends the connection over a packet that is larger than it takes
+(16,384 bytes with the configuration of deploy/), and with it every dispenser's. Twelve nozzles take ten thousand."""
 LOOK_BACK = 500
-"""Rows in which the last pours are looked for at the start."""
+"""Rows in which the last pours are looked for at the start, and that are read at a time."""
+MOST_READS = 100
+"""Reads of so many rows at one look: ten thousand events a second, which is all that the store takes."""
 
 Publish = Callable[[str, bytes], None]
 """Send a retained message: its topic and payload. An empty one takes the topic's message back."""
@@ -193,35 +201,53 @@ class HomeAssistant:
         """Look, and tell what has changed, until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
+            await self._catch_up()
             told = self._look()
             if self._publish is not None and not self._fresh:
                 self._tell(told, self._publish)
             self._fresh = False
 
     def _tell(self, dispensers: list[Told], publish: Publish) -> None:
-        for told in dispensers:
-            config = config_of(self._store, told)
-            payload, before = msgspec.json.encode(config), self._configs.get(told.name)
+        said = {told.name: (config_of(self._store, told), msgspec.json.encode(state_of(told))) for told in dispensers}
+        self._note_untold(
+            {name for name, (config, state) in said.items() if max(_size(config), len(state)) > MAX_BYTES}
+        )
+        for name, (config, state) in said.items():
+            if name in self._gateway.untold:
+                continue
+            payload, before = msgspec.json.encode(config), self._configs.get(name)
             if before != payload:
-                self._configs[told.name] = payload
+                self._configs[name] = payload
                 if before is not None and (removing := without_what_is_gone(config, before)) is not None:
-                    publish(config_topic(self._store, told.name), msgspec.json.encode(removing))
-                publish(config_topic(self._store, told.name), payload)
-            state = msgspec.json.encode(state_of(told))
-            if self._states.get(told.name) != state:
-                self._states[told.name] = state
-                publish(state_topic(self._store, told.name), state)
-        for name in self._configs.keys() - {told.name for told in dispensers}:
+                    # where both are too much at once, the device goes, and comes again
+                    larger = b"" if _size(removing) > MAX_BYTES else msgspec.json.encode(removing)
+                    publish(config_topic(self._store, name), larger)
+                publish(config_topic(self._store, name), payload)
+            if self._states.get(name) != state:
+                self._states[name] = state
+                publish(state_topic(self._store, name), state)
+        for name in self._configs.keys() - (said.keys() - self._gateway.untold):
             publish(config_topic(self._store, name), b"")
             publish(state_topic(self._store, name), b"")
             del self._configs[name]
             self._states.pop(name, None)
 
+    def _note_untold(self, untold: set[str]) -> None:
+        for name in sorted(untold - self._gateway.untold):
+            log.warning("not told to Home Assistant: more than %d bytes", MAX_BYTES, extra={"dispenser": name})
+        self._gateway.untold = untold
+
+    async def _catch_up(self) -> None:
+        """Take in what was stored since the last look, leaving the loop to others in between."""
+        for _ in range(MOST_READS):
+            behind = self._levels.look(), self._look_at_pours()
+            if not any(behind):
+                return
+            await asyncio.sleep(0)
+
     def _look(self) -> list[Told]:
         """The adopted dispensers that ever opened a link."""
         gateway = self._gateway
-        self._levels.look()
-        self._look_at_pours()
         adopted = [
             stored
             for stored in reads.dispensers(gateway.reader)
@@ -245,13 +271,19 @@ class HomeAssistant:
             label=self._gateway.plans.of(stored.name).name,
         )
 
-    def _look_at_pours(self) -> None:
-        for row in reads.rows_after(self._gateway.reader, self._position, LOOK_BACK):
+    def _look_at_pours(self) -> bool:
+        rows = reads.rows_after(self._gateway.reader, self._position, LOOK_BACK)
+        for row in rows:
             self._position = row.position
             data = read_data(row.type, row.data) if row.type == Poured.type else None
             if isinstance(data, Poured) and row.clock != "unknown":
                 self._pours[row.source] = (reads.moment(row.time_ms).isoformat(), self._called(data.sauce))
+        return len(rows) == LOOK_BACK
 
     def _called(self, sauce: str) -> str:
         known = self._gateway.catalog.get(sauce)
         return known.name if known is not None else sauce
+
+
+def _size(config: dict[str, Any]) -> int:
+    return len(msgspec.json.encode(config))

@@ -62,6 +62,8 @@ class GatewayState:
     tracer: Tracer
     serial: dict[str, SerialLink] = field(default_factory=dict)
     mqtt: MqttLink | None = None
+    untold: set[str] = field(default_factory=set)
+    """Dispensers that Home Assistant is not told of: more of each than a broker takes in a packet."""
     started_s: float = field(default_factory=time.monotonic)
     """When the daemon started, by the monotonic clock."""
 

@@ -40,18 +40,20 @@ class Levels:
         ul = tanks.ul.get(nozzle) if tanks else None
         return None if ul is None else ul // 1000
 
-    def look(self) -> None:
-        """Take in new HELLOs, then new rows."""
+    def look(self) -> bool:
+        """Take in new HELLOs, then new rows; whether there may be more."""
         with _one_moment(self._reader):
             for stored in reads.dispensers(self._reader):
                 tanks = self._tanks.get(stored.name)
                 if tanks is None or tanks.since_ms != stored.seen_ms:
                     levels = {nozzle: level_ml * 1000 for nozzle, _, level_ml in stored.nozzles}
                     self._tanks[stored.name] = _Tanks(stored.seen_ms, levels)
-            for row in reads.rows_after(self._reader, self._position, ROWS):
+            rows = reads.rows_after(self._reader, self._position, ROWS)
+            for row in rows:
                 self._position = row.position
                 if row.type in SAID_BY and (tanks := self._tanks.get(row.source)) and row.time_ms >= tanks.since_ms:
                     _take(tanks, row)
+        return len(rows) == ROWS
 
 
 def _take(tanks: _Tanks, row: reads.Row) -> None:

@@ -99,6 +99,8 @@ class Figures(Collector):
             links.add_metric((link_state.value,), states[link_state])
         yield links
         yield _pairs("picante_bad_frames", "Frames and messages that were none.", self._watch.bad.total)
+        text = "Dispensers that Home Assistant is not told of: it would be too much at once."
+        yield _gauge("picante_home_assistant_untold", text, len(state.untold))
         resends = state.dispensers.resends(state.links)
         yield _counters("picante_link_resends", "Events that were not the next in sequence.", "reason", resends)
         yield _pairs("picante_link_rejections", "HELLOs turned away.", self._watch.rejected.total)

@@ -34,7 +34,7 @@ DISK_LOW_BYTES = 200 * 1024 * 1024
 FAILED_COMMAND_MS = HOUR_MS
 """ms for which a failed command is told of, unless another one to its dispenser ends well before."""
 NAMED = 3
-"""Commands that are named in the warning."""
+"""Commands, or dispensers, that are named in a warning."""
 
 _TURNED_AWAY = {
     "version": ("it speaks another version of the protocol", "Update its firmware, or this gateway"),
@@ -54,6 +54,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_links(state),
         *adoption_troubles(state, dispensers),
         *_of_dispensers(state, dispensers),
+        *_of_home(state),
         *_of_rings(state),
         *_of_ports(state, dispensers),
         *_of_commands(state),
@@ -159,6 +160,13 @@ def _of_dispensers(state: GatewayState, dispensers: list[DispenserView]) -> Iter
                 fix=_way(dispenser.link or ""),
                 since=dispenser.since,
             )
+
+
+def _of_home(state: GatewayState) -> Iterator[Trouble]:
+    if state.untold:
+        who = ", ".join(sorted(state.untold)[:NAMED]) + (" and more" if len(state.untold) > NAMED else "")
+        fix = "It says that it has more nozzles than any: have it say HELLO again, or update its firmware"
+        yield _later("home_untold", f"Home Assistant is not told of {who}: it would be too much at once", fix)
 
 
 def _of_rings(state: GatewayState) -> Iterator[Trouble]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import socket
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -14,20 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware_bridge.bodies import PouredBody
+from firmware_bridge.broker import Broker
+from firmware_bridge.mqtt_settings import Credentials, MqttSettings
 from gateway import home_assistant
 from gateway.app import run_parts
 from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.home_assistant import HomeAssistant, Told, config_of, state_of, without_what_is_gone
 from gateway.notify import Notifier
+from gateway.plans import NAME_CHARS
 from gateway.state import GatewayState
+from gateway.web import levels
+from heat.errors import BrokerUnreachable
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation
-from tests.gateway.web.conftest import write_config
+from tests.gateway.web.conftest import inside_of, write_config
 from tests.secure_mosquitto import STORE, SecureMosquitto
 from tests.servers import ServerUnavailable, free_port
 from tests.waiting import wait_until_async
@@ -117,11 +125,17 @@ def test_before_the_first_pour_nothing_is_made_up() -> None:
     assert state["availability"] == "offline"
 
 
+MANY = tuple((nozzle, "table-red", 100) for nozzle in range(1, 81))
+"""More nozzles than HELLO may have, as a database of before may hold."""
+
+
 def test_the_largest_dispenser_fits_through_the_broker() -> None:
-    nozzles = tuple((nozzle, "S" * 64, 10_000) for nozzle in range(1, 13))
-    told = Told(name="b" * 32, firmware="9" * 32, online=True, events=10**9, nozzles=nozzles, pour=("x" * 32, "S" * 64))
-    assert len(json.dumps(config_of("s" * 32, told))) < 12_000
-    assert len(json.dumps(state_of(told))) < 2_000
+    long = "\N{HOT PEPPER}"  # four bytes, as the longest
+    nozzles = tuple((nozzle, long * 64, 10_000) for nozzle in range(244, 256))
+    pour = ("x" * 32, long * 64)
+    told = Told("b" * 32, long * 32, online=True, events=10**9, nozzles=nozzles, pour=pour, label=long * NAME_CHARS)
+    assert len(msgspec.json.encode(config_of("s" * 32, told))) < home_assistant.MAX_BYTES
+    assert len(msgspec.json.encode(state_of(told))) < home_assistant.MAX_BYTES
 
 
 def test_a_nozzle_that_is_gone_is_removed_by_its_platform_alone() -> None:
@@ -158,6 +172,58 @@ async def test_each_connection_is_told_all_of_it_and_a_change_alone_after_that(t
         home.heard(config(store, "bar-9"), b"{}")  # another life's
         tell(replace(TOLD, nozzles=TOLD.nozzles[:1]))
         assert said == [(config(store, "bar-9"), b""), (now(store, "bar-9"), b"")]
+
+
+async def test_what_is_too_large_is_not_told_and_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with inside_of(tmp_path) as inside:
+        state = inside.state
+        home, said = HomeAssistant(state), dict[str, bytes]()
+        config, store = home_assistant.config_topic, state.config.gateway.store
+
+        def tell(*told: Told) -> None:
+            said.clear()
+            home._tell(list(told), said.__setitem__)
+            assert all(len(payload) <= home_assistant.MAX_BYTES for payload in said.values())
+
+        other = replace(TOLD, name="bar-2")
+        tell(TOLD, other)
+        for _ in range(2):
+            tell(replace(TOLD, nozzles=MANY), replace(other, events=7))
+            assert home_assistant.state_topic(store, "bar-2") in said or not said
+        assert [record for record in caplog.records if "not told" in record.message] == caplog.records[-1:]
+        assert state.untold == {"bar-1"}
+        assert "bar-1" in (await inside.warning("home_untold"))["what"]
+        assert "picante_home_assistant_untold 1.0" in (await inside.client.get("/metrics")).text
+        tell(TOLD)  # its firmware was mended
+        assert not state.untold
+        assert said[config(store, "bar-1")]
+        # what somebody else left there in its name is too much to be taken out piece by piece
+        left = {"components": {f"n{number}": {"platform": "sensor"} for number in range(400)}}
+        home.heard(config(store, "bar-1"), json.dumps(left).encode())
+        published = list[bytes]()
+        home._tell([TOLD], lambda _topic, payload: published.append(payload))
+        assert published[0] == b""
+        assert published[1] == msgspec.json.encode(config_of(store, TOLD))
+
+
+async def test_many_events_are_caught_up_with_in_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home_assistant, "LOOK_BACK", 3)
+    monkeypatch.setattr(levels, "ROWS", 1)
+    async with inside_of(tmp_path) as inside:
+        home = HomeAssistant(inside.state)
+        hello = inside.hello((1, "table-red", 500), (2, "reaper-raw", 500))
+        for _ in range(6):
+            await inside.deliver(hello, PouredBody(nozzle=1, sauce="table-red", volume_ul=10_000, duration_ms=900))
+        await inside.deliver(hello, PouredBody(nozzle=2, sauce="reaper-raw", volume_ul=1_000, duration_ms=900))
+        await home._catch_up()
+        (told,) = home._look()
+        assert told.pour is not None
+        assert told.pour[1] == inside.state.catalog["reaper-raw"].name
+        assert [level for _, _, level in told.nozzles] == [440, 499]
+
+
+HELLO = "INSERT INTO dispensers VALUES (:dispenser, 1, '1', :nozzles, 'mqtt:' || :dispenser, 1800000000000)"
+"""A stored one."""
 
 
 # -- on the broker ----------------------------------------------------------------------------------------------------
@@ -281,6 +347,45 @@ async def test_a_dispenser_comes_changes_and_is_forgotten(tmp_path: Path, broker
     async with gateway(write_gateway(tmp_path, broker, "none.toml")):
         await wait_until_async(lambda: home.last[CONFIG] == b"" == home.last[STATE], 10, "it is taken back")
         assert home.last[AVAILABILITY] == b"online"
+
+
+async def test_a_dispenser_of_eighty_nozzles_takes_nobody_off_the_broker(
+    tmp_path: Path, broker: SecureMosquitto, home: Home
+) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.touch(0o600)
+    keys.write_text(f'[dispensers]\nbar-1 = "{"ab" * 32}"\nold-1 = "{"cd" * 32}"\n')
+    config = write_gateway(tmp_path, broker, "keys.toml")
+    async with assemble(load_config(config)):
+        pass  # makes the database
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "gateway.db")) as database, database:
+        for name, nozzles in (("bar-1", MANY[:12]), ("old-1", MANY)):
+            database.execute(HELLO, {"dispenser": name, "nozzles": json.dumps(nozzles)})
+    async with gateway(config) as state:
+        await wait_until_async(lambda: STATE in home.last, 10, "the other one is announced")
+        demand(CONFIG, json.loads(home.last[CONFIG]))
+        assert state.untold == {"old-1"}
+        assert not [topic for topic in home.last if "old-1" in topic]
+        assert state.supervisor.parts["mqtt"].restarts == 0
+
+
+async def test_a_broker_that_takes_less_than_an_announcement_is_told_of_in_words(tmp_path: Path) -> None:
+    with SecureMosquitto(
+        tmp_path / "mosquitto", edit=lambda text: text.replace("max_packet_size 16384", "max_packet_size 2000")
+    ) as broker:
+        own = broker.pair("gateway")
+        credentials = Credentials(tls=broker.context(own))
+        settings = MqttSettings(broker.host, broker.port, "picante.gateway", STORE, lambda: credentials)
+        connection = Broker(settings, lambda _message, _read_ns: None, None)
+        await connection.connect()
+        try:
+            connection.retain(CONFIG, bytes(1_200))
+            await wait_until_async(lambda: not connection._large, 10, "this one is taken")
+            with pytest.raises(BrokerUnreachable, match=r"while it was sent 3,000 bytes at once\. .*max_packet_size"):
+                connection.retain(CONFIG, bytes(3_000))
+                await connection.wait_lost(10)
+        finally:
+            await connection.aclose()
 
 
 async def test_a_broker_that_lost_its_memory_is_told_again(tmp_path: Path, broker: SecureMosquitto, home: Home) -> None:
