@@ -23,6 +23,7 @@ from firmware_bridge.messages import (
     Message,
     NozzleInfo,
     Picks,
+    Provision,
     Ready,
     Reject,
     UpMessage,
@@ -240,6 +241,38 @@ async def test_a_dispenser_speaks_for_itself_alone(
     rejection = await asyncio.to_thread(device.expect, Reject)
     assert (rejection.reason, "hand-1" in rejection.detail) == ("malformed", True)
     assert link.links[0].bad["wrong_topic"] == 1
+    await end(task)
+
+
+class AdoptingGate(KeepingGate):
+    """Somebody has adopted everybody: who has no key is to be given one."""
+
+    def key_to_provision(self, dispenser: str) -> bytes | None:
+        return KEY
+
+
+async def test_no_key_travels_in_clear(mqtt: Mqtt, store: str, device: HandClient) -> None:
+    gate = AdoptingGate()
+    _, task = serve(mqtt, store, gate)
+    await asyncio.to_thread(device.expect, HelloRequest)
+    hello = Hello(
+        dispenser="hand-1",
+        firmware="9",
+        versions=(1, 2),
+        nozzles=(),
+        generation=1,
+        lowest=1,
+        next=1,
+        nonce=bytes(16),
+        boot=1,
+        uptime_ms=1,
+    )
+    await asyncio.to_thread(device.send, hello)
+    answer = await wait_until_async(
+        lambda: next((message for message in device.read if isinstance(message, Reject | Provision)), None), 10, "No"
+    )
+    assert isinstance(answer, Reject), "the key was told to whoever listens at the broker"
+    assert (answer.reason, "over TLS only" in answer.detail) == ("unadopted", True)
     await end(task)
 
 

@@ -230,6 +230,7 @@ async def test_forgotten_means_no_key_no_name_no_plan(desk: Desk) -> None:
         ({"key_id": b"abcd"}, True, None, "the key of another gateway"),
         ({"versions": (1,)}, True, None, "it takes no key"),
         ({}, True, "made", "gets its key at its next HELLO"),
+        ({"key_id": key_id(KEY)}, True, "given", "let in at its next HELLO"),
         ({}, False, "made", "a key is not told on a line that others may hear"),
         ({}, True, "proved", "has lost it"),
         ({"key_id": b"abcd"}, True, "proved", "not the one that is known here"),
@@ -243,6 +244,8 @@ async def test_why_it_waits_is_said(
     elif adopted == "made":
         desk.comes(hello("bar-1"))
         await desk.adoption.adopt("bar-1", planogram={})
+    elif adopted == "given":
+        await desk.adoption.adopt("bar-1", key=KEY, planogram={})
     desk.comes(hello("bar-1", **changes), private=private)
     stranger = desk.dispensers.strangers.get("bar-1")
     assert stranger is not None

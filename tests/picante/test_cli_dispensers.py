@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from firmware_bridge.link import Link
 from firmware_bridge.messages import NozzleInfo
+from firmware_bridge.session import Terms
 from heat.catalog import default_catalog
 from picante.cli import main
 from tests.gateway.adopting import hello
-from tests.gateway.web.conftest import Inside, inside_of, write_config
+from tests.gateway.web.conftest import Down, Inside, inside_of, write_config
 from tests.servers import free_port
 
 KEY = "1f" * 32
@@ -61,6 +63,17 @@ async def test_a_key_is_read_from_a_file_or_from_standard_input(inside: Inside, 
         assert (status, "64 hex digits" in said) == (2, True)
     assert (await say(tmp_path, "adopt", "bar-7", "--key-file", "-", typed=KEY + "\n"))[0] == 0
     assert inside.state.dispensers.keyring.key_of("bar-7", None) == bytes.fromhex(KEY)
+
+
+async def test_what_is_missing_for_one_that_was_adopted_is_said(inside: Inside, tmp_path: Path) -> None:
+    gate = inside.state.dispensers
+    inside.link.receive(hello("bar-7"), 0)
+    _, said = await say(tmp_path, "adopt", "bar-7")
+    assert "gets its key at its next HELLO" in said
+    Link("mqtt:bar-8", Down(), gate, gate, terms=Terms(private=False)).receive(hello("bar-8"), 0)
+    _, said = await say(tmp_path, "adopt", "bar-8")
+    assert "a key is not told on a line that others may hear. Connect it by cable" in said
+    assert "next HELLO" not in said
 
 
 async def test_a_planogram_is_told_and_shown(inside: Inside, tmp_path: Path) -> None:
