@@ -26,7 +26,7 @@ install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs
 demo: install ## Install, then play a store on this machine (ARGS="..." are the demo's)
 	@$(BIN)/picante demo $(ARGS)
 
-dev: $(DONE)/dev $(DONE)/uv $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
+dev: $(DONE)/dev $(DONE)/uv $(DONE)/zcbor $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
 	@:
 
 fmt: dev ## Format the code and mend what ruff can mend
@@ -86,6 +86,11 @@ $(DONE)/uv: requirements/uv.lock | $(DONE)/venv
 
 $(DONE)/fuzz: requirements/fuzz.lock | $(DONE)/venv
 	@$(STEP) "install requirements/fuzz.lock" $(PIP_LOCKED) -r $<
+	@touch $@
+
+$(DONE)/zcbor: requirements/zcbor.lock | $(DONE)/venv
+	@rm -rf $(VENV)/zcbor
+	@$(STEP) "install requirements/zcbor.lock" $(PIP_LOCKED) --target $(VENV)/zcbor -r $<
 	@touch $@
 
 # Editable, from the build tools that both locks hold; again when the metadata or the `picante` command may have changed.

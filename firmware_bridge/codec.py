@@ -15,13 +15,18 @@ import cbor2
 import msgspec
 
 from firmware_bridge.bodies import BODY_BY_KIND, UNREADABLE, EventBody
-from firmware_bridge.framing import Frame, encode_frame
+from firmware_bridge.framing import MAX_FRAME_BYTES, Frame, encode_frame
 from firmware_bridge.messages import BY_NUMBER, OPENING, SINCE, SPOKEN, VERSIONS, EventMessage, Message
+from firmware_bridge.texts import too_long
 from firmware_bridge.verbs import ARGUMENTS_BY_VERB, MEASURED_BY_VERB, AnyArguments, Measured
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
-BadMessageReason = Literal["unknown_version", "unknown_type", "invalid_cbor", "invalid_body"]
+BadMessageReason = Literal["oversize", "unknown_version", "unknown_type", "invalid_cbor", "invalid_body"]
+
+
+MAX_PACKET_BYTES = MAX_FRAME_BYTES - 4
+"""Of an MQTT payload: what a frame holds, without its CRC. A broker would carry megabytes into the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ def decode_packet(payload: bytes) -> Message | BadMessage:
     """The message in an MQTT payload."""
     if len(payload) < 3:
         return BadMessage("invalid_body", payload[1] if len(payload) > 1 else 0, "shorter than 3 bytes")
+    if len(payload) > MAX_PACKET_BYTES:
+        return BadMessage("oversize", payload[1], f"{len(payload)} bytes, at most {MAX_PACKET_BYTES}")
     return decode_message(Frame(payload[0], payload[1], payload[2:]))
 
 
@@ -179,7 +186,9 @@ def _convert(fields: Any, cls: type[T], number: int, raw: bytes | None = None) -
         # the structs' field names are the keys' decimal texts; maps deeper down keep their integer keys
         named = {_KEY_TEXTS[key]: value for key, value in fields.items() if type(key) is int}
         if raw is None:
-            return msgspec.convert(named, cls, builtin_types=(bytes,))
+            message = msgspec.convert(named, cls, builtin_types=(bytes,))
+            long = too_long(message)
+            return message if long is None else BadMessage("invalid_body", number, long)
         # an EVENT has no other bytes, which would have to be told from texts in base64: a tenth faster
         named["raw"] = raw
         return msgspec.convert(named, cls)

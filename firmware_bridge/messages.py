@@ -31,6 +31,9 @@ from firmware_bridge.fields import (
 VERSIONS = (1, 2)
 """The protocol versions spoken here, in ascending order."""
 SPOKEN = ", ".join(map(str, VERSIONS))
+MAX_VERSIONS = 8
+MAX_NOZZLES = 12
+"""Nozzles of a dispenser, and slots on its screen."""
 MAX_VALUES = 64
 """Values of one sensor in one SAMPLE."""
 
@@ -49,8 +52,9 @@ class Hello(Body, frozen=True, kw_only=True, omit_defaults=True):
     number: ClassVar[int] = 0x01
     dispenser: Name = key(1)
     firmware: Name = key(2)
-    versions: tuple[U8, ...] = key(3)
+    versions: Annotated[tuple[U8, ...], Meta(min_length=1, max_length=MAX_VERSIONS)] = key(3)
     nozzles: tuple[NozzleInfo, ...] = key(4)
+    """At most `MAX_NOZZLES`: one with more is read, so that it can be told why it is turned away."""
     generation: U32 = key(5)
     lowest: Sequence = key(6)
     """The lowest sequence that the ring still holds; equal to `next` when it is empty."""
@@ -194,7 +198,7 @@ class Reject(Body, frozen=True, kw_only=True, omit_defaults=True):
 
     number: ClassVar[int] = 0x83
     reason: RejectReason = key(1)
-    versions: tuple[U8, ...] = key(2, ())
+    versions: Annotated[tuple[U8, ...], Meta(max_length=MAX_VERSIONS)] = key(2, ())
     detail: Detail = key(3, "")
     nonce: Nonce | None = key(4, None)
     """nonce_d of the HELLO that this answers, if it answers one."""
@@ -241,7 +245,7 @@ class Picks(Body, frozen=True, kw_only=True, omit_defaults=True):
     number: ClassVar[int] = 0x85
     nonce: Nonce = key(1)
     pick_id: PickId = key(2)
-    picks: tuple[PickInfo, ...] = key(3)
+    picks: Annotated[tuple[PickInfo, ...], Meta(max_length=MAX_NOZZLES)] = key(3)
 
 
 class Ping(Body, frozen=True, kw_only=True, omit_defaults=True):

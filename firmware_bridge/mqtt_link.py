@@ -14,7 +14,7 @@ import paho.mqtt.client as mqtt
 
 from firmware_bridge.actions import Registry
 from firmware_bridge.broker import Broker
-from firmware_bridge.codec import BadMessage, decode_packet, encode_packet
+from firmware_bridge.codec import MAX_PACKET_BYTES, BadMessage, decode_packet, encode_packet
 from firmware_bridge.link import Gate, Link
 from firmware_bridge.messages import DownMessage, Picks
 from firmware_bridge.mqtt_settings import MqttSettings
@@ -126,7 +126,7 @@ class MqttLink:
             done()
             return
         payload = bytes(message.payload)
-        self._tap.packet(link.name, "up", payload)
+        self._tap.packet(link.name, "up", payload[: MAX_PACKET_BYTES + 1])  # one more shows that it was too long
         decoded = decode_packet(payload)
         if isinstance(decoded, BadMessage):
             link.receive_bad(decoded)

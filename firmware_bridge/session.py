@@ -10,6 +10,7 @@ owner calls after the commit. While there is no room for events it tells the dis
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from firmware_bridge.actions import (
     Send,
 )
 from firmware_bridge.messages import (
+    MAX_NOZZLES,
     SPOKEN,
     VERSIONS,
     Ack,
@@ -84,6 +86,18 @@ class Terms:
 
 
 TERMS = Terms()
+
+
+def _flaw(hello: Hello) -> str | None:
+    """What is wrong with a HELLO whose fields are right one by one."""
+    if not SOURCE_NAME.match(hello.dispenser):
+        return "dispenser: 1 to 32 of a-z, 0-9 and -, no - at the ends"
+    if hello.lowest > hello.next:
+        return f"lowest {hello.lowest} above next {hello.next}"
+    if len(hello.nozzles) > MAX_NOZZLES:
+        return f"{len(hello.nozzles)} nozzles, at most {MAX_NOZZLES}"
+    [(number, times)] = Counter(info.nozzle for info in hello.nozzles).most_common(1) or [(0, 0)]
+    return f"nozzle {number} stands {times} times" if times > 1 else None
 
 
 class LinkSession:
@@ -215,9 +229,8 @@ class LinkSession:
         spoken = set(VERSIONS).intersection(hello.versions)
         if not spoken:
             return self._reject("version", f"spoken here: {SPOKEN}", hello)
-        if not SOURCE_NAME.match(hello.dispenser) or hello.lowest > hello.next:
-            detail = "dispenser name" if hello.lowest <= hello.next else "lowest above next"
-            return self._reject("malformed", detail, hello)
+        if (flaw := _flaw(hello)) is not None:
+            return self._reject("malformed", flaw, hello)
         version = max(spoken)
         if version >= 2 and hello.key_id is None:
             return self._on_keyless(hello)

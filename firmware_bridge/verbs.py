@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from firmware_bridge.fields import U8, U32, Key, KeyId, Name, PickId, Uint, key
-from firmware_bridge.messages import PickInfo
+from firmware_bridge.messages import MAX_NOZZLES, PickInfo
 
 MAX_FLOW_MS = 30_000
 """ms that a command may keep a valve open."""
@@ -95,7 +95,7 @@ class SetPlanogram(Arguments, frozen=True, kw_only=True, omit_defaults=True):
     """Which sauce is on which nozzle. Those not named keep theirs. The dispenser says HELLO afterwards."""
 
     verb: ClassVar[str] = "set_planogram"
-    placed: Annotated[tuple[Placed, ...], Meta(min_length=1, max_length=12)] = key(1)
+    placed: Annotated[tuple[Placed, ...], Meta(min_length=1, max_length=MAX_NOZZLES)] = key(1)
 
 
 class ShowPicks(Arguments, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,7 +103,7 @@ class ShowPicks(Arguments, frozen=True, kw_only=True, omit_defaults=True):
 
     verb: ClassVar[str] = "show_picks"
     pick_id: PickId = key(1)
-    picks: Annotated[tuple[PickInfo, ...], Meta(max_length=12)] = key(2)
+    picks: Annotated[tuple[PickInfo, ...], Meta(max_length=MAX_NOZZLES)] = key(2)
     seconds: Annotated[int, Meta(ge=1, le=3600)] = key(3)
 
 

@@ -46,6 +46,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from firmware_bridge.messages import MAX_NOZZLES
 from heat.catalog import Catalog, default_catalog
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
@@ -54,8 +55,6 @@ from hw_sim.mishaps import planned
 from hw_sim.physics import Physics
 from hw_sim.plant import Nozzle
 
-MAX_NOZZLES = 12
-"""Nozzles that fit into a HELLO frame."""
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 

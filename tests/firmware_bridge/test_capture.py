@@ -159,6 +159,13 @@ def test_a_bad_packet_is_kept_without_its_text() -> None:
     assert piece.data == b"\x01\x04\xa1\x03\x71" + b"x" * 17, "its shape is kept"
 
 
+def test_an_oversize_packet_stays_one_and_its_text_does_not() -> None:
+    piece = Scrubber().packet((b"\x01\x04\xa1\x03\x79\x10\x00" + TOKEN.encode() * 241)[:1_021])
+    assert piece.is_ == "bad:oversize"
+    assert piece.data is not None
+    assert (len(piece.data), b"jane" in piece.data) == (1_021, False)
+
+
 def test_what_was_under_way_when_it_began_is_left_out_and_pieces_are_whole_however_they_come() -> None:
     frames = encode_message(POUR) + encode_message(HELLO)
     whole = [encode_message(POUR), encode_message(HELLO)]

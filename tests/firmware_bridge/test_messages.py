@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import cbor2
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from firmware_bridge.codec import (
 )
 from firmware_bridge.framing import MAX_FRAME_BYTES, Frame, encode_frame
 from firmware_bridge.messages import (
+    MAX_NOZZLES,
     NAME_BYTES,
     WHY_BYTES,
     Ack,
@@ -39,14 +41,27 @@ from firmware_bridge.messages import (
     Welcome,
     fit,
 )
-from hw_sim.scenario import MAX_NOZZLES
 
 U8, U32, U53 = st.integers(0, 255), st.integers(0, 2**32 - 1), st.integers(0, 2**53 - 1)
 SEQUENCE = st.integers(1, 2**53 - 1)
-NAMES = st.text(min_size=1, max_size=10)
+NAMES = st.text(min_size=1, max_size=8)
+"""At most 32 bytes of UTF-8."""
 NONCES = st.binary(min_size=8, max_size=16)
 MACS = st.binary(min_size=32, max_size=32)
 PICK_IDS = st.none() | NAMES
+
+HELLO = Hello(
+    dispenser="bar-1",
+    firmware="1",
+    versions=(1,),
+    nozzles=(),
+    generation=1,
+    lowest=1,
+    next=1,
+    nonce=bytes(8),
+    boot=1,
+    uptime_ms=0,
+)
 
 event_bodies: st.SearchStrategy[EventBody] = st.one_of(
     st.builds(
@@ -80,7 +95,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         Hello,
         dispenser=NAMES,
         firmware=NAMES,
-        versions=st.lists(U8, max_size=3).map(tuple),
+        versions=st.lists(U8, min_size=1, max_size=3).map(tuple),
         nozzles=nozzles,
         generation=U32,
         lowest=SEQUENCE,
@@ -149,6 +164,27 @@ def test_the_fullest_messages_fit_into_a_frame() -> None:
         assert len(encode_packet(message)) + 4 <= MAX_FRAME_BYTES
 
 
+@pytest.mark.parametrize(("size", "taken"), [(32, True), (33, False), (34, False)])
+def test_a_text_is_as_long_as_its_bytes(size: int, taken: bool) -> None:
+    text = "ñ" * (size // 2) + "n" * (size % 2)
+    assert len(text) < 32
+    told = msgspec.structs.replace(HELLO, nozzles=(NozzleInfo(1, "s", 0), NozzleInfo(2, text, 0)))
+    for message in (
+        msgspec.structs.replace(HELLO, hardware=text),
+        told,
+        Ask(session=1, nonce=bytes(8), mood=text),
+        Picks(nonce=bytes(8), pick_id="p", picks=(PickInfo(1, "s", text, 1, ""),)),
+    ):
+        decoded = decode_packet(encode_packet(message))
+        assert decoded == message if taken else isinstance(decoded, BadMessage)
+        assert isinstance(decode_event_body(3, {2: text}), BadMessage) is not taken
+
+
+def test_a_hello_with_a_nozzle_too_many_is_read_so_that_it_can_be_answered() -> None:
+    many = msgspec.structs.replace(HELLO, nozzles=(NozzleInfo(1, "s", 0),) * (MAX_NOZZLES + 1))
+    assert decode_packet(encode_packet(many)) == many
+
+
 @given(st.text(), st.integers(0, 60))
 def test_texts_are_cut_between_characters(text: str, size: int) -> None:
     cut = fit(text, size)
@@ -189,6 +225,20 @@ def test_a_packet_of_less_than_three_bytes(packet: bytes) -> None:
     message = decode_packet(packet)
     assert isinstance(message, BadMessage)
     assert message.reason == "invalid_body"
+
+
+def test_a_packet_holds_no_more_than_a_frame() -> None:
+    """As on a serial line: version, type, and a body of at most 1,018 bytes."""
+    pong = b"\x01\x05" + cbor2.dumps({1: bytes(8)})[:-8] + bytes(8)
+    filler = 1_020 - len(pong) - 4
+    fullest = b"\x01\x05\xa2" + pong[3:] + b"\x02\x59" + filler.to_bytes(2, "big") + bytes(filler)
+    assert len(fullest) == 1_020
+    assert isinstance(decode_packet(fullest), Pong)
+    event = EventMessage(generation=1, sequence=1, boot=1, uptime_ms=1, sent_uptime_ms=1, session=0, kind=9, body={})
+    for packet in (fullest + b"\x00", encode_packet(msgspec.structs.replace(event, body={1: bytes(15_000)}))):
+        bad = decode_packet(packet)
+        assert isinstance(bad, BadMessage)
+        assert (bad.reason, bad.type) == ("oversize", packet[1])
 
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x01", b"\xa1\x01\x81"])

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import TypeVar
 
+import msgspec
 import paho.mqtt.client as mqtt_client
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -279,9 +280,11 @@ async def test_no_key_travels_in_clear(mqtt: Mqtt, store: str, device: HandClien
 async def test_rubbish_is_counted(mqtt: Mqtt, store: str, gate: KeepingGate, device: HandClient) -> None:
     link, task = serve(mqtt, store, gate)
     await asyncio.to_thread(device.open)
-    for payload in (b"", b"\x01\x03\xff", b"\x01\x7f\xa0", b"\x09\x03\xa0", b"\x01\x03\xa0"):
+    large = encode_packet(msgspec.structs.replace(device.event(), sequence=1, body={9: bytes(15_000)}))
+    device.sequence = 0
+    for payload in (b"", b"\x01\x03\xff", b"\x01\x7f\xa0", b"\x09\x03\xa0", b"\x01\x03\xa0", large):
         await asyncio.to_thread(device.publish, payload)
-    bad = {"invalid_body": 2, "invalid_cbor": 1, "unknown_type": 1, "unknown_version": 1}
+    bad = {"oversize": 1, "invalid_body": 2, "invalid_cbor": 1, "unknown_type": 1, "unknown_version": 1}
     await wait_until_async(lambda: link.links[0].bad == bad, 5, "all were counted")
     await asyncio.to_thread(device.send, device.event())
     await wait_until_async(lambda: len(gate.waiting) == 1, 5, "the link goes on")

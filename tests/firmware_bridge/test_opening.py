@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 
 from firmware_bridge.actions import Arrived, Opened
-from firmware_bridge.messages import Ack, EventMessage, Hello, Ready, Reject, Welcome
+from firmware_bridge.messages import Ack, EventMessage, Hello, NozzleInfo, Ready, Reject, Welcome
 from firmware_bridge.moves import State
 from firmware_bridge.session import LinkSession
 from hw_sim.mcu import LinkState
@@ -45,6 +47,22 @@ def test_a_dispenser_with_another_key_is_refused(pair: Pair) -> None:
     pair.session.feed(hello, pair.now_ms)
     [reject] = sent_by(pair.session.feed(Ready(mac=bytes(32)), pair.now_ms))
     assert reject == Reject(reason="bad_mac", versions=(1, 2), detail="the key does not fit", nonce=hello.nonce)
+    assert pair.session.state is State.OPENING
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dispenser": "Bar_1"}, "dispenser: 1 to 32 of a-z, 0-9 and -, no - at the ends"),
+        ({"lowest": 9, "next": 8}, "lowest 9 above next 8"),
+        ({"nozzles": tuple(NozzleInfo(number, "s", 1) for number in range(1, 14))}, "13 nozzles, at most 12"),
+        ({"nozzles": tuple(NozzleInfo(number, "s", 1) for number in (1, 2, 1))}, "nozzle 1 stands 2 times"),
+    ],
+)
+def test_a_hello_that_can_not_be_is_told_why(pair: Pair, change: dict[str, Any], words: str) -> None:
+    hello = msgspec.structs.replace(pair.hello(), **change)
+    [reject] = sent_by(pair.session.feed(hello, pair.now_ms))
+    assert reject == Reject(reason="malformed", versions=(1, 2), detail=words, nonce=hello.nonce)
     assert pair.session.state is State.OPENING
 
 

@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
-from firmware_bridge import framing, messages, moves, session, topics
+from firmware_bridge import codec, framing, messages, moves, session, topics
 from firmware_bridge.states import mermaid
 from gateway import commands, orders
-from hw_sim import eeprom, go_back_n, mcu, mqtt_device, question, scenario
+from hw_sim import eeprom, go_back_n, mcu, mqtt_device, question
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/protocol.md").read_text()
@@ -66,6 +66,7 @@ def test_the_topics_are_listed(leaf: topics.Leaf) -> None:
 def test_the_numbers_are_those_of_the_code() -> None:
     code = {
         "longest frame before COBS": [framing.MAX_FRAME_BYTES],
+        "longest MQTT payload": [codec.MAX_PACKET_BYTES],
         "`window`": [session.WINDOW, session.FULL_WINDOW_BAUD],
         "bytes on a serial line that a wait allows for": [mcu.SLACK_BYTES],
         "HELLO again": [mcu.HELLO_AGAIN_MS, mcu.HELLO_SLOWEST_MS],
@@ -85,7 +86,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "link given up by the gateway": [session.SILENT_AFTER_MS],
         "HELLO_REQUEST at most every": [session.HELLO_REQUEST_EVERY_MS],
         "messages without a PUBACK": [mqtt_device.IN_FLIGHT],
-        "nozzles in a HELLO": [scenario.MAX_NOZZLES],
+        "nozzles in a HELLO": [messages.MAX_NOZZLES],
     }
     told = {what: [int(n.replace(",", "")) for n in re.findall(r"[\d,]*\d", value)] for what, value in table("Numbers")}
     assert told == code
