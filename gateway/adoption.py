@@ -224,7 +224,7 @@ class Adoption:
                 return "it takes no key, and its own is not known here", f"{command} --key-file FILE, with its key"
             return "it has the key of another gateway", f"{RESET}, then {command}. Or: {command} --key-file FILE"
         if stranger.reason == "unadopted" and self._knows_key_of(stranger):
-            return "it is adopted, and let in at its next HELLO", "Wait: that takes 8 s at most"
+            return "it is adopted, and let in at its next HELLO", "Wait: that takes 10 s at most"
         if not stranger.takes_a_key:
             forget = f"picante dispensers forget {dispenser}"
             return "its key is not the one that is known here", f"{RESET}, then {forget}, then {command}"
@@ -233,7 +233,7 @@ class Adoption:
         if not stranger.private:
             where = "Connect it by cable to this machine once, or use TLS ([mqtt] tls)"
             return "it is adopted, and a key is not told on a line that others may hear", where
-        return "it is adopted, and gets its key at its next HELLO", "Wait: that takes 8 s at most"
+        return "it is adopted, and gets its key at its next HELLO", "Wait: that takes 10 s at most"
 
     def _knows_key_of(self, stranger: Stranger) -> bool:
         key = self._keyring.key_of(stranger.hello.dispenser, stranger.hello.key_id)

@@ -87,7 +87,7 @@ def adopt(config_path: Path, dispenser: str, name: str | None, key_file: Any) ->
     elif waiting := view["waiting"]:  # it is here, and what is missing may be up to somebody
         click.echo(f"{_called(view)}: {waiting['why']}. {waiting['do']}")
     else:
-        click.echo(f"{_called(view)} is adopted: it is let in at its next HELLO, within 8 s if it is connected")
+        click.echo(f"{_called(view)} is adopted: it is let in at its next HELLO, within 10 s if it is connected")
 
 
 @dispensers.command()

@@ -61,7 +61,7 @@ async def one(web: TheWeb, dispenser: Dispenser) -> DispenserView:
 
 @router.post("/{dispenser}/adopt", responses=documented(400, 404, 409, 422, 503))
 async def adopt(web: TheWeb, dispenser: Dispenser, asked: Adopt | None = None) -> DispenserView:
-    """Let a dispenser in that waits. It opens its link within 8 s, unless `waiting` in the answer says what is missing.
+    """Let a dispenser in that waits. It opens its link within 10 s, unless `waiting` says what is missing.
 
     Its key is told on no answer, ever.
     """

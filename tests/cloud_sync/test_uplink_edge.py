@@ -24,7 +24,7 @@ from heat.errors import ForeignInstance
 from tests.cloud_sync.examples import pours
 from tests.cloud_sync.kafka_reading import ids, read_events
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
-from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
+from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, progress, running, settings
 from tests.cluster import describe_transaction
 from tests.proxy import (
     ADD_OFFSETS,
@@ -39,6 +39,10 @@ from tests.proxy import (
 from tests.waiting import wait_until_async
 
 pytestmark = pytest.mark.usefixtures("no_task_stays", "idle")  # what rests begins to rest here
+
+
+GOES_ON_S = 30.0
+"""s from the end of whatever was wrong until something is in Kafka again: promised."""
 
 
 async def all_of(broker: ProxiedKafka, gateway: str) -> list[Received]:
@@ -149,7 +153,12 @@ async def test_when_no_answer_comes_before_it_gives_up_nothing_is_lost_or_double
                 await wait_until_async(lambda: line.dead, PATIENCE_S, f"{request} has passed")
                 await wait_until_async(lambda f=failures: uplink.status.failures > f, PATIENCE_S, "it gives up")  # type: ignore[misc]
                 line.heal()
-                await confirmed(outbox, number * 100)
+                await wait_until_async(
+                    lambda n=number: progress(outbox) >= n * 100,  # type: ignore[misc]
+                    GOES_ON_S,
+                    "it goes on",
+                    promised=True,
+                )
             outbox.append(rows[-1:])
             await confirmed(outbox, len(rows))
     assert ids(await all_of(broker, gateway)) == sorted(str(row.id) for row in rows)

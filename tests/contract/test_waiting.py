@@ -26,6 +26,13 @@ def test_short_deadlines_are_those_of_a_machine_at_rest() -> None:
     assert [patience_s(deadline_s) for deadline_s in (0, 1, 5, 10, 20, 90)] == [0, 4, 20, 20, 20, 90]
 
 
+async def test_what_is_promised_is_exact() -> None:
+    with pytest.raises(AssertionError, match=r"not within 0\.05 s: the ACK"):
+        wait_until(lambda: 0, 0.05, "the ACK", promised=True)
+    with pytest.raises(AssertionError, match=r"not within 0\.05 s: the ACK"):
+        await wait_until_async(lambda: 0, 0.05, "the ACK", promised=True)
+
+
 def test_it_looks_once_though_there_is_no_time() -> None:
     assert wait_until(lambda: True, 0, "what is there already")
 

@@ -39,7 +39,7 @@ from tests.waiting import wait_until
 KEY = bytes(range(32))
 SAUCES = ("table-red", "lime-jalapeno")
 READY_WITHIN_S = 10.0
-"""Seconds from the start to the first ready answer, after whatever fault."""
+"""Seconds from the start to the first ready answer, after whatever fault: promised."""
 _BOOT, _UPTIME_MS = 1, 60_000
 _SILENCE_S = 0.01
 
@@ -152,7 +152,7 @@ class Counter:
         began_s = time.monotonic()
         self._gateway = context.Process(target=_run_gateway, args=(config, self._directory / "gateway.log"))
         self._gateway.start()
-        wait_until(self._is_ready, READY_WITHIN_S, "the gateway is ready")
+        wait_until(self._is_ready, READY_WITHIN_S, "the gateway is ready", promised=True)
         return time.monotonic() - began_s
 
     def _is_ready(self) -> bool:
@@ -232,23 +232,24 @@ class Counter:
             for dispenser in select.select(self.dispensers, [], [], min(left_s, 0.05))[0]:
                 dispenser.take()
 
-    def serve_until(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
-        """Let events flow until something is the case."""
+    def serve_until(self, condition: Callable[[], bool], within_s: float, what: str, *, promised: bool = False) -> None:
+        """Let events flow until something is the case; `promised` as for `wait_until`."""
 
         def met() -> bool:
             self.serve(0.02)
             return condition()
 
-        wait_until(met, within_s, what)
+        wait_until(met, within_s, what, promised=promised)
 
-    def serve_until_all_have_more(self) -> None:
-        """The gateway goes on: each dispenser gets another ACK."""
+    def serve_until_all_have_more(self, promised_s: float | None = None) -> None:
+        """The gateway goes on: each dispenser gets another ACK, if need be within what is promised."""
         before = self.acked()
 
         def all_have_more() -> bool:
             return all(acked > before[name] for name, acked in self.acked().items())
 
-        self.serve_until(all_have_more, 10, "each dispenser has another event acknowledged")
+        what = "each dispenser has another event acknowledged"
+        self.serve_until(all_have_more, 10 if promised_s is None else promised_s, what, promised=promised_s is not None)
 
     def drain(self) -> None:
         """Read what has been said to the dispensers, to the end. Only a frozen gateway comes to one."""

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from tests.waiting import wait_until_async
 POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=255, duration_ms=65_535)
 """Its frames hold the byte FF."""
 BAUD = 57_600
+SERVED_S = 5.0
+"""s from the return of a server until its dispenser is served: promised."""
 
 
 @pytest.fixture
@@ -90,9 +93,11 @@ async def test_a_server_that_restarts_is_found_again(
             assert "can't be reached: Connection refused" in str(links[server.url].failure)
             assert gate.open == {}
             server.start()
-            await wait_until_async(lambda: links[server.url].failure is None, 5, "it is found again")
+            back_s = time.monotonic() + SERVED_S
+            await wait_until_async(lambda: links[server.url].failure is None, SERVED_S, "it is found", promised=True)
             await asyncio.to_thread(device.open)
-            await wait_until_async(lambda: "hand-1" in gate.open, 5, "the link is open again")
+            left_s = back_s - time.monotonic()
+            await wait_until_async(lambda: "hand-1" in gate.open, left_s, "the link is open again", promised=True)
             descriptors.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- a count
         assert descriptors[0] == descriptors[1]
 

@@ -128,10 +128,10 @@ class World:
         """Whether the simulator is over."""
         return self.sim is None or self.sim.process.poll() is not None
 
-    def start_gateway(self, within_s: float = 60) -> Process:
+    def start_gateway(self, within_s: float = 60, *, promised: bool = False) -> Process:
         """Start the daemon and wait for its page; 26 s were seen on a machine with ten times the work it can do."""
         started = self.spawn_gateway()
-        self.wait_until_ready(within_s)
+        self.wait_until_ready(within_s, promised=promised)
         return started
 
     def spawn_gateway(self) -> Process:
@@ -140,10 +140,10 @@ class World:
         self.gateway = Process(self.directory, "gateway", *arguments, environment=self.environment)
         return self.gateway
 
-    def wait_until_ready(self, deadline_s: float) -> None:
+    def wait_until_ready(self, deadline_s: float, *, promised: bool = False) -> None:
         """Wait for the daemon's page."""
         assert self.gateway is not None
-        wait_until(self._ready, deadline_s, f"the gateway is ready: {self.gateway.said()}")
+        wait_until(self._ready, deadline_s, f"the gateway is ready: {self.gateway.said()}", promised=promised)
 
     def _ready(self) -> bool:
         assert self.gateway is not None
