@@ -77,6 +77,7 @@ def test_what_could_not_be_stored_is_asked_for_again(pair: Pair) -> None:
     pair.fail_commits()
     pair.run_until(lambda: pair.delivered)
     assert pair.sequences == [1, 2, 3, 1, 2, 3]
+    assert pair.mcu.counters.hellos == 1, "no new opening was needed"
 
 
 def test_a_commit_of_an_earlier_link_moves_the_new_one_on(pair: Pair) -> None:

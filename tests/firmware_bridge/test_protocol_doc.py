@@ -12,7 +12,9 @@ import pytest
 from firmware_bridge import codec, framing, messages, moves, session, topics
 from firmware_bridge.states import mermaid
 from gateway import commands, orders
+from heat.scale import MAX_SHU, default_words
 from hw_sim import eeprom, go_back_n, mcu, mqtt_device, question
+from models.features import MOOD_STEP
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/protocol.md").read_text()
@@ -91,6 +93,18 @@ def test_the_numbers_are_those_of_the_code() -> None:
     told = {what: [int(n.replace(",", "")) for n in re.findall(r"[\d,]*\d", value)] for what, value in table("Numbers")}
     assert told == code
     assert orders.LOG_SIZE == eeprom.COMMANDS_KEPT
+
+
+def test_the_words_the_dial_and_the_moods_are_those_of_the_code() -> None:
+    [listed] = re.findall(r"closed list:\s+(.*?)\. ", TEXT, re.DOTALL)
+    words = default_words()
+    assert re.findall(r"`(.*?)`", listed) == [w for one in words.categories for w in (one.word, *one.aliases)]
+    dial = re.search(r"from 0,\s+the mildest \(([\d,]+) SHU\), to 100, the hottest \(([\d,]+)\)", TEXT)
+    assert dial is not None
+    ends = [int(end.replace(",", "")) for end in dial.groups()]
+    assert ends == [words.dial_low_shu, words.dial_high_shu]
+    assert f"SHU (0 to {MAX_SHU:,})" in TEXT
+    assert "`mood` is `{}`, `{}` or `{}`".format(*MOOD_STEP) in TEXT
 
 
 def test_the_states_are_drawn_from_the_tables() -> None:

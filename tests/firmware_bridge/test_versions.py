@@ -228,6 +228,17 @@ def test_a_busy_gateway_makes_the_dispenser_keep_its_events(pair: Pair) -> None:
     assert pair.sequences == list(range(1, 51))
 
 
+def test_a_gateway_that_has_room_again_says_so_by_itself(pair: Pair) -> None:
+    pair.open_up()
+    pair.pour(1)
+    event = pair.mcu.next_message(pair.now_ms)
+    assert isinstance(event, EventMessage)
+    assert sent_by(pair.session.feed(event, pair.now_ms, room=False)) == [Ack(generation=1, sequence=0, window=0)]
+    assert pair.session.tick(pair.now_ms, room=False) == []
+    assert sent_by(pair.session.tick(pair.now_ms)) == [Ack(generation=1, sequence=0, window=128)]
+    assert pair.session.tick(pair.now_ms) == [], "once: whoever missed it asks"
+
+
 @pytest.mark.parametrize("lost", range(6))
 def test_it_goes_on_whichever_word_about_room_is_lost(tmp_path: Path, lost: int) -> None:
     pair = Pair(tmp_path, down=["", *["lost" if n == lost else "" for n in range(6)]])
@@ -266,3 +277,15 @@ def test_an_older_dispenser_in_front_of_a_busy_gateway_loses_nothing(pair: Pair)
     pair.room = lambda: True
     pair.run_until(lambda: pair.delivered, 12_000)
     assert pair.sequences == list(range(1, 31))
+
+
+def test_an_older_dispenser_is_patient_with_a_gateway_that_has_no_room(pair: Pair) -> None:
+    """Each opening finds it as patient as it was: it does not begin anew with all its haste."""
+    boot(pair, versions=(1,))
+    pair.open_up()
+    pair.room = lambda: False
+    pair.pour(5)
+    pair.run(60_000)
+    before = events_sent(pair)
+    pair.run(80_000)
+    assert 1 <= (events_sent(pair) - before) // 5 <= 14, "a turn every 8 s, and one at each opening"

@@ -87,6 +87,24 @@ def test_patience_doubles_up_to_a_limit_and_comes_back_with_progress(flow: GoBac
     assert flow.resend_due_ms() == now_ms + RESEND_MS
 
 
+def test_each_third_turn_is_a_hello_and_an_opening_makes_it_no_more_hasty(flow: GoBackN) -> None:
+    now_ms, gaps, hellos = 0, [], []
+    for turn in range(1, 10):
+        take_all(flow, now_ms)
+        due_ms = flow.resend_due_ms()
+        assert due_ms is not None
+        gaps.append(due_ms - now_ms)
+        now_ms = due_ms
+        if flow.is_stuck(now_ms):
+            hellos.append(turn)
+            flow.open(base=1, window=4, now_ms=now_ms)
+    assert gaps == [500, 1_000, 2_000, 4_000, *[RESEND_SLOWEST_MS] * 5]
+    assert hellos == [3, 6, 9]
+    flow.link_up()
+    take_all(flow, now_ms)
+    assert flow.resend_due_ms() == now_ms + RESEND_MS, "another cable"
+
+
 def test_nothing_under_way_is_nothing_to_send_again(flow: GoBackN) -> None:
     assert flow.resend_due_ms() is None
     take_all(flow, 0)
