@@ -9,13 +9,13 @@ One JSON object a line, so that a file is good up to wherever it was cut:
 
 `is` names the message, or says what was bad: `bad:crc`. `hex` is what was on the line: a frame with its zeros, an MQTT
 payload. What opens a link, and what commands carry, is told without its bytes. In an ASK each loyalty token has a
-stand-in of its length, the same one for the same token; in whatever is no good message, every run of text is crossed
-out, as a damaged ASK is no ASK and still holds a token. It stays bad in the same way.
+stand-in of its length, the same one for the same token. Of whatever is no good message nothing is kept but its length
+and what was wrong with it (of a message: its version and type): a damaged ASK still holds a token, and on a line that
+echoes, a damaged PROVISION a key. A stand-in that is bad in the same way takes its place.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,15 @@ import msgspec
 from msgspec import Meta
 
 from firmware_bridge.bodies import UNREADABLE
-from firmware_bridge.codec import BadMessage, decode_message, decode_packet, encode_message, encode_packet
-from firmware_bridge.framing import BadFrame, Frame, FrameDecoder, cobs_decode, cobs_encode, encode_frame
+from firmware_bridge.codec import (
+    BadMessage,
+    BadMessageReason,
+    decode_message,
+    decode_packet,
+    encode_message,
+    encode_packet,
+)
+from firmware_bridge.framing import BadFrame, BadFrameReason, Frame, FrameDecoder, encode_frame
 from firmware_bridge.messages import Ask, Command, EventMessage, Message, Provision, Ready, Welcome
 from heat.errors import DataError
 
@@ -37,10 +44,6 @@ LONGEST_BLOCK = 1_100
 """Bytes without a zero that are kept: enough to be too long for a frame."""
 _SECRET = (Ready, Welcome, Provision, Command)
 """Messages with a MAC or a key, or that may have one."""
-_TEXT = re.compile(rb"(?:[\x20-\x7e]|[\xc2-\xf4][\x80-\xbf]{1,3}){4,}")
-"""Text that may be a token, or a piece of one."""
-_BAD = {"cobs": b"\xffx", "short": b"\x02x", "crc": b"\x07xxxxxx", "oversize": b"x" * LONGEST_BLOCK}
-"""A block that is bad for each reason, where crossing out would change what is wrong with the real one."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,19 +100,18 @@ class Scrubber:
         """An MQTT payload."""
         message = decode_packet(payload)
         if isinstance(message, BadMessage):
-            body = _crossed_body(payload[2:], lambda body: _is_bad(decode_packet(payload[:2] + body), message))
-            return Piece(f"bad:{message.reason}", None if body is None else payload[:2] + body)
+            body = bad_body(message.reason, len(payload[2:LONGEST_BLOCK]))
+            return Piece(f"bad:{message.reason}", payload[:2] + body)
         return self._good(message, payload, lambda clean: encode_packet(clean, payload[0]))
 
     def _block(self, block: bytes) -> Piece:
         frame = _frame_in(block)
         if isinstance(frame, BadFrame):
-            return Piece(f"bad:{frame.reason}", _delimited(_crossed_block(block, frame)))
+            return Piece(f"bad:{frame.reason}", _delimited(bad_block(frame.reason, len(block))))
         message = decode_message(frame)
         if isinstance(message, BadMessage):
-            version, type_ = frame.version, frame.type
-            body = _crossed_body(frame.body, lambda body: _is_bad(decode_message(Frame(version, type_, body)), message))
-            return Piece(f"bad:{message.reason}", None if body is None else encode_frame(version, type_, body))
+            body = bad_body(message.reason, len(frame.body))
+            return Piece(f"bad:{message.reason}", encode_frame(frame.version, frame.type, body))
         return self._good(message, _delimited(block), lambda clean: encode_message(clean, frame.version))
 
     def _good(self, message: Message, data: bytes, encode: Callable[[Message], bytes]) -> Piece:
@@ -121,8 +123,10 @@ class Scrubber:
                 return Piece(is_, None)
             case _ if isinstance(message, _SECRET):
                 return Piece(is_, None)
-            case _:
+            case EventMessage():
                 return Piece(is_, data)
+            case _:  # without keys that are not known here: nobody can tell what they hold
+                return Piece(is_, encode(message))
 
     def _stand_in(self, token: str) -> str:
         """The same for the same token, and as long on the line."""
@@ -148,45 +152,40 @@ def _delimited(block: bytes) -> bytes:
     return b"\x00" + block + b"\x00"
 
 
-def _cross_out(content: bytes) -> bytes:
-    return _TEXT.sub(lambda text: b"x" * len(text[0]), content)
+def bad_block(reason: BadFrameReason, size: int) -> bytes:
+    """A block of so many bytes that is no frame, for this reason, whatever its content was."""
+    match reason:
+        case "cobs":  # the last group is to have one byte more
+            return b"\x01" * (size - 1) + b"\x02"
+        case "crc":  # whole groups first: they take the least room in the frame
+            groups, rest = divmod(size, 255)
+            return (b"\xff" * 255) * groups + b"\x01" * rest
+        case "short" | "oversize":
+            return b"\x01" * size
 
 
-def _crossed_block(block: bytes, bad: BadFrame) -> bytes:
-    """A block without text that is bad in the same way."""
-    content = cobs_decode(block)
-    crossed = _cross_out(block if content is None else content)
-    if crossed == (block if content is None else content):
-        return block
-    again = crossed if content is None else cobs_encode(crossed)
-    still = _frame_in(again) if again else None
-    return again if isinstance(still, BadFrame) and still.reason == bad.reason else _BAD[bad.reason]
+def bad_body(reason: BadMessageReason, size: int) -> bytes:
+    """A body of so many bytes that makes no message, for this reason."""
+    match reason:
+        case "invalid_cbor":  # an end of nothing
+            return b"\xff" * size
+        case "invalid_body":  # a string, and not a map
+            return _cbor_bytes(size) if size else b""
+        case "oversize" | "unknown_type" | "unknown_version":
+            return bytes(size)
 
 
-def _is_bad(message: Message | BadMessage, as_: BadMessage) -> bool:
-    return isinstance(message, BadMessage) and message.reason == as_.reason
-
-
-def _crossed_body(body: bytes, same: Callable[[bytes], bool]) -> bytes | None:
-    """A body without text for which `same` holds; None if none is found."""
-    return next(
-        (crossed for crossed in (_cross_out_texts(body), _cross_out(body), b"\x00", b"\xff") if same(crossed)), None
-    )
-
-
-def _cross_out_texts(body: bytes) -> bytes:
-    """CBOR whose text strings are crossed out and whose shape is kept; from where it is no CBOR, all text is."""
-    out, at = bytearray(), 0
-    while at < len(body):
-        major, low = body[at] >> 5, body[at] & 31
-        head = at + 1 + (1 << (low - 24) if low >= 24 else 0)
-        if low > 27 or head > len(body):
-            break
-        size = (int.from_bytes(body[at + 1 : head]) if low >= 24 else low) if major in (2, 3) else 0
-        content = body[head : head + size]
-        out += body[at:head] + (b"x" * len(content) if major == 3 else _cross_out(content))
-        at = head + len(content)
-    return bytes(out) + _cross_out(body[at:])
+def _cbor_bytes(size: int) -> bytes:
+    """One CBOR item of so many bytes: a string of zeros, or a zero."""
+    if size == 1:
+        return b"\x00"
+    if size <= 24:
+        head = bytes((0x40 | (size - 1),))
+    elif size <= 257:
+        head = bytes((0x58, size - 2))
+    else:
+        head = b"\x59" + (size - 3).to_bytes(2, "big")
+    return head.ljust(size, b"\x00")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
