@@ -27,7 +27,7 @@ from firmware_bridge.messages import Result
 from firmware_bridge.verbs import AnyArguments
 from gateway import orders
 from gateway.clock import Clock, Now
-from gateway.order_line import GREETED_MS, Line, Reach, greet, may_begin, rested
+from gateway.order_queue import GREETED_MS, Queue, Reach, greet, may_begin, rested
 from gateway.orders import COPY_MS, CORRECTED, LOG_SIZE, Order, State
 from gateway.store import Store
 from heat.errors import PicanteError, StoreError
@@ -68,7 +68,7 @@ class Commands:
         self._store = store
         self._clock = clock
         self._boot = boot
-        self._lines: dict[str, Line] = {}
+        self._queues: dict[str, Queue] = {}
         self._results: dict[str, Result] = {}
         """What dispensers said of open orders, by id."""
         self._strays: deque[tuple[str, Result]] = deque(maxlen=QUEUE)
@@ -77,10 +77,10 @@ class Commands:
         self._wake = asyncio.Event()
         with contextlib.closing(store.reader()) as reader:
             for order in orders.waiting(reader):
-                if order.dispenser not in self._lines:
+                if order.dispenser not in self._queues:
                     ends = deque(orders.ends(reader, order.dispenser, boot), maxlen=LOG_SIZE - 1)
-                    self._lines[order.dispenser] = Line(deque(), ends)
-                self._lines[order.dispenser].orders.append(order)
+                    self._queues[order.dispenser] = Queue(deque(), ends)
+                self._queues[order.dispenser].orders.append(order)
 
     # -- asked for --------------------------------------------------------------------------------------------------
 
@@ -115,12 +115,12 @@ class Commands:
                 if (known.dispenser, known.verb, known.arguments) != (dispenser, order.verb, order.arguments):
                     raise IdTaken(f"{order.id} is the id of another command", hint="Give each command an id of its own")
                 return known
-            line = self._lines.get(dispenser) or Line(deque(), ends)
-            if len(line.orders) >= QUEUE:
+            queue = self._queues.get(dispenser) or Queue(deque(), ends)
+            if len(queue.orders) >= QUEUE:
                 hint = "Wait until it has taken some; what it does not take is dropped when its time is over"
                 raise CommandRefused(f"{QUEUE} commands wait for {dispenser} already", hint=hint)
             await asyncio.wrap_future(self._store.write(partial(orders.insert, order=order)))
-            self._lines.setdefault(dispenser, line).orders.append(order)
+            self._queues.setdefault(dispenser, queue).orders.append(order)
         log.info("%s for %s", order.verb, dispenser, extra={"dispenser": dispenser, "command": order.id})
         self._wake.set()
         return order
@@ -143,29 +143,29 @@ class Commands:
     @property
     def open(self) -> Counter[State]:
         """The orders that have not ended, by state."""
-        return Counter(order.state for line in self._lines.values() for order in line.orders)
+        return Counter(order.state for queue in self._queues.values() for order in queue.orders)
 
     def unanswered(self) -> list[Order]:
         """The orders whose time is over, and of which their dispensers have not said what became of them."""
-        return [order for line in self._lines.values() for order in line.orders if order.state == "unknown"]
+        return [order for queue in self._queues.values() for order in queue.orders if order.state == "unknown"]
 
     def waits(self, dispenser: str, command_id: bytes) -> bool:
         """Whether this command has not ended."""
-        line = self._lines.get(dispenser)
-        return line is not None and any(order.id == command_id.hex() for order in line.orders)
+        queue = self._queues.get(dispenser)
+        return queue is not None and any(order.id == command_id.hex() for order in queue.orders)
 
     def drop(self, dispenser: str) -> None:
         """End what waits for a dispenser that is forgotten: it may be another one when it is adopted anew."""
-        if (line := self._lines.get(dispenser)) is not None:
-            line.dropping = True
+        if (queue := self._queues.get(dispenser)) is not None:
+            queue.dropping = True
             self._wake.set()
 
     # -- told by links ----------------------------------------------------------------------------------------------
 
     def resulted(self, dispenser: str, result: Result) -> None:
         """Take what a dispenser says of a command."""
-        line = self._lines.get(dispenser)
-        if line is not None and any(order.id == result.command.hex() for order in line.orders):
+        queue = self._queues.get(dispenser)
+        if queue is not None and any(order.id == result.command.hex() for order in queue.orders):
             self._results[result.command.hex()] = result
         elif result.outcome not in ("running", "expired"):
             self._strays.append((dispenser, result))
@@ -173,8 +173,8 @@ class Commands:
 
     def opened(self, dispenser: str) -> None:
         """A dispenser is there (again): what waits for it, or was under way, goes at once."""
-        if (line := self._lines.get(dispenser)) is not None:
-            line.copied_ms, line.questions = None, 0
+        if (queue := self._queues.get(dispenser)) is not None:
+            queue.copied_ms, queue.questions = None, 0
             self._wake.set()
 
     # -- the task ---------------------------------------------------------------------------------------------------
@@ -195,86 +195,86 @@ class Commands:
             StoreError: something could not be stored; it is due again.
         """
         await self._set_right()
-        for dispenser in list(self._lines):
+        for dispenser in list(self._queues):
             await self._serve(dispenser, reach)
 
     async def _serve(self, dispenser: str, reach: Callable[[str], Reach | None]) -> None:
-        line = self._lines[dispenser]
-        await self._drop(line)
-        while line.orders:
-            order = line.orders[0]
+        queue = self._queues[dispenser]
+        await self._drop(queue)
+        while queue.orders:
+            order = queue.orders[0]
             if (result := self._results.pop(order.id, None)) is not None:
-                await self._take(line, order, result, reach(dispenser))
-            elif not await self._advance(line, order, reach):
+                await self._take(queue, order, result, reach(dispenser))
+            elif not await self._advance(queue, order, reach):
                 return
-        del self._lines[dispenser]
+        del self._queues[dispenser]
 
-    async def _drop(self, line: Line) -> None:
-        for order in list(line.orders):
+    async def _drop(self, queue: Queue) -> None:
+        for order in list(queue.orders):
             left_ms = order.left_ms(self._clock.now(), self._boot)
-            if line.dropping:
+            if queue.dropping:
                 state: State = "dropped" if order.state == "queued" else "unknown"
-                await self._end(line, order, state, "the dispenser was forgotten here")
+                await self._end(queue, order, state, "the dispenser was forgotten here")
             elif order.state == "queued" and left_ms is not None and left_ms <= 0:
-                await self._end(line, order, "dropped", "its time was over before it could be sent")
-        line.dropping = False
+                await self._end(queue, order, "dropped", "its time was over before it could be sent")
+        queue.dropping = False
 
-    async def _advance(self, line: Line, order: Order, reach: Callable[[str], Reach | None]) -> bool:
+    async def _advance(self, queue: Queue, order: Order, reach: Callable[[str], Reach | None]) -> bool:
         """Do what is due for the first order; whether that changed it."""
         now, way = self._clock.now(), reach(order.dispenser)
         left_ms = order.left_ms(now, self._boot)
         over = left_ms is not None and left_ms <= 0
         if over and (order.state == "sent" or (order.state == "running" and way is None)):
             why = "its time is over, and the dispenser has not said what became of it; it is asked once it is there"
-            await self._keep(line, order, replace(order, state="unknown", detail=why))
+            await self._keep(queue, order, replace(order, state="unknown", detail=why))
             return True
         if way is None or (left_ms is None and order.state == "queued"):
             return False
         if way.link.session.version < 2:
             why = f"{order.dispenser} speaks version 1 of the protocol, which has no commands: update its firmware"
-            await self._end(line, order, "unsupported" if order.state == "queued" else "unknown", why)
+            await self._end(queue, order, "unsupported" if order.state == "queued" else "unknown", why)
             return True
         if now.boot_ms - way.opened_boot_ms > GREETED_MS:
-            greet(line, way, now)
+            greet(queue, way, now)
             return False
         if order.device_boot != way.hello.boot and (order.state == "queued" or (left_ms or 0) > 0):
-            if order.state == "queued" and not rested(line, now):
+            if order.state == "queued" and not rested(queue, now):
                 return False
             expires_ms = way.uptime_ms(now) + (left_ms or 0)
             sent = replace(order, state="sent", device_boot=way.hello.boot, device_expires_ms=expires_ms)
-            await self._keep(line, order, sent)  # before the first copy leaves
+            await self._keep(queue, order, sent)  # before the first copy leaves
             return True
-        return await self._copy(line, order, way, now, over=over)
+        return await self._copy(queue, order, way, now, over=over)
 
-    async def _copy(self, line: Line, order: Order, way: Reach, now: Now, *, over: bool) -> bool:
+    async def _copy(self, queue: Queue, order: Order, way: Reach, now: Now, *, over: bool) -> bool:
         """Send a copy, if one is due; whether that ended the order."""
-        if line.copied_ms is not None and now.boot_ms - line.copied_ms < EVERY_S * 1000:
+        if queue.copied_ms is not None and now.boot_ms - queue.copied_ms < EVERY_S * 1000:
             return False
         if over:
-            line.questions += 1
-            if line.questions > QUESTIONS:
-                await self._end(line, order, "unknown", f"asked {QUESTIONS} times, the dispenser did not say")
+            queue.questions += 1
+            if queue.questions > QUESTIONS:
+                await self._end(queue, order, "unknown", f"asked {QUESTIONS} times, the dispenser did not say")
                 return True
         expires_ms = 0
         if order.device_boot == way.hello.boot and order.device_expires_ms is not None:
             expires_ms = min(order.device_expires_ms, way.uptime_ms(now) + COPY_MS)
-        line.copied_ms = now.boot_ms
+        queue.copied_ms = now.boot_ms
         way.link.command(order.command(way.hello.boot, expires_ms))
         return False
 
-    async def _take(self, line: Line, order: Order, result: Result, way: Reach | None) -> None:
+    async def _take(self, queue: Queue, order: Order, result: Result, way: Reach | None) -> None:
         now = self._clock.now()
         if result.outcome == "running":
-            line.questions = 0
+            queue.questions = 0
             if (order.state, order.detail) != ("running", result.detail):
-                await self._keep(line, order, order.with_result(result))
+                await self._keep(queue, order, order.with_result(result))
             return
         if result.outcome == "expired" and (way is None or may_begin(order, way, now)):
             if way is not None:
-                greet(line, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
+                greet(queue, way, now)  # one copy was late, the next need not be; perhaps its clock is ahead of ours
             return
         told = order.with_result(result)
-        await self._end(line, order, told.state, told.detail, told.measured)
+        await self._end(queue, order, told.state, told.detail, told.measured)
 
     async def _set_right(self) -> None:
         """Take what dispensers said of orders that had been given up."""
@@ -290,26 +290,26 @@ class Commands:
 
     # -- changes of an order ----------------------------------------------------------------------------------------
 
-    async def _end(self, line: Line, order: Order, state: State, detail: str, measured: str | None = None) -> None:
+    async def _end(self, queue: Queue, order: Order, state: State, detail: str, measured: str | None = None) -> None:
         now = self._clock.now()
         ended = replace(order, state=state, detail=detail, measured=measured).ended(now, self._boot)
         await asyncio.wrap_future(self._store.write(partial(orders.update, order=ended, now=now), upkeep=True))
-        if line.orders[0] is order:
-            line.copied_ms, line.questions = None, 0
-        line.orders.remove(order)
+        if queue.orders[0] is order:
+            queue.copied_ms, queue.questions = None, 0
+        queue.orders.remove(order)
         if ended.device_boot is not None:
-            line.ends.append(now.boot_ms)
+            queue.ends.append(now.boot_ms)
         self._results.pop(order.id, None)
         self.ended[state] += 1
         self.unhappy.pop(order.dispenser, None)
-        if state in ("failed", "interrupted", "unknown") and not line.dropping:
+        if state in ("failed", "interrupted", "unknown") and not queue.dropping:
             self.unhappy[order.dispenser] = ended
         about = {"dispenser": order.dispenser, "command": order.id}
         if state == "done":
             self.done(ended)
         log.info("%s for %s: %s", order.verb, order.dispenser, f"{state} {detail}".strip(), extra=about)
 
-    async def _keep(self, line: Line, order: Order, changed: Order) -> None:
+    async def _keep(self, queue: Queue, order: Order, changed: Order) -> None:
         now = self._clock.now()
         await asyncio.wrap_future(self._store.write(partial(orders.update, order=changed, now=now), upkeep=True))
-        line.orders[line.orders.index(order)] = changed
+        queue.orders[queue.orders.index(order)] = changed

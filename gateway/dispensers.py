@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.commands import Commands
 from gateway.ingest import Ingest
 from gateway.keyring import Keyring
-from gateway.order_line import Reach
+from gateway.order_queue import Reach
 from gateway.picks import Recommender
 from gateway.samples import Samples
 from gateway.store import Store

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from gateway.adoption import AdoptionRefused
 from gateway.commands import CommandRefused
 from gateway.keyring import KEY_BYTES
-from gateway.web import views
-from gateway.web.answers import DispenserView, Forgotten
+from gateway.web.dispenser_answers import DispenserView, Forgotten
+from gateway.web.dispenser_views import dispenser_view
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
 from heat.errors import StoreError
@@ -133,7 +133,7 @@ def _key(given: SecretStr) -> bytes:
 
 
 def _view(web: Web, dispenser: str) -> DispenserView:
-    view = views.dispenser_view(web.state, web.watch, dispenser)
+    view = dispenser_view(web.state, web.watch, dispenser)
     if view is None:
         hint = "/api/v1/dispensers lists those that are adopted, or wait"
         raise Problem(404, "no-such-dispenser", "there is no dispenser of this name", hint=hint)

@@ -9,9 +9,9 @@ from firmware_bridge.verbs import SetPlanogram
 from gateway.state import GatewayState
 from gateway.strangers import Stranger
 from gateway.web import reads
-from gateway.web.answers import DispenserView
+from gateway.web.dispenser_answers import DispenserView
+from gateway.web.dispenser_views import titled, waiting_view
 from gateway.web.glance import Trouble
-from gateway.web.views import titled, waiting_view
 
 HEARD_S = 60.0
 """s; one that was silent for longer was taken away. A dispenser that is turned away tries again within 8 s."""

@@ -15,7 +15,9 @@ from fastapi import APIRouter, Query, Response
 from firmware_bridge.messages import NozzleInfo
 from gateway.state import GatewayState
 from gateway.web import reads, views
-from gateway.web.answers import Dispensers, Events, PicksView, ProfileView, SyncView
+from gateway.web.answers import Events, PicksView, ProfileView, SyncView
+from gateway.web.dispenser_answers import Dispensers
+from gateway.web.dispenser_views import dispenser_views
 from gateway.web.glance import Status
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.web import TheWeb
@@ -35,7 +37,7 @@ async def status(web: TheWeb) -> Status:
 @router.get("/dispensers")
 async def dispensers(web: TheWeb) -> Dispensers:
     """All dispensers that ever opened a link: where they are, what is on their nozzles and on their screens."""
-    return Dispensers(dispensers=views.dispenser_views(web.state, web.watch))
+    return Dispensers(dispensers=dispenser_views(web.state, web.watch))
 
 
 @router.get("/events", response_model=Events, responses=documented(422))

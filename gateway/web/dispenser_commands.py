@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import closing
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +20,7 @@ from gateway.commands import CommandRefused, IdTaken
 from gateway.orders import Order
 from gateway.state import GatewayState
 from gateway.web import reads
-from gateway.web.answers import CalibrationView, CommandList, CommandView
+from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.problems import Problem, documented
 from gateway.web.told import EXPIRES_S, ID, About, AnyTold, Model, Nozzle
@@ -33,6 +34,43 @@ Dispenser = Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))
 Id = Annotated[str, Path(pattern=ID)]
 SEARCHED = orders.KEPT_ROWS
 """Commands of a dispenser in which its last calibration is looked for: all that are kept."""
+
+
+class CommandView(Answer):
+    """A command to a dispenser, and what became of it."""
+
+    id: Annotated[str, example("9f2c4e1ab07d33559f2c4e1ab07d3355")]
+    dispenser: Annotated[str, example("hot-bar-1")]
+    verb: Annotated[str, example("test_pour")]
+    arguments: dict[str, Any]
+    """As they travel; a key is withheld."""
+    state: Annotated[str, example("done")]
+    """queued, sent, running; done, refused, failed, expired, interrupted, unsupported, dropped; or unknown."""
+    ended: datetime | None
+    """None while it waits, runs, or is asked after."""
+    detail: Annotated[str, example("a customer stands there")]
+    measured: dict[str, int] | None
+    """What the dispenser measured: pulses, volume_ul and duration_ms; or a setting before and now."""
+    asked_by: Annotated[str, example("api")]
+    created: datetime
+    expires_in_s: Annotated[float, example(60)]
+    """For how long it was good."""
+
+
+class CommandList(Answer):
+    """A dispenser's last commands, newest first."""
+
+    commands: list[CommandView]
+
+
+class CalibrationView(Answer):
+    """A flow meter's factor, and the command that sets it."""
+
+    nozzle: Annotated[int, example(2)]
+    pulses_per_ml: Annotated[float, example(98.4)]
+    spread: Annotated[float | None, example(0.012)]
+    """Between the test pours' own factors, as a share of their mean; None for an undoing."""
+    command: CommandView
 
 
 @router.post("/commands", status_code=202, responses=documented(404, 409, 422, 503))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from gateway.web.answers import Answer, DispenserView, HeatAt, ShownView, SyncView, example
+from gateway.web.answers import Answer, HeatAt, SyncView, example
+from gateway.web.dispenser_answers import DispenserView, ShownView
 from models.ranker import Scorer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.aggregates import DOOR, FLOW, LEVEL, TEMPERATURE, TRAY, Sensor
 from gateway.state import GatewayState
-from gateway.web.answers import ForecastView, NozzleReadings, ReadingsView
+from gateway.web.dispenser_answers import ForecastView, NozzleReadings, ReadingsView
 
 
 def readings_view(state: GatewayState, dispenser: str) -> ReadingsView | None:

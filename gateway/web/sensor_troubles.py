@@ -9,11 +9,8 @@ from typing import assert_never
 from gateway.plausibility import Finding
 from gateway.state import GatewayState
 from gateway.web import reads
-from gateway.web.answers import DispenserView
+from gateway.web.dispenser_answers import DispenserView
 from gateway.web.glance import Trouble
-
-SOON_H = 6.0
-"""h before a bottle is empty from which on that is told."""
 
 
 def sensor_troubles(state: GatewayState, dispensers: list[DispenserView]) -> Iterator[Trouble]:

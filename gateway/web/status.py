@@ -9,10 +9,11 @@ from importlib.metadata import version
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import SyncView
+from gateway.web.dispenser_views import dispenser_views, shown_view
 from gateway.web.glance import Counts, GatewayView, PickTimes, Status, Told
 from gateway.web.sentences import tell
 from gateway.web.troubles import troubles
-from gateway.web.views import dispenser_views, shown_view, sync_view
+from gateway.web.views import sync_view
 from gateway.web.watch import Watch
 from heat.events import Impression, Sampled
 

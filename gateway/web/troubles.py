@@ -14,17 +14,17 @@ from gateway.state import GatewayState
 from gateway.strangers import FOR_WANT_OF_A_KEY
 from gateway.web import reads
 from gateway.web.adoption_troubles import adoption_troubles
-from gateway.web.answers import DispenserView, ForecastView, SyncView
+from gateway.web.answers import SyncView
+from gateway.web.bottle_troubles import bottle_troubles
+from gateway.web.dispenser_answers import DispenserView
+from gateway.web.dispenser_views import titled
 from gateway.web.glance import Trouble
 from gateway.web.port_troubles import port_troubles, tells_of_itself
-from gateway.web.sensor_troubles import SOON_H, sensor_troubles
-from gateway.web.views import titled
+from gateway.web.sensor_troubles import sensor_troubles
 from gateway.web.watch import Watch
 
 SETTLING_S = 10.0
 """s after the start in which dispensers, Kafka and the broker may still be on their way."""
-LOW_ML = 60
-"""ml; a busy evening pours so much of one sauce."""
 FULL_SHARE = 0.9
 """Share of the store's quota above which it is told of."""
 LOSS_TOLD_S = 86_400.0
@@ -60,7 +60,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_commands(state),
         *_of_model(state),
         *sensor_troubles(state, dispensers),
-        *_of_bottles(dispensers),
+        *bottle_troubles(dispensers),
     ]
     return sorted(found, key=lambda trouble: not trouble.urgent)
 
@@ -270,27 +270,6 @@ def _of_model(state: GatewayState) -> Iterator[Trouble]:
         error, ranker = state.model_error, state.recommender.ranker
         how = "by rule" if ranker.scorer == "rule" else f"with {ranker.name}"
         yield _later("model_fallback", f"Picks are made {how}: {error.args[0]}", error.hint)
-
-
-def _of_bottles(dispensers: list[DispenserView]) -> Iterator[Trouble]:
-    for dispenser in dispensers:
-        for nozzle in dispenser.nozzles if dispenser.online else []:
-            where = f"nozzle {nozzle.nozzle} of {dispenser.name}"
-            if nozzle.heat is None:
-                fix = "Set the nozzle to one of the catalogue's sauces; meanwhile it is not among the picks"
-                yield _urgent("unknown_sauce", f"{nozzle.sauce} on {where} is not in the catalogue", fix)
-            elif nozzle.level_ml <= LOW_ML:
-                left = f"is down to {nozzle.level_ml} ml" if nozzle.level_ml else "is empty"
-                when = f", and empty {_when(nozzle.empty_in)}" if nozzle.empty_in and nozzle.level_ml else ""
-                yield _later("bottle_low", f"{nozzle.name} {left}{when}", f"Put a new bottle on {where}")
-            elif nozzle.empty_in is not None and nozzle.empty_in.hours <= SOON_H:
-                what = f"{nozzle.name} will be empty {_when(nozzle.empty_in)}"
-                yield _later("bottle_ending", what, f"Have a new bottle at hand for {where}")
-
-
-def _when(forecast: ForecastView) -> str:
-    span = f"{forecast.earliest_h:.0f} to {forecast.latest_h:.0f}"
-    return f"in about {forecast.hours:.0f} h ({span})" if forecast.hours >= 1 else "within the hour"
 
 
 def _split(error: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The gateway's parts -> what the API answers. Reading alone; nothing here writes or waits."""
+"""Events, profiles, picks and the way to Kafka -> what the API answers. Reading alone; nothing here writes or waits."""
 
 from __future__ import annotations
 
@@ -7,200 +7,33 @@ from typing import Any
 
 import msgspec
 
-from firmware_bridge.messages import PickInfo
-from gateway.picks import Shown, Slate
+from gateway.picks import Slate
 from gateway.state import GatewayState
-from gateway.strangers import Stranger
 from gateway.transaction import read_profile
 from gateway.web import reads
 from gateway.web.answers import (
     BucketView,
     Digests,
-    DispenserView,
     FlavourView,
     HeatAt,
     LatestView,
-    NozzleView,
     PicksView,
     ProfileView,
     RankedPick,
-    ScreenPick,
-    ShownView,
     StateView,
     SyncView,
-    WaitingView,
     WindowView,
 )
-from gateway.web.readings import forecast_view, readings_view
 from gateway.web.watch import Watch
 from heat.events import read_data
 from heat.identity import EventId
 from heat.reading import HeatState, Reading, read
 from heat.scale import shu
 
-TOLD = 500
-"""Dispensers that are told of though they have never come."""
-
 
 def heat_at(milli_octaves: int) -> HeatAt:
     """A heat on both scales."""
     return HeatAt(milli_octaves=milli_octaves, shu=shu(milli_octaves))
-
-
-# -- dispensers -----------------------------------------------------------------------------------------------------
-
-
-def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
-    """All dispensers: those of the database, with what this daemon knows of them itself, and those that wait."""
-    found = {view.name: view for view in _met(state, watch)}
-    for stranger in state.dispensers.strangers:
-        if (name := stranger.hello.dispenser) not in found:
-            found[name] = _stranger(state, watch, stranger)
-    for name in _expected(state):
-        if name not in found:
-            found[name] = _absent(state, name)
-    return sorted(found.values(), key=lambda view: view.name)
-
-
-def titled(dispenser: DispenserView) -> str:
-    """A dispenser in a sentence: by the name that people gave it, and its id."""
-    return dispenser.name if dispenser.label is None else f"{dispenser.label} ({dispenser.name})"
-
-
-def dispenser_view(state: GatewayState, watch: Watch, dispenser: str) -> DispenserView | None:
-    """One of them."""
-    return next((view for view in dispenser_views(state, watch) if view.name == dispenser), None)
-
-
-def _met(state: GatewayState, watch: Watch) -> list[DispenserView]:
-    screens = {shown.dispenser: shown for shown in state.recommender.recent}  # the newest of each stays
-    views = []
-    for stored in reads.dispensers(state.reader):
-        known = state.dispensers.known.get(stored.name)
-        link = known.link if known else None
-        screen = screens.get(stored.name)
-        stranger = state.dispensers.strangers.get(stored.name)
-        views.append(
-            DispenserView(
-                name=stored.name,
-                label=state.plans.of(stored.name).name,
-                adopted=state.dispensers.keyring.is_adopted(stored.name),
-                waiting=waiting_view(state, stranger) if stranger else None,
-                rotating=state.dispensers.keyring.pending(stored.name) is not None,
-                hardware=known.hello.hardware if known else None,
-                online=known is not None and known.online,
-                link=link.name if link else stored.link,
-                since=reads.moment(known.since * 1000 if known else stored.seen_ms),
-                firmware=stored.firmware,
-                generation=f"{stored.generation:08x}",
-                openings=known.openings if known else 0,
-                events=known.events if known else 0,
-                nozzles=[_nozzle(state, watch, stored.name, *row) for row in stored.nozzles],
-                screen=shown_view(state, screen) if screen else None,
-                readings=readings_view(state, stored.name),
-            )
-        )
-    return views
-
-
-def _stranger(state: GatewayState, watch: Watch, stranger: Stranger) -> DispenserView:
-    hello = stranger.hello
-    return DispenserView(
-        name=hello.dispenser,
-        label=state.plans.of(hello.dispenser).name,
-        adopted=state.dispensers.keyring.is_adopted(hello.dispenser),
-        waiting=waiting_view(state, stranger),
-        hardware=hello.hardware,
-        online=False,
-        link=stranger.link,
-        since=reads.moment(stranger.last_seen * 1000),
-        firmware=hello.firmware,
-        generation=f"{hello.generation:08x}",
-        openings=0,
-        events=0,
-        nozzles=[
-            _nozzle(state, watch, hello.dispenser, nozzle.nozzle, nozzle.sauce, nozzle.level_ml)
-            for nozzle in hello.nozzles
-        ],
-        screen=None,
-    )
-
-
-def _expected(state: GatewayState) -> list[str]:
-    """Who was adopted here, by hand or by a file, and may never have come."""
-    fleet = [] if state.provisioning is None else list(state.provisioning.fleet.dispensers)
-    return [*state.dispensers.keyring.kept, *fleet][:TOLD]
-
-
-def _absent(state: GatewayState, dispenser: str) -> DispenserView:
-    return DispenserView(
-        name=dispenser,
-        label=state.plans.of(dispenser).name,
-        online=False,
-        link=None,
-        since=reads.moment(state.started * 1000),
-        firmware="",
-        generation="",
-        openings=0,
-        events=0,
-        nozzles=[],
-        screen=None,
-    )
-
-
-def waiting_view(state: GatewayState, stranger: Stranger) -> WaitingView:
-    """Why it waits, and what to do about it."""
-    why, do = state.adoption.advice(stranger)
-    return WaitingView(
-        reason=stranger.reason,
-        why=why,
-        do=do,
-        first_seen=reads.moment(stranger.first_seen * 1000),
-        times=stranger.times,
-    )
-
-
-def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauce_id: str, level_ml: int) -> NozzleView:
-    sauce = state.catalog.get(sauce_id)
-    planned = state.plans.of(dispenser).planogram.get(nozzle)
-    level_now = watch.levels.level_ml(dispenser, nozzle)
-    return NozzleView(
-        nozzle=nozzle,
-        sauce=sauce_id,
-        name=sauce.name if sauce else sauce_id,
-        heat=HeatAt(milli_octaves=sauce.heat.milli_octaves, shu=sauce.shu) if sauce else None,
-        level_ml=level_ml if level_now is None else level_now,
-        planned=planned if planned != sauce_id else None,
-        empty_in=forecast_view(state, dispenser, nozzle),
-    )
-
-
-def shown_view(state: GatewayState, shown: Shown) -> ShownView:
-    """Picks that were shown."""
-    return ShownView(
-        time=reads.moment(shown.time_ms),
-        dispenser=shown.dispenser,
-        subject=shown.subject,
-        pick_id=shown.pick_id,
-        latency_us=shown.latency_us,
-        picks=[
-            ScreenPick(
-                nozzle=pick.nozzle,
-                sauce=pick.sauce,
-                name=pick.name,
-                milli_octaves=pick.milli_octaves,
-                shu=_label_shu(state, pick),
-                why=pick.why,
-            )
-            for pick in shown.picks
-        ],
-    )
-
-
-def _label_shu(state: GatewayState, pick: PickInfo) -> int:
-    """What the label says; rounding to milli-octaves and back would say 6,501 for 6,500."""
-    sauce = state.catalog.get(pick.sauce)
-    return sauce.shu if sauce is not None else shu(pick.milli_octaves)
 
 
 # -- events ---------------------------------------------------------------------------------------------------------

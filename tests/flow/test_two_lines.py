@@ -20,8 +20,9 @@ from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.notify import Notifier
 from gateway.state import GatewayState
+from gateway.web.dispenser_views import dispenser_views
 from gateway.web.troubles import troubles
-from gateway.web.views import dispenser_views, sync_view
+from gateway.web.views import sync_view
 from gateway.web.watch import Watch
 from hw_sim.lines import TwoLines
 from hw_sim.scenario import parse_scenario

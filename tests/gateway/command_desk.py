@@ -15,7 +15,7 @@ from firmware_bridge.messages import Command, Hello, Result
 from gateway import orders
 from gateway.clock import PLAUSIBLE_FROM_MS, Clock
 from gateway.commands import Commands
-from gateway.order_line import Reach
+from gateway.order_queue import Reach
 from gateway.orders import Order
 from gateway.store import Store
 from gateway.transaction import Transaction

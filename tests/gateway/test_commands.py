@@ -18,7 +18,7 @@ from firmware_bridge.messages import Command, PickInfo, Result
 from firmware_bridge.verbs import AnyArguments, Calibrate, Identify, Lock, ShowPicks, TestPour
 from gateway.clock import Now
 from gateway.commands import QUESTIONS, QUEUE, CommandRefused, IdTaken
-from gateway.order_line import GREETED_MS, REST_MS
+from gateway.order_queue import GREETED_MS, REST_MS
 from gateway.orders import COPY_MS, KEPT_ROWS, LOG_SIZE, Order, insert
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction

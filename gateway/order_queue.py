@@ -33,7 +33,7 @@ class Reach:
 
 
 @dataclass(slots=True)
-class Line:
+class Queue:
     """The orders of one dispenser, the one that is being carried out first."""
 
     orders: deque[Order]
@@ -47,16 +47,16 @@ class Line:
     """Whether the dispenser is forgotten."""
 
 
-def greet(line: Line, way: Reach, now: Now) -> None:
+def greet(queue: Queue, way: Reach, now: Now) -> None:
     """Have a dispenser say what its uptime is."""
-    if line.greeted_ms is None or now.boot_ms - line.greeted_ms >= GREET_EVERY_MS:
-        line.greeted_ms = now.boot_ms
+    if queue.greeted_ms is None or now.boot_ms - queue.greeted_ms >= GREET_EVERY_MS:
+        queue.greeted_ms = now.boot_ms
         way.link.invite()
 
 
-def rested(line: Line, now: Now) -> bool:
+def rested(queue: Queue, now: Now) -> bool:
     """Whether another order may begin: the dispenser's log must not forget one of which copies are still good."""
-    return len(line.ends) < LOG_SIZE - 1 or now.boot_ms - line.ends[0] >= REST_MS
+    return len(queue.ends) < LOG_SIZE - 1 or now.boot_ms - queue.ends[0] >= REST_MS
 
 
 def may_begin(order: Order, way: Reach, now: Now) -> bool:
