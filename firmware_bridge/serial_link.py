@@ -4,7 +4,8 @@
 goes wrong ends `run` with an error; the supervisor opens the port again.
 
 A port that babbles (noise, a boot log, another device) costs a bounded part of a core: where two blocks' worth of bytes
-hold no message, it is read at `BABBLE_BYTES_S` until one comes.
+hold no message, it is read at `BABBLE_BYTES_S` until one comes. So does one that sends messages without end, and proves
+nothing: until a link is open, messages speak for no more than `GREETING_BYTES_S`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from firmware_bridge.codec import BadMessage, decode_message, encode_message
 from firmware_bridge.framing import MAX_FRAME_BYTES, BadFrame, FrameDecoder
 from firmware_bridge.line import Line, is_url, open_line
 from firmware_bridge.link import Gate, Link
-from firmware_bridge.messages import DownMessage, Picks, UpMessage
+from firmware_bridge.messages import DownMessage, Hello, Picks, UpMessage
 from firmware_bridge.session import Terms, window_for
 from firmware_bridge.tap import NoTap, Tap
 from heat.errors import LinkLost, PortMissing
@@ -35,6 +36,8 @@ BABBLE_BYTES = 2 * MAX_FRAME_BYTES
 """Bytes without a message after which a port is taken for one that babbles; a torn frame holds half as many."""
 BABBLE_BYTES_S = 20_000
 """Bytes a second that are read of it: more than a console prints at 115,200 baud."""
+GREETING_BYTES_S = 1_024
+"""Bytes a second by which a dispenser makes itself known: the longest HELLO, once a second."""
 DUMB_S = 10.0
 """s after which a port on which no message came is told of; a dispenser answers an invitation, one a second."""
 
@@ -62,7 +65,9 @@ class SerialLink:
         self._spoken = False
         """Whether a message has come."""
         self._noise_bytes = 0
-        """Bytes since the last message."""
+        """Bytes since the last message of a dispenser that proved itself; of others, what is more than a greeting."""
+        self._greeted_s = 0.0
+        """When the last message came that was a greeting, or the port was opened."""
         self._pause: asyncio.TimerHandle | None = None
 
     @property
@@ -90,7 +95,8 @@ class SerialLink:
             raise
         self.failure = None
         loop = asyncio.get_running_loop()
-        self._line, self._lost, self._opened_s = line, loop.create_future(), time.monotonic()
+        self._line, self._lost = line, loop.create_future()
+        self._opened_s = self._greeted_s = time.monotonic()
         loop.add_reader(line.fd, self._readable)
         try:
             while True:
@@ -154,13 +160,22 @@ class SerialLink:
             if isinstance(message, BadFrame | BadMessage):
                 self.link.receive_bad(message)
             else:
-                if isinstance(message, UpMessage):  # an echo of ours proves nobody
-                    self._noise_bytes, self._spoken = 0, True
                 self.link.receive(message, read_ns)
+                if isinstance(message, UpMessage):  # an echo of ours proves nobody
+                    self._quieten(proved=self.link.open and not isinstance(message, Hello))
         if not self.link.session.alive:
             self._fail(LinkLost(f"{self.port}: session closed"))
         elif self._noise_bytes > BABBLE_BYTES:
             self._rest(taken / BABBLE_BYTES_S)
+
+    def _quieten(self, *, proved: bool) -> None:
+        """A message has come."""
+        now_s, self._spoken = time.monotonic(), True
+        greeting_bytes = round((now_s - self._greeted_s) * GREETING_BYTES_S)
+        # whatever it printed before: two greetings, and it is a dispenser
+        loud_bytes = min(self._noise_bytes, BABBLE_BYTES + GREETING_BYTES_S)
+        self._noise_bytes = 0 if proved else max(loud_bytes - greeting_bytes, 0)
+        self._greeted_s = now_s
 
     def _rest(self, pause_s: float) -> None:
         """Read no more for a while; what comes meanwhile is the kernel's, which drops what it can't hold."""

@@ -190,7 +190,9 @@ class Dispensers:
         if reason not in FOR_WANT_OF_A_KEY:
             return
         if self.strangers.get(hello.dispenser) is None:
-            log.warning("%s on %s waits: %s", hello.dispenser, link.name, detail, extra={"dispenser": hello.dispenser})
+            line = "mqtt" if link.name.startswith("mqtt:") else link.name  # a topic is made up as easily as a name
+            name = hello.dispenser
+            log.warning("%s on %s waits: %s", name, link.name, detail, extra={"stranger": name, "line": line})
         self.strangers.note(hello, link.name, link.session.private, reason, detail)
 
     # -- keys -------------------------------------------------------------------------------------------------------

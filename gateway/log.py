@@ -1,7 +1,8 @@
 """Logs as JSON lines on standard error: `time`, `level`, `logger`, `message`, and what the call gave as `extra`.
 
-What repeats does not flood: of lines with one wording about one dispenser or part, some pass, and then one a minute,
-which says how many were left out. The last of them is never lost: it is written when its minute is over, or at the end.
+What repeats does not flood: of lines with one wording about one dispenser, part or line, some pass, and then one a
+minute, which says how many were left out. The last of them is never lost: it is written when its minute is over, or at
+the end.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from types import TracebackType
 from typing import Any, TextIO
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_ABOUT = ("dispenser", "part", "line")
+"""What a line is about, so that one does not silence another. A name that nobody proved is no `dispenser`: whoever
+makes names up would have a wording for each."""
 EXCERPT_CHARS = 2_000
 """Characters of any one text in a log line."""
 BURST = 5
@@ -71,7 +75,7 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it."""
-        about = getattr(record, "dispenser", None) or getattr(record, "part", None)
+        about = next((named for name in _ABOUT if (named := getattr(record, name, None))), None)
         key = (record.name, record.levelno, str(record.msg)[:EXCERPT_CHARS], about)
         wording = self._wordings.setdefault(key, _Wording(BURST, self._clock_s()))
         self._wordings.move_to_end(key)

@@ -15,6 +15,10 @@ KEPT_S = 3_600.0
 REMEMBERED = 64
 """Dispensers; the newest win. A shop has a few, and whoever makes names up must not fill the memory."""
 
+REMEMBERED_OF_A_LINK = 4
+"""Of one link, which has one dispenser, or one after the other on a bench; so a port that makes names up crowds out
+nobody who waits elsewhere."""
+
 
 @dataclass(slots=True)
 class Stranger:
@@ -64,11 +68,21 @@ class Strangers:
         stranger = Stranger(hello, link, reason, detail, private, now, now, time.monotonic())
         if before is not None:
             stranger.first_seen, stranger.times = before.first_seen, before.times + 1
-        elif len(self._waiting) >= REMEMBERED:
-            del self._waiting[next(iter(self._waiting))]
-            self.dropped += 1
+        else:
+            self._make_way(link)
         self._waiting[hello.dispenser] = stranger
         return stranger
+
+    def _make_way(self, link: str) -> None:
+        of_the_link = [name for name, waiting in self._waiting.items() if waiting.link == link]
+        if len(of_the_link) >= REMEMBERED_OF_A_LINK:
+            oldest = of_the_link[0]
+        elif len(self._waiting) >= REMEMBERED:
+            oldest = next(iter(self._waiting))
+        else:
+            return
+        del self._waiting[oldest]
+        self.dropped += 1
 
     def look(self) -> None:
         """Forget whom nobody has heard for long."""

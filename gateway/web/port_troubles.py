@@ -66,7 +66,7 @@ def _odd(name: str, port: SerialLink) -> Iterator[Trouble]:
         case "foreign":
             yield _later(
                 "port_foreign",
-                f"{name} speaks no Picante: what comes from it is no frame",
+                f"{name} speaks no Picante: what comes from it is no frame, or greetings without end",
                 f"If a dispenser is there, its rate is not the {port.baud} baud of [serial] in gateway.toml."
                 " If none is, name only the dispensers' ports there",
             )

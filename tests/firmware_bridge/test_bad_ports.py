@@ -13,6 +13,7 @@ import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -23,6 +24,7 @@ from firmware_bridge.framing import MAX_FRAME_BYTES
 from firmware_bridge.line import open_line
 from firmware_bridge.messages import HelloRequest
 from firmware_bridge.serial_link import BABBLE_BYTES, BABBLE_BYTES_S, READ_BYTES, SerialLink
+from firmware_bridge.tap import NoTap, Tap
 from gateway.config import RATES
 from heat.errors import PortBusy, PortForbidden, PortMissing
 from tests.firmware_bridge.gate import KEY, KeepingGate
@@ -57,9 +59,19 @@ def gate() -> KeepingGate:
     return KeepingGate("hand-1")
 
 
+class Meter(NoTap):
+    """Counts the bytes that are read."""
+
+    read = 0
+
+    def serial(self, link: str, way: Literal["up", "down"], data: bytes) -> None:
+        """See `Tap.serial`."""
+        self.read += len(data) if way == "up" else 0
+
+
 @contextlib.contextmanager
-def serving(port: str, gate: KeepingGate) -> Iterator[SerialLink]:
-    link = SerialLink(port, 115_200, gate, gate)
+def serving(port: str, gate: KeepingGate, tap: Tap | None = None) -> Iterator[SerialLink]:
+    link = SerialLink(port, 115_200, gate, gate, tap)
     task = asyncio.create_task(link.run())
     yield link
     task.cancel()
@@ -183,6 +195,16 @@ NOISE = {
     "zeros": "import os\nwhile True: os.write(1, bytes(4096))",
     "shreds": "import os\nwhile True: os.write(1, bytes(2) + bytes((0, 1)) * 2047)",
     "no end": "import os\nwhile True: os.write(1, b'\\xff' * 4096)",
+    "greetings": """
+import os, time
+from firmware_bridge.codec import encode_message
+from firmware_bridge.messages import Hello, Pong
+said = dict(firmware="1", versions=(1,), nozzles=(), generation=1, lowest=1, next=1, boot=1, uptime_ms=0)
+nonce = bytes(8)
+while True:
+    hello = Hello(dispenser=f"x-{time.time_ns()}", nonce=nonce, **said)
+    os.write(1, encode_message(hello) + encode_message(Pong(nonce=nonce)))
+""",
     "boot log": "import os\nwhile True: os.write(1, b'[    0.000000] Booting Linux on physical CPU 0x0\\r\\n')",
 }
 """Programs that write as fast as they can."""
@@ -203,22 +225,38 @@ def babbling(kind: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", NOISE)
 async def test_a_port_that_babbles_costs_little_and_is_told_of(kind: str, gate: KeepingGate, tmp_path: Path) -> None:
-    good = HandDevice(tmp_path / "good", "hand-1", KEY, sauces=("table-red",))
-    with good, babbling(kind) as port, serving(port, gate) as bad, serving(str(good.port), gate):
+    good, meter = HandDevice(tmp_path / "good", "hand-1", KEY, sauces=("table-red",)), Meter()
+    with good, babbling(kind) as port, serving(port, gate, meter) as bad, serving(str(good.port), gate):
         await wait_until_async(lambda: bad.complaint == "foreign", 10, "the babbler is told of")
-        begun_s, begun_bytes = time.monotonic(), bad._noise_bytes
+        begun_s, begun_bytes = time.monotonic(), meter.read
         await asyncio.to_thread(good.open)
         for count in range(1, 6):
-            babbled = bad._noise_bytes
+            babbled = meter.read
             good.send(good.event(POUR))
             await wait_until_async(lambda count=count: len(gate.waiting) == count, 5, "the other port is served")  # type: ignore[misc]
-            await wait_until_async(lambda babbled=babbled: bad._noise_bytes > babbled, 5, "the babbler is read on")  # type: ignore[misc]
+            await wait_until_async(lambda babbled=babbled: meter.read > babbled, 5, "the babbler is read on")  # type: ignore[misc]
         gate.store_all()
         await asyncio.to_thread(good.expect_ack, 5)
         took_s = time.monotonic() - begun_s
-        assert bad._noise_bytes - begun_bytes <= BABBLE_BYTES_S * took_s + 2 * READ_BYTES
+        assert meter.read - begun_bytes <= BABBLE_BYTES_S * took_s + 2 * READ_BYTES
         assert len(bad._decoder._pending) <= 2 * MAX_FRAME_BYTES
-        assert kind == "zeros" or bad.link.bad.total() > 0
+        assert kind == "zeros" or bad.link.bad.total() + len(gate.refusals) > 0
+        assert bad.complaint == "foreign", "all the time"
+
+
+async def test_a_dispenser_that_waits_for_its_key_is_no_babbler(gate: KeepingGate, tmp_path: Path) -> None:
+    """Its HELLOs and what it printed while it booted are, at any length, what a dispenser says."""
+    device, meter = HandDevice(tmp_path / "port", "new-1", KEY, sauces=("table-red",) * 12), Meter()
+    with device, serving(str(device.port), gate, meter) as link:
+        await wait_until_async(lambda: link._line is not None, 5, "it is open")
+        device.write(b"rst:0x1 (POWERON_RESET)\r\n" * (BABBLE_BYTES // 20))
+        await wait_until_async(lambda: link.complaint == "foreign", 5, "it babbles")
+        for count in range(1, 21):
+            link._greeted_s -= 1.0  # a second passes
+            device.send(device.hello())
+            await wait_until_async(lambda count=count: len(gate.refusals) == count, 5, "it is turned away")  # type: ignore[misc]
+            assert link.complaint is None or count == 1
+        assert meter.read > 2 * BABBLE_BYTES
 
 
 async def test_a_dispenser_that_babbled_while_it_booted_is_served(gate: KeepingGate, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from firmware_bridge.proofs import ready_mac
 from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.dispensers import Dispensers
+from gateway.log import BURST, BoundedHandler
 from gateway.state import GatewayState
 from tests.gateway.web.conftest import DISPENSER_KEY, write_config
 from tests.servers import free_port
@@ -39,10 +43,10 @@ class Line:
         """See `Transport.send`."""
         self.heard.append(message)
 
-    def greet(self) -> DownMessage:
+    def greet(self, name: str = NAME) -> DownMessage:
         """Say HELLO, and READY if it is welcome; the answer to HELLO."""
         hello = Hello(
-            dispenser=NAME,
+            dispenser=name,
             firmware="1.0.0",
             versions=(1,),
             nozzles=(),
@@ -103,3 +107,28 @@ async def test_another_dispenser_of_the_name_is_told_of(state: GatewayState) -> 
     again = Line(state.dispensers, "usb-1", generation=7)
     assert isinstance(again.greet(), Reject)
     assert again.link.session.counters.rejected == {"replaced": 1}
+
+
+async def test_names_that_are_made_up_fill_no_log(state: GatewayState) -> None:
+    stream, now_s = io.StringIO(), 0.0
+    handler, logger = BoundedHandler(stream, lambda: now_s), logging.getLogger("gateway.dispensers")
+    logger.addHandler(handler)
+    try:
+        port = Line(state.dispensers, "/dev/ttyUSB0")
+        for number in range(1_000):
+            port.greet(f"x-{number}")
+            Line(state.dispensers, f"mqtt:y-{number}").greet(f"y-{number}")
+        Line(state.dispensers, "/dev/ttyUSB1").greet("honest")
+        now_s = 60.0
+        handler.catch_up()
+    finally:
+        logger.removeHandler(handler)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["line"] for line in lines] == [
+        *["/dev/ttyUSB0", "mqtt"] * BURST,
+        "/dev/ttyUSB1",
+        "/dev/ttyUSB0",
+        "mqtt",
+    ]
+    assert [line["left_out"] for line in lines[-2:]] == [1_000 - BURST - 1] * 2
+    assert lines[2 * BURST]["stranger"] == "honest"

@@ -6,7 +6,7 @@ import pytest
 
 from firmware_bridge.messages import Hello
 from gateway import strangers
-from gateway.strangers import REMEMBERED, Strangers
+from gateway.strangers import REMEMBERED, REMEMBERED_OF_A_LINK, Strangers
 
 
 def hello(name: str, key_id: bytes | None = None, versions: tuple[int, ...] = (1, 2)) -> Hello:
@@ -25,8 +25,10 @@ def hello(name: str, key_id: bytes | None = None, versions: tuple[int, ...] = (1
     )
 
 
-def note(waiting: Strangers, said: Hello) -> None:
-    waiting.note(said, "/dev/ttyUSB0", private=True, reason="unadopted", detail="it has no key: adopt it")
+def note(waiting: Strangers, said: Hello, link: str | None = None) -> None:
+    waiting.note(
+        said, link or f"mqtt:{said.dispenser}", private=True, reason="unadopted", detail="it has no key: adopt it"
+    )
 
 
 def test_the_newest_are_remembered_and_the_others_counted() -> None:
@@ -39,6 +41,18 @@ def test_the_newest_are_remembered_and_the_others_counted() -> None:
     assert waiting.get("bar-0") is not None, "it was heard all the time"
     assert waiting.get("bar-1") is None
     assert waiting.get(f"bar-{REMEMBERED + 2}") is not None
+
+
+def test_a_port_that_makes_names_up_crowds_out_itself_alone() -> None:
+    waiting = Strangers()
+    note(waiting, hello("bar-1"), "/dev/ttyUSB1")
+    for number in range(3 * REMEMBERED):
+        note(waiting, hello(f"x-{number}"), "/dev/ttyUSB0")
+    assert [stranger.hello.dispenser for stranger in waiting] == [
+        "bar-1",
+        *(f"x-{number}" for number in range(3 * REMEMBERED - REMEMBERED_OF_A_LINK, 3 * REMEMBERED)),
+    ]
+    assert waiting.dropped == 3 * REMEMBERED - REMEMBERED_OF_A_LINK
 
 
 def test_one_that_comes_again_is_the_same() -> None:
