@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     link: str
     way: Way
     is_: str = msgspec.field(name="is")
-    hex: str | None = None
+    hex: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")] | None = None
     """None where the bytes are withheld."""
     before: bool = False
     """A HELLO of before the trace began, by which the link was opened."""

@@ -1,4 +1,4 @@
-"""The device's side of a captured link, played again. Pure: messages and the time in, bytes out, when they are due.
+"""The device's side of a capture, played again. Pure: messages and the time in, bytes out, when they are due.
 
 What is played verbatim: events, questions, samples, results, and whatever was bad, with the pauses between them. What
 is done anew, since nonces and keys differ: the opening, wherever one was captured, and answers to PING. An event waits
@@ -17,8 +17,7 @@ import msgspec
 
 from firmware_bridge import proofs
 from firmware_bridge.capture import Entry
-from firmware_bridge.codec import BadMessage, decode_message, decode_packet, encode_message, encode_packet
-from firmware_bridge.framing import BadFrame, FrameDecoder
+from firmware_bridge.codec import BadMessage, encode_message, encode_packet
 from firmware_bridge.messages import (
     Ack,
     Ask,
@@ -35,6 +34,7 @@ from firmware_bridge.messages import (
     Welcome,
 )
 from heat.errors import DataError
+from hw_sim.cast import hello_in, is_packet, message_in
 
 HELLO_AGAIN_MS = 1_000
 PATIENCE_MS = 30_000
@@ -74,15 +74,21 @@ class Told:
 
 
 class Player:
-    """Plays one link of a capture. `entries` are that link's; `speed` 2 halves the pauses, 0 leaves them out."""
+    """Plays one role of a capture (`cast`). `speed` 2 halves the pauses, 0 leaves them out.
+
+    Raises:
+        DataError: there is no HELLO in it.
+    """
 
     def __init__(
         self, entries: Iterable[Entry], key: bytes, random_bytes: Callable[[int], bytes], speed: float = 1.0
     ) -> None:
         self._entries = [entry for entry in entries if entry.way == "up"]
-        self._framed = not any(map(_is_packet, self._entries))
-        first = _first_hello(self._entries)
-        self._hello = _hello_in(first)
+        self._framed = not any(map(is_packet, self._entries))
+        first = next((entry for entry in self._entries if entry.is_ == "hello"), None)
+        if first is None:
+            raise DataError("what has no HELLO can't be played: whose it is is not known")
+        self._hello = hello_in(first)
         self.dispenser = self._hello.dispenser
         self.told = Told()
         self._key = key
@@ -99,8 +105,12 @@ class Player:
 
     @property
     def over(self) -> bool:
-        """Whether all is played, or it can't go on."""
-        return self.told.failed is not None or (self._at >= len(self._entries) and not self._out)
+        """Whether all is played and the link is open, or it can't go on."""
+        return self.told.failed is not None or (self._played_all and self._welcome is not None and not self._out)
+
+    @property
+    def _played_all(self) -> bool:
+        return self._at >= len(self._entries)
 
     def feed(self, message: Message | BadMessage) -> None:
         """Take a message from the gateway."""
@@ -129,6 +139,8 @@ class Player:
             return self._out.popleft()
         if self.over:
             return None
+        if self._played_all:
+            return self._greet(now_ms) if self._welcome is None else None
         entry = self._entries[self._at]
         if self._due_ms is None:
             self._due_ms = now_ms
@@ -169,10 +181,10 @@ class Player:
 
     def _said(self, entry: Entry) -> Hello:
         """The HELLO of an opening. Of a link that was open before the trace, what came before it is as good as lost."""
-        hello = _hello_in(entry)
+        hello = hello_in(entry)
         if not entry.before:
             return hello
-        events = (_message_in(later) for later in self._entries[self._at + 1 :] if later.is_ == "event")
+        events = (message_in(later) for later in self._entries[self._at + 1 :] if later.is_ == "event")
         first = next((event.sequence for event in events if isinstance(event, EventMessage)), hello.next)
         return msgspec.structs.replace(hello, lowest=max(hello.lowest, first), next=max(hello.next, first))
 
@@ -197,11 +209,11 @@ class Player:
         if entry.hex is None:
             self.told.withheld += 1
             return None
-        return self._encode(self._fresh(_hello_in(entry))) if entry.is_ == "hello" else entry.data
+        return self._encode(self._fresh(hello_in(entry))) if entry.is_ == "hello" else entry.data
 
     def _waits(self, entry: Entry, now_ms: float) -> bool:
         """Whether this is an event for which the window has no room yet."""
-        event = _message_in(entry) if entry.is_ in ("event", "ask") else None
+        event = message_in(entry) if entry.is_ in ("event", "ask") else None
         if isinstance(event, Ask):
             self.told.asked.add(event.nonce)
         elif isinstance(event, EventMessage):
@@ -218,7 +230,7 @@ class Player:
         before = self._entries[self._at].ms
         self._at += 1
         self._waits_since_ms = None
-        if self._at < len(self._entries):
+        if not self._played_all:
             pause_ms = (self._entries[self._at].ms - before) / self._speed if self._speed else 0.0
             self._due_ms = now_ms + pause_ms
 
@@ -241,41 +253,3 @@ class Player:
     def _encode(self, message: UpMessage) -> bytes:
         version = self._welcome.version if self._welcome is not None else 1
         return encode_message(message, version) if self._framed else encode_packet(message, version)
-
-    @staticmethod
-    def dispenser_of(entries: Iterable[Entry]) -> str:
-        """Who is at a link. Raises DataError if its entries don't tell."""
-        return _hello_in(_first_hello(entries)).dispenser
-
-
-def _first_hello(entries: Iterable[Entry]) -> Entry:
-    first = next((entry for entry in entries if entry.is_ == "hello"), None)
-    if first is None:
-        raise DataError("a link without a HELLO can't be played: who is at it is not known")
-    return first
-
-
-def _hello_in(entry: Entry) -> Hello:
-    hello = _message_in(entry)
-    if not isinstance(hello, Hello):
-        raise DataError(f"{entry.link}: its HELLO can't be read")
-    return hello
-
-
-def _message_in(entry: Entry) -> Message | BadMessage | BadFrame | None:
-    if _is_packet(entry):
-        return decode_packet(entry.data)
-    frame = next(iter(FrameDecoder().feed(entry.data)), None)
-    return frame if frame is None or isinstance(frame, BadFrame) else decode_message(frame)
-
-
-def _is_packet(entry: Entry) -> bool:
-    return entry.link.startswith("mqtt:")
-
-
-def by_link(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each link, in their order."""
-    links: dict[str, list[Entry]] = {}
-    for entry in entries:
-        links.setdefault(entry.link, []).append(entry)
-    return links

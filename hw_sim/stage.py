@@ -17,13 +17,14 @@ from pathlib import Path
 from firmware_bridge.capture import Entry
 from firmware_bridge.messages import Ask, Message, Sample
 from heat.errors import ConfigError
+from hw_sim.cast import Cast, Role, cast
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.firmware import QOS_OF_ASK
 from hw_sim.keys import ensure_keys
 from hw_sim.lines import Line
 from hw_sim.mqtt_device import MqttLine, MqttSettings
 from hw_sim.ports import PortSettings, SerialLine
-from hw_sim.replay import Player, Told, by_link
+from hw_sim.replay import Player, Told
 from hw_sim.simulation import lock_state, port_path
 
 TURN_S = 0.01
@@ -91,47 +92,51 @@ class Actor:
 
 
 async def replay(entries: Iterable[Entry], stage: Stage, ready: Callable[[str], None]) -> dict[str, Told]:
-    """Play every link of a capture at once; what became of each, by the link's name.
+    """Play every dispenser of a capture at once; what became of each, by its role's name (`cast.Cast`).
 
-    `ready` is told where each dispenser is.
+    `ready` is told where each dispenser is, and of links that are left out.
 
     Raises:
-        ConfigError: a link was on MQTT, and no broker is named; or a simulator runs in this state directory.
-        DataError: a link can't be played.
+        ConfigError: one was on MQTT, and no broker is named; or a simulator runs in this state directory.
+        DataError: nothing in it can be played.
     """
+    who = cast(entries)
     with lock_state(stage.state):
-        return await _play(by_link(entries), stage, ready)
+        return await _play(who, stage, ready)
 
 
-async def _play(links: dict[str, list[Entry]], stage: Stage, ready: Callable[[str], None]) -> dict[str, Told]:
-    names = {name: Player.dispenser_of(own) for name, own in links.items()}
-    keys = ensure_keys(stage.state / "keys.toml", sorted(names.values()))
+async def _play(who: Cast, stage: Stage, ready: Callable[[str], None]) -> dict[str, Told]:
+    roles = who.roles
+    keys = ensure_keys(stage.state / "keys.toml", sorted({role.dispenser for role in roles.values()}))
     actors = {
-        name: Actor(Player(own, keys[names[name]], secrets.token_bytes, stage.speed)) for name, own in links.items()
+        name: Actor(Player(role.entries, keys[role.dispenser], secrets.token_bytes, stage.speed))
+        for name, role in roles.items()
     }
+    for link, why in who.left_out.items():
+        ready(f"{link}: left out, {why}")
     lines: list[Line] = []
     try:
         for name, actor in actors.items():
-            line, where = _line(name, actor, stage)
+            line, where = _line(roles[name], actor, stage)
             lines.append(line)
             line.plug()
-            ready(f"{names[name]}: {where}")
+            ready(f"{roles[name].dispenser}: {where}")
         await asyncio.gather(*(_until_through(actor) for actor in actors.values()))
     finally:
         await asyncio.gather(*(line.aclose() for line in lines))
     return {name: actor.player.told for name, actor in actors.items()}
 
 
-def _line(name: str, actor: Actor, stage: Stage) -> tuple[Line, str]:
-    """The line for a link, and where the gateway finds it."""
+def _line(role: Role, actor: Actor, stage: Stage) -> tuple[Line, str]:
+    """The line for a role, and where the gateway finds it."""
     no_faults = Faults(FaultRates(), "")
-    if not name.startswith("mqtt:"):
-        path = port_path(stage.state, actor.player.dispenser)
+    if not role.on_mqtt:
+        path = port_path(stage.state, role.dispenser)
         return SerialLine(actor, PortSettings(path, baud=0), no_faults), str(path)
     if stage.broker is None:
-        raise ConfigError(f"{name} was on MQTT", hint="Name a broker with --mqtt HOST:PORT")
+        raise ConfigError(f"{role.dispenser} was on MQTT", hint="Name a broker with --mqtt HOST:PORT")
     host, port = stage.broker
-    settings = MqttSettings(host, port, stage.store, actor.player.dispenser)
+    settings = MqttSettings(host, port, stage.store, role.dispenser)
     return MqttLine(actor, settings, no_faults), f"mqtt {host}:{port}"
 
 

@@ -30,6 +30,9 @@ STATE = click.option(
     help="Where rings, keys, ports and the journal of what truly happened are kept.",
 )
 
+STOPPED = 130
+"""The exit status after Ctrl-C, as a shell has it."""
+
 
 @click.group()
 def sim() -> None:
@@ -127,7 +130,8 @@ def replay(capture: Path, state: Path, speed: float, mqtt: str | None, store: st
     nothing twice. Openings are made anew, with keys of our own. docs/simulator.md tells what is played, and how.
 
     \b
-    Exit status: 0 every event is acknowledged, 1 some are not, or the gateway never answered, 2 no such capture.
+    Exit status: 0 every event is acknowledged, 1 some are not, or the gateway never answered, 2 no such capture,
+                 130 Ctrl-C.
     Example:  picante sim replay bar.jsonl --state replay --speed 4
     """
     try:
@@ -135,6 +139,9 @@ def replay(capture: Path, state: Path, speed: float, mqtt: str | None, store: st
         told = asyncio.run(play(read_capture(capture), stage, click.echo))
     except PicanteError as error:
         exit_with_hint(error, 2)
+    except KeyboardInterrupt:
+        click.echo("stopped")
+        sys.exit(STOPPED)
     for name, one in told.items():
         end = f", {one.failed}" if one.failed else f", {one.withheld} withheld" if one.withheld else ""
         events = f"{len(one.events)} events, {one.unacked} not acknowledged"
@@ -163,7 +170,7 @@ def _request(verb: str, words: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals:
             if not unnamed:
-                raise ConfigError(f"{verb}: what is {word!r}?", hint=hint_for(verb))
+                raise ConfigError(f"{verb}: {word!r} is one word too many", hint=hint_for(verb))
             name, value = unnamed[0], word
         if name in unnamed:
             unnamed.remove(name)

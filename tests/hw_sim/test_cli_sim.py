@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,13 +20,18 @@ from click.testing import CliRunner
 
 from firmware_bridge.bodies import StatedBody
 from heat.errors import LinkLost
+from hw_sim import replay
 from hw_sim.check import as_table, check_all, fetch
 from hw_sim.control import VERBS, ControlServer
 from hw_sim.journal import Journal, Recorder, read_journal
+from hw_sim.keys import load_keys
 from hw_sim.ring import Ring
 from hw_sim.scenario import parse_scenario
-from hw_sim.simulation import Simulation, journal_path, ring_path
+from hw_sim.simulation import Simulation, journal_path, port_path, ring_path
 from picante.cli_sim import sim
+from tests.firmware_bridge.pair import Disk
+from tests.hw_sim.desk import gateway_at
+from tests.waiting import wait_until_async
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 ONE = '[[dispensers]]\nid = "bar-1"\nring = 32\n'
@@ -276,7 +285,7 @@ async def test_ctl_does_what_a_verb_says(state: Path) -> None:
     [
         (["dance"], "no verb 'dance'. There are: status, pause, "),
         (["door", "bar-1"], "missing required field `to`. It is written: door DISPENSER to=open|shut"),
-        (["door", "bar-1", "open", "wide"], "what is 'wide'?"),
+        (["door", "bar-1", "open", "wide"], "door: 'wide' is one word too many. It is written: door "),
         (["leak", "bar-1", "nozzle=two"], "Expected `int`, got `str` - at `$.nozzle`"),
         (["status"], "Start it with `picante sim run`"),
     ],
@@ -298,8 +307,13 @@ def test_ctl_alone_lists_the_verbs() -> None:
     ("content", "options", "told"),
     [
         ("nothing\n", [], "line 1 is no line of a capture"),
+        (
+            '{"capture":1}\n{"ms":1,"link":"a","way":"up","is":"hello","hex":"0g"}\n',
+            [],
+            "line 2 is no line of a capture: Expected `str` matching regex",
+        ),
         ("", [], "this is no capture. `picante gateway trace --out FILE` makes one"),
-        (None, [], "mqtt:patio-1 was on MQTT. Name a broker with --mqtt HOST:PORT"),
+        (None, [], "patio-1 was on MQTT. Name a broker with --mqtt HOST:PORT"),
         (None, ["--mqtt", "localhost"], "--mqtt localhost: no address. It reads HOST:PORT"),
     ],
 )
@@ -311,6 +325,65 @@ def test_what_can_not_be_played_is_told(state: Path, content: str | None, option
     code, output = run("replay", capture, "--state", state, *options)
     assert code == 2
     assert told in output
+
+
+async def play_to_gateways(state: Path, name: str, dispensers: list[str]) -> tuple[int, str, Disk]:
+    """`picante sim replay`, with a gateway at each dispenser's port: exit status, output, what was stored."""
+    words = ("replay", CAPTURES / f"{name}.jsonl", "--state", state, "--speed", "0")
+    playing = asyncio.create_task(asyncio.to_thread(run, *words))
+    ports = [port_path(state, dispenser) for dispenser in dispensers]
+    await wait_until_async(lambda: all(port.exists() for port in ports), 20, "the ports are there")
+    disk = Disk(keys=load_keys(state / "keys.toml"))
+    async with contextlib.AsyncExitStack() as stack:
+        for port in ports:
+            await stack.enter_async_context(gateway_at(port, disk))
+        code, output = await asyncio.wait_for(playing, 30)
+    return code, output, disk
+
+
+@pytest.mark.parametrize(
+    ("name", "dispensers", "told"),
+    [
+        ("cables-swapped", ["slow", "bar-1"], []),
+        ("moved-to-another-port", ["slow"], []),
+        ("a-port-that-babbles", ["slow", "bar-1"], ["/dev/ttyUSB0: left out, nobody says HELLO there"]),
+    ],
+)
+async def test_a_capture_of_the_field_is_played(state: Path, name: str, dispensers: list[str], told: list[str]) -> None:
+    code, output, disk = await play_to_gateways(state, name, dispensers)
+    expected = json.loads((CAPTURES / f"{name}.expected.json").read_text())
+    assert code == 0, output
+    assert output.splitlines()[: -len(dispensers)] == [
+        *told,
+        *(f"{dispenser}: {port_path(state, dispenser)}" for dispenser in dispensers),
+    ]
+    for dispenser, line in zip(dispensers, output.splitlines()[-len(dispensers) :], strict=True):
+        assert line.startswith(f"{dispenser}: ")
+        assert f", {expected[dispenser]['events']} events, 0 not acknowledged, " in line
+    assert len(disk.stored) == sum(expected[dispenser]["events"] for dispenser in dispensers)
+
+
+def test_a_hello_alone_that_nobody_answers_is_no_success(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_MS", 300)
+    lines = (CAPTURES / "cables-swapped.jsonl").read_text().splitlines(keepends=True)
+    capture = state / "capture.jsonl"
+    capture.write_text("".join(lines[:2]))
+    code, output = run("replay", capture, "--state", state)
+    assert (code, output.splitlines()[-1].endswith(", no WELCOME came within 0 s")) == (1, True)
+
+
+def test_ctrl_c_ends_a_replay_quietly(state: Path) -> None:
+    words = ["-m", "picante", "sim", "replay", str(CAPTURES / "cables-swapped.jsonl"), "--state", str(state)]
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as playing:
+        assert playing.stdout is not None
+        first = playing.stdout.readline()  # its ports are there
+        playing.send_signal(signal.SIGINT)
+        rest = playing.stdout.read().decode()
+        assert playing.wait(20) == 130
+    assert first.startswith(b"slow: ")
+    assert rest.splitlines()[-1] == "stopped"
+    assert "Traceback" not in rest
+    assert not any((state / "ports").iterdir())
 
 
 @pytest.mark.parametrize("command", ["run", "screen", "ctl", "replay"])
