@@ -25,7 +25,7 @@ import serial
 from firmware_bridge.rfc2217 import ComPort
 from heat.errors import PortBusy, PortForbidden, PortMissing, PortUnreachable
 
-CONNECT_S = 3.0
+CONNECT_S = 2.0
 """s that a serial server may take to answer: one lost SYN is sent again after 1 s."""
 KEEPALIVE_S = 10
 """s without a byte after which TCP asks whether the server is there; lost after as many again."""

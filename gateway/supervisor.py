@@ -16,13 +16,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from heat.errors import BrokerRefused, ConfigError, ForeignInstance, PicanteError, SinkRefused, StoreCorrupt
+from heat.errors import (
+    BrokerRefused,
+    ConfigError,
+    ForeignInstance,
+    LinkLost,
+    PicanteError,
+    PortMissing,
+    SinkRefused,
+    StoreCorrupt,
+)
 
 log = logging.getLogger("gateway.supervisor")
 
 FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 4.0
-"""s; a cable put back is found within 5 s."""
+"""s; a broker or a cluster that is back is used within 5 s."""
+LONGEST_PORT_S = 2.0
+"""s; a port that is back is served within 5 s: a serial server may have let pass the last SYN of a try, and the rest of
+its 2 s goes by before this pause begins."""
 LONGEST_REFUSED_S = 30.0
 """s; only a person mends a login, and a cluster has a thousand gateways that would knock with the old password."""
 SETTLED_S = 60.0
@@ -46,12 +58,27 @@ class Part:
     """s until it is run again, at most."""
 
 
+def _longest_s(error: Exception) -> float:
+    match error:
+        case SinkRefused() | BrokerRefused():
+            return LONGEST_REFUSED_S
+        case LinkLost() | PortMissing():
+            return LONGEST_PORT_S
+        case _:
+            return LONGEST_BACKOFF_S
+
+
 class Supervisor:
     """Runs parts and knows how they are."""
 
-    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.parts: dict[str, Part] = {}
         self._clock_s = clock_s
+        self._sleep = sleep
 
     async def run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a part until it ends by itself, or must not go on. Cancellation passes through."""
@@ -72,12 +99,9 @@ class Supervisor:
                     if self._clock_s() - started_s > SETTLED_S:
                         backoff_s, part.state = FIRST_BACKOFF_S, "running"
                     part.restarts += 1
-                    longest_s = (
-                        LONGEST_REFUSED_S if isinstance(error, SinkRefused | BrokerRefused) else LONGEST_BACKOFF_S
-                    )
-                    part.pause_s = backoff_s = min(backoff_s, longest_s)
+                    part.pause_s = backoff_s = min(backoff_s, _longest_s(error))
                     self._note(part, "waiting", str(error) or type(error).__name__)
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
+                await self._sleep(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s *= 2
         finally:
             if part.state != "stopped":

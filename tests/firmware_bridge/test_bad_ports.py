@@ -154,6 +154,18 @@ async def test_an_open_port_is_one_descriptor_and_stays_locked(pty: Pty) -> None
     held.close()
 
 
+async def test_what_a_device_does_not_take_is_dropped_when_the_port_is_closed(pty: Pty) -> None:
+    """On a real UART closing would wait up to 30 s for it, and hold up every other port."""
+    line = await open_line(pty.name, 115_200)
+    os.write(line.fd, b"taken")
+    assert os.read(pty.master, 5) == b"taken"
+    os.write(line.fd, b"not taken")
+    line.close()
+    os.set_blocking(pty.master, False)
+    with pytest.raises(BlockingIOError):
+        os.read(pty.master, 100)
+
+
 @pytest.mark.parametrize("baud", RATES)
 async def test_every_rate_reaches_the_port(pty: Pty, baud: int) -> None:
     line = await open_line(pty.name, baud)

@@ -29,6 +29,7 @@ from tests.waiting import wait_until_async
 POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=255, duration_ms=65_535)
 """Its frames hold the byte FF."""
 BAUD = 57_600
+OPTIONS = ("TCP_NODELAY", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
 SERVED_S = 5.0
 """s from the return of a server until its dispenser is served: promised."""
 
@@ -130,6 +131,18 @@ async def test_a_server_that_floods_with_talk_is_read_slowly(gate: KeepingGate) 
         assert link._pause is not None
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_server_that_vanishes_without_a_word_is_noticed_by_tcp(server: SerialServer) -> None:
+    """Its power or its network went, and no byte tells: TCP asks after 10 s, and gives up 10 s later."""
+    opened = await open_line(server.url, BAUD)
+    with socket.socket(fileno=os.dup(opened.fd)) as connection:
+        settings = {name: connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in OPTIONS}
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    opened.close()
+    asked_s = settings["TCP_KEEPIDLE"] + settings["TCP_KEEPINTVL"] * settings["TCP_KEEPCNT"]
+    assert (asked_s, settings["TCP_USER_TIMEOUT"]) == (20, 20_000)
+    assert settings["TCP_NODELAY"] == 1
 
 
 # -- servers that are none --------------------------------------------------------------------------------------------

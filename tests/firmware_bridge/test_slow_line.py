@@ -17,8 +17,9 @@ from firmware_bridge.serial_link import SerialLink
 from firmware_bridge.session import WINDOW, LinkSession, Terms, window_for
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.ports import PortSettings, SerialLine
-from tests.firmware_bridge.gate import KeepingGate
+from tests.firmware_bridge.gate import KEY, KeepingGate
 from tests.firmware_bridge.pair import NAME, Pair
+from tests.hand_device import HandDevice
 from tests.hw_sim.desk import make_unit
 from tests.waiting import wait_until_async
 
@@ -163,3 +164,14 @@ async def test_the_simulator_at_9600_baud_on_a_real_port(tmp_path: Path) -> None
     assert stalled_s > 0.5 or (counters.duplicates, counters.out_of_order) == (0, 0)
     task.cancel()
     await unit.aclose()
+
+
+@pytest.mark.parametrize(("baud", "window"), [(9_600, 10), (115_200, WINDOW), (921_600, WINDOW)])
+async def test_a_port_is_given_the_window_of_its_rate(tmp_path: Path, baud: int, window: int) -> None:
+    gate = KeepingGate("hand-1")
+    with HandDevice(tmp_path / "port", "hand-1", KEY, sauces=("table-red",)) as device:
+        task = asyncio.create_task(SerialLink(str(device.port), baud, gate, gate).run())
+        welcome = await asyncio.to_thread(device.open)
+        task.cancel()
+        await asyncio.wait([task])
+    assert welcome.window == window

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from cloud_sync.settings import UplinkSettings
+from firmware_bridge.line import CONNECT_S
 from gateway.supervisor import SETTLED_S, Supervisor
 from heat.errors import (
     BrokerRefused,
@@ -15,6 +16,9 @@ from heat.errors import (
     ForeignInstance,
     LinkLost,
     PicanteError,
+    PortBusy,
+    PortMissing,
+    PortUnreachable,
     SinkRefused,
     SinkUnavailable,
 )
@@ -38,10 +42,45 @@ async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCap
     assert "port" not in supervisor.parts
 
 
+SHORT_S = {"FIRST_BACKOFF_S": 0.001, "LONGEST_BACKOFF_S": 0.004, "LONGEST_PORT_S": 0.002, "LONGEST_REFUSED_S": 0.03}
+
+
+def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in SHORT_S.items():
+        monkeypatch.setattr(f"gateway.supervisor.{name}", seconds)
+
+
+@pytest.mark.parametrize(
+    ("error", "longest_s"),
+    [(PortUnreachable, 2.0), (PortBusy, 2.0), (LinkLost, 2.0), (BrokerUnreachable, 4.0), (SinkUnavailable, 4.0)],
+)
+async def test_after_an_hour_away_it_is_found_as_soon_as_after_a_minute(
+    error: type[PicanteError], longest_s: float
+) -> None:
+    now_s, pauses_s = 0.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+        pauses_s.append(seconds)
+
+    async def part() -> None:
+        nonlocal now_s
+        now_s += CONNECT_S
+        if now_s < 3_600:
+            raise error("no answer")
+
+    await Supervisor(lambda: now_s, sleep).run("x", part)
+    assert len(pauses_s) > 500
+    assert 0.9 * longest_s < max(pauses_s) <= longest_s
+    assert max(pauses_s) + CONNECT_S < 5 or not issubclass(error, PortMissing)
+
+
 @pytest.mark.parametrize(
     ("error", "longest_s"),
     [
-        (LinkLost, 0.004),
+        (LinkLost, 0.002),
+        (PortUnreachable, 0.002),
         (SinkUnavailable, 0.004),
         (SinkRefused, 0.03),
         (BrokerUnreachable, 0.004),
@@ -51,8 +90,7 @@ async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCap
 async def test_who_is_refused_knocks_more_seldom(
     monkeypatch: pytest.MonkeyPatch, error: type[PicanteError], longest_s: float
 ) -> None:
-    for name, seconds in (("FIRST_BACKOFF_S", 0.001), ("LONGEST_BACKOFF_S", 0.004), ("LONGEST_REFUSED_S", 0.03)):
-        monkeypatch.setattr(f"gateway.supervisor.{name}", seconds)
+    shorten_pauses(monkeypatch)
     supervisor, pauses_s = Supervisor(), list[float]()
 
     async def part() -> None:
@@ -61,7 +99,7 @@ async def test_who_is_refused_knocks_more_seldom(
             raise error("no")
 
     await supervisor.run("x", part)
-    assert pauses_s[:4] == [0, 0.001, 0.002, 0.004]
+    assert pauses_s[:4] == [0, 0.001, 0.002, min(0.004, longest_s)]
     assert pauses_s == sorted(pauses_s)
     assert pauses_s[-1] == longest_s
 
@@ -73,8 +111,7 @@ async def test_a_connection_that_takes_its_time_to_fail_is_no_healthy_run(
     error: type[PicanteError],
     longest_s: float,
 ) -> None:
-    for name, seconds in (("FIRST_BACKOFF_S", 0.001), ("LONGEST_BACKOFF_S", 0.004), ("LONGEST_REFUSED_S", 0.03)):
-        monkeypatch.setattr(f"gateway.supervisor.{name}", seconds)
+    shorten_pauses(monkeypatch)
     settings = UplinkSettings("kafka.example:9092", "gw-1")
     slowest_s = (  # a connection, the look for a reason, and a first transaction
         settings.connect_timeout_s + (settings.request_timeout_ms + settings.transaction_timeout_ms) / 1000 + 1
