@@ -32,6 +32,7 @@ def test_what_is_right_is_taken(rule: str, body: dict[int, Any]) -> None:
         ("command", {key: value for key, value in COMMAND.items() if key != 3}),
         ("command", COMMAND | {1: bytes(7)}),
         ("sample", SAMPLE | {3: [[1, 1, []]]}),
+        ("sample", SAMPLE | {3: []}),
         ("sample", SAMPLE | {2: 0}),
         ("ack", {1: 1, 2: 1, 3: 1025}),
         ("ack", {1: 1, 2: 1, 4: 1}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -17,6 +16,7 @@ import cbor2
 import pytest
 
 from firmware_bridge.codec import encode_body
+from firmware_bridge.framing import Frame, FrameDecoder
 from firmware_bridge.messages import (
     MAX_NOZZLES,
     MAX_VALUES,
@@ -30,6 +30,7 @@ from firmware_bridge.messages import (
     Series,
 )
 from tests.firmware_bridge.schema import rule_of
+from tests.firmware_bridge.test_vectors import RULES, load
 
 ROOT = Path(__file__).parents[2]
 ZCBOR = Path(sys.prefix) / "zcbor"
@@ -71,7 +72,7 @@ def commands() -> tuple[list[str], list[str]]:
 
 
 def test_it_writes_every_vector_as_it_read_it(echo: Echo) -> None:
-    vectors: list[dict[str, Any]] = json.loads((ROOT / "tests/vectors/wire/messages.json").read_text())
+    vectors = load("messages")
     bodies = [(vector["rule"], bytes.fromhex(vector["body"])) for vector in vectors]
     names = [vector["name"] for vector in vectors]
     assert dict(zip(names, echo(bodies), strict=True)) == dict(
@@ -98,10 +99,19 @@ def test_its_lists_hold_as_much_as_ours(echo: Echo) -> None:
         hello,
         Picks(nonce=bytes(8), pick_id="p", picks=slots),
         Sample(uptime_ms=1, period_ms=100, series=series),
-        Sample(uptime_ms=1, period_ms=100, series=()),
     ]
     bodies = [(rule_of(message), encode_body(message)) for message in fullest]
     assert echo(bodies) == [body.hex() for _, body in bodies]
+
+
+def test_it_reads_no_body_that_we_refuse(echo: Echo) -> None:
+    told = [vector for vector in load("bad") if vector["reason"] == "invalid_body"]
+    frames = [frame for vector in told for frame in FrameDecoder().feed(bytes.fromhex(vector["frame"]))]
+    bodies = [(RULES[frame.type], frame.body) for frame in frames if isinstance(frame, Frame)]
+    assert len(bodies) == len(told) > 20
+    assert dict(zip([vector["name"] for vector in told], echo(bodies), strict=True)) == dict.fromkeys(
+        [vector["name"] for vector in told], "?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_bridge.messages import Command, Sample
+from firmware_bridge.messages import Command, Sample, Series
 from tests.firmware_bridge.pair import Pair, volume_of
 from tests.firmware_bridge.wire import DOUBLED, LATE, LOST
 
@@ -100,7 +100,7 @@ class Trial:
 
     def sample(self) -> None:
         """The sensors have readings."""
-        self.pair.mcu.offer(Sample(uptime_ms=self.pair.now_ms, period_ms=1_000, series=()))
+        self.pair.mcu.offer(Sample(uptime_ms=self.pair.now_ms, period_ms=1_000, series=(Series(2, 1, (700,)),)))
 
     def command(self) -> None:
         """The gateway wants something done."""
