@@ -132,8 +132,8 @@ def given_keys(config: Config) -> dict[str, bytes]:
 def _provisioning(config: Config, catalog: Catalog, adoption: Adoption, dispensers: Dispensers) -> Provisioning | None:
     if config.keys.provisioning is None:
         return None
-    path, keys = config.path(config.keys.provisioning), dispensers.keyring
-    return Provisioning(path, catalog, adoption, keys, dispensers.strangers, keys.given)
+    path = config.path(config.keys.provisioning)
+    return Provisioning(path, catalog, adoption, dispensers, dispensers.keyring.given)
 
 
 def _note_done(samples: Samples, order: Order) -> None:

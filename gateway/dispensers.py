@@ -41,6 +41,8 @@ class Dispenser:
     """The open link, or None while it is away."""
     since: float
     """Unix time, s, of the last coming or going."""
+    proved: bytes = field(default=b"", repr=False)
+    """The key that opened its link."""
     resting: set[str] = field(default_factory=set)
     """Links that the open one replaced, by name: they wait until it is gone."""
     opened_boot_ms: int = 0
@@ -133,6 +135,7 @@ class Dispensers:
             log.info("%s is online on %s", hello.dispenser, link.name, extra={"dispenser": hello.dispenser})
             known.since = time.time()
         known.hello, known.link = hello, link
+        known.proved = self.keyring.key_of(hello.dispenser, hello.key_id) or b""
         known.openings += 1
         known.opened_boot_ms = self._clock.now().boot_ms
         self.strangers.drop(hello.dispenser)
@@ -204,6 +207,12 @@ class Dispensers:
         if known is not None and known.link is not None:
             known.link.close("forgotten")
             log.info("%s is forgotten", dispenser, extra={"dispenser": dispenser})
+
+    def close_keyless(self) -> None:
+        """Close the links whose keys count no more: somebody took them out of a file."""
+        for dispenser, known in self.known.items():
+            if known.link is not None and known.online and not self.keyring.counts(dispenser, known.proved):
+                known.link.close("its key was taken away")
 
     async def aclose(self) -> None:
         """Wait until what was proved is on disk."""

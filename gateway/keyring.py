@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
 import os
 import secrets
@@ -78,6 +79,10 @@ class Keyring:
     def key_of(self, dispenser: str, wanted_id: bytes | None) -> bytes | None:
         """The dispenser's key with this id; without an id, the one that it is taken to have."""
         return next((key for key in self._keys(dispenser) if wanted_id in (None, key_id(key))), None)
+
+    def counts(self, dispenser: str, key: bytes) -> bool:
+        """Whether this is a key of the dispenser now."""
+        return any(hmac.compare_digest(key, one) for one in self._keys(dispenser))
 
     def to_provision(self, dispenser: str) -> bytes | None:
         """The key to tell a dispenser that has none: one that was made here, and that nobody has proved yet."""

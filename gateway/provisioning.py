@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gateway.adoption import Adoption, AdoptionRefused
-from gateway.keyring import KEY_BYTES, Keyring
+from gateway.dispensers import Dispensers
+from gateway.keyring import KEY_BYTES
 from gateway.nearest import nearest
 from gateway.plans import check_planogram, check_title
 from gateway.private import check_private, read_text
-from gateway.strangers import Strangers
 from heat.catalog import Catalog
 from heat.errors import ConfigError, DataError, StoreError
 from heat.identity import check_name
@@ -85,8 +85,7 @@ class Provisioning:
         path: Path,
         catalog: Catalog,
         adoption: Adoption,
-        keyring: Keyring,
-        strangers: Strangers,
+        dispensers: Dispensers,
         file_keys: Mapping[str, bytes],
     ) -> None:
         self.fleet = Fleet()
@@ -95,8 +94,8 @@ class Provisioning:
         self._path = path
         self._catalog = catalog
         self._adoption = adoption
-        self._keyring = keyring
-        self._strangers = strangers
+        self._dispensers = dispensers
+        self._keyring = dispensers.keyring
         self._file_keys = file_keys
         self._seen: tuple[int, int, int] | None = None
         self._due = False
@@ -148,13 +147,14 @@ class Provisioning:
         self.fleet, self.error, self._due = fleet, None, True
         self._refused.clear()
         self._keyring.given = {**self._file_keys, **fleet.keys}
+        self._dispensers.close_keyless()
         log.info("%d dispensers are provisioned by %s", len(fleet.dispensers) + len(fleet.hardware), self._path)
 
     async def _let_in(self) -> None:
         for dispenser, told in self.fleet.dispensers.items():
             if not self._keyring.is_adopted(dispenser):  # forgotten meanwhile: it begins anew
                 await self._adopt(dispenser, told)
-        for stranger in list(self._strangers):
+        for stranger in list(self._dispensers.strangers):
             hardware, dispenser = stranger.hello.hardware or "", stranger.hello.dispenser
             told_of = self.fleet.hardware.get(hardware)
             if told_of is None or self._keyring.is_adopted(dispenser):

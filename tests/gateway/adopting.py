@@ -99,8 +99,9 @@ class Desk:
         key = keyring.to_provision(said.dispenser) if said.key_id is None else None
         key = key or keyring.key_of(said.dispenser, said.key_id)
         assert key is not None
-        said = msgspec.structs.replace(said, key_id=key_id(key))
-        link = Link("/dev/ttyUSB0", Down(), self.dispensers, self.dispensers)
+        if max(said.versions) >= 2:
+            said = msgspec.structs.replace(said, key_id=key_id(key))
+        link = Link(f"/dev/ttyUSB-{said.dispenser}", Down(), self.dispensers, self.dispensers)
         link.receive(said, 0)
         offered = link.session._offered
         assert offered is not None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.proofs import key_id
 from gateway.clock import Clock
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
@@ -43,13 +44,17 @@ async def desk(store: Store, clock: Clock, ingest: Ingest, recommender: Recommen
 
 
 def provisioning(desk: Desk, path: Path) -> Provisioning:
-    strangers, keyring = desk.dispensers.strangers, desk.dispensers.keyring
-    return Provisioning(path, default_catalog(), desk.adoption, keyring, strangers, desk.keys)
+    return Provisioning(path, default_catalog(), desk.adoption, desk.dispensers, desk.keys)
 
 
 def wrong(fleet: Provisioning) -> str:
     """What is said of a file that can't be applied."""
     return "" if fleet.error is None else str(fleet.error)
+
+
+def online(desk: Desk) -> list[str]:
+    """Who has an open link."""
+    return sorted(name for name, known in desk.dispensers.known.items() if known.online)
 
 
 async def test_what_it_says_happens(desk: Desk, tmp_path: Path) -> None:
@@ -97,6 +102,27 @@ async def test_a_changed_file_is_applied_and_a_wrong_one_is_told_of(desk: Desk, 
     write(path, FLEET.replace(f'key = "{KEY}"', 'name = "Bar, right"'))
     await fleet.look()
     assert desk.dispensers.keyring.key_of("bar-2", None) != bytes.fromhex(KEY), "the file's key went with its line"
+
+
+@pytest.mark.parametrize("instead", ["", f'key = "{"2e" * 32}"', 'key = "make"', None])
+@pytest.mark.parametrize("versions", [(1,), (1, 2)])
+async def test_a_key_that_is_taken_out_closes_the_link(
+    desk: Desk, tmp_path: Path, instead: str | None, versions: tuple[int, ...]
+) -> None:
+    path = write(tmp_path / "provisioning.toml", FLEET)
+    fleet = provisioning(desk, path)
+    await fleet.start()
+    said = hello("bar-2", versions=versions, key_id=key_id(bytes.fromhex(KEY)) if 2 in versions else None)
+    desk.opens(said)
+    desk.opens(hello("bar-1"))
+    await desk.dispensers.aclose()
+    write(path, FLEET + '\n[dispensers.bar-3]\nname = "Hall"\n')
+    await fleet.look()
+    assert online(desk) == ["bar-1", "bar-2"], "it stands there"
+    line = f'key = "{KEY}"'
+    write(path, FLEET.replace(f"[dispensers.bar-2]\n{line}", "") if instead is None else FLEET.replace(line, instead))
+    await fleet.look()
+    assert online(desk) == ["bar-1"]
 
 
 async def test_a_full_disk_keeps_no_gateway_from_its_start(desk: Desk, tmp_path: Path) -> None:
