@@ -191,10 +191,10 @@ def _status(unit: Unit) -> dict[str, Any]:
         "eeprom_writes": unit.eeprom.writes,
         "door_open": unit.twin.plant.cabinet.door_open,
         "levels_ml": {tank.sauce.id: int(tank.level_ul // 1000) for tank in unit.twin.tanks.values()},
-        "picks_asked": unit.asked,
-        "picks_shown": unit.shown,
-        "picks_accepted": unit.accepted,
-        "answer_ms": sorted(round(ms, 2) for ms in unit.answer_ms),
+        "picks_asked": unit.answers.asked,
+        "picks_shown": unit.answers.shown,
+        "picks_accepted": unit.answers.accepted,
+        "answer_ms": sorted(round(ms, 2) for ms in unit.answers.ms),
     }
 
 

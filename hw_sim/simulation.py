@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 from heat.catalog import default_catalog
 from heat.errors import ConfigError
+from hw_sim.board import new_generation
 from hw_sim.eeprom import Contents, Eeprom
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.firmware import Firmware
@@ -40,7 +41,7 @@ from hw_sim.sampling import keep_sampling
 from hw_sim.scenario import Broker, DispenserSettings, Scenario, nozzles_of
 from hw_sim.shoppers import Crowd
 from hw_sim.shopping import keep_shop
-from hw_sim.unit import Unit, new_generation
+from hw_sim.unit import Unit
 
 DRAIN_POLL_S = 0.05
 

@@ -253,7 +253,7 @@ async def test_what_was_sent_down_meanwhile_changes_nothing(tmp_path: Path, mqtt
         pour(unit, 3)
         unit.line.plug()
         await drained(unit)
-        assert unit.shown == 0
+        assert unit.answers.shown == 0
     assert sorted(sequence for _, sequence in disk.stored) == [1, 2, 3]
 
 

@@ -75,7 +75,7 @@ async def test_an_ask_is_answered_on_the_screen(plugged: MakeUnit, port: Path) -
         assert "mango-fresno" in unit.twin.render_screen()
         unit.pour(2, 1000)
         unit.pour(2, 1000)  # a second helping of the same picks
-        assert (unit.asked, unit.shown, unit.accepted) == (1, 1, 1)
+        assert (unit.answers.asked, unit.answers.shown, unit.answers.accepted) == (1, 1, 1)
 
 
 async def test_the_line_is_no_faster_than_its_baud_rate(plugged: MakeUnit, port: Path) -> None:

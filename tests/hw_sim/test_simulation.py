@@ -89,12 +89,12 @@ async def test_customers_ask_pour_and_rate(state: Path) -> None:
     scenario = parse_scenario("[crowd]\nvisit_every_s = 0.001\npace = 0\n" + TWO)
     async with Simulation(scenario, state) as simulation, gateways(simulation) as (_, ports):
         await wait_until_async(
-            lambda: all(unit.accepted >= 3 for unit in simulation.units.values()), 60, "picks are accepted"
+            lambda: all(unit.answers.accepted >= 3 for unit in simulation.units.values()), 60, "picks are accepted"
         )
         assert await simulation.drain(10)
         simulation.check_tasks()
         for unit in simulation.units.values():
-            assert unit.asked >= unit.shown >= unit.accepted
+            assert unit.answers.asked >= unit.answers.shown >= unit.answers.accepted
         assert set(arrived(ports)) == expected_ids(journal_path(state))
         claims = {line["claim"] for line in read_journal(journal_path(state)) if "claim" in line}
         assert claims == {ask.token for port in ports for ask in port.gateway.asks} - {None}
