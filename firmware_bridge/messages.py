@@ -34,6 +34,8 @@ SPOKEN = ", ".join(map(str, VERSIONS))
 MAX_VERSIONS = 8
 MAX_NOZZLES = 12
 """Nozzles of a dispenser, and slots on its screen."""
+MAX_SERIES = 64
+"""Sensors in one SAMPLE."""
 MAX_VALUES = 64
 """Values of one sensor in one SAMPLE."""
 
@@ -149,7 +151,7 @@ class Sample(Body, frozen=True, kw_only=True, omit_defaults=True):
     """Of each series' last value, in the present boot."""
     period_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = key(2)
     """Between two values."""
-    series: Annotated[tuple[Series, ...], Meta(min_length=1, max_length=64)] = key(3)
+    series: Annotated[tuple[Series, ...], Meta(min_length=1, max_length=MAX_SERIES)] = key(3)
     shed: U32 = key(4, 0)
     """SAMPLEs that this dispenser has not sent since its boot, since the line was needed for more."""
 

@@ -88,7 +88,10 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "link given up by the gateway": [session.SILENT_AFTER_MS],
         "HELLO_REQUEST at most every": [session.HELLO_REQUEST_EVERY_MS],
         "messages without a PUBACK": [mqtt_device.IN_FLIGHT],
-        "nozzles in a HELLO": [messages.MAX_NOZZLES],
+        "versions in a HELLO or a REJECT": [messages.MAX_VERSIONS],
+        "nozzles in a HELLO, slots in PICKS": [messages.MAX_NOZZLES],
+        "series in a SAMPLE": [messages.MAX_SERIES],
+        "values in a series": [messages.MAX_VALUES],
     }
     told = {what: [int(n.replace(",", "")) for n in re.findall(r"[\d,]*\d", value)] for what, value in table("Numbers")}
     assert told == code
