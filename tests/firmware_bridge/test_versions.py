@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from firmware_bridge import proofs
-from firmware_bridge.actions import Refused, Resulted, Send
-from firmware_bridge.codec import body_map, encode_packet
+from firmware_bridge.actions import Arrived, Refused, Resulted, Send
+from firmware_bridge.codec import body_map, decode_packet, encode_packet
 from firmware_bridge.messages import (
     VERSIONS,
     Ack,
@@ -78,6 +78,18 @@ def test_a_newer_dispenser_is_told_what_is_spoken(pair: Pair) -> None:
     assert ("version", "spoken here: 1, 2") in pair.refused
     [hello] = [message for message in pair.sent if isinstance(message, Hello)]
     assert encode_packet(hello, 4)[0] == 1, "whatever it speaks, its HELLO can be read"
+
+
+@pytest.mark.parametrize("written_as", VERSIONS)
+def test_a_reader_goes_by_the_version_in_the_frame(pair: Pair, written_as: int) -> None:
+    """What was under way when a link opened anew may be of the one before."""
+    pair.open_up()
+    pair.pour()
+    event = pair.mcu.next_message(pair.now_ms)
+    assert isinstance(event, EventMessage)
+    came = decode_packet(encode_packet(event, written_as))
+    assert isinstance(came, EventMessage)
+    assert pair.session.feed(came, pair.now_ms) == [Arrived(came)]
 
 
 def test_a_version_can_not_be_talked_down(pair: Pair) -> None:
