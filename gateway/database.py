@@ -20,7 +20,13 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from gateway.durable import sync_directory
-from gateway.migrations import m0001_main_road, m0002_dispenser_boots, m0003_commands, m0004_dispenser_plans
+from gateway.migrations import (
+    m0001_main_road,
+    m0002_dispenser_boots,
+    m0003_commands,
+    m0004_dispenser_plans,
+    m0005_losses,
+)
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
 JOURNAL_LIMIT_BYTES = 16 * 1024 * 1024
@@ -31,6 +37,7 @@ migrations(name="0001_main_road")(m0001_main_road.apply)
 migrations(name="0002_dispenser_boots")(m0002_dispenser_boots.apply)
 migrations(name="0003_commands")(m0003_commands.apply)
 migrations(name="0004_dispenser_plans")(m0004_dispenser_plans.apply)
+migrations(name="0005_losses")(m0005_losses.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,10 +56,6 @@ class Ingest:
     ) -> None:
         self.counters: Counter[str] = Counter()
         """Deliveries by outcome."""
-        self.lost: Counter[str] = Counter()
-        """Events that dispensers' rings pushed out before they came, by dispenser: what gaps were stored for."""
-        self.lost_at: dict[str, float] = {}
-        """Unix time, s, of the last of these gaps."""
         self._store = store
         self._clock = clock
         self._door = door
@@ -87,21 +82,20 @@ class Ingest:
         self._note(hello, link, gap, failed, self._clock.now())
 
     def _note(self, hello: Hello, link: str, gap: tuple[int, int] | None, failed: Callable[[], None], now: Now) -> None:
-        def work(tx: Transaction) -> int:
+        def work(tx: Transaction) -> None:
             self._store_hello(tx, hello, link, now)
-            return self._store_gap(tx, hello, gap, now) if gap is not None else 0
+            if gap is not None:
+                self._store_gap(tx, hello, gap, now)
 
         def again() -> None:
             if self._hellos[hello.dispenser] is hello:
                 self._note(hello, link, gap, failed, now)
 
-        def done(lost: int | None, error: BaseException | None) -> None:
+        def done(_: None, error: BaseException | None) -> None:
             if isinstance(error, StoreFull):
                 in_loop(self._loop, self._loop.call_later, NOTE_AGAIN_S, again)
             elif error is not None:
                 in_loop(self._loop, failed)
-            elif lost:
-                in_loop(self._loop, self._note_lost, hello.dispenser, lost)
 
         try:
             self._store.submit(work, done, upkeep=True)
@@ -221,12 +215,8 @@ class Ingest:
             "DELETE FROM dispenser_boots WHERE dispenser = ? AND boot <= ?", (hello.dispenser, hello.boot - BOOTS_KEPT)
         )
 
-    def _note_lost(self, dispenser: str, count: int) -> None:
-        self.lost[dispenser] += count
-        self.lost_at[dispenser] = time.time()
-
-    def _store_gap(self, tx: Transaction, hello: Hello, gap: tuple[int, int], now: Now) -> int:
-        """Store what is missing as gaps; how many events that is."""
+    def _store_gap(self, tx: Transaction, hello: Hello, gap: tuple[int, int], now: Now) -> None:
+        """Store what is missing as gaps, and how many events that is."""
         lost = 0
         when = stamp(now, self._boot, 0, sure=True)
         # what an earlier link handed over was queued before this, and is on disk by now
@@ -234,7 +224,12 @@ class Ingest:
             tx.append(Event(tx.own_id(), None, when, self._gap(hello, first, last)))
             tx.spend(hello.dispenser, hello.generation, first, last)
             lost += last - first + 1
-        return lost
+        if lost:
+            tx.connection.execute(
+                "INSERT INTO losses VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET events = events + excluded.events, last_ms = excluded.last_ms",
+                (hello.dispenser, lost, now.wall_ms),
+            )
 
     def _gap(self, hello: Hello, first: int, last: int) -> SequenceGap:
         return SequenceGap(

@@ -70,7 +70,7 @@ class Plans:
         """Forget its plan, and what it said of itself; its events stay. Raises StoreError."""
 
         def work(tx: Transaction) -> None:
-            for table in ("dispenser_plans", "dispensers"):
+            for table in ("dispenser_plans", "dispensers", "losses"):
                 tx.connection.execute(f"DELETE FROM {table} WHERE dispenser = ?", (dispenser,))  # noqa: S608 -- constants
 
         await asyncio.wrap_future(self._store.write(work, upkeep=True))

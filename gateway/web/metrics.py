@@ -74,7 +74,7 @@ class Figures(Collector):
         for outcome, count in sorted(self._state.ingest.counters.items()):
             family.add_metric(_outcome(outcome), count)
         yield family
-        lost = self._state.ingest.lost
+        lost = {loss.dispenser: loss.events for loss in reads.losses(self._state.reader)}
         yield _counters("picante_lost_events", "Events that full rings pushed out before they came.", "dispenser", lost)
 
     def _links(self) -> Iterator[Metric]:

@@ -79,6 +79,16 @@ class StoredDispenser:
     seen_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Events that a dispenser's ring pushed out before they came: what gaps were stored for."""
+
+    dispenser: str
+    events: int
+    last_ms: int
+    """When the last were missed, Unix time in ms."""
+
+
 def moment(time_ms: float) -> datetime:
     """Unix time in ms as a datetime; what no datetime can hold becomes its end."""
     return _EPOCH + timedelta(milliseconds=min(max(int(time_ms), 0), _LAST_MS))
@@ -121,6 +131,12 @@ def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:
             "SELECT dispenser, generation, firmware, nozzles, link, seen_ms FROM dispensers ORDER BY dispenser"
         )
     ]
+
+
+def losses(reader: sqlite3.Connection) -> list[Loss]:
+    """What dispensers lost since this database began, by dispenser."""
+    rows = reader.execute("SELECT dispenser, CAST(events AS INTEGER), CAST(last_ms AS INTEGER) FROM losses")
+    return [Loss(*row) for row in rows]
 
 
 def latest(reader: sqlite3.Connection, subject: str) -> tuple[str, str | None] | None:

@@ -27,8 +27,8 @@ SETTLING_S = 10.0
 """s after the start in which dispensers, Kafka and the broker may still be on their way."""
 FULL_SHARE = 0.9
 """Share of the store's quota above which it is told of."""
-LOSS_TOLD_S = 86_400.0
-"""s for which lost events are told of: a technician looks once a day at most."""
+LOSS_TOLD_MS = DAY_MS
+"""ms for which lost events are told of: a technician looks once a day at most."""
 DISK_LOW_BYTES = 200 * 1024 * 1024
 """Bytes; a disk with less left is told of."""
 FAILED_COMMAND_MS = HOUR_MS
@@ -170,15 +170,14 @@ def _of_home(state: GatewayState) -> Iterator[Trouble]:
 
 
 def _of_rings(state: GatewayState) -> Iterator[Trouble]:
-    for dispenser, lost_at in state.ingest.lost_at.items():
-        if time.time() - lost_at < LOSS_TOLD_S:
-            lost = f"{state.ingest.lost[dispenser]:,} events"
+    for loss in reads.losses(state.reader):
+        if time.time() * 1000 - loss.last_ms < LOSS_TOLD_MS:
             yield Trouble(
                 code="events_lost",
                 urgent=False,
-                what=f"{dispenser} lost {lost}: its memory was full before they got here",
+                what=f"{loss.dispenser} lost {loss.events:,} events: its memory was full before they got here",
                 fix="They can't be had again. Find out why it was offline for so long, or give it a larger memory",
-                since=reads.moment(int(lost_at * 1000)),
+                since=reads.moment(loss.last_ms),
             )
 
 

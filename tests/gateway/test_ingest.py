@@ -339,4 +339,20 @@ async def test_a_hello_that_finds_no_room_keeps_its_link_and_is_noted_later(
     noted = "SELECT firmware, seen_ms FROM dispensers"
     assert await wait_until_async(lambda: rows(noted), 10, "noted") == [("newer", NOON_MS + 60_000)]
     assert len(rows("SELECT 1 FROM events WHERE type = 'picante.gap.v1'")) == 1
+    assert rows("SELECT * FROM losses") == [("hot-bar-1", 3, NOON_MS + 60_000)]
     assert not failed
+
+
+async def test_what_a_ring_lost_is_summed_up_in_the_transaction_of_its_gap(
+    counter: Counter, store: Store, rows: Query, hand_clock: HandClock
+) -> None:
+    def fail() -> None:
+        raise AssertionError
+
+    for gap in ((1, 3), (4, 10), (4, 10)):  # the last says nothing new
+        counter.ingest.note_hello(counter.hello, "port", gap, fail)
+        hand_clock.go_on(1_000)
+    counter.ingest.note_hello(msgspec.structs.replace(counter.hello, dispenser="bar-2"), "port", (5, 5), fail)
+    noted = "SELECT * FROM losses ORDER BY dispenser"
+    expected = [("bar-2", 1, NOON_MS + 3_000), ("hot-bar-1", 10, NOON_MS + 1_000)]
+    await wait_until_async(lambda: rows(noted) == expected, 10, "both are noted")
