@@ -24,6 +24,7 @@ from hw_sim.mcu import Identity, LinkState, Mcu
 from hw_sim.plant import Plant
 from hw_sim.power import PowerCut
 from hw_sim.ring import RingHeader
+from hw_sim.screen import dark
 
 REBOOT_S = 0.2
 """s from the order to start anew until it is carried out: the line gets its answer through first."""
@@ -245,7 +246,9 @@ class Board:
         return self._recorder.ring.full
 
     def screen(self) -> str:
-        """What is on its screen, drawn as text."""
+        """What is on its screen, drawn as text. Without power it is dark."""
+        if not self.powered:
+            return dark()
         self.twin.look(self.firmware.now_ms())
         return self.twin.render_screen()
 

@@ -1,6 +1,7 @@
 """The control socket: one JSON object a line in, one a line out, over `<state>/sim.sock`.
 
-Requests name what to `do`; answers have `ok`, and `error` and `hint` where it is false. `verbs`, `visits` and `trouble`
+Requests name what to `do`; answers have `ok`, and `error` and `hint` where it is false; then `understood` tells whether
+it was a good request of which nothing came. `verbs`, `visits` and `trouble`
 have what is done to one dispenser; here stands what concerns all of them.
 
     {"do": "status"}                                    every dispenser, see `_status`
@@ -23,11 +24,14 @@ from heat.errors import ConfigError, LinkLost
 from hw_sim.simulation import Simulation
 from hw_sim.trouble import Remedies, Troubles
 from hw_sim.unit import Unit
-from hw_sim.verbs import People, Request
+from hw_sim.verbs import NotDone, People, Request
 from hw_sim.visits import Visit
 
 SOCKET_NAME = "sim.sock"
-CALL_TIMEOUT_S = 30.0
+PATIENCE_S = 30.0
+"""s that an answer may take: whoever stands there goes first."""
+SLOWEST_UL_S = 500
+"""µl a second, for how long a pour may take besides: an eighth of what the thinnest sauce does."""
 LINE_BYTES = 1_000_000
 
 
@@ -112,7 +116,8 @@ class ControlServer:
         except msgspec.MsgspecError as error:
             return {"ok": False, "error": str(error), "hint": hint_for(_verb(line))}
         except ConfigError as error:
-            return {"ok": False, "error": error.args[0], "hint": error.hint}
+            understood = isinstance(error, NotDone)
+            return {"ok": False, "understood": understood, "error": error.args[0], "hint": error.hint}
 
     async def _perform(self, request: Known) -> dict[str, Any]:
         units = self._simulation.units
@@ -148,13 +153,22 @@ def _verb(line: bytes) -> object:
     return None
 
 
-def call(socket_path: Path, request: dict[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, Any]:
-    """Ask a running simulator; its answer without `ok`.
+def patience_s(request: dict[str, Any]) -> float:
+    """How long the answer to a request may take: a pour takes its time."""
+    ml = request.get("ml", 0)
+    pours = request.get("do") == "pour" and not request.get("quick") and isinstance(ml, int | float)
+    return PATIENCE_S + (ml * 1000 / SLOWEST_UL_S if pours else 0)
+
+
+def call(socket_path: Path, request: dict[str, Any], timeout_s: float | None = None) -> dict[str, Any]:
+    """Ask a running simulator; its answer without `ok`. It has `timeout_s` (left out: `patience_s`) for that.
 
     Raises:
-        LinkLost: nobody answers there.
+        LinkLost: nobody answers there, or not in time.
+        NotDone: nothing came of it, or less than was asked for.
         ConfigError: the simulator refuses the request.
     """
+    timeout_s = patience_s(request) if timeout_s is None else timeout_s
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout_s)
@@ -162,10 +176,15 @@ def call(socket_path: Path, request: dict[str, Any], timeout_s: float = CALL_TIM
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline())
+    except TimeoutError as error:
+        raise LinkLost(
+            f"{request.get('do')} is not done after {timeout_s:.0f} s", hint="It goes on: somebody else may stand there"
+        ) from error
     except (OSError, ValueError) as error:
         raise LinkLost(f"no simulator at {socket_path}: {error}", hint="Start it with `picante sim run`") from error
     if not answer.pop("ok"):
-        raise ConfigError(answer["error"], hint=answer.get("hint", ""))
+        refusal = NotDone if answer.get("understood") else ConfigError
+        raise refusal(answer["error"], hint=answer.get("hint", ""))
     return answer
 
 

@@ -16,6 +16,8 @@ from hw_sim.unit import Unit
 
 BURST = 50
 """Events between two turns that the loop's other tasks get."""
+MADE_UP_S = 0.5
+"""s of events that are made up for: a busy loop's. What was longer (the power was off, somebody poured) is let go."""
 WORDS = ("mild", "medium", "hot", "extra hot")
 VERDICTS: tuple[Verdict, ...] = ("too_hot", "just_right", "more")
 
@@ -57,23 +59,37 @@ async def keep_loading(unit: Unit, share: Share, rng: random.Random, opened: asy
                 _make_event(unit, rng)
 
 
+class Beat:
+    """When the next event is due. Pure; times in s, of any clock."""
+
+    def __init__(self, gap_s: float, now_s: float) -> None:
+        self._gap_s = gap_s
+        self._due_s = now_s
+
+    def next_s(self, now_s: float) -> float:
+        """When the next one is due: a gap after the last, or now, if it is late by more than `MADE_UP_S`."""
+        self._due_s += self._gap_s
+        if self._due_s < now_s - MADE_UP_S:
+            self._due_s = now_s
+        return self._due_s
+
+
 class _Pace:
     """Waits for the next event's turn: its time, or room in the ring."""
 
     def __init__(self, unit: Unit, events_per_s: float) -> None:
         self._unit = unit
-        self._gap_s = 1 / events_per_s if events_per_s else 0.0
-        self._at_s = asyncio.get_running_loop().time()
+        self._beat = Beat(1 / events_per_s, asyncio.get_running_loop().time()) if events_per_s else None
         self._burst = 0
 
     async def next_turn(self) -> None:
         now_s = asyncio.get_running_loop().time()
         self._burst = (self._burst + 1) % BURST
-        if self._gap_s:
-            self._at_s += self._gap_s
-            if self._at_s > now_s:
-                await asyncio.sleep(self._at_s - now_s)
-        while not self._gap_s and self._unit.full:
+        if self._beat is not None:
+            wait_s = self._beat.next_s(now_s) - now_s
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+        while self._beat is None and self._unit.full:
             await self._unit.changed()
         if self._burst == 0:
             await asyncio.sleep(0)

@@ -10,12 +10,16 @@ import heapq
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from hw_sim.faults import FaultRates
 from hw_sim.trouble import Babble, Freeze, Power, Troubles, Unplug
+
+AtSeconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+"""s into the run; a year at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ def planned(entry: dict[str, Any], dispenser: str) -> Mishap:
         msgspec.ValidationError: it can't be understood.
     """
     fields = dict(entry)
-    at_s = msgspec.convert(fields.pop("at_s", None), float)
+    at_s = msgspec.convert(fields.pop("at_s", None), AtSeconds)
     trouble: Troubles = msgspec.convert(fields | {"dispenser": dispenser}, Troubles)
     return Mishap(at_s, trouble)
 

@@ -14,6 +14,7 @@ _BAR = 18
 """Cells of the heat scale."""
 _COLDEST_MO = milli_octaves(60)
 """mo; where the scale begins. It ends at pure capsaicin."""
+_DARK_ROWS = 5
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 OWN_CHOICE = ("No picks right now:", "choose your own sauce.")
 
@@ -35,6 +36,11 @@ def render(shown: Shown, *, title: str, status: str, own_choice: Sequence[str] =
         lines += [_row(""), *(_row(text.center(_INNER)) for text in OWN_CHOICE), _row("")]
         lines += [_row(f" {text}") for text in own_choice]
     return "\n".join([*lines, f"╰{'─' * (COLUMNS - 2)}╯"])
+
+
+def dark() -> str:
+    """A screen without power, as lines of text."""
+    return "\n".join([f"╭{'─' * (COLUMNS - 2)}╮", *[_row("")] * _DARK_ROWS, f"╰{'─' * (COLUMNS - 2)}╯"])
 
 
 def heat_bar(heat_mo: int, cells: int = _BAR) -> str:

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from heat.errors import ConfigError
 from hw_sim.unit import Unit
-from hw_sim.verbs import AtDispenser, check_nozzle
+from hw_sim.verbs import AtDispenser, NotDone, check_nozzle, check_powered
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 IN_WRITE_S = 20.0
@@ -74,7 +73,7 @@ class Power(Trouble, frozen=True, kw_only=True):
         return {"boot": unit.header.boot}
 
     async def _turn_off(self, unit: Unit) -> None:
-        if self.in_write is None:
+        if self.in_write is None or not unit.powered:
             unit.power_off()
             return
         unit.cut_power_in_next_write(self.in_write)
@@ -83,7 +82,7 @@ class Power(Trouble, frozen=True, kw_only=True):
                 while unit.powered:
                     await unit.changed()
         except TimeoutError:
-            raise ConfigError(
+            raise NotDone(
                 f"{unit.name} has written nothing for {IN_WRITE_S:.0f} s: its power fails at its next write",
                 hint="Let something happen there",
             ) from None
@@ -110,6 +109,7 @@ class Freeze(Trouble, frozen=True, kw_only=True):
     async def at(self, unit: Unit) -> dict[str, Any]:
         """See the module."""
         self.note(unit)
+        check_powered(unit)
         unit.freeze()
         unit.later(self.seconds, unit.thaw)
         return {}
@@ -132,6 +132,9 @@ class Babble(Trouble, frozen=True, kw_only=True):
     async def at(self, unit: Unit) -> dict[str, Any]:
         """See the module."""
         self.note(unit)
+        check_powered(unit)
+        if not unit.line.plugged:
+            raise NotDone(f"the cable of {unit.name} is out", hint=f"`plug {unit.name}` puts it back")
         unit.line.babble(self.seconds)
         return {}
 

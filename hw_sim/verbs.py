@@ -1,8 +1,8 @@
 """What can be done to a simulated dispenser through the control socket: one type a verb, which is its request as well.
 
 `{"do": "leak", "dispenser": "bar-1", "nozzle": 2}` is checked by its type and done by its `at`, which returns what the
-answer carries, or raises ConfigError and names what there is. Here stands what people do; scripted customers are in
-`visits`, and what makes trouble in `trouble`.
+answer carries, raises ConfigError and names what there is, or NotDone if nothing came of it. Here stands what people
+do; scripted customers are in `visits`, and what makes trouble in `trouble`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from msgspec import Meta
 from heat.errors import ConfigError
 from heat.events import Verdict
 from hw_sim.unit import Unit
+
+
+class NotDone(ConfigError):
+    """It was understood, and nothing happened, or less than was asked for."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="do", tag=str.lower):
@@ -52,10 +56,7 @@ class Press(AtDispenser, frozen=True, kw_only=True):
 
     async def at(self, unit: Unit) -> dict[str, Any]:
         """See the module."""
-        sequence = unit.press(self.verdict)
-        if sequence is None:
-            raise ConfigError(f"nothing was poured at {unit.name} in this session")
-        return _event(unit, sequence)
+        return _event(unit, pressed(unit, self.verdict))
 
 
 class Pour(AtDispenser, frozen=True, kw_only=True):
@@ -69,6 +70,7 @@ class Pour(AtDispenser, frozen=True, kw_only=True):
     async def at(self, unit: Unit) -> dict[str, Any]:
         """See the module."""
         async with unit.in_use:
+            check_awake(unit)
             nozzle = next(iter(unit.twin.tanks))
             if self.nozzle is not None:
                 nozzle = check_nozzle(unit, self.nozzle)
@@ -76,8 +78,7 @@ class Pour(AtDispenser, frozen=True, kw_only=True):
                 nozzle = nozzle_of(unit, self.sauce)
             if unit.twin.session == 0:
                 unit.begin_session()
-            volume_ul = round(self.ml * 1000)
-            sequence = unit.pour(nozzle, volume_ul) if self.quick else await unit.pour_slowly(nozzle, volume_ul)
+            sequence = await poured(unit, nozzle, round(self.ml * 1000), quick=self.quick)
         return {"nozzle": nozzle, "sauce": unit.twin.tanks[nozzle].sauce.id, **_event(unit, sequence)}
 
 
@@ -88,6 +89,7 @@ class Refill(AtDispenser, frozen=True, kw_only=True):
 
     async def at(self, unit: Unit) -> dict[str, Any]:
         """See the module."""
+        check_awake(unit)
         return _event(unit, unit.refill(check_nozzle(unit, self.nozzle)))
 
 
@@ -110,6 +112,57 @@ class Tray(AtDispenser, frozen=True, kw_only=True):
         """See the module."""
         unit.twin.plant.empty_tray(unit.firmware.now_ms())
         return {}
+
+
+# -- what comes of it --------------------------------------------------------------------------------------------------
+
+
+def check_powered(unit: Unit) -> None:
+    """Raises NotDone."""
+    if not unit.powered:
+        raise NotDone(f"{unit.name} has no power", hint=f"`power {unit.name} on` gives it some")
+
+
+def check_awake(unit: Unit) -> None:
+    """Raises NotDone where nobody is served: without power, or while the firmware hangs."""
+    check_powered(unit)
+    if unit.firmware.frozen:
+        raise NotDone(f"the firmware of {unit.name} hangs", hint=f"`thaw {unit.name}` lets it go on")
+
+
+def pressed(unit: Unit, verdict: Verdict) -> int:
+    """Press a verdict; its event's sequence. Raises NotDone."""
+    check_awake(unit)
+    sequence = unit.press(verdict)
+    if sequence is None:
+        check_awake(unit)
+        raise NotDone(f"nothing was poured at {unit.name} in this session")
+    return sequence
+
+
+async def poured(unit: Unit, nozzle: int, volume_ul: int, *, quick: bool) -> int:
+    """Pour; the event's sequence. Raises NotDone if nothing came, or less than was asked for."""
+    tank = unit.twin.tanks[nozzle]
+    closed, left_ul = _why_closed(unit, nozzle), tank.level_ul
+    sequence = unit.pour(nozzle, volume_ul) if quick else await unit.pour_slowly(nozzle, volume_ul)
+    if sequence is None:
+        check_awake(unit)
+        why = closed or _why_closed(unit, nozzle) or "its power failed meanwhile"
+        raise NotDone(f"nothing was poured at {unit.name}: {why}")
+    if volume_ul > left_ul:
+        told = f"only {left_ul / 1000:.1f} of {volume_ul / 1000:.1f} ml were left at nozzle {nozzle} of {unit.name}"
+        raise NotDone(f"{told}: they were poured, as event {unit.event_id(sequence)}")
+    return sequence
+
+
+def _why_closed(unit: Unit, nozzle: int) -> str | None:
+    """Why nothing comes from a nozzle."""
+    if not unit.twin.pours:
+        return "it is locked, or in service"
+    tank = unit.twin.tanks[nozzle]
+    if tank.blocked:
+        return f"nozzle {nozzle} is blocked"
+    return f"the bottle on nozzle {nozzle} is empty" if tank.level_ul <= 0 else None
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------

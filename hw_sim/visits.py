@@ -12,7 +12,7 @@ from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Picks
 from heat.events import Verdict
 from hw_sim.unit import Unit
-from hw_sim.verbs import AtDispenser, nozzle_of
+from hw_sim.verbs import AtDispenser, check_awake, nozzle_of, poured, pressed
 
 
 class Visit(AtDispenser, frozen=True, kw_only=True):
@@ -21,28 +21,30 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
     token: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     dial: Annotated[int, Meta(ge=0, le=100)] | None = None
     mood: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
-    shu: int | None = None
+    shu: Annotated[int, Meta(ge=0, le=16_000_000)] | None = None
     """A stated preference, as a number."""
     word: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     """A stated preference, as a category word."""
     pour: str | None = None
     """A sauce's id; "" to pour nothing; left out: the first pick, or (with none) the first nozzle's."""
-    volume_ul: Annotated[int, Meta(ge=1)] = 3_000
+    volume_ul: Annotated[int, Meta(ge=1, le=1_000_000)] = 3_000
     rate: Verdict | None = None
 
     async def at(self, unit: Unit) -> dict[str, Any]:
-        """The visit's session, its event ids, the picks, and how long they took."""
+        """The visit's session, its event ids, the picks, and how long they took. Raises NotDone, at what failed."""
+        wanted = nozzle_of(unit, self.pour) if self.pour else None
         async with unit.in_use:
+            check_awake(unit)
             session = unit.begin_session()
             sequences = self._say(unit)
             begun = time.monotonic()
             picks = await unit.ask(token=self.token, mood=self.mood)
             answer_ms = round((time.monotonic() - begun) * 1000, 2) if picks is not None else None
-            nozzle = self._nozzle(unit, picks)
+            nozzle = wanted if self.pour is not None else _first_pick(unit, picks)
             if nozzle is not None:
-                sequences.append(unit.pour(nozzle, self.volume_ul))
+                sequences.append(await poured(unit, nozzle, self.volume_ul, quick=True))
             if self.rate is not None:
-                sequences.append(unit.press(self.rate))
+                sequences.append(pressed(unit, self.rate))
         return {
             "session": session,
             "events": [unit.event_id(sequence) for sequence in sequences if sequence is not None],
@@ -62,8 +64,7 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
             sequences.append(unit.state_preference(stated))
         return sequences
 
-    def _nozzle(self, unit: Unit, picks: Picks | None) -> int | None:
-        """The nozzle to pour from."""
-        if self.pour is None:
-            return picks.picks[0].nozzle if picks is not None and picks.picks else next(iter(unit.twin.tanks))
-        return nozzle_of(unit, self.pour) if self.pour else None
+
+def _first_pick(unit: Unit, picks: Picks | None) -> int:
+    """The nozzle of the first pick; with none, the first nozzle."""
+    return picks.picks[0].nozzle if picks is not None and picks.picks else next(iter(unit.twin.tanks))

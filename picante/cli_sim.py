@@ -20,6 +20,7 @@ from hw_sim.scenario import Scenario, load_scenario
 from hw_sim.simulation import Simulation, port_path
 from hw_sim.stage import Stage
 from hw_sim.stage import replay as play
+from hw_sim.verbs import NotDone
 from picante.errors import exit_with_hint
 
 STATE = click.option(
@@ -100,7 +101,8 @@ def ctl(verb: str | None, words: tuple[str, ...], state: Path, as_json: bool) ->
     the folder sim of its --state.
 
     \b
-    Exit status: 0 done, 2 no simulator, no such verb or dispenser, or it can't be done.
+    Exit status: 0 done, 1 nothing came of it (no power, an empty bottle, ...), or less than was asked for,
+                 2 no simulator, no answer in time, or no such verb or dispenser.
     Example:  picante sim ctl pour hot-bar-1 ml=5 nozzle=2
               picante sim ctl power hot-bar-1 cycle
     """
@@ -110,6 +112,8 @@ def ctl(verb: str | None, words: tuple[str, ...], state: Path, as_json: bool) ->
         return
     try:
         answer = call(state / SOCKET_NAME, _request(verb, words))
+    except NotDone as error:
+        exit_with_hint(error, 1)
     except PicanteError as error:
         exit_with_hint(error, 2)
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2) if as_json else _in_words(answer))

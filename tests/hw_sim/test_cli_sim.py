@@ -276,6 +276,9 @@ async def test_ctl_does_what_a_verb_says(state: Path) -> None:
         assert await ctl("screen", "bar-1") == (0, unit.twin.render_screen() + "\n")
         code, output = await ctl("status")
         assert (code, output.splitlines()[1].split()[:3]) == (0, ["bar-1", "on", "unplugged"])
+        assert await ctl("block", "bar-1", "nozzle=2") == (0, "done\n")
+        told = "error: nothing was poured at bar-1: nozzle 2 is blocked\n"
+        assert await ctl("pour", "bar-1", "nozzle=2") == (1, told)
         code, output = await ctl("refill", "bar-1", "nozzle=9")
         assert (code, output.startswith("error: bar-1 has no nozzle 9. It has 1 (")) == (2, True)
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from heat.catalog import default_catalog
 from heat.errors import ConfigError, LinkLost
-from hw_sim.control import SOCKET_NAME, ControlServer, call
+from hw_sim.control import PATIENCE_S, SOCKET_NAME, ControlServer, call, patience_s
+from hw_sim.plant import Nozzle, Plant
 from hw_sim.ring import read_header
 from hw_sim.scenario import Scenario, parse_scenario
 from hw_sim.simulation import Simulation, ring_path
@@ -131,6 +133,8 @@ async def test_stop(state: Path) -> None:
         ({"do": "press", "dispenser": "bar-1", "verdict": "more"}, "nothing was poured at bar-1"),
         ({"do": "visit", "dispenser": "bar-1", "tokens": "x"}, "unknown field `tokens`"),
         ({"do": "visit", "dispenser": "bar-1", "dial": 101}, "Expected `int` <= 100"),
+        ({"do": "visit", "dispenser": "bar-1", "volume_ul": 10**15}, "Expected `int` <= 1000000"),
+        ({"do": "visit", "dispenser": "bar-1", "shu": -1}, "Expected `int` >= 0"),
     ],
 )
 async def test_a_request_that_makes_no_sense_is_told(state: Path, request_: dict[str, Any], told: str) -> None:
@@ -138,6 +142,26 @@ async def test_a_request_that_makes_no_sense_is_told(state: Path, request_: dict
         with pytest.raises(ConfigError) as raised:
             await tell(state, **request_)
         assert told in str(raised.value)
+
+
+def test_a_long_pour_has_the_time_that_it_takes() -> None:
+    plant = Plant([Nozzle(number, sauce) for number, sauce in enumerate(default_catalog().values(), start=1)])
+    slowest_ul_s = min(plant.flow_ul_s(number) for number in plant.nozzles)
+    for ml in (3, 100, 1_000):
+        request = {"do": "pour", "dispenser": "bar-1", "ml": ml, "quick": False}
+        assert patience_s(request) > ml * 1_000 / slowest_ul_s + 20
+        assert patience_s(request | {"quick": True}) == patience_s({"do": "status"}) == PATIENCE_S
+
+
+async def test_no_answer_in_time_is_told_apart_from_no_simulator(state: Path) -> None:
+    async with controlled(parse_scenario(TWO), state) as (simulation, _):
+        await simulation.units["bar-1"].in_use.acquire()  # somebody stands there
+        request = {"do": "pour", "dispenser": "bar-1", "quick": True}
+        with pytest.raises(LinkLost, match="pour is not done after 0 s. It goes on: somebody else may stand"):
+            await asyncio.to_thread(call, state / SOCKET_NAME, request, 0.2)
+        simulation.units["bar-1"].in_use.release()
+    with pytest.raises(LinkLost, match="no simulator at"):
+        await asyncio.to_thread(call, state / SOCKET_NAME, request, 0.2)
 
 
 async def test_rubbish_on_the_socket_is_answered(state: Path) -> None:

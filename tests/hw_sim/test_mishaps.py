@@ -71,6 +71,7 @@ def test_without_rates_nothing_happens_but_what_is_set() -> None:
     ("fault", "told"),
     [
         ('{do = "unplug"}', "fault {'do': 'unplug'}: Expected `float`, got `null`"),
+        ('{at_s = -5, do = "unplug"}', "Expected `float` >= 0.0"),
         ('{at_s = 1, do = "visit"}', "Invalid value 'visit'"),
         ('{at_s = 1, do = "leak"}', "missing required field `nozzle`"),
         ('{at_s = 1, do = "freeze", secs = 3}', "unknown field `secs`. It reads {at_s = 30"),

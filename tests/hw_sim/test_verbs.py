@@ -21,6 +21,7 @@ from hw_sim.power import PowerCut
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, journal_path, port_path
 from hw_sim.unit import Unit
+from hw_sim.verbs import NotDone
 from tests.hw_sim.desk import TWO, GatewayPort, arrived, gateway_at, gateways
 from tests.waiting import wait_until_async
 
@@ -48,6 +49,25 @@ async def tell(state: Path, do: str, **more: Any) -> dict[str, Any]:
     return await asyncio.to_thread(call, state / SOCKET_NAME, request)
 
 
+WANTED: list[tuple[str, dict[str, Any]]] = [
+    ("pour", {}),
+    ("pour", {"quick": True}),
+    ("press", {"verdict": "more"}),
+    ("visit", {}),
+    ("refill", {"nozzle": 1}),
+    ("freeze", {}),
+    ("babble", {}),
+]
+"""What comes to nothing without power."""
+
+
+async def refused(state: Path, do: str, **more: Any) -> str:
+    """What is said where nothing came of it."""
+    with pytest.raises(NotDone) as raised:
+        await tell(state, do, **more)
+    return str(raised.value)
+
+
 async def status(state: Path) -> dict[str, Any]:
     told: dict[str, Any] = (await tell(state, "status"))["dispensers"]["bar-1"]
     return told
@@ -70,10 +90,14 @@ async def test_a_pour_takes_its_time_and_is_an_event(state: Path) -> None:
         assert time.monotonic() - begun >= unit.twin.pour_ms(2, 1_000) / 1000
         assert (poured["nozzle"], poured["sauce"], poured["session"]) == (2, "mango-fresno", 1)
         assert poured["event"] == unit.event_id(1)
-        quick = await tell(state, "pour", sauce="garlic-ghost", ml=900, quick=True)
+        quick = await tell(state, "pour", sauce="garlic-ghost", ml=100, quick=True)
         assert (quick["nozzle"], quick["event"]) == (3, unit.event_id(2))
-        assert (await tell(state, "pour", nozzle=3, quick=True))["event"] is None, "it was all there was"
-        assert (await tell(state, "refill", nozzle=3))["event"] == unit.event_id(3)
+        only = f"only 650.0 of 900.0 ml were left at nozzle 3 of bar-1: they were poured, as event {unit.event_id(3)}"
+        assert await refused(state, "pour", nozzle=3, ml=900, quick=True) == only
+        told = "nothing was poured at bar-1: the bottle on nozzle 3 is empty"
+        assert await refused(state, "pour", nozzle=3, quick=True) == told
+        assert await refused(state, "visit", pour="garlic-ghost") == told
+        assert (await tell(state, "refill", nozzle=3))["event"] == unit.event_id(4)
         assert unit.twin.tanks[3].level_ul == TANK_UL
 
 
@@ -111,16 +135,18 @@ async def test_a_power_cycle_loses_ram_and_keeps_ring_and_settings(state: Path) 
         await tell(state, "power", to="off")
         told = await status(state)
         assert (told["powered"], told["online"], told["session"]) == (False, False, 0)
-        with pytest.raises(ConfigError, match="nothing was poured"):
-            await tell(state, "press", verdict="more")
-        assert (await tell(state, "pour", quick=True))["event"] is None
+        for do, words in WANTED:
+            assert await refused(state, do, **words) == "bar-1 has no power. `power bar-1 on` gives it some", do
+        assert set((await tell(state, "screen"))["text"]) == set("╭─╮│╰╯ \n"), "it is dark"
         assert (await tell(state, "power", to="on"))["boot"] == 2
         assert unit.eeprom.pulses_per_ml(1) == 90.0
         assert unit.firmware.now_ms() < 5_000
         async with gateway_at(port_path(state, "bar-1"), port.gateway.disk) as again:
             await wait_until_async(lambda: unit.header.held == 0, 10, "what was held is delivered")
             assert arrived([again])[-1] == held
-    assert faults(state) == [{"fault": "power", "to": to, "seconds": None, "in_write": None} for to in ("off", "on")]
+    assert [fault for fault in faults(state) if fault["fault"] == "power"] == [
+        {"fault": "power", "to": to, "seconds": None, "in_write": None} for to in ("off", "on")
+    ]
 
 
 async def test_a_reset_one_is_as_from_the_factory_and_keeps_its_events(state: Path) -> None:
@@ -150,7 +176,8 @@ async def test_a_cut_in_the_middle_of_a_pour_makes_no_event(state: Path) -> None
         pour = asyncio.create_task(tell(state, "pour", nozzle=1, ml=3))
         await wait_until_async(lambda: unit.twin.pouring, 5, "the valve is open")
         await tell(state, "power", to="cycle")
-        assert (await pour)["event"] is None
+        with pytest.raises(NotDone, match="nothing was poured at bar-1: its power failed meanwhile"):
+            await pour
         assert (unit.header.generated, unit.header.boot) == (0, 2)
         assert TANK_UL - 3_000 < unit.twin.tanks[1].level_ul < TANK_UL
 
@@ -227,7 +254,12 @@ async def test_a_cable_comes_back_by_itself(state: Path) -> None:
 async def test_a_frozen_dispenser_says_nothing_until_it_is_thawed(state: Path) -> None:
     async with open_shop(state) as (unit, port):
         await tell(state, "freeze")
-        await tell(state, "pour", quick=True)
+        for do, words in WANTED:
+            if do not in ("freeze", "babble"):
+                assert await refused(state, do, **words) == (
+                    "the firmware of bar-1 hangs. `thaw bar-1` lets it go on"
+                ), do
+        unit.pour(1, 3_000)
         heard = port.received_bytes
         port.write(b"\x00")
         port.gateway.perform(port.gateway.session.tick(10**12))  # an invitation, or a ping, or the end
@@ -261,7 +293,10 @@ async def test_meddling_with_the_plant(state: Path) -> None:
         assert (await tell(state, "drift", nozzle=1, percent=-10, percent_per_h=5)) == {"pulses_per_ml": 90.0}
         assert plant.meters[1].creep_per_h == 0.05
         await tell(state, "block", nozzle=2)
-        assert (await tell(state, "pour", nozzle=2, quick=True))["event"] is None
+        assert await refused(state, "pour", nozzle=2) == "nothing was poured at bar-1: nozzle 2 is blocked"
+        unit.eeprom.update(locked=True)
+        assert await refused(state, "pour", nozzle=1) == "nothing was poured at bar-1: it is locked, or in service"
+        unit.eeprom.update(locked=False)
         await tell(state, "block", nozzle=2, on=False)
         assert (await tell(state, "pour", nozzle=2, quick=True))["event"] is not None
         plant.readings(0)
