@@ -67,8 +67,8 @@ class Queue(Protocol):
     def waits(self, dispenser: str, command_id: bytes) -> bool:
         """Whether this command has not ended."""
 
-    def drop(self, dispenser: str) -> None:
-        """Drop what was never sent to it."""
+    async def drop(self, dispenser: str) -> None:
+        """Drop what waits for it, and what was measured at its meters. Raises StoreError."""
 
 
 @dataclass(slots=True)
@@ -166,7 +166,7 @@ class Adoption:
         for kind in (bytes, SetPlanogram):
             self._handings.pop((dispenser, kind), None)
         self._dispensers.forget(dispenser)
-        self._queue.drop(dispenser)
+        await self._queue.drop(dispenser)
         await self._plans.forget(dispenser)
 
     async def carry_on(self) -> None:

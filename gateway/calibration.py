@@ -12,6 +12,13 @@ POURS = 3
 MAX_SPREAD = 0.05
 """Share of the mean by which the pours' factors may differ. A cylinder of 25 ml is read to 0.5 ml, 2 %; air in the line
 or a leaking valve makes far more."""
+MAX_OFF = 0.3
+"""Share of what the dispenser believes it poured by which a reading may differ. A meter that creeps is off by a tenth;
+a digit too many, or a reading in ounces, by far more."""
+MIN_ML = 1.0
+"""Of a test pour: less can't be read off a cylinder."""
+MAX_ML = 150.0
+"""Of a reading: a test pour is 100 ml at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,8 @@ class Dose:
     """Counted by the meter."""
     volume_ml: float
     """Read off the cylinder."""
+    believed_ml: float
+    """What the dispenser poured, by the factor that it had."""
 
     @property
     def pulses_per_ml(self) -> float:
@@ -48,6 +57,8 @@ def factor(doses: Sequence[Dose]) -> Factor:
         raise DataError(f"{len(doses)} test pours are too few", hint=f"Take {POURS}")
     if any(dose.pulses <= 0 or dose.volume_ml <= 0 for dose in doses):
         raise DataError("a test pour gave nothing", hint="See whether the bottle is empty, or the nozzle blocked")
+    for number, dose in enumerate(doses, start=1):
+        _check(number, dose)
     own = [dose.pulses_per_ml for dose in doses]
     mean = sum(own) / len(own)
     spread = (max(own) - min(own)) / mean
@@ -59,3 +70,14 @@ def factor(doses: Sequence[Dose]) -> Factor:
         )
     pulses, volume_ml = sum(dose.pulses for dose in doses), sum(dose.volume_ml for dose in doses)
     return Factor(round(pulses * 1000 / volume_ml), spread)
+
+
+def _check(number: int, dose: Dose) -> None:
+    if min(dose.volume_ml, dose.believed_ml) < MIN_ML:
+        hint = "Take test pours of about 20 ml"
+        raise DataError(f"pour {number} is less than {MIN_ML:g} ml, which no cylinder tells", hint=hint)
+    if abs(dose.volume_ml - dose.believed_ml) > MAX_OFF * dose.believed_ml:
+        said = f"pour {number} can't be {dose.volume_ml:g} ml: the meter counted {dose.believed_ml:.1f} ml"
+        hint = "Read the cylinder again, in millilitres. If the factor is that far off, set it near the truth first: "
+        hint += "picante dispensers send DISPENSER calibrate nozzle=N pulses_per_ml=F"
+        raise DataError(f"{said}, and no meter is off by more than {MAX_OFF:.0%}", hint=hint)

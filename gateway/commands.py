@@ -28,7 +28,7 @@ from firmware_bridge.verbs import AnyArguments
 from gateway import orders
 from gateway.clock import Clock, Now
 from gateway.order_queue import GREETED_MS, Queue, Reach, greet, may_begin, rested
-from gateway.orders import COPY_MS, CORRECTED, LOG_SIZE, Order, State
+from gateway.orders import COPY_MS, CORRECTED, FORGOTTEN, LOG_SIZE, Order, State
 from gateway.store import Store
 from heat.errors import PicanteError, StoreError
 from heat.identity import SAFE_INTEGER
@@ -154,11 +154,15 @@ class Commands:
         queue = self._queues.get(dispenser)
         return queue is not None and any(order.id == command_id.hex() for order in queue.orders)
 
-    def drop(self, dispenser: str) -> None:
-        """End what waits for a dispenser that is forgotten: it may be another one when it is adopted anew."""
+    async def drop(self, dispenser: str) -> None:
+        """Forget a dispenser: it may be another one when it is adopted anew. Raises StoreError.
+
+        What waits for it ends, and what was measured at its meters counts no more.
+        """
         if (queue := self._queues.get(dispenser)) is not None:
             queue.dropping = True
             self._wake.set()
+        await asyncio.wrap_future(self._store.write(partial(orders.forget, dispenser=dispenser), upkeep=True))
 
     # -- told by links ----------------------------------------------------------------------------------------------
 
@@ -214,7 +218,7 @@ class Commands:
             left_ms = order.left_ms(self._clock.now(), self._boot)
             if queue.dropping:
                 state: State = "dropped" if order.state == "queued" else "unknown"
-                await self._end(queue, order, state, "the dispenser was forgotten here")
+                await self._end(queue, order, state, FORGOTTEN)
             elif order.state == "queued" and left_ms is not None and left_ms <= 0:
                 await self._end(queue, order, "dropped", "its time was over before it could be sent")
         queue.dropping = False
@@ -285,6 +289,8 @@ class Commands:
             if order is not None and order.dispenser == dispenser and order.state in CORRECTED:
                 now = self._clock.now()
                 told = order.with_result(result).ended(now, self._boot)
+                if order.detail == FORGOTTEN:
+                    told = replace(told, detail=FORGOTTEN, measured=None)
                 await asyncio.wrap_future(self._store.write(partial(orders.update, order=told, now=now), upkeep=True))
             self._strays.popleft()
 

@@ -35,6 +35,11 @@ WAITING: tuple[Waiting, ...] = get_args(Waiting)
 ENDS: tuple[End, ...] = get_args(End)
 CORRECTED = ("expired", "unknown")
 """Ends that a later word of the dispenser sets right: they were inferred, or came before it."""
+UNDO = "undo"
+"""Who asks for a calibration that takes another back."""
+KEPT_CALIBRATIONS = 4
+"""Of each nozzle, for as long as its dispenser is adopted, however much else is told to a fleet: what `undo` needs."""
+FORGOTTEN = "the dispenser was forgotten here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +121,22 @@ _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO commands ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"  # noqa: S608 -- constants
 _UPDATE = f"UPDATE commands SET {', '.join(f'{name} = :{name}' for name in _NAMES)} WHERE id = :id"  # noqa: S608 -- constants
 _SELECT = f"SELECT {_COLUMNS} FROM commands"  # noqa: S608 -- constants
+# a calibration's arguments are the map {1: nozzle, 2: factor}: its first four bytes tell one nozzle from another
 _PRUNE = """
 DELETE FROM commands WHERE ended_ms IS NOT NULL
 AND (number <= (SELECT max(number) FROM commands) - ? OR ended_ms < ?)
+AND number NOT IN (
+    SELECT number FROM (
+        SELECT number, row_number() OVER (
+            PARTITION BY dispenser, substr(arguments, 1, 4) ORDER BY number DESC
+        ) AS age
+        FROM commands WHERE verb = 'calibrate' AND state = 'done' AND measured IS NOT NULL
+    ) WHERE age <= ?
+)
+"""
+_FORGET = """
+UPDATE commands SET measured = NULL, detail = ?
+WHERE dispenser = ? AND verb IN ('calibrate', 'test_pour') AND state IN ('done', 'expired', 'unknown')
 """
 
 
@@ -131,7 +149,7 @@ def update(tx: Transaction, order: Order, now: Now) -> None:
     """Keep what has become of one; an end has old ones forgotten."""
     tx.connection.execute(_UPDATE, _values(order))
     if order.ended_ms is not None:
-        tx.connection.execute(_PRUNE, (KEPT_ROWS, now.wall_ms - KEPT_MS if now.known else 0))
+        tx.connection.execute(_PRUNE, (KEPT_ROWS, now.wall_ms - KEPT_MS if now.known else 0, KEPT_CALIBRATIONS))
 
 
 def find(connection: sqlite3.Connection, command_id: str) -> Order | None:
@@ -144,6 +162,20 @@ def newest(connection: sqlite3.Connection, dispenser: str, limit: int) -> list[O
     """A dispenser's last orders, newest first."""
     rows = connection.execute(f"{_SELECT} WHERE dispenser = ? ORDER BY number DESC LIMIT ?", (dispenser, limit))
     return [Order(*row) for row in rows]
+
+
+def calibrations(connection: sqlite3.Connection, dispenser: str) -> list[Order]:
+    """All that is kept of a dispenser's calibrations, newest first; not those from before it was forgotten."""
+    where = "WHERE dispenser = ? AND verb = 'calibrate' AND detail <> ? ORDER BY number DESC"
+    return [Order(*row) for row in connection.execute(f"{_SELECT} {where}", (dispenser, FORGOTTEN))]
+
+
+def forget(tx: Transaction, dispenser: str) -> None:
+    """What was measured at a dispenser's meters says nothing any more: who comes by this name may be another one.
+
+    The rows stay: of which orders copies may still be under way is known by them.
+    """
+    tx.connection.execute(_FORGET, (FORGOTTEN, dispenser))
 
 
 def waiting(connection: sqlite3.Connection) -> list[Order]:

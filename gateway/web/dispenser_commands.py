@@ -13,9 +13,8 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from firmware_bridge.codec import BadMessage
-from firmware_bridge.verbs import AnyArguments, Calibrate, SetKey, TestPour
+from firmware_bridge.verbs import AnyArguments, SetKey
 from gateway import orders
-from gateway.calibration import POURS, Dose, factor
 from gateway.commands import CommandRefused, IdTaken
 from gateway.orders import Order
 from gateway.state import GatewayState
@@ -23,17 +22,16 @@ from gateway.web import reads
 from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.problems import Problem, documented
-from gateway.web.told import EXPIRES_S, ID, About, AnyTold, Model, Nozzle
+from gateway.web.told import EXPIRES_S, ID, About, AnyTold
 from gateway.web.web import TheWeb
 from heat.errors import StoreError
 from heat.identity import SOURCE_NAME
 
-router = APIRouter(prefix="/api/v1/dispensers/{dispenser}", tags=["v1"])
+PREFIX = "/api/v1/dispensers/{dispenser}"
+router = APIRouter(prefix=PREFIX, tags=["v1"])
 
 Dispenser = Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))]
 Id = Annotated[str, Path(pattern=ID)]
-SEARCHED = orders.KEPT_ROWS
-"""Commands of a dispenser in which its last calibration is looked for: all that are kept."""
 
 
 class CommandView(Answer):
@@ -63,23 +61,13 @@ class CommandList(Answer):
     commands: list[CommandView]
 
 
-class CalibrationView(Answer):
-    """A flow meter's factor, and the command that sets it."""
-
-    nozzle: Annotated[int, example(2)]
-    pulses_per_ml: Annotated[float, example(98.4)]
-    spread: Annotated[float | None, example(0.012)]
-    """Between the test pours' own factors, as a share of their mean; None for an undoing."""
-    command: CommandView
-
-
 @router.post("/commands", status_code=202, responses=documented(404, 409, 422, 503))
 async def tell(web: TheWeb, dispenser: Dispenser, told: Annotated[AnyTold, Field()]) -> CommandView:
     """Give a command. It is on disk when this answers, and sent as soon as the dispenser is there."""
     state = web.state
     command_id = secrets.token_bytes(16) if told.id is None else bytes.fromhex(told.id)
     arguments = told.travelling(About(command_id, nozzles_of(state, dispenser), state.catalog))
-    return await _give(
+    return await give(
         state, dispenser, arguments, expires_in_s=told.expires_in_s, command_id=command_id, asked_by=told.asked_by
     )
 
@@ -97,53 +85,7 @@ async def commands(
 @router.get("/commands/{command}", responses=documented(404, 422))
 async def command(web: TheWeb, dispenser: Dispenser, command: Id) -> CommandView:
     """One command, and what became of it so far."""
-    return command_view(web.state, _find(web.state, dispenser, command))
-
-
-class Pour(Model):
-    """A test pour, and what was read off the cylinder."""
-
-    command: Annotated[str, Field(pattern=ID)]
-    volume_ml: Annotated[float, Field(gt=0, le=1_000)]
-
-
-class Calibration(Model):
-    """Three test pours through one nozzle."""
-
-    nozzle: Nozzle
-    pours: Annotated[list[Pour], Field(min_length=POURS, max_length=10)]
-
-
-class Undoing(Model):
-    """Which nozzle gets its factor back."""
-
-    nozzle: Nozzle
-
-
-@router.post("/calibrations", status_code=202, responses=documented(400, 404, 409, 422, 503))
-async def calibrate(web: TheWeb, dispenser: Dispenser, calibration: Calibration) -> CalibrationView:
-    """Set a flow meter's factor by test pours into a cylinder; refused where they differ by more than 5 %."""
-    found = factor([_dose(web.state, dispenser, calibration.nozzle, pour) for pour in calibration.pours])
-    arguments = Calibrate(nozzle=calibration.nozzle, pulses_per_litre=found.pulses_per_litre)
-    view = await _give(web.state, dispenser, arguments, asked_by="calibration")
-    return CalibrationView(
-        nozzle=calibration.nozzle, pulses_per_ml=found.pulses_per_litre / 1000, spread=found.spread, command=view
-    )
-
-
-@router.post("/calibrations/undo", status_code=202, responses=documented(404, 409, 422, 503))
-async def undo(web: TheWeb, dispenser: Dispenser, undoing: Undoing) -> CalibrationView:
-    """Give a flow meter the factor that it had before its last calibration."""
-    nozzles_of(web.state, dispenser)
-    for order in await asyncio.to_thread(_newest, web.state, dispenser, SEARCHED):
-        arguments, measured = order.read_arguments(), _measured(order)
-        if isinstance(arguments, Calibrate) and arguments.nozzle == undoing.nozzle and order.state == "done":
-            before = Calibrate(nozzle=undoing.nozzle, pulses_per_litre=(measured or {})["before"])
-            view = await _give(web.state, dispenser, before, asked_by="calibration")
-            per_ml = before.pulses_per_litre / 1000
-            return CalibrationView(nozzle=undoing.nozzle, pulses_per_ml=per_ml, spread=None, command=view)
-    hint = "Only a calibration that this gateway ordered, and remembers, can be undone"
-    raise Problem(404, "no-calibration", f"no calibration of nozzle {undoing.nozzle} is known here", hint=hint)
+    return command_view(web.state, find(web.state, dispenser, command))
 
 
 def command_view(state: GatewayState, order: Order) -> CommandView:
@@ -159,14 +101,14 @@ def command_view(state: GatewayState, order: Order) -> CommandView:
         state=order.state,
         ended=None if order.ended_ms is None else reads.moment(order.ended_ms),
         detail=detail,
-        measured=_measured(order),
+        measured=measured(order),
         asked_by=order.asked_by,
         created=reads.moment(order.created_ms),
         expires_in_s=order.lifetime_ms / 1000,
     )
 
 
-async def _give(
+async def give(
     state: GatewayState,
     dispenser: str,
     arguments: AnyArguments,
@@ -175,6 +117,7 @@ async def _give(
     command_id: bytes | None = None,
     asked_by: str,
 ) -> CommandView:
+    """Have a command go its way. Raises Problem where it is not taken."""
     try:
         order = await state.commands.enqueue(
             dispenser, arguments, expires_in_s, asked_by=asked_by, command_id=command_id
@@ -192,7 +135,8 @@ def _newest(state: GatewayState, dispenser: str, limit: int) -> list[Order]:
         return orders.newest(reader, dispenser, limit)
 
 
-def _find(state: GatewayState, dispenser: str, command: str) -> Order:
+def find(state: GatewayState, dispenser: str, command: str) -> Order:
+    """A command of this dispenser. Raises Problem if there is none of this id."""
     order = orders.find(state.reader, command)
     if order is None or order.dispenser != dispenser:
         hint = f"GET /api/v1/dispensers/{dispenser}/commands lists those that are known"
@@ -200,18 +144,8 @@ def _find(state: GatewayState, dispenser: str, command: str) -> Order:
     return order
 
 
-def _dose(state: GatewayState, dispenser: str, nozzle: int, pour: Pour) -> Dose:
-    order = _find(state, dispenser, pour.command)
-    arguments, measured = order.read_arguments(), _measured(order)
-    if not isinstance(arguments, TestPour) or arguments.nozzle != nozzle or order.state != "done" or measured is None:
-        hint = "Give the ids of test_pour commands of this nozzle that are done"
-        raise Problem(
-            409, "no-test-pour", f"{order.id} is no test pour through nozzle {nozzle} that is done", hint=hint
-        )
-    return Dose(measured["pulses"], pour.volume_ml)
-
-
-def _measured(order: Order) -> dict[str, int] | None:
+def measured(order: Order) -> dict[str, int] | None:
+    """What the dispenser measured, by the names of `verbs`."""
     return None if order.measured is None else msgspec.json.decode(order.measured, type=dict[str, int])
 
 

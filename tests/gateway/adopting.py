@@ -54,7 +54,7 @@ class Noted:
         assert (dispenser, command_id) in [(to, number) for to, _, number in self.given]
         return self.open
 
-    def drop(self, dispenser: str) -> None:
+    async def drop(self, dispenser: str) -> None:
         """See `adoption.Queue`."""
         self.dropped.append(dispenser)
 

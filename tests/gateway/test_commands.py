@@ -368,7 +368,7 @@ async def test_a_dispenser_that_is_forgotten_takes_its_queue_along(desk: Desk) -
     sent, queued = await give(desk, POUR, 600), await give(desk, Lock(locked=True), 600)
     await desk.look()
     desk.online = False
-    desk.commands.drop(NAME)
+    await desk.commands.drop(NAME)
     await desk.look()
     assert [desk.order(each).state for each in (sent, queued)] == ["unknown", "dropped"]
     assert desk.order(queued).detail == "the dispenser was forgotten here"
