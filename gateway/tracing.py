@@ -21,6 +21,8 @@ QUEUED = 2_000
 """Lines that wait for the reader; an EVENT's has about 300 bytes."""
 MAX_SECONDS = 86_400.0
 MAX_BYTES = 1_000_000_000
+END_BYTES = 100
+"""Bytes that are kept for the last line: 60, and a large number of missed lines."""
 LOOK_S = 0.2
 """s between two looks at whether it is over, while nothing comes."""
 
@@ -57,26 +59,28 @@ class Tracer:
     async def lines(
         self, seconds: float, max_bytes: int, links: Iterable[Link], stopping: asyncio.Event
     ) -> AsyncIterator[bytes]:
-        """The trace, line by line, until its time is over, it is long enough, or the daemon stops.
+        """The trace, line by line, until its time is over, `max_bytes` have no room for more, or the daemon stops.
 
         It ends as well when the reader closes it. There may be one at a time: look at `active` first.
         """
         self._lines, self._scrubber = asyncio.Queue(QUEUED), Scrubber()
         self._begun_s, self._missed = time.monotonic(), 0
         self.active = True
-        written = 0
         try:
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            yield _line({"capture": FORMAT, "gateway": self._gateway, "at": at})
+            head = _line({"capture": FORMAT, "gateway": self._gateway, "at": at})
+            room = max_bytes - len(head) - END_BYTES
+            yield head
             for link in links:
                 self._put_hello(link)
-            while (end := self._end(seconds, written, max_bytes, stopping)) is None:
+            while (end := self._end(seconds, stopping)) is None or (end == "seconds" and not self._lines.empty()):
                 line = await self._next()
+                if line is not None and len(line) > room:
+                    end = "bytes"
+                    break
                 if line is not None:
-                    written += len(line)
+                    room -= len(line)
                     yield line
-            while end == "seconds" and not self._lines.empty():
-                yield self._lines.get_nowait()
             yield _line({"ms": self._ms(), "end": end, "missed": self._missed})
         finally:
             self.active = False
@@ -91,12 +95,10 @@ class Tracer:
         except TimeoutError:
             return None
 
-    def _end(self, seconds: float, written: int, max_bytes: int, stopping: asyncio.Event) -> End | None:
+    def _end(self, seconds: float, stopping: asyncio.Event) -> End | None:
         if stopping.is_set():
             return "stopped"
-        if self._ms() >= seconds * 1000:
-            return "seconds"
-        return "bytes" if written >= max_bytes else None
+        return "seconds" if self._ms() >= seconds * 1000 else None
 
     def _put_hello(self, link: Link) -> None:
         """Who is at a link that was opened before."""

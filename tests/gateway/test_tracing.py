@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from firmware_bridge import proofs
 from firmware_bridge.codec import encode_message, encode_packet
 from firmware_bridge.link import Link
@@ -40,15 +42,18 @@ async def test_a_trace_is_what_passes_while_it_is_taken() -> None:
     assert [line.get("is") for line in await taken(tracer)] == [None, None], "nothing is left of the one before"
 
 
-async def test_it_ends_when_it_is_long_enough() -> None:
+@pytest.mark.parametrize("max_bytes", [1_000, 1_037, 1_500])
+@pytest.mark.parametrize("seconds", [30, 0.01], ids=["while it is taken", "as its time is over"])
+async def test_it_is_never_longer_than_it_may_be(max_bytes: int, seconds: float) -> None:
     tracer = Tracer("gw-1")
-    trace = asyncio.create_task(taken(tracer, seconds=30, max_bytes=1_000))
-    await asyncio.sleep(0)
+    lines = tracer.lines(seconds, max_bytes, [], asyncio.Event())
+    written = [await anext(lines)]
     for _ in range(100):
         tracer.serial("tty", "down", ACK)
-    *lines, end = await trace
-    assert end["end"] == "bytes"
-    assert 1_000 <= len("".join(json.dumps(line) for line in lines)) < 3_000
+    await asyncio.sleep(0.02 if seconds < 1 else 0)  # its time is over, or is not
+    written += [line async for line in lines]
+    assert json.loads(written[-1])["end"] == "bytes"
+    assert max_bytes - 250 < len(b"".join(written)) <= max_bytes
 
 
 async def test_it_ends_when_the_daemon_stops_or_nobody_reads() -> None:
