@@ -15,7 +15,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from firmware_bridge.proofs import key_id, mask_key
@@ -23,7 +23,7 @@ from firmware_bridge.verbs import AnyArguments, Placed, SetKey, SetPlanogram
 from gateway.dispensers import Dispensers
 from gateway.keyring import Keyring
 from gateway.nearest import nearest
-from gateway.plans import Plans, check_planogram, check_title
+from gateway.plans import Plan, Plans, check_planogram, check_title
 from gateway.strangers import Stranger
 from heat.catalog import Catalog
 from heat.errors import DataError, PicanteError
@@ -31,6 +31,7 @@ from heat.errors import DataError, PicanteError
 RESET = "Reset it to the factory's settings (its reset button, ten seconds)"
 GOOD_FOR_S = 60.0
 """s in which a dispenser that is there must begin with what it is told."""
+ANOTHER_ID = "Give one of the two another id (a setting of its firmware), or unplug it"
 ASKED_BY = "adoption"
 PAUSE_S = 10.0
 """s until it is told again what it did not do: a customer stood there. Doubles up to `SLOWEST_S`."""
@@ -113,6 +114,9 @@ class Adoption:
         title = None if name is None else self._free(dispenser, name)
         nozzles = None if stranger is None else [nozzle.nozzle for nozzle in stranger.hello.nozzles]
         placed = check_planogram(planogram, self._catalog, nozzles) if planogram else {}
+        if stranger is not None and key is None and (elsewhere := self._elsewhere(stranger)) is not None:
+            what = f"{dispenser} on {stranger.link} is not the only one: another of this name {elsewhere}"
+            raise AdoptionRefused("name-taken", what, hint=ANOTHER_ID)
         if self._keyring.is_adopted(dispenser):
             self._check_adopted_again(dispenser, stranger, key)
         else:
@@ -141,6 +145,30 @@ class Adoption:
         await self._plans.place(dispenser, check_planogram(planogram, self._catalog, self._nozzles(dispenser)))
         self._handings.pop((dispenser, SetPlanogram), None)
         await self.carry_on()
+
+    async def plan_all(self, told: Mapping[str, Plan]) -> dict[str, DataError]:
+        """Name and plan adopted dispensers, all in one commit; what is left out stays. Raises StoreError.
+
+        Who could not be named or planned so is returned, with why.
+        """
+        names, refused, plans = self._plans.names, dict[str, DataError](), dict[str, Plan]()
+        for dispenser, wanted in told.items():
+            plan = self._plans.of(dispenser)
+            try:
+                if wanted.name is not None and wanted.name != plan.name:
+                    if (other := names.get(wanted.name)) is not None:
+                        raise _taken(other, wanted.name)
+                    if plan.name is not None:
+                        del names[plan.name]
+                    names[wanted.name] = dispenser
+                    plan = replace(plan, name=wanted.name)
+                if wanted.planogram:
+                    plan = plan.placed(check_planogram(wanted.planogram, self._catalog, self._nozzles(dispenser)))
+            except DataError as error:
+                refused[dispenser] = error
+            plans[dispenser] = plan
+        await self._plans.keep(plans)
+        return refused
 
     async def rotate(self, dispenser: str) -> None:
         """Have it take a new key, now or when it is back. Raises AdoptionRefused, StoreError."""
@@ -217,14 +245,14 @@ class Adoption:
     def advice(self, stranger: Stranger) -> tuple[str, str]:
         """Why somebody is not let in, and what to do about it: two sentences for the page."""
         dispenser, command = stranger.hello.dispenser, f"picante dispensers adopt {stranger.hello.dispenser}"
+        if (elsewhere := self._elsewhere(stranger)) is not None:
+            return f"another dispenser of this name {elsewhere}", ANOTHER_ID
         if not self._keyring.is_adopted(dispenser):
-            if stranger.takes_a_key:
-                return "it has no key", command
-            if stranger.hello.key_id is None:
-                return "it takes no key, and its own is not known here", f"{command} --key-file FILE, with its key"
-            return "it has the key of another gateway", f"{RESET}, then {command}. Or: {command} --key-file FILE"
+            return self._keyless(stranger, command)
         if stranger.reason == "unadopted" and self._knows_key_of(stranger):
             return "it is adopted, and let in at its next HELLO", "Wait: that takes 10 s at most"
+        if not stranger.takes_a_key and not self._keyring.is_proved(dispenser):
+            return "it has another key than the new one that was made for it", f"{RESET}: it is told the new one then"
         if not stranger.takes_a_key:
             forget = f"picante dispensers forget {dispenser}"
             return "its key is not the one that is known here", f"{RESET}, then {forget}, then {command}"
@@ -234,6 +262,25 @@ class Adoption:
             where = "Connect it by cable to this machine once, or use TLS ([mqtt] tls)"
             return "it is adopted, and a key is not told on a line that others may hear", where
         return "it is adopted, and gets its key at its next HELLO", "Wait: that takes 10 s at most"
+
+    def _keyless(self, stranger: Stranger, command: str) -> tuple[str, str]:
+        """The advice about one that has no key here."""
+        by_hand = f"{command} --key-file FILE"
+        if stranger.takes_a_key:
+            return "it has no key", command
+        if stranger.hello.key_id is None:
+            return "it takes no key, and its own is not known here", f"{by_hand}, with its key"
+        if self._keyring.is_retired(stranger.hello.dispenser, stranger.hello.key_id):
+            why = "it was forgotten here, and its key in a file counts no more"
+            return why, f"{RESET}, then {command}. Or, with its key again: {by_hand}"
+        return "it has the key of another gateway", f"{RESET}, then {command}. Or: {by_hand}"
+
+    def _elsewhere(self, stranger: Stranger) -> str | None:
+        """Where there is another one of its name."""
+        known = self._dispensers.known.get(stranger.hello.dispenser)
+        if known is not None and known.online and known.link is not None and known.link.name != stranger.link:
+            return f"is online on {known.link.name}"
+        return None if stranger.namesake is None else f"waits on {stranger.namesake}"
 
     def _knows_key_of(self, stranger: Stranger) -> bool:
         key = self._keyring.key_of(stranger.hello.dispenser, stranger.hello.key_id)
@@ -284,8 +331,8 @@ class Adoption:
     def _free(self, dispenser: str, name: str) -> str:
         title = check_title(name)
         other = self._plans.called(title)
-        if other not in (None, dispenser):
-            raise DataError(f"{other} is called {title!r}", hint="Give another name, or rename that one first")
+        if other is not None and other != dispenser:
+            raise _taken(other, title)
         return title
 
     def _nozzles(self, dispenser: str) -> list[int] | None:
@@ -293,6 +340,10 @@ class Adoption:
         known, stranger = self._dispensers.known.get(dispenser), self._dispensers.strangers.get(dispenser)
         hello = known.hello if known is not None else stranger.hello if stranger is not None else None
         return None if hello is None else [nozzle.nozzle for nozzle in hello.nozzles]
+
+
+def _taken(other: str, title: str) -> DataError:
+    return DataError(f"{other} is called {title!r}", hint="Give another name, or rename that one first")
 
 
 def _masked(present: bytes, new: bytes, command: bytes) -> SetKey:

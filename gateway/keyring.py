@@ -48,6 +48,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     """Whether `key` is one that the dispenser has, and that is never told again."""
     retired: str | None = None
     """The id of a key from a file that does not count any more: it was rotated away, or its dispenser forgotten."""
+    hardware: str | None = None
+    """What it said of its hardware, if a provisioning file let it in by that."""
 
     def __repr__(self) -> str:
         return f"Entry(key={_shown(self.key)}, pending={_shown(self.pending)}, proved={self.proved})"
@@ -83,6 +85,19 @@ class Keyring:
     def counts(self, dispenser: str, key: bytes) -> bool:
         """Whether this is a key of the dispenser now."""
         return any(hmac.compare_digest(key, one) for one in self._keys(dispenser))
+
+    def is_retired(self, dispenser: str, its_key_id: bytes | None) -> bool:
+        """Whether the key with this id was rotated away or forgotten here, though it may still stand in a file."""
+        retired = self._entries.get(dispenser, Entry()).retired
+        return retired is not None and its_key_id is not None and its_key_id.hex() == retired
+
+    def claimant(self, hardware: str) -> str | None:
+        """Who was let in by this text about its hardware."""
+        return next((name for name, entry in self._entries.items() if entry.hardware == hardware), None)
+
+    def hardware_of(self, dispenser: str) -> str | None:
+        """The text about its hardware that let it in."""
+        return self._entries.get(dispenser, Entry()).hardware
 
     def to_provision(self, dispenser: str) -> bytes | None:
         """The key to tell a dispenser that has none: one that was made here, and that nobody has proved yet."""
@@ -130,13 +145,22 @@ class Keyring:
 
     async def adopt(self, dispenser: str, key: bytes | None = None) -> None:
         """Give it this key, which it has already and is never told; or make one, and tell it. Raises StoreError."""
-        made = secrets.token_bytes(KEY_BYTES) if key is None else key
+        await self.adopt_all({dispenser: key})
+
+    async def adopt_all(self, keys: Mapping[str, bytes | None], hardware: str | None = None) -> None:
+        """Give each its key, as `adopt` does, all in one write; `hardware` is what let them in. Raises StoreError."""
         async with self._writing:
-            if len(self._entries) >= MAX_KEPT:
+            if len(self._entries.keys() | keys.keys()) > MAX_KEPT:
                 hint = "picante dispensers list shows them, and picante dispensers forget makes room"
-                raise StoreError(f"{self._path} has {MAX_KEPT:,} dispensers", hint=hint)
-            before = self._entries.get(dispenser, Entry())
-            await self._keep(dispenser, Entry(made.hex(), proved=key is not None, retired=before.retired))
+                raise StoreError(f"{self._path} has no room for more than {MAX_KEPT:,} dispensers", hint=hint)
+            entries: dict[str, Entry | None] = {}
+            for dispenser, key in keys.items():
+                before = self._entries.get(dispenser, Entry())
+                made = secrets.token_bytes(KEY_BYTES) if key is None else key
+                entries[dispenser] = Entry(
+                    made.hex(), proved=key is not None, retired=before.retired, hardware=hardware
+                )
+            await self._keep(entries)
 
     async def rotate(self, dispenser: str) -> None:
         """Have a new key ready for it; one that it has not taken yet stays the one. Raises StoreError."""
@@ -144,7 +168,7 @@ class Keyring:
             entry = self._entries.get(dispenser, Entry())
             if entry.pending is None:
                 new = secrets.token_bytes(KEY_BYTES).hex()
-                await self._keep(dispenser, msgspec.structs.replace(entry, pending=new))
+                await self._keep({dispenser: msgspec.structs.replace(entry, pending=new)})
 
     async def proved(self, dispenser: str, by: bytes | None) -> None:
         """A READY has proved the key with this id: older ones go, and it is never told again. Raises StoreError."""
@@ -156,24 +180,29 @@ class Keyring:
             given = self.given.get(dispenser)
             if entry.pending == key.hex():
                 retired = entry.retired if given is None else key_id(given).hex()
-                after = Entry(entry.pending, proved=True, retired=retired)
+                after = Entry(entry.pending, proved=True, retired=retired, hardware=entry.hardware)
             elif entry.key == key.hex():
                 after = msgspec.structs.replace(entry, proved=True)
             else:  # the one of the file
                 after = msgspec.structs.replace(entry, key=None, proved=False)
             if after != entry:
-                await self._keep(dispenser, after)
+                await self._keep({dispenser: after})
 
     async def forget(self, dispenser: str) -> None:
-        """Take its keys away, also the one that a file gives it. Raises StoreError."""
+        """Take its keys away, also the one that a file gives it, by its id or its hardware. Raises StoreError."""
         async with self._writing:
-            given = self.given.get(dispenser)
-            await self._keep(dispenser, None if given is None else Entry(retired=key_id(given).hex()))
+            entry, key = self._entries.get(dispenser, Entry()), self.given.get(dispenser)
+            if key is None and entry.hardware is not None and entry.key is not None:
+                key = bytes.fromhex(entry.key)
+            await self._keep({dispenser: None if key is None else Entry(retired=key_id(key).hex())})
 
-    async def _keep(self, dispenser: str, entry: Entry | None) -> None:
-        entries = {name: kept for name, kept in self._entries.items() if name != dispenser}
-        if entry is not None and entry != Entry():
-            entries[dispenser] = entry
+    async def _keep(self, changed: Mapping[str, Entry | None]) -> None:
+        entries = dict(self._entries)
+        for dispenser, entry in changed.items():
+            if entry is None or entry == Entry():
+                entries.pop(dispenser, None)
+            else:
+                entries[dispenser] = entry
         await asyncio.to_thread(_write, self._path, entries)
         self._entries = entries
 

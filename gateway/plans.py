@@ -36,6 +36,10 @@ class Plan:
     planogram: Mapping[int, str] = field(default_factory=dict)
     """Sauce by nozzle; those not named keep what they have."""
 
+    def placed(self, planogram: Mapping[int, str]) -> Plan:
+        """The same with these sauces on these nozzles, and the others as they were planned."""
+        return replace(self, planogram={**self.planogram, **planogram})
+
     def differing(self, nozzles: Iterable[NozzleInfo]) -> dict[int, str]:
         """What should be on nozzles that the dispenser has, and is not."""
         told = {nozzle.nozzle: nozzle.sauce for nozzle in nozzles}
@@ -57,14 +61,19 @@ class Plans:
         """Who has this name."""
         return next((one for one, plan in self._plans.items() if plan.name == name), None)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Whose each name is."""
+        return {plan.name: one for one, plan in self._plans.items() if plan.name is not None}
+
     async def rename(self, dispenser: str, name: str | None) -> None:
         """Call it so; None takes its name away. Raises StoreError."""
-        await self._keep(dispenser, replace(self.of(dispenser), name=name))
+        await self.keep({dispenser: replace(self.of(dispenser), name=name)})
 
     async def place(self, dispenser: str, planogram: Mapping[int, str]) -> None:
         """Have these sauces on these nozzles; the others as they were planned. Raises StoreError."""
         plan = self.of(dispenser)
-        await self._keep(dispenser, replace(plan, planogram={**plan.planogram, **planogram}))
+        await self.keep({dispenser: plan.placed(planogram)})
 
     async def forget(self, dispenser: str) -> None:
         """Forget its plan, and what it said of itself; its events stay. Raises StoreError."""
@@ -76,20 +85,25 @@ class Plans:
         await asyncio.wrap_future(self._store.write(work, upkeep=True))
         self._plans.pop(dispenser, None)
 
-    async def _keep(self, dispenser: str, plan: Plan) -> None:
-        if plan == self.of(dispenser):
+    async def keep(self, plans: Mapping[str, Plan]) -> None:
+        """Have these plans, all in one commit. Raises StoreError."""
+        changed = {dispenser: plan for dispenser, plan in plans.items() if plan != self.of(dispenser)}
+        if not changed:
             return
-        planogram = msgspec.json.encode(sorted(plan.planogram.items())).decode()
+        rows = [
+            (dispenser, plan.name, msgspec.json.encode(sorted(plan.planogram.items())).decode())
+            for dispenser, plan in changed.items()
+        ]
 
         def work(tx: Transaction) -> None:
-            tx.connection.execute(
+            tx.connection.executemany(
                 "INSERT INTO dispenser_plans VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
                 " SET name = excluded.name, planogram = excluded.planogram",
-                (dispenser, plan.name, planogram),
+                rows,
             )
 
         await asyncio.wrap_future(self._store.write(work, upkeep=True))
-        self._plans[dispenser] = plan
+        self._plans.update(changed)
 
 
 def load_plans(store: Store, reader: sqlite3.Connection) -> Plans:

@@ -22,11 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gateway.adoption import Adoption, AdoptionRefused
+from firmware_bridge.proofs import key_id
+from gateway.adoption import Adoption
 from gateway.dispensers import Dispensers
 from gateway.keyring import KEY_BYTES
 from gateway.nearest import nearest
-from gateway.plans import check_planogram, check_title
+from gateway.plans import Plan, check_planogram, check_title
 from gateway.private import check_private, read_text
 from heat.catalog import Catalog
 from heat.errors import ConfigError, DataError, StoreError
@@ -39,7 +40,11 @@ NAMED_BY = "keys.provisioning"
 _TABLES = ("dispensers", "hardware")
 _KEYS = ("name", "planogram", "key")
 MAKE = "make"
-MAX_FLEET = 10_000
+MAX_FLEET = 2_000
+"""Dispensers. A shop has a few; five times as many begin in 6 s on a PC, and a Pi is slower."""
+_NAMED = 8
+"""Dispensers that a log line names."""
+_AGAIN = "Put another key in its place, which it has; or adopt it: picante dispensers adopt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,8 @@ class Provisioning:
         self._seen: tuple[int, int, int] | None = None
         self._due = False
         """Whether the file was read, and not applied yet."""
-        self._claimed: dict[str, str] = {}
-        """Who came with which hardware: one each, or somebody's made-up ids would all be let in."""
-        self._refused: set[str] = set()
-        """Strangers that it names and could not adopt: told of once."""
+        self._told_of: set[str] = set()
+        """Dispensers that can't be what the file says: told of once."""
 
     async def start(self) -> None:
         """Read the file, and apply it, as far as the disk has room; `look` goes on with it. Raises ConfigError."""
@@ -127,14 +130,15 @@ class Provisioning:
             else:
                 self._take(fleet)
         if self._due:
-            for dispenser, told in self.fleet.dispensers.items():
-                await self._adopt(dispenser, told)
+            await self._adopt(self.fleet.dispensers)
             self._due = False
         await self._let_in()
 
-    def names(self, dispenser: str) -> bool:
-        """Whether the file adopts it."""
-        return dispenser in self.fleet.dispensers
+    def told_of(self, dispenser: str) -> Told | None:
+        """What the file says of it, by its id, or by the hardware that let it in."""
+        hardware = self._keyring.hardware_of(dispenser)
+        by_hardware = None if hardware is None else self.fleet.hardware.get(hardware)
+        return self.fleet.dispensers.get(dispenser, by_hardware)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -145,36 +149,45 @@ class Provisioning:
 
     def _take(self, fleet: Fleet) -> None:
         self.fleet, self.error, self._due = fleet, None, True
-        self._refused.clear()
+        self._told_of.clear()
         self._keyring.given = {**self._file_keys, **fleet.keys}
         self._dispensers.close_keyless()
         log.info("%d dispensers are provisioned by %s", len(fleet.dispensers) + len(fleet.hardware), self._path)
 
     async def _let_in(self) -> None:
-        for dispenser, told in self.fleet.dispensers.items():
-            if not self._keyring.is_adopted(dispenser):  # forgotten meanwhile: it begins anew
-                await self._adopt(dispenser, told)
+        """Adopt anew who was forgotten, and whoever came with hardware that the file names: the first, each."""
+        missing = {name: told for name, told in self.fleet.dispensers.items() if not self._keyring.is_adopted(name)}
+        if missing:
+            await self._adopt(missing)
         for stranger in list(self._dispensers.strangers):
-            hardware, dispenser = stranger.hello.hardware or "", stranger.hello.dispenser
-            told_of = self.fleet.hardware.get(hardware)
-            if told_of is None or self._keyring.is_adopted(dispenser):
+            hardware, dispenser = stranger.hello.hardware, stranger.hello.dispenser
+            told = None if hardware is None else self.fleet.hardware.get(hardware)
+            if told is None or hardware is None or self._keyring.is_adopted(dispenser):
                 continue
-            if self._claimed.setdefault(hardware, dispenser) == dispenser:
-                await self._adopt(dispenser, told_of)
+            if self._keyring.claimant(hardware) is None:  # or somebody's made-up ids would all be let in
+                await self._adopt({dispenser: told}, hardware)
 
-    async def _adopt(self, dispenser: str, told: Told) -> None:
-        if not self._keyring.is_adopted(dispenser):
-            await self._keyring.adopt(dispenser, told.key)
-            log.info("%s is adopted", dispenser, extra={"dispenser": dispenser})
-        try:
-            if told.name is not None:
-                await self._adoption.rename(dispenser, told.name)
-            if told.planogram:
-                await self._adoption.place(dispenser, told.planogram)
-        except (AdoptionRefused, DataError) as error:
-            if dispenser not in self._refused:
-                self._refused.add(dispenser)
-                log.warning("%s: %s: %s", self._path, dispenser, error, extra={"dispenser": dispenser})
+    async def _adopt(self, fleet: Mapping[str, Told], hardware: str | None = None) -> None:
+        """Adopt who is not, name and plan all; in one write and one commit: a fleet is not to hold up a start."""
+        keys, plans = dict[str, bytes | None](), dict[str, Plan]()
+        for dispenser, told in fleet.items():
+            if not self._keyring.is_adopted(dispenser):
+                if told.key is not None and self._keyring.is_retired(dispenser, key_id(told.key)):
+                    self._tell(dispenser, "it was forgotten here, and its key in this file counts no more", _AGAIN)
+                    continue
+                keys[dispenser] = told.key
+            plans[dispenser] = Plan(told.name, told.planogram)
+        if keys:
+            await self._keyring.adopt_all(keys, hardware)
+            who = ", ".join(list(keys)[:_NAMED]) + (f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else "")
+            log.info("adopted by %s: %s", self._path, who)
+        for dispenser, error in (await self._adoption.plan_all(plans)).items():
+            self._tell(dispenser, str(error.args[0]), error.hint)
+
+    def _tell(self, dispenser: str, what: str, hint: str) -> None:
+        if dispenser not in self._told_of:
+            self._told_of.add(dispenser)
+            log.warning("%s: %s: %s. %s", self._path, dispenser, what, hint, extra={"dispenser": dispenser})
 
 
 class _Reader:

@@ -12,6 +12,8 @@ FOR_WANT_OF_A_KEY: tuple[RejectReason, ...] = ("unadopted", "bad_mac")
 """Why a dispenser waits that could be let in."""
 KEPT_S = 3_600.0
 """s without a HELLO after which it is not told of any more: somebody took it away."""
+NAMESAKE_S = 30.0
+"""s for which two lines with one name are taken for two dispensers: each says HELLO every 10 s at least."""
 REMEMBERED = 64
 """Dispensers; the newest win. A shop has a few, and whoever makes names up must not fill the memory."""
 
@@ -37,6 +39,14 @@ class Stranger:
     last_s: float
     """By the monotonic clock."""
     times: int = 1
+    elsewhere: tuple[str, float] | None = None
+    """Where another one of its name spoke, and when, by the monotonic clock."""
+
+    @property
+    def namesake(self) -> str | None:
+        """The port or topic where another one of its name waits now."""
+        recent = self.elsewhere is not None and time.monotonic() - self.elsewhere[1] < NAMESAKE_S
+        return self.elsewhere[0] if self.elsewhere is not None and recent else None
 
     @property
     def takes_a_key(self) -> bool:
@@ -68,6 +78,10 @@ class Strangers:
         stranger = Stranger(hello, link, reason, detail, private, now, now, time.monotonic())
         if before is not None:
             stranger.first_seen, stranger.times = before.first_seen, before.times + 1
+            if before.link == link:
+                stranger.elsewhere = before.elsewhere
+            elif before.hello.generation != hello.generation:  # or it is one dispenser that has two lines
+                stranger.elsewhere = before.link, before.last_s
         else:
             self._make_way(link)
         self._waiting[hello.dispenser] = stranger

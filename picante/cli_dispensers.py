@@ -157,8 +157,11 @@ def forget(config_path: Path, dispenser: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Forget {dispenser}? It is turned away from then on", abort=True)
     answer = ask(config_path, "DELETE", _path(dispenser))
-    again = "; its provisioning file adopts it again, with a new key" if answer["provisioned"] else ""
-    click.echo(f"{answer['name']} is forgotten{again}")
+    click.echo(f"{answer['name']} is forgotten")
+    if answer["given"]:
+        click.echo("Its key stands in a file, and counts no more; another one in its place does.")
+    if answer["provisioned"]:
+        click.echo("Its provisioning file adopts it again, with a new key: it is told that once it was reset.")
 
 
 # -- reading and drawing --------------------------------------------------------------------------------------------
@@ -190,11 +193,13 @@ def _drawn(view: dict[str, Any], width: int, now: datetime) -> str:
     state, colour = _state(view, now)
     where = (view["link"] or "").rpartition("/")[2]
     title = _row(view["label"] or view["name"], view["name"], state, where, view["firmware"], width)
-    if view["waiting"] is not None and not view["online"]:
-        below = f"{view['waiting']['why']}: {view['waiting']['do']}"
-    else:
-        below = " · ".join(_nozzle(nozzle) for nozzle in view["nozzles"])
-    lines = textwrap.wrap(below, width - 2, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    waits = [] if view["waiting"] is None else [f"{view['waiting']['why']}: {view['waiting']['do']}"]
+    has = [" · ".join(_nozzle(nozzle) for nozzle in view["nozzles"])] if view["online"] or not waits else []
+    lines = [
+        line
+        for below in (*has, *waits)
+        for line in textwrap.wrap(below, width - 2, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    ]
     return "\n".join([click.style(title, fg=colour), *lines])
 
 

@@ -99,10 +99,12 @@ async def rotate_key(web: TheWeb, dispenser: Dispenser) -> DispenserView:
 @router.delete("/{dispenser}", responses=documented(404, 422, 503))
 async def forget(web: TheWeb, dispenser: Dispenser) -> Forgotten:
     """Take a dispenser's key away, its name and its planogram, and close its link. Its events stay."""
+    provisioning, keyring = web.state.provisioning, web.state.dispensers.keyring
+    told = None if provisioning is None else provisioning.told_of(dispenser)
+    given = dispenser in keyring.given or (told is not None and told.key is not None)
     with _Explained():
         await web.state.adoption.forget(dispenser)
-    provisioning = web.state.provisioning
-    return Forgotten(name=dispenser, provisioned=provisioning is not None and provisioning.names(dispenser))
+    return Forgotten(name=dispenser, provisioned=told is not None and told.key is None, given=given)
 
 
 class _Explained:

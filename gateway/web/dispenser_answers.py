@@ -120,4 +120,6 @@ class Forgotten(Answer):
 
     name: Annotated[str, example("hot-bar-1")]
     provisioned: bool
-    """A file adopts it again at once, with a new key."""
+    """A file adopts it again at once, with a new key, which it is told once it has none."""
+    given: bool
+    """Its key stands in a file, where it counts no more; another one in its place does."""

@@ -89,9 +89,9 @@ class Desk:
         self.dispensers = Dispensers(keyring, self.store, self.clock, self.ingest, self.recommender, commands, samples)
         self.adoption = Adoption(self.dispensers, self.plans, default_catalog(), self.queue)
 
-    def comes(self, said: Hello, *, private: bool = True) -> None:
+    def comes(self, said: Hello, *, private: bool = True, on: str = "/dev/ttyUSB0") -> None:
         """A dispenser says HELLO, and is turned away."""
-        self.dispensers.strangers.note(said, "/dev/ttyUSB0", private, "unadopted", "adopt it")
+        self.dispensers.strangers.note(said, on, private, "unadopted", "adopt it")
 
     def opens(self, said: Hello) -> None:
         """A dispenser proves itself on a link of its own; the key is the one that it names, or the one made for it."""
@@ -101,7 +101,7 @@ class Desk:
         assert key is not None
         if max(said.versions) >= 2:
             said = msgspec.structs.replace(said, key_id=key_id(key))
-        link = Link(f"/dev/ttyUSB-{said.dispenser}", Down(), self.dispensers, self.dispensers)
+        link = Link("/dev/ttyUSB0", Down(), self.dispensers, self.dispensers)
         link.receive(said, 0)
         offered = link.session._offered
         assert offered is not None

@@ -6,7 +6,7 @@ import pytest
 
 from firmware_bridge.proofs import key_id, mask_key
 from firmware_bridge.verbs import Placed, SetKey, SetPlanogram
-from gateway.adoption import STUBBORN, TRIES, AdoptionRefused
+from gateway.adoption import ANOTHER_ID, STUBBORN, TRIES, AdoptionRefused
 from gateway.clock import Clock
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
@@ -234,6 +234,7 @@ async def test_forgotten_means_no_key_no_name_no_plan(desk: Desk) -> None:
         ({}, False, "made", "a key is not told on a line that others may hear"),
         ({}, True, "proved", "has lost it"),
         ({"key_id": b"abcd"}, True, "proved", "not the one that is known here"),
+        ({"key_id": b"abcd"}, True, "made", "another key than the new one that was made for it"),
     ],
 )
 async def test_why_it_waits_is_said(
@@ -246,9 +247,37 @@ async def test_why_it_waits_is_said(
         await desk.adoption.adopt("bar-1", planogram={})
     elif adopted == "given":
         await desk.adoption.adopt("bar-1", key=KEY, planogram={})
-    desk.comes(hello("bar-1", **changes), private=private)
+    desk.comes(hello("bar-1", **changes), private=private)  # on the port where it was
     stranger = desk.dispensers.strangers.get("bar-1")
     assert stranger is not None
     why, do = desk.adoption.advice(stranger)
     assert words in why
     assert do
+
+
+async def test_a_namesake_needs_another_id(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of one name wait, one of them is adopted, and the other one is not taken for it."""
+
+    def advice() -> tuple[str, str]:
+        stranger = desk.dispensers.strangers.get("twin")
+        assert stranger is not None
+        return desk.adoption.advice(stranger)
+
+    first, second = hello("twin"), hello("twin", generation=2)
+    desk.comes(first)
+    desk.comes(first, on="mqtt:twin")
+    assert advice()[0] == "it has no key", "one dispenser that has two lines"
+    desk.comes(second, on="/dev/ttyUSB1")
+    desk.comes(second, on="/dev/ttyUSB1")
+    assert advice() == ("another dispenser of this name waits on mqtt:twin", ANOTHER_ID)
+    with pytest.raises(AdoptionRefused, match="another of this name waits on mqtt:twin") as refused:
+        await desk.adoption.adopt("twin", planogram={})
+    assert refused.value.code == "name-taken"
+    monkeypatch.setattr("gateway.strangers.NAMESAKE_S", 0.0)  # the other one was unplugged since
+    await desk.adoption.adopt("twin", planogram={})
+    desk.opens(first)
+    await desk.dispensers.aclose()
+    desk.comes(second, on="/dev/ttyUSB1")
+    assert advice() == ("another dispenser of this name is online on /dev/ttyUSB0", ANOTHER_ID)
+    with pytest.raises(AdoptionRefused, match="another of this name is online on /dev/ttyUSB0"):
+        await desk.adoption.adopt("twin", planogram={})

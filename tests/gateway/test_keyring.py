@@ -126,6 +126,37 @@ async def test_one_of_a_newer_picante_is_left_alone(tmp_path: Path) -> None:
         load(tmp_path, {})
 
 
+async def test_whoever_is_cut_off_while_it_is_written_finds_the_old_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the new file is on disk before it takes the place of the old one, and then its name is."""
+    keyring = load(tmp_path, {})
+    await keyring.adopt("bar-1", GIVEN)
+    steps: list[tuple[str, list[str], bool]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def found() -> list[str]:
+        return load(tmp_path, {}).adopted
+
+    def recording_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        steps.append((path.name, found(), path.is_file() and OTHER.hex() in path.read_text()))
+        fsync(descriptor)
+
+    def recording_rename(path: Path, to: Path) -> Path:
+        steps.append((f"{path.name} -> {to.name}", found(), OTHER.hex() in path.read_text()))
+        return rename(path, to)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(Path, "rename", recording_rename)
+    await keyring.adopt("bar-2", OTHER)
+    assert steps == [
+        ("keyring.new", ["bar-1"], True),
+        ("keyring.new -> keyring.json", ["bar-1"], True),
+        (tmp_path.name, ["bar-1", "bar-2"], False),
+    ]
+
+
 async def test_what_can_t_be_kept_does_not_count(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     directory.mkdir()

@@ -10,7 +10,7 @@ from firmware_bridge.proofs import key_id
 from gateway.clock import Clock
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
-from gateway.provisioning import Provisioning, load_fleet
+from gateway.provisioning import MAX_FLEET, Provisioning, load_fleet
 from gateway.store import Store
 from heat.catalog import default_catalog
 from heat.errors import ConfigError
@@ -142,10 +142,92 @@ async def test_one_that_was_forgotten_begins_anew(desk: Desk, tmp_path: Path) ->
     await fleet.start()
     first = desk.dispensers.keyring.to_provision("bar-1")
     await desk.adoption.forget("bar-1")
-    assert fleet.names("bar-1")
+    assert fleet.told_of("bar-1") is not None
     await fleet.look()
     assert desk.dispensers.keyring.to_provision("bar-1") not in (None, first)
     assert desk.plans.of("bar-1").name == "Bar, left"
+
+
+@pytest.mark.parametrize("by", ["dispensers.bar-2", 'hardware."PD-8 no. 7"'])
+async def test_one_that_was_forgotten_comes_not_back_with_the_key_of_the_file(
+    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture, by: str
+) -> None:
+    path = write(tmp_path / "provisioning.toml", f'[{by}]\nkey = "{KEY}"\n')
+    fleet = provisioning(desk, path)
+    await fleet.start()
+    said = hello("bar-2", hardware="PD-8 no. 7", key_id=key_id(bytes.fromhex(KEY)))
+    desk.comes(said)
+    await fleet.look()
+    desk.opens(said)
+    await desk.dispensers.aclose()
+    assert (told := fleet.told_of("bar-2")) is not None
+    assert told.key is not None
+    await desk.adoption.forget("bar-2")
+    desk.comes(said)
+    for _ in range(2):
+        await fleet.look()
+    assert not desk.dispensers.keyring.is_adopted("bar-2")
+    assert not online(desk)
+    assert caplog.text.count("was forgotten here") == 1, "once"
+    stranger = desk.dispensers.strangers.get("bar-2")
+    assert stranger is not None
+    assert "it was forgotten here" in desk.adoption.advice(stranger)[0]
+    write(path, f'[{by}]\nkey = "{"2e" * 32}"\n')
+    await fleet.look()
+    assert desk.dispensers.keyring.key_of("bar-2", None) == bytes.fromhex("2e" * 32), "another one counts"
+    assert desk.dispensers.keyring.key_of("bar-2", said.key_id) is None
+
+
+async def test_a_fleet_is_one_write_and_one_commit(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(
+        f'[dispensers.bar-{number}]\nname = "Bar {number}"\nplanogram = {{ 1 = "table-red" }}\n'
+        for number in range(MAX_FLEET)
+    )
+    syncs: list[int] = []
+    monkeypatch.setattr("gateway.keyring.os.fsync", syncs.append)
+    commits = desk.store.figures.commits
+    fleet = provisioning(desk, write(tmp_path / "provisioning.toml", text))
+    await fleet.start()
+    assert len(desk.dispensers.keyring.adopted) == MAX_FLEET
+    assert desk.plans.of(f"bar-{MAX_FLEET - 1}").name == f"Bar {MAX_FLEET - 1}"
+    assert len(syncs) == 2, "the keyring, and its directory"
+    assert desk.store.figures.commits - commits == 1
+    with pytest.raises(ConfigError, match="2,000 at most"):
+        load_fleet(write(tmp_path / "more.toml", text + '[dispensers.bar]\nname = "Bar"\n'), default_catalog())
+
+
+async def test_who_came_with_a_hardware_is_remembered(desk: Desk, tmp_path: Path) -> None:
+    path = write(tmp_path / "provisioning.toml", FLEET)
+    await provisioning(desk, path).start()
+    first, second = (hello(name, hardware="PD-8 no. 0042") for name in ("somebody-7", "somebody-8"))
+    desk.comes(first)
+    fleet = provisioning(desk, path)
+    await fleet.start()
+    desk.opens(first)
+    await desk.dispensers.aclose()
+    desk.start()
+    fleet = provisioning(desk, path)
+    desk.comes(second)
+    await fleet.start()
+    assert not desk.dispensers.keyring.is_adopted("somebody-8"), "also after a restart"
+    await desk.adoption.forget("somebody-7")
+    await fleet.look()
+    assert desk.dispensers.keyring.is_adopted("somebody-8"), "its place is free"
+
+
+async def test_names_change_hands_and_what_can_t_be_is_told_once(
+    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "provisioning.toml", '[dispensers]\na = { name = "A" }\nb = { name = "B" }\n')
+    fleet = provisioning(desk, path)
+    await fleet.start()
+    desk.comes(hello("c"))
+    await desk.adoption.adopt("c", name="C", planogram={})
+    write(path, '[dispensers]\na = { name = "D" }\nb = { name = "A" }\ne = { name = "C" }\n')
+    await fleet.look()
+    await fleet.look()
+    assert [desk.plans.of(name).name for name in "abce"] == ["D", "A", "C", None]
+    assert caplog.text.count("e: c is called 'C'") == 1
 
 
 @pytest.mark.parametrize(

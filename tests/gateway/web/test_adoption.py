@@ -98,8 +98,9 @@ async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> 
 
 
 async def test_the_page_tells_of_a_few_and_counts_the_others(inside: Inside) -> None:
+    gate = inside.state.dispensers
     for number in range(REMEMBERED + 6):
-        comes(inside, f"bar-{number}")
+        Link(f"/dev/ttyUSB{number}", Down(), gate, gate).receive(hello(f"bar-{number}"), 0)
     warnings: list[dict[str, Any]] = (await inside.json("/api/v1/status"))["warnings"]
     assert sum(warning["code"] == "dispenser_unadopted" for warning in warnings) == 8
     assert [warning["what"] for warning in warnings if warning["code"] == "dispensers_wait"] == [
@@ -118,7 +119,7 @@ async def test_a_key_that_is_given_is_kept_and_never_said(inside: Inside, tmp_pa
     comes(inside, key_id=b"abcd")
     warning = await inside.warning("dispenser_turned_away")
     assert "its key is not the one that is known here" in warning["what"]
-    assert (await ask(inside, "DELETE", BAR))[1] == {"name": "bar-7", "provisioned": False}
+    assert (await ask(inside, "DELETE", BAR))[1] == {"name": "bar-7", "provisioned": False, "given": False}
     assert KEY not in (tmp_path / "gateway" / FILE).read_text()
     assert (await ask(inside, "GET", BAR))[0] == 404
 
