@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from firmware_bridge.bodies import PouredBody, RatedBody, StatedBody
+from gateway.plausibility import Finding
 from gateway.web.reads import Row, moment
 from gateway.web.rendering import age, ago, milliseconds, spark, who
 from gateway.web.sentences import tell
@@ -31,6 +33,36 @@ async def test_a_name_is_never_markup(inside: Inside) -> None:
     page = await wait_until_async(drawn, 5, "the nozzle is on the page")
     assert MARKUP not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+FULL_TRAY = Finding("tray_full", 0, 0)
+TOO_WARM = Finding("too_warm", 0, 0, 3140)
+
+
+@pytest.mark.parametrize(
+    ("findings", "headline"),
+    [
+        ([], "All good"),
+        ([FULL_TRAY], "1 to look at"),
+        ([FULL_TRAY, Finding("door_open", 0, 0)], "2 to look at"),
+        ([TOO_WARM], "1 thing to fix"),
+        ([TOO_WARM, FULL_TRAY], "1 thing to fix 1 to look at"),
+    ],
+)
+async def test_the_headline_counts_all_that_stands_below_it(
+    inside: Inside, findings: list[Finding], headline: str
+) -> None:
+    inside.state.samples.findings = {inside.hello().dispenser: findings}
+
+    async def read() -> str:
+        page = (await inside.client.get("/")).text
+        h1 = page[page.index("<h1>") : page.index("</h1>")]
+        return " ".join(re.sub(r"<[^>]*>", " ", h1).split())
+
+    async def told() -> bool:
+        return "hot-bar-1" in (await inside.client.get("/")).text and await read() == headline
+
+    await wait_until_async(told, 5, f"the headline is {headline}")
 
 
 async def test_a_refused_event_is_told_on_the_page_and_by_the_api(inside: Inside) -> None:
