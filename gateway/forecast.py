@@ -3,7 +3,8 @@
 With three days of history, each hour to come is given what that hour of the day took on average, and the days tell how
 much they differ. With less, the slope is Theil and Sen's: the median over all pairs of hours of what flowed between
 them (P. K. Sen, Estimates of the regression coefficient based on Kendall's tau, JASA 63, 1968), and its quartiles are
-the interval. With next to nothing, there is no forecast.
+the interval. With next to nothing, there is no forecast. Hours that a dispenser was away for are not there, and count
+neither as use nor as rest.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ DAY_HOURS = 24
 KEPT_HOURS = 7 * DAY_HOURS
 DAYS_ENOUGH = 3
 """Whole days of history from which on the hour of the day is counted on."""
+DAY_HEARD_HOURS = 20
+"""Hours of a day that must have been heard of, or its sum says nothing of how much days differ."""
 HOURS_ENOUGH = 3
 ML_ENOUGH = 20.0
 """ml; less says nothing of what is usual."""
@@ -47,26 +50,38 @@ class Usage:
             self._hours.append((hour, ml))
 
     def forecast(self, level_ml: float, now_h: float) -> Forecast | None:
-        """When a bottle with so much in it will be empty; `now_h` is now, in the count of `add`."""
+        """When a bottle with so much in it will be empty; `now_h` is now, in the count of `add`.
+
+        Hours that lie ahead were dated by a clock that was wrong, and are forgotten.
+        """
+        while self._hours and self._hours[-1][0] > now_h:
+            self._hours.pop()
         whole = [(hour, ml) for hour, ml in self._hours if now_h - KEPT_HOURS <= hour < int(now_h)]
         if len(whole) < HOURS_ENOUGH or sum(ml for _, ml in whole) < ML_ENOUGH:
             return None
-        if len(whole) >= DAYS_ENOUGH * DAY_HOURS:
-            found = _by_hour_of_day(whole, level_ml, now_h)
+        days = _whole_days(whole, now_h)
+        if len(whole) >= DAYS_ENOUGH * DAY_HOURS and len(days) >= DAYS_ENOUGH - 1:
+            found = _by_hour_of_day(whole, days, level_ml, now_h)
         else:
             found = _by_slope(whole[-DAY_HOURS:], level_ml)
         return found if found is not None and found.hours <= FARTHEST_H else None
 
 
-def _by_hour_of_day(whole: list[tuple[int, float]], level_ml: float, now_h: float) -> Forecast | None:
+def _whole_days(whole: list[tuple[int, float]], now_h: float) -> list[float]:
+    """What flowed in each of the days before now that were heard of, 24 hours each."""
+    by_day: dict[int, list[float]] = {}
+    for hour, ml in whole:
+        by_day.setdefault((int(now_h) - 1 - hour) // DAY_HOURS, []).append(ml)
+    return [sum(hours) for hours in by_day.values() if len(hours) >= DAY_HEARD_HOURS]
+
+
+def _by_hour_of_day(
+    whole: list[tuple[int, float]], days: list[float], level_ml: float, now_h: float
+) -> Forecast | None:
     by_hour: dict[int, list[float]] = {}
-    by_day: dict[int, float] = {}
     for hour, ml in whole:
         by_hour.setdefault(hour % DAY_HOURS, []).append(ml)
-        day = (int(now_h) - 1 - hour) // DAY_HOURS
-        by_day[day] = by_day.get(day, 0.0) + ml
     rates = {hour: statistics.fmean(values) for hour, values in by_hour.items()}
-    days = [total for day, total in by_day.items() if day < len(whole) // DAY_HOURS]
     usual = statistics.fmean(days)
     if usual <= 0:
         return None

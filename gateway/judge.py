@@ -1,15 +1,20 @@
-"""All dispensers' minutes -> what is not right at them, and when their bottles will be empty. Pure.
+"""All dispensers' minutes -> what is not right at them, and when their bottles will be empty. No I/O.
 
 It knows nothing but the minutes that it was given, so a start of the gateway reads the stored ones again.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.aggregates import DOOR, FLOW, HOUR_MS, LEVEL, TEMPERATURE, TRAY, Aggregate, Sensor, Sums
 from gateway.forecast import Forecast, Usage
 from gateway.plausibility import Code, Finding, NozzleWatch, Stuck
+
+log = logging.getLogger("gateway.judge")
 
 MAX_DISPENSERS = 1_000
 MAX_NOZZLES = 12
@@ -20,6 +25,8 @@ CELSIUS_MINUTES = 10
 """Minutes for which the temperature must be out of its range, or back in it by `BACK_CENTI_C`."""
 BACK_CENTI_C = 50
 STUCK_CELSIUS_MINUTES = 60
+AWAY_MS = 2 * HOUR_MS
+"""ms without a minute after which nothing is foretold: nobody knows what is in the bottles now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,31 @@ class _Dispenser:
     nozzles: dict[int, NozzleWatch] = field(default_factory=dict)
     usage: dict[int, Usage] = field(default_factory=dict)
     levels_ml: dict[int, float] = field(default_factory=dict)
+    heard_ms: int = 0
+    """When its newest minute began."""
+
+    def minute(self, at_ms: int, covered_ms: int, sums: Sums, limits: Limits) -> None:
+        self.heard_ms = at_ms
+        self.cabinet.minute(at_ms, sums, limits)
+        for sensor in sums:
+            if sensor.channel == LEVEL and sensor.nozzle not in self.nozzles and len(self.nozzles) < MAX_NOZZLES:
+                self.nozzles[sensor.nozzle] = NozzleWatch(sensor.nozzle)
+                self.usage[sensor.nozzle] = Usage()
+        for nozzle, watch in self.nozzles.items():
+            flow, level = sums.get(Sensor(FLOW, nozzle)), sums.get(Sensor(LEVEL, nozzle))
+            watch.minute(at_ms, covered_ms, flow, level)
+            if flow is not None:
+                self.usage[nozzle].add(at_ms // HOUR_MS, watch.ml(flow.sum))
+            if level is not None:
+                self.levels_ml[nozzle] = level.mean
+
+    def forecasts(self, now_ms: int) -> Iterator[tuple[int, Forecast]]:
+        if abs(now_ms - self.heard_ms) > AWAY_MS:
+            return
+        for nozzle, usage in self.usage.items():
+            forecast = usage.forecast(self.levels_ml.get(nozzle, 0.0), now_ms / HOUR_MS)
+            if forecast is not None:
+                yield nozzle, forecast
 
 
 class Judge:
@@ -97,24 +129,16 @@ class Judge:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._dispensers: dict[str, _Dispenser] = {}
+        self._failed: set[str] = set()
+        """Dispensers whose judgement went wrong since the start, no more than `MAX_DISPENSERS`."""
 
     def minute(self, dispenser: str, at_ms: int, covered_ms: int, sums: Sums) -> None:
         """Take in a minute of one dispenser; they come in their order. `at_ms` is Unix time, or any other count."""
         if dispenser not in self._dispensers and len(self._dispensers) >= MAX_DISPENSERS:
             return
         known = self._dispensers.setdefault(dispenser, _Dispenser())
-        known.cabinet.minute(at_ms, sums, self._limits)
-        for sensor in sums:
-            if sensor.channel == LEVEL and sensor.nozzle not in known.nozzles and len(known.nozzles) < MAX_NOZZLES:
-                known.nozzles[sensor.nozzle] = NozzleWatch(sensor.nozzle)
-                known.usage[sensor.nozzle] = Usage()
-        for nozzle, watch in known.nozzles.items():
-            flow, level = sums.get(Sensor(FLOW, nozzle)), sums.get(Sensor(LEVEL, nozzle))
-            watch.minute(at_ms, covered_ms, flow, level)
-            if flow is not None:
-                known.usage[nozzle].add(at_ms // HOUR_MS, watch.ml(flow.sum))
-            if level is not None:
-                known.levels_ml[nozzle] = level.mean
+        with self._alone(dispenser):
+            known.minute(at_ms, covered_ms, sums, self._limits)
 
     def forget_meter(self, dispenser: str, nozzle: int) -> None:
         """A meter was calibrated or changed."""
@@ -133,9 +157,18 @@ class Judge:
     def forecasts(self, now_ms: int) -> dict[tuple[str, int], Forecast]:
         """When bottles will be empty, by dispenser and nozzle, where there is enough to go by."""
         found: dict[tuple[str, int], Forecast] = {}
-        for name, known in self._dispensers.items():
-            for nozzle, usage in known.usage.items():
-                forecast = usage.forecast(known.levels_ml.get(nozzle, 0.0), now_ms / HOUR_MS)
-                if forecast is not None:
-                    found[name, nozzle] = forecast
+        for name, known in list(self._dispensers.items()):
+            with self._alone(name):
+                found.update(((name, nozzle), forecast) for nozzle, forecast in known.forecasts(now_ms))
         return found
+
+    @contextmanager
+    def _alone(self, dispenser: str) -> Iterator[None]:
+        """What can't be judged of one dispenser is told once, and begun anew; the others are judged."""
+        try:
+            yield
+        except Exception:
+            if dispenser not in self._failed and len(self._failed) < MAX_DISPENSERS:
+                self._failed.add(dispenser)
+                log.exception("%s can't be judged by its readings, which are looked at anew; report this", dispenser)
+            self._dispensers.pop(dispenser, None)

@@ -35,10 +35,26 @@ VERSION = 1
 DISK_ROOM_BYTES = 64 * 1024 * 1024
 """Bytes that the disk must have left; with less, the samples' file is deleted, since events need the room more."""
 FILL_SHARE = 0.9
-"""Share of the budget above which the oldest rows go; the rest is for the WAL and for what is written meanwhile."""
+"""Share of the budget above which the oldest rows go; the rest is for what is written meanwhile."""
 STEPS = 16
-"""Of the rows, so many parts; the oldest part goes at a time."""
+"""Of the rows of a table, so many parts; the oldest part goes at a time."""
+RAW_SHARE = 0.25
+"""Share of the budget that SAMPLEs keep where minutes need the room, too; what minutes leave is theirs besides."""
+ROW_BYTES = 60
+"""Bytes of a row and of its place in the index, beside its body."""
+SENSOR_BYTES = 24
+"""Bytes at most of a sensor in a minute's body, or near it."""
+PACKED = 1.3
+"""How much more whole pages take than what is in them."""
+MAX_WAITING = 5_000
+"""SAMPLEs, and minutes, that wait while another program locks the file: five seconds of a fleet that pours."""
+LOCK_S = 1.0
+"""s for which a lock is waited for; what is to be written then waits, and the thread goes on."""
+AGE_ROWS, AGE_STEPS = 2_000, 100
+"""Rows that are too old go so many at a time, and so often in a minute: three times what may come in one."""
 PAGE_BYTES = 4_096
+WAL_SHARE = 1 / 8
+"""Share of the budget that the WAL may take, up to `WAL_BYTES`; the rest is for the file."""
 WAL_BYTES = 4 * 1024 * 1024
 
 _SCHEMA = """
@@ -86,7 +102,8 @@ class Moment:
     offset_ms: int | None
 
 
-Held = Literal["disk", "broken"]
+Held = Literal["disk", "gone", "locked", "broken"]
+"""No room on the disk; no directory; another program's lock; what SQLite can't do, such as write to a bad disk."""
 
 
 class SampleFile:
@@ -100,21 +117,30 @@ class SampleFile:
         self.dropped = 0
         """SAMPLEs and minutes that could not be kept."""
         self._path = path
-        self._budget_pages = budget_bytes // PAGE_BYTES
+        self._wal_bytes = min(int(budget_bytes * WAL_SHARE), WAL_BYTES)
+        self._budget_pages = (budget_bytes - self._wal_bytes) // PAGE_BYTES
         self._boot_id = boot_id
         self._boot = 0
         self._connection: sqlite3.Connection | None = None
+        self._waiting_raws: list[RawRow] = []
+        self._waiting_minutes: list[MinuteRow] = []
 
     def write(self, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment) -> None:
-        """Keep these, and drop what is too old or too much. What can't be kept is counted."""
-        if shutil.disk_usage(self._path.parent).free < DISK_ROOM_BYTES:
-            self._give_way("disk")
+        """Keep these, and drop what is too old or too much. What can't be kept is counted.
+
+        While another program locks the file, they wait for the next time.
+        """
+        raws, minutes = [*self._waiting_raws, *raws], [*self._waiting_minutes, *minutes]
+        self._waiting_raws, self._waiting_minutes = [], []
+        room_bytes = self._room_bytes()
+        if room_bytes is None or room_bytes < DISK_ROOM_BYTES:
+            self._give_way("gone" if room_bytes is None else "disk")
         elif self._connection is not None or raws or minutes:
-            with self._mending():
-                self._write(self._open(), raws, minutes, now)
-                self.held = None
+            if self._try(raws, minutes, now):
                 return
-        self.dropped += len(raws) + len(minutes)
+            if self.held == "locked":
+                self._waiting_raws, self._waiting_minutes = raws[-MAX_WAITING:], minutes[-MAX_WAITING:]
+        self.dropped += len(raws) + len(minutes) - len(self._waiting_raws) - len(self._waiting_minutes)
 
     def raws(self, dispenser: str, since_ms: int, until_ms: int, limit: int) -> list[RawRow]:
         """A dispenser's SAMPLEs whose last value was at `since_ms` or later, Unix time, in order."""
@@ -177,7 +203,9 @@ class SampleFile:
         if self._connection is None:
             old_umask = os.umask(0o077)
             try:
-                self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+                self._connection = sqlite3.connect(
+                    self._path, timeout=LOCK_S, isolation_level=None, check_same_thread=False
+                )
             finally:
                 os.umask(old_umask)
             self._prepare(self._connection)
@@ -188,7 +216,8 @@ class SampleFile:
             "auto_vacuum=INCREMENTAL",
             "journal_mode=WAL",
             "synchronous=NORMAL",
-            f"journal_size_limit={WAL_BYTES}",
+            f"journal_size_limit={self._wal_bytes}",
+            f"wal_autocheckpoint={self._wal_bytes // 2 // PAGE_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -212,12 +241,19 @@ class SampleFile:
         try:
             yield
         except (sqlite3.Error, ValueError) as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
-                self._make_room()
-                return
-            log.warning("the samples' file can't be used, and is begun anew: %s", error)
-            self.begun_anew += 1
-            self._give_way("broken")
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL:
+                with contextlib.suppress(sqlite3.Error):
+                    self._drop_oldest(self._open())
+            elif code == sqlite3.SQLITE_BUSY:
+                if self.held != "locked":
+                    log.warning("another program locks %s; readings wait for it", self._path)
+                self.held = "locked"
+            else:
+                if self.held != "broken":
+                    log.warning("%s can't be used, and is begun anew: %s", self._path, error)
+                self.begun_anew += 1
+                self._give_way("broken")
 
     def _give_way(self, why: Held) -> None:
         self.held = why
@@ -228,6 +264,13 @@ class SampleFile:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
 
+    def _room_bytes(self) -> int | None:
+        """What the disk has left; None where the directory is gone."""
+        try:
+            return shutil.disk_usage(self._path.parent).free
+        except OSError:
+            return None
+
     def _parts(self) -> list[Path]:
         return [self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
@@ -236,6 +279,11 @@ class SampleFile:
     def _write(
         self, connection: sqlite3.Connection, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment
     ) -> None:
+        if minutes:  # once a minute will do
+            self._drop_old(connection, now)
+        coming_bytes = sum(len(raw.body) + ROW_BYTES for raw in raws)
+        coming_bytes += sum(ROW_BYTES + SENSOR_BYTES * len(row.sums) for row in minutes)
+        self._make_room(connection, coming_bytes)
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute("UPDATE boots SET offset_ms = ? WHERE boot = ?", (now.offset_ms, self._boot))
@@ -250,18 +298,24 @@ class SampleFile:
                     for row in minutes
                 ],
             )
-            if minutes:  # once a minute will do
-                self._drop_old(connection, now)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        for _ in range(STEPS):
-            if _used_pages(connection) <= self._budget_pages * FILL_SHARE:
-                break
-            self._drop_oldest(connection)
         connection.executescript("PRAGMA incremental_vacuum(256);")  # `execute` would free one page: it takes one step
+        wal = self._parts()[1]
+        if wal.exists() and wal.stat().st_size > self._wal_bytes:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _try(self, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment) -> bool:
+        """Write; whether it could be done."""
+        done = False
+        with self._mending():
+            self._write(self._open(), raws, minutes, now)
+            done = True
+        self.held = None if done else self.held
+        return done
 
     def _drop_old(self, connection: sqlite3.Connection, now: Moment) -> None:
         for boot, offset_ms in connection.execute("SELECT boot, offset_ms FROM boots").fetchall():
@@ -271,24 +325,32 @@ class SampleFile:
                     continue
                 present_ms += now.offset_ms - offset_ms
             for table, kept_ms in (("samples", RAW_MS), ("minutes", MINUTES_MS)):
-                # rows are in the order of their coming: the index of a table is not worth its bytes
-                connection.execute(
-                    f"DELETE FROM {table} WHERE id IN"  # noqa: S608 -- constants
-                    f" (SELECT id FROM {table} ORDER BY id LIMIT 2000) AND boot = ? AND at_ms < ?",
-                    (boot, present_ms - kept_ms),
-                )
+                for _ in range(AGE_STEPS):
+                    # rows are in the order of their coming: the index of a table is not worth its bytes
+                    gone = connection.execute(
+                        f"DELETE FROM {table} WHERE id IN"  # noqa: S608 -- constants
+                        f" (SELECT id FROM {table} ORDER BY id LIMIT ?) AND boot = ? AND at_ms < ?",
+                        (AGE_ROWS, boot, present_ms - kept_ms),
+                    ).rowcount
+                    if gone < AGE_ROWS:
+                        break
 
     def _drop_oldest(self, connection: sqlite3.Connection) -> None:
-        for table in ("samples", "minutes"):
-            first, last = connection.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()  # noqa: S608 -- constants
-            if first is not None:
-                through = first + (last - first) // STEPS
-                connection.execute(f"DELETE FROM {table} WHERE id <= ?", (through,))  # noqa: S608 -- constants
+        """SAMPLEs go first, as far down as their share; then minutes."""
+        raws_bytes = _about_bytes(connection, "samples")
+        table = "samples" if raws_bytes > self._budget_pages * PAGE_BYTES * RAW_SHARE else "minutes"
+        first, last = connection.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()  # noqa: S608 -- constants
+        if first is not None:
+            through = first + (last - first) // STEPS
+            connection.execute(f"DELETE FROM {table} WHERE id <= ?", (through,))  # noqa: S608 -- constants
 
-    def _make_room(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            if self._connection is not None:
-                self._drop_oldest(self._connection)
+    def _make_room(self, connection: sqlite3.Connection, coming_bytes: int) -> None:
+        """Drop what is oldest until there is room for so much more."""
+        coming_pages = coming_bytes * PACKED // PAGE_BYTES
+        for _ in range(2 * STEPS):
+            if _used_pages(connection) + coming_pages <= self._budget_pages * FILL_SHARE:
+                break
+            self._drop_oldest(connection)
 
     def _read(
         self, table: str, middle: str, dispenser: str | None, since_ms: int, until_ms: int, limit: int
@@ -309,6 +371,15 @@ class SampleFile:
 def _used_pages(connection: sqlite3.Connection) -> int:
     pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
     return int(pages) - int(free)
+
+
+def _about_bytes(connection: sqlite3.Connection, table: str) -> float:
+    """What a table takes in whole pages, by its newest rows."""
+    (rows,) = connection.execute(f"SELECT max(id) - min(id) + 1 FROM {table}").fetchone()  # noqa: S608 -- constants
+    (body,) = connection.execute(
+        f"SELECT avg(length(body)) FROM (SELECT body FROM {table} ORDER BY id DESC LIMIT 200)"  # noqa: S608 -- constants
+    ).fetchone()
+    return float((rows or 0) * PAGE_BYTES / max(PAGE_BYTES // ((body or 0) + ROW_BYTES), 1))
 
 
 def _decoded(rows: Iterable[tuple[str, int, int, bytes]]) -> Iterator[MinuteRow]:

@@ -30,6 +30,12 @@ def _of_file(state: GatewayState) -> Iterator[Trouble]:
     if file.held == "disk":
         what = "Sensor readings are not kept: the disk has too little room left"
         yield _later("samples_held", what, "Delete what is not needed; they are kept again when there is room")
+    elif file.held == "gone":
+        what = "Sensor readings are not kept: the directory of their file is gone"
+        yield _later("samples_held", what, "Put `gateway.data_dir` back, and restart the gateway")
+    elif file.held == "locked":
+        what = "Sensor readings are not kept: another program has locked samples.db"
+        yield _later("samples_held", what, "End that program (`fuser samples.db` finds it); the newest readings wait")
     elif file.begun_anew:
         what = "The file of sensor readings was damaged, and begun anew: what it held is gone"
         fix = "Change the disk if this happens again; a restart of the gateway takes this line away"

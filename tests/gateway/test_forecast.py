@@ -63,6 +63,34 @@ def test_days_that_differ_make_the_interval_wide() -> None:
     assert forecast.latest_h > 6
 
 
+@pytest.mark.parametrize("away", [1, 25, 49, 80, 96, 120, 167])
+def test_a_dispenser_that_was_away_is_foretold_by_what_is_known(away: int) -> None:
+    usage = used(80)
+    now_h = MONDAY_H + 80 + away
+    usage.forecast(300, now_h)
+    for hour in range(now_h, now_h + 4):
+        usage.add(hour, 30.0)
+    forecast = usage.forecast(300, now_h + 4)
+    assert forecast is not None
+    assert forecast.hours > 9, "a gap is no hour in which much flowed"
+
+
+def test_half_days_do_not_tell_how_much_days_differ() -> None:
+    usage = Usage()
+    for day in range(7):
+        for hour in range(12):
+            usage.add(MONDAY_H + 24 * day + hour, 30.0)
+    assert usage.forecast(300, MONDAY_H + 6 * 24 + 12) is not None
+
+
+def test_hours_that_a_wrong_clock_gave_are_forgotten() -> None:
+    usage = used(2, first=MONDAY_H + 365 * 24)
+    for hour in range(MONDAY_H, MONDAY_H + 30):
+        usage.forecast(300, hour + 0.1)
+        usage.add(hour, 30.0)
+    assert usage.forecast(300, MONDAY_H + 30) == used(30).forecast(300, MONDAY_H + 30) is not None
+
+
 def test_hours_are_summed_and_none_is_taken_twice() -> None:
     usage = used(5)
     usage.add(MONDAY_H + 4, 30.0)

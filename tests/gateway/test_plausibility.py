@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.sensors import FAULTS, Fault, run
-from gateway.aggregates import DOOR, FLOW, LEVEL, MINUTE_MS, TEMPERATURE, TRAY, Aggregate, Sensor, Sums
+from gateway.aggregates import DOOR, FLOW, HOUR_MS, LEVEL, MINUTE_MS, TEMPERATURE, TRAY, Aggregate, Sensor, Sums
 from gateway.judge import Judge, Limits
 from gateway.plausibility import Finding, NozzleWatch
 
@@ -197,3 +197,35 @@ def test_the_judge_sees_no_more_nozzles_than_a_dispenser_can_have() -> None:
     judge = Judge(Limits())
     judge.minute("bar-1", 0, MINUTE_MS, {Sensor(c, n): constant(9) for c in (FLOW, LEVEL) for n in range(200)})
     assert len(judge._dispensers["bar-1"].nozzles) == 12
+
+
+def busy(judge: Judge, dispenser: str, hours: range) -> None:
+    """Readings of a bottle from which 30 ml an hour flow."""
+    sums: Sums = {Sensor(FLOW, 1): Aggregate(60, 50, 0, 50, 0), Sensor(LEVEL, 1): Aggregate(60, 18_000, 299, 301, 300)}
+    for minute in range(60 * hours.start, 60 * hours.stop):
+        judge.minute(dispenser, minute * MINUTE_MS, MINUTE_MS, sums)
+
+
+def test_who_is_away_is_not_foretold_and_takes_nothing_from_the_others() -> None:
+    judge = Judge(Limits())
+    busy(judge, "bar-1", range(80))
+    for now_h in (81, 129, 140, 200):
+        busy(judge, "bar-2", range(now_h - 12, now_h))
+        assert set(judge.forecasts(now_h * HOUR_MS)) == (
+            {("bar-1", 1), ("bar-2", 1)} if now_h == 81 else {("bar-2", 1)}
+        )
+    busy(judge, "bar-1", range(200, 206))
+    assert ("bar-1", 1) in judge.forecasts(206 * HOUR_MS)
+
+
+def test_one_that_cannot_be_judged_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    judge = Judge(Limits())
+    for hours in (range(10), range(10, 20)):
+        busy(judge, "bar-1", hours)
+        busy(judge, "bar-2", hours)
+        judge._dispensers["bar-1"].levels_ml[1] = "full"  # type: ignore[assignment]
+        assert set(judge.forecasts(hours.stop * HOUR_MS)) == {("bar-2", 1)}
+    judge._dispensers["bar-2"].usage.clear()
+    busy(judge, "bar-2", range(20, 26))
+    assert set(judge.forecasts(26 * HOUR_MS)) == {("bar-2", 1)}, "begun anew"
+    assert len(caplog.records) == 2, "told once of each"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,40 @@ def test_samples_are_kept_for_an_hour_and_minutes_for_a_month(file: SampleFile) 
     assert [row.at_ms for row in minutes_of(file)] == [OFFSET_MS + HOUR_MS + 1, OFFSET_MS + 30 * DAY_MS + 1]
 
 
+def test_however_many_came_all_that_are_too_old_go(file: SampleFile) -> None:
+    file.write([raw(number) for number in range(9_000)], [minute(0)], Moment(0, OFFSET_MS))
+    file.write([], [minute(2 * HOUR_MS)], Moment(2 * HOUR_MS, OFFSET_MS))
+    assert file.raws("bar-1", 0, 2**53, 10) == []
+    assert len(minutes_of(file)) == 2
+
+
+def test_samples_take_nothing_from_the_month_of_minutes_and_keep_a_share(path: Path) -> None:
+    file = SampleFile(path, 4 * MIB, "boot-a")
+    for turn in range(100):  # in each of these minutes, an eighth of the budget in SAMPLEs
+        at_ms = turn * MINUTE_MS
+        file.write([raw(at_ms + n, 2_000) for n in range(250)], [minute(at_ms)], Moment(at_ms, OFFSET_MS))
+    assert len(minutes_of(file)) == 100
+    many = [
+        MinuteRow("bar-2", n, MINUTE_MS, {Sensor(c, n): Aggregate(60, 999, 1, 99, 9) for c in (1, 2) for n in range(9)})
+        for n in range(500)
+    ]
+    for _ in range(30):  # and now more minutes than the budget holds
+        file.write([], many, Moment(120 * MINUTE_MS, OFFSET_MS))
+    assert 200 < len(file.raws("bar-1", 0, 2**53, 100_000)) < 1_000
+    assert len(minutes_of(file, "bar-2")) > 9_000
+    assert (file.dropped, file.begun_anew) == (0, 0)
+    file.close()
+
+
+def test_the_wal_is_part_of_the_budget(path: Path) -> None:
+    file = SampleFile(path, 4 * MIB, "boot-a")
+    for turn in range(40):
+        at_ms = turn * MINUTE_MS
+        file.write([raw(at_ms + n, 2_000) for n in range(200)], [minute(at_ms)], Moment(at_ms, OFFSET_MS))
+        assert file.size_bytes() <= 4.1 * MIB, "its index of 32 KiB aside"
+    file.close()
+
+
 def test_the_budget_is_kept_and_the_oldest_go(path: Path) -> None:
     file = SampleFile(path, 4 * MIB, "boot-a")
     for turn in range(40):
@@ -154,6 +189,38 @@ def test_a_disk_with_little_room_gets_all_of_it_back(
     file.write([raw(3)], [], Moment(3, OFFSET_MS))
     assert file.held is None
     assert len(file.raws("bar-1", 0, 2**53, 10)) == 1
+
+
+def test_what_comes_while_another_program_locks_the_file_waits_and_nothing_goes(
+    file: SampleFile, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sample_file, "LOCK_S", 0.01)
+    monkeypatch.setattr(sample_file, "MAX_WAITING", 3)
+    file.write([raw(n) for n in range(64)], [minute(n * MINUTE_MS) for n in range(64)], Moment(1, OFFSET_MS))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for turn in range(5):
+        file.write([raw(100 + turn)], [minute((64 + turn) * MINUTE_MS)], Moment(2, OFFSET_MS))
+    assert (file.held, file.dropped, len(caplog.records)) == ("locked", 4, 1)
+    other.execute("COMMIT")
+    other.close()
+    file.write([], [], Moment(3, OFFSET_MS))
+    assert (file.held, len(minutes_of(file)), len(file.raws("bar-1", 0, 2**53, 100))) == (None, 67, 67)
+    assert file.begun_anew == 0
+
+
+def test_a_directory_that_is_gone_is_told_and_written_to_when_it_is_back(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    file = SampleFile(home / "samples.db", 8 * MIB, "boot-a")
+    file.write([raw(1)], [], Moment(1, OFFSET_MS))
+    shutil.rmtree(home)
+    file.write([raw(2)], [], Moment(2, OFFSET_MS))
+    assert (file.held, file.dropped) == ("gone", 1)
+    home.mkdir()
+    file.write([raw(3)], [], Moment(3, OFFSET_MS))
+    assert (file.held, len(file.raws("bar-1", 0, 2**53, 10))) == (None, 1)
+    file.close()
 
 
 def test_an_hour_is_the_sum_of_its_minutes(file: SampleFile) -> None:
