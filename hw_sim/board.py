@@ -104,7 +104,7 @@ class Board:
 
     def attended(self) -> bool:
         """See `commands.Hands`."""
-        return self.in_use.locked() or self.twin.pouring or self.firmware.mcu.asking
+        return self.in_use.locked() or self.firmware.mcu.asking or self.twin.attended(self.firmware.now_ms())
 
     def reboot(self) -> None:
         """See `commands.Hands`."""

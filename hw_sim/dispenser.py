@@ -15,6 +15,9 @@ from heat.events import Verdict
 from hw_sim.plant import LOW_TANK_UL, TANK_UL, Plant, Readings
 from hw_sim.screen import Shown, render
 
+SESSION_MS = 60_000
+"""ms after a customer's last touch for which they are taken to stand there, unless the screen went idle before."""
+
 Log = Callable[[int, EventBody, int], int]
 """Where a dispenser's events go: (session, body, uptime in ms) -> sequence."""
 
@@ -56,6 +59,7 @@ class Dispenser:
         self._unasked_until_ms: int | None = None
         self._last_poured: str | None = None
         self._pouring: Pouring | None = None
+        self._touched_ms: int | None = None
 
     # -- what a customer does -----------------------------------------------------------------------------------------
 
@@ -67,6 +71,19 @@ class Dispenser:
         self.dial = None
         self._last_poured = None
         return self.session
+
+    def touch(self, now_ms: int) -> None:
+        """A customer's hand is on it; whatever else they do, this goes with it."""
+        self._touched_ms = now_ms
+
+    def leave(self) -> None:
+        """The customer is done, and the screen goes idle: the session is over."""
+        self.session, self.dial, self.shown = 0, None, Shown()
+        self._last_poured, self._touched_ms = None, None
+
+    def attended(self, now_ms: int) -> bool:
+        """Whether a customer's session is not over."""
+        return self.pouring or (self._touched_ms is not None and now_ms - self._touched_ms < SESSION_MS)
 
     def turn_dial(self, position: int) -> None:
         """Set the dial, 0 (mildest) to 100. It is told with the next ASK."""
@@ -126,8 +143,8 @@ class Dispenser:
         """The screen is dark and nobody knows whose session it was. A valve that stood open spills uncounted."""
         if self._pouring is not None:
             self.plant.spill(self._pouring.nozzle, now_ms - self._pouring.opened_ms, now_ms)
-        self._pouring, self._last_poured = None, None
-        self.session, self.dial, self.shown = 0, None, Shown()
+        self._pouring = None
+        self.leave()
         self._unasked_until_ms, self.blinks_until_ms = None, 0
 
     def press(self, verdict: Verdict, now_ms: int) -> int | None:

@@ -57,6 +57,7 @@ async def keep_loading(unit: Unit, share: Share, rng: random.Random, opened: asy
                     break
                 await pace.next_turn()
                 _make_event(unit, rng)
+            unit.twin.leave()
 
 
 class Beat:

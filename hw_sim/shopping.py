@@ -31,6 +31,7 @@ async def keep_shop(
             if not opened.is_set():
                 continue
             await shop(unit, shopper, shopper.arrive(rng), settings.pace)
+            unit.twin.leave()
             unit.refill_low_tanks()
 
 

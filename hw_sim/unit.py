@@ -25,6 +25,7 @@ class Unit(Board):
             return None
         answer = self.answers.ask()
         session, now_ms = self.twin.session, self.firmware.now_ms()
+        self.twin.touch(now_ms)
         if token is not None:
             self._recorder.note("claim", token, session, now_ms)
         self.firmware.mcu.ask(session, now_ms, token=token, dial=self.twin.dial, mood=mood)
@@ -41,15 +42,18 @@ class Unit(Board):
 
     def begin_session(self) -> int:
         """A customer steps up; the session's number, or 0 without power."""
-        return self.twin.begin_session() if self.powered else 0
+        if not self.powered:
+            return 0
+        self.twin.touch(self.firmware.now_ms())
+        return self.twin.begin_session()
 
     def state_preference(self, body: StatedBody) -> int | None:
         """A stated preference; the event's sequence."""
-        return self._happens(lambda now_ms: self.twin.state_preference(body, now_ms))
+        return self._is_done(lambda now_ms: self.twin.state_preference(body, now_ms))
 
     def pour(self, nozzle: int, volume_ul: int) -> int | None:
         """A pour that ends now; the event's sequence, or None if nothing came."""
-        return self._note_accepted(nozzle, self._happens(lambda now_ms: self.twin.pour(nozzle, volume_ul, now_ms)))
+        return self._note_accepted(nozzle, self._is_done(lambda now_ms: self.twin.pour(nozzle, volume_ul, now_ms)))
 
     async def pour_slowly(self, nozzle: int, volume_ul: int) -> int | None:
         """A pour that takes the time that it takes; None, too, if the power fails meanwhile."""
@@ -57,11 +61,11 @@ class Unit(Board):
             return None
         self.twin.open_valve(nozzle, volume_ul, self.firmware.now_ms())
         await asyncio.sleep(self.twin.pour_ms(nozzle, volume_ul) / 1000)
-        return self._note_accepted(nozzle, self._happens(self.twin.close_valve))
+        return self._note_accepted(nozzle, self._is_done(self.twin.close_valve))
 
     def press(self, verdict: Verdict) -> int | None:
         """A verdict on what was poured last; the event's sequence, or None if nothing was poured."""
-        return self._happens(lambda now_ms: self.twin.press(verdict, now_ms))
+        return self._is_done(lambda now_ms: self.twin.press(verdict, now_ms))
 
     def refill(self, nozzle: int) -> int | None:
         """Somebody puts a full bottle on a nozzle; the event's sequence."""
@@ -71,6 +75,12 @@ class Unit(Board):
         """The staff looks after the bottles."""
         for nozzle in self.twin.low_tanks():
             self.refill(nozzle)
+
+    def _is_done(self, what: Callable[[int], int | None]) -> int | None:
+        """A customer does something: `_happens`."""
+        if self.powered:
+            self.twin.touch(self.firmware.now_ms())
+        return self._happens(what)
 
     def _happens(self, what: Callable[[int], int | None]) -> int | None:
         """Something happens in front of it, now: its event's sequence, or None if it makes none or has no power."""

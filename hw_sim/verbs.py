@@ -76,7 +76,7 @@ class Pour(AtDispenser, frozen=True, kw_only=True):
                 nozzle = check_nozzle(unit, self.nozzle)
             elif self.sauce is not None:
                 nozzle = nozzle_of(unit, self.sauce)
-            if unit.twin.session == 0:
+            if unit.twin.session == 0 or not unit.twin.attended(unit.firmware.now_ms()):
                 unit.begin_session()
             sequence = await poured(unit, nozzle, round(self.ml * 1000), quick=self.quick)
         return {"nozzle": nozzle, "sauce": unit.twin.tanks[nozzle].sauce.id, **_event(unit, sequence)}

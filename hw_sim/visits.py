@@ -29,6 +29,8 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
     """A sauce's id; "" to pour nothing; left out: the first pick, or (with none) the first nozzle's."""
     volume_ul: Annotated[int, Meta(ge=1, le=1_000_000)] = 3_000
     rate: Verdict | None = None
+    leave: bool = False
+    """Have the screen go idle at the end; otherwise the customer stands there for a minute more."""
 
     async def at(self, unit: Unit) -> dict[str, Any]:
         """The visit's session, its event ids, the picks, and how long they took. Raises NotDone, at what failed."""
@@ -45,6 +47,8 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
                 sequences.append(await poured(unit, nozzle, self.volume_ul, quick=True))
             if self.rate is not None:
                 sequences.append(pressed(unit, self.rate))
+            if self.leave:
+                unit.twin.leave()
         return {
             "session": session,
             "events": [unit.event_id(sequence) for sequence in sequences if sequence is not None],

@@ -101,6 +101,7 @@ async def test_every_message_of_a_run_fits_the_schema(tmp_path: Path) -> None:
         # the load asks where it is online already, which it may not be as long as there is any
         assert await unit.ask(token="me")
         simulation.units["bar-2"].twin.plant.cabinet.door_open = True  # which is told at once
+        unit.twin.leave()
         messages = await obey(unit, ports[0], port_path(tmp_path, "bar-1"), disk)
         await wait_until_async(lambda: kinds(ports[1].messages) >= {"Pong", "Sample"}, 10, "the other one is quiet")
         messages += [message for port in ports for message in port.messages]

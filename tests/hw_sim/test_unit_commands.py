@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from firmware_bridge.bodies import StatedBody
 from firmware_bridge.codec import body_map
 from firmware_bridge.messages import Command, Result
-from firmware_bridge.verbs import AnyArguments, Prime, Reboot, SetKey, TestPour
+from firmware_bridge.verbs import AnyArguments, Prime, Reboot, SetKey, Tare, TestPour
+from hw_sim.dispenser import SESSION_MS
 from hw_sim.faults import FaultRates, Faults
 from hw_sim.ports import PortSettings, SerialLine
 from hw_sim.unit import Unit
@@ -63,6 +65,32 @@ async def test_whoever_stands_there_is_not_disturbed(unit: Unit) -> None:
     assert tell(unit, Reboot(), 2).detail == "a customer stands there"
     unit.twin.close_valve(10)
     assert tell(unit, Reboot(), 3).outcome == "running"
+
+
+async def test_a_session_is_over_a_minute_after_its_last_touch_or_when_the_screen_goes_idle(
+    unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_ms = 0
+    now_ms = unit.firmware.now_ms
+    monkeypatch.setattr(unit.firmware, "now_ms", lambda: now_ms() + passed_ms)
+    touches: list[Callable[[], object]] = [
+        unit.begin_session,
+        lambda: unit.state_preference(StatedBody(dial=40)),
+        lambda: unit.pour(2, 1_000),
+        lambda: unit.press("just_right"),
+    ]
+    for number, touch in enumerate(touches):
+        touch()
+        passed_ms += SESSION_MS - 5_000
+        assert tell(unit, Prime(nozzle=1, duration_ms=100), 10 + number).detail == "a customer stands there"
+    passed_ms += SESSION_MS
+    assert tell(unit, Tare(nozzle=1), 20).outcome == "done"
+    unit.refill(1)
+    assert tell(unit, Tare(nozzle=1), 21).outcome == "done", "the staff is no customer"
+    unit.begin_session()
+    assert tell(unit, Tare(nozzle=1), 22).detail == "a customer stands there"
+    unit.twin.leave()
+    assert (tell(unit, Tare(nozzle=1), 23).outcome, unit.twin.session) == ("done", 0)
 
 
 async def test_it_reboots_once_though_the_power_fails_meanwhile(unit: Unit) -> None:
