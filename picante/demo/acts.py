@@ -122,12 +122,12 @@ def pull_a_cable(stage: Stage, tell: Tell) -> None:
 
 ACTS = (
     Act(2, 6, come_online),
-    Act(7, 4, follow_a_pour),
-    Act(11, 5, too_hot),
-    Act(20, 15, cut_the_internet, embedded_only=True),
-    Act(30, 5, mend_the_internet, embedded_only=True),
-    Act(35, 10, kill_the_gateway),
-    Act(45, 10, pull_a_cable),
+    Act(6, 3, follow_a_pour),
+    Act(9, 5, too_hot),
+    Act(14, 13, cut_the_internet, embedded_only=True),
+    Act(22, 5, mend_the_internet, embedded_only=True),
+    Act(27, 10, kill_the_gateway),
+    Act(37, 10, pull_a_cable),
 )
 
 

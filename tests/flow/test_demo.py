@@ -13,9 +13,12 @@ from pathlib import Path
 import httpx
 import psutil
 
+from picante.demo.acts import cut_the_internet, kill_the_gateway, mend_the_internet, playable
 from tests.servers import free_port
 from tests.waiting import wait_until
 
+SECONDS = 41
+"""Long enough for the gateway to be killed, and back; pulling a cable, the last act, is tried elsewhere."""
 KEYS = {
     "dispensers",
     "events_generated",
@@ -35,7 +38,9 @@ def demo(*arguments: str) -> list[str]:
 
 
 def test_through_a_cut_line_and_a_kill_nothing_is_lost_and_the_reckoning_is_json(tmp_path: Path) -> None:
-    command = demo("--seconds", "50", "--json", "--port", str(free_port()), "--state", str(tmp_path / "state"))
+    played = {act.play for act in playable(SECONDS, embedded=True)}
+    assert played >= {cut_the_internet, mend_the_internet, kill_the_gateway}
+    command = demo("--seconds", str(SECONDS), "--json", "--port", str(free_port()), "--state", str(tmp_path / "state"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     reckoning = json.loads(done.stdout)

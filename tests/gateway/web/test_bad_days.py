@@ -32,17 +32,17 @@ ring = {CAPACITY}
 BAD_DAY = """
 seed = 3
 [load]
-events_per_s = 80
+events_per_s = 120
 ask_share = 0.1
 [faults]
 drop = 0.01
 duplicate = 0.01
 corrupt = 0.02
-unplug_per_h = 1500
-power_cut_per_h = 1200
-freeze_per_h = 900
-babble_per_h = 1200
-longest_s = 0.6
+unplug_per_h = 2400
+power_cut_per_h = 2000
+freeze_per_h = 1800
+babble_per_h = 2000
+longest_s = 0.4
 [[dispensers]]
 id = "bar"
 count = 2
