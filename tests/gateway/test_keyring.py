@@ -165,3 +165,14 @@ async def test_what_can_t_be_kept_does_not_count(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nothing was changed"):
         await keyring.adopt("bar-1")
     assert not keyring.is_adopted("bar-1")
+
+
+async def test_what_let_it_in_is_known_until_it_is_forgotten(tmp_path: Path) -> None:
+    keyring = load(tmp_path, {})
+    await keyring.adopt_all({"bar-1": GIVEN}, "PD-8 no. 7")
+    await keyring.rotate("bar-1")
+    await keyring.proved("bar-1", key_id(keyring.pending("bar-1") or b""))
+    for ring in (keyring, load(tmp_path, {})):
+        assert (ring.claimant("PD-8 no. 7"), ring.hardware_of("bar-1")) == ("bar-1", "PD-8 no. 7")
+    await keyring.forget("bar-1")
+    assert keyring.claimant("PD-8 no. 7") is None
