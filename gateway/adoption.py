@@ -122,6 +122,9 @@ class Adoption:
         else:
             if key is None:
                 self._check_takes_a_key(dispenser, stranger)
+            elif stranger is not None and stranger.takes_a_key:
+                hint = f"Adopt it without one, and one is made and told to it: picante dispensers adopt {dispenser}"
+                raise AdoptionRefused("has-no-key", f"{dispenser} has no key, so not this one either", hint=hint)
             await self._keyring.adopt(dispenser, key)
         if title is not None:
             await self._plans.rename(dispenser, title)

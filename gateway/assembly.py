@@ -126,6 +126,9 @@ def given_keys(config: Config) -> dict[str, bytes]:
     path = config.path(config.keys.dispensers)
     if "dispensers" not in config.keys.model_fields_set and not path.exists():
         return {}
+    if not path.exists():
+        hint = "keys.dispensers in gateway.toml names it; where all dispensers are adopted, take that line out"
+        raise ConfigError(f"{path}: there is no such file", hint=hint)
     return load_dispenser_keys(path)
 
 

@@ -1,4 +1,4 @@
-"""Files that gateway.toml names: errors say which key led there, and secrets are read only where nobody else may."""
+"""Files that gateway.toml or a command names: errors say which key led there; secrets are nobody else's to read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heat.errors import ConfigError
 
 
 def check_private(path: Path, name: str) -> None:
-    """Refuse a file with a secret that others may read; `name` is the key in gateway.toml that leads to it.
+    """Refuse a file with a secret that others may read; `name`: the key in gateway.toml, or the option, that names it.
 
     Raises:
         ConfigError: it is missing, or not private.
@@ -18,7 +18,7 @@ def check_private(path: Path, name: str) -> None:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint=f"{name} in gateway.toml names this file") from error
+        raise ConfigError(f"{path}: {error.strerror}", hint=_named_by(name)) from error
     # systemd gives a credential to the service's user by an ACL, whose mask shows as the group's rights
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     others = 0o007 if credentials and path.is_relative_to(credentials) else 0o077
@@ -27,11 +27,15 @@ def check_private(path: Path, name: str) -> None:
 
 
 def read_text(path: Path, name: str) -> str:
-    """A file's text; `name` is the key in gateway.toml that leads to it. Raises ConfigError."""
+    """A file's text; `name`: the key in gateway.toml, or the option, that names it. Raises ConfigError."""
     try:
         return path.read_text()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint=f"{name} in gateway.toml names this file") from error
+        raise ConfigError(f"{path}: {error.strerror}", hint=_named_by(name)) from error
     except UnicodeDecodeError:
         # its message would quote the bytes
-        raise ConfigError(f"{path}: not a text in UTF-8", hint=f"{name} in gateway.toml names this file") from None
+        raise ConfigError(f"{path}: not a text in UTF-8", hint=_named_by(name)) from None
+
+
+def _named_by(name: str) -> str:
+    return f"{name} names this file" if name.startswith("-") else f"{name} in gateway.toml names this file"

@@ -36,10 +36,10 @@ def load_keys(path: Path) -> dict[str, bytes]:
 
 
 def ensure_keys(path: Path, dispensers: Iterable[str]) -> dict[str, bytes]:
-    """The keys by dispenser, after making those that the file lacks."""
+    """The keys by dispenser, after making the file, and those that it lacks."""
     keys = load_keys(path)
     missing = [name for name in dispensers if name not in keys]
-    if missing:
+    if missing or not path.exists():  # a gateway whose configuration names it wants it there, though it is empty
         keys |= {name: secrets.token_bytes(KEY_BYTES) for name in missing}
         _save(path, keys)
     return keys

@@ -46,7 +46,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from firmware_bridge.messages import MAX_NOZZLES
+from firmware_bridge.messages import MAX_NOZZLES, NAME_BYTES
 from heat.catalog import Catalog, default_catalog
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
@@ -108,6 +108,8 @@ class DispenserSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_on
     sample_hz: Annotated[int, Meta(ge=0, le=50)] = 0
     """Readings a second while something flows, 10 as a rule, and one a second else; 0: its sensors are not read."""
     firmware: Annotated[str, Meta(min_length=1, max_length=32)] = "1.0.0"
+    hardware: Annotated[str, Meta(min_length=1)] | None = None
+    """Model, revision, serial number: what HELLO tells of it."""
     faults: tuple[dict[str, Any], ...] = ()
     """What goes wrong when: `at_s`, what to `do` (a verb of the control socket), and what that takes."""
     factory_new: bool = False
@@ -170,7 +172,15 @@ def _each(entry: DispenserSettings) -> list[DispenserSettings]:
     if entry.count == 1:
         return [entry]
     numbers = range(1, entry.count + 1)
-    return [msgspec.structs.replace(entry, id=f"{entry.id}-{number}", count=1) for number in numbers]
+    return [
+        msgspec.structs.replace(
+            entry,
+            id=f"{entry.id}-{number}",
+            hardware=None if entry.hardware is None else f"{entry.hardware}-{number}",
+            count=1,
+        )
+        for number in numbers
+    ]
 
 
 def _check_broker(broker: Broker | None, name: str) -> None:
@@ -192,6 +202,9 @@ def _check_dispensers(dispensers: tuple[DispenserSettings, ...], broker: Broker 
             raise ConfigError(f"{name}: dispenser {entry.id!r} stands there twice")
         if entry.link != "serial" and broker is None:
             raise ConfigError(f"{name}: dispenser {entry.id!r} needs a broker", hint="Add an [mqtt] section")
+        if entry.hardware is not None and len(entry.hardware.encode()) > NAME_BYTES:
+            hint = f"{NAME_BYTES} bytes fit into a HELLO"
+            raise ConfigError(f"{name}: {entry.id}: hardware {entry.hardware!r} is too long", hint=hint)
         _check_nozzles(entry, name)
         _check_faults(entry, name)
         seen.add(entry.id)

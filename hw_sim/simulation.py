@@ -164,7 +164,7 @@ class Simulation:
         nozzles = nozzles_of(settings, self.scenario.seed)
         plant = Plant(nozzles, self.scenario.physics, rng, eeprom.pulses_per_ml, eeprom.tare_ml)
         unit = Unit(
-            Identity(settings.id, settings.firmware, eeprom.contents.key),
+            Identity(settings.id, settings.firmware, eeprom.contents.key, settings.hardware),
             plant,
             recorder,
             eeprom,

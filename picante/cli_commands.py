@@ -14,7 +14,7 @@ import click
 
 from gateway.calibration import POURS
 from heat.errors import PicanteError
-from picante.daemon import DAEMON, ask
+from picante.daemon import DAEMON, ask, dispenser_id
 from picante.errors import exit_with_hint
 
 VERBS = {
@@ -39,7 +39,7 @@ EXPIRES_S = 60.0
 @click.command(
     epilog="\b\nVerbs and their arguments:\n" + "\n".join(f"  {verb} {given}".rstrip() for verb, given in VERBS.items())
 )
-@click.argument("dispenser")
+@click.argument("dispenser", callback=dispenser_id)
 @click.argument("verb", type=click.Choice(list(VERBS)), metavar="VERB")
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--expires", default=EXPIRES_S, show_default=True, help="Seconds after which it is not begun any more.")
@@ -71,7 +71,7 @@ def send(
 
 
 @click.command()
-@click.argument("dispenser")
+@click.argument("dispenser", callback=dispenser_id)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="How many, the newest first.")
 @DAEMON
 def commands(dispenser: str, limit: int, config_path: Path) -> None:
@@ -90,7 +90,7 @@ def commands(dispenser: str, limit: int, config_path: Path) -> None:
 
 
 @click.command()
-@click.argument("dispenser")
+@click.argument("dispenser", callback=dispenser_id)
 @click.argument("nozzle", type=int)
 @click.option("--ml", default=DOSE_ML, show_default=True, help="Size of a test pour, ml.")
 @click.option("--undo", is_flag=True, help="Go back to the factor before the last calibration.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,10 @@ from urllib.parse import quote
 
 import click
 
-from heat.errors import PicanteError
+from gateway.private import check_private, read_text
+from heat.errors import ConfigError, PicanteError
 from picante.cli_commands import calibrate, commands, send
-from picante.daemon import DAEMON, ask
+from picante.daemon import DAEMON, ask, dispenser_id
 from picante.errors import exit_with_hint
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the API's answer.")
@@ -63,15 +65,15 @@ def list_(config_path: Path, as_json: bool) -> None:
 
 @dispensers.command()
 @DAEMON
-@click.argument("dispenser", metavar="ID")
+@click.argument("dispenser", metavar="ID", callback=dispenser_id)
 @click.option("--name", help="What people call it, like: Bar, left.")
 @click.option(
     "--key-file",
-    type=click.File("r"),
+    type=click.Path(path_type=Path, allow_dash=True),
     help="File with the key that it has already, 64 hex digits; - reads standard input. Never given as an argument:"
     " arguments are seen by all.",
 )
-def adopt(config_path: Path, dispenser: str, name: str | None, key_file: Any) -> None:
+def adopt(config_path: Path, dispenser: str, name: str | None, key_file: Path | None) -> None:
     """Let a dispenser in that waits. One without a key is given one.
 
     \b
@@ -80,7 +82,7 @@ def adopt(config_path: Path, dispenser: str, name: str | None, key_file: Any) ->
     """
     body: dict[str, Any] = {} if name is None else {"name": name}
     if key_file is not None:
-        body["key"] = _read_key(key_file.read())
+        body["key"] = _read_key(key_file)
     view = ask(config_path, "POST", _path(dispenser, "adopt"), body)
     if view["online"]:
         click.echo(f"{_called(view)} is adopted, and online")
@@ -92,7 +94,7 @@ def adopt(config_path: Path, dispenser: str, name: str | None, key_file: Any) ->
 
 @dispensers.command()
 @DAEMON
-@click.argument("dispenser", metavar="ID")
+@click.argument("dispenser", metavar="ID", callback=dispenser_id)
 @click.argument("name", nargs=-1, required=True)
 def rename(config_path: Path, dispenser: str, name: tuple[str, ...]) -> None:
     """Give a dispenser a name for people. Its id, the source of its events, stays.
@@ -106,7 +108,7 @@ def rename(config_path: Path, dispenser: str, name: tuple[str, ...]) -> None:
 
 @dispensers.command()
 @DAEMON
-@click.argument("dispenser", metavar="ID")
+@click.argument("dispenser", metavar="ID", callback=dispenser_id)
 @click.argument("placed", metavar="[NOZZLE=SAUCE]...", nargs=-1)
 def planogram(config_path: Path, dispenser: str, placed: tuple[str, ...]) -> None:
     """Say which sauces are to be on a dispenser's nozzles; without any, show what is and what should be.
@@ -130,7 +132,7 @@ def planogram(config_path: Path, dispenser: str, placed: tuple[str, ...]) -> Non
 
 @dispensers.command("rotate-key")
 @DAEMON
-@click.argument("dispenser", metavar="ID")
+@click.argument("dispenser", metavar="ID", callback=dispenser_id)
 def rotate_key(config_path: Path, dispenser: str) -> None:
     """Have a dispenser take a new key. Both keys count until it has proved the new one.
 
@@ -144,7 +146,7 @@ def rotate_key(config_path: Path, dispenser: str) -> None:
 
 @dispensers.command()
 @DAEMON
-@click.argument("dispenser", metavar="ID")
+@click.argument("dispenser", metavar="ID", callback=dispenser_id)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def forget(config_path: Path, dispenser: str, yes: bool) -> None:
     """Take a dispenser's key, name and planogram away, and close its link. Its events stay.
@@ -171,7 +173,16 @@ def _path(dispenser: str, what: str = "") -> str:
     return f"/api/v1/dispensers/{quote(dispenser, safe='')}" + (f"/{what}" if what else "")
 
 
-def _read_key(text: str) -> str:
+def _read_key(path: Path) -> str:
+    """The key in a file that nobody else may read, or of standard input."""
+    try:
+        if str(path) == "-":
+            text = sys.stdin.read()
+        else:
+            check_private(path, "--key-file")
+            text = read_text(path, "--key-file")
+    except ConfigError as error:
+        exit_with_hint(error, 2)
     key = text.strip()
     if not re.fullmatch(r"[0-9a-fA-F]{64}", key):
         exit_with_hint(PicanteError("the key file has no key", hint="It holds 64 hex digits, and nothing else"), 2)

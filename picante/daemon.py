@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from gateway.config import Config, load_config
-from heat.errors import ConfigError, PicanteError
+from heat.errors import ConfigError, DataError, PicanteError
+from heat.identity import check_name
 from picante.errors import exit_with_hint
 
 DAEMON_S = 10.0
@@ -32,6 +33,14 @@ DAEMON = click.option(
     type=click.Path(path_type=Path),
     help=f"The gateway's configuration, which says where its daemon listens: gateway.toml here, or else {INSTALLED}.",
 )
+
+
+def dispenser_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """An argument that is a dispenser's id: what is none makes no path of the API either. Raises BadParameter."""
+    try:
+        return check_name(value, "dispenser")
+    except DataError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def ask(config_path: Path, method: str, path: str, body: object = None) -> Any:

@@ -94,12 +94,21 @@ def _subject(text: str, where: str) -> str:
 
 
 def nozzles_of(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
-    """What is on a dispenser's nozzles, as it last told. Raises a Problem for one that was never here."""
-    known = state.dispensers.known.get(dispenser)
+    """What is on a dispenser's nozzles, as it last told; none, if it is adopted, and has not come yet.
+
+    Raises a Problem for one that waits to be adopted, or that nobody knows.
+    """
+    known, stranger = state.dispensers.known.get(dispenser), state.dispensers.strangers.get(dispenser)
+    adopted = state.dispensers.keyring.is_adopted(dispenser)
+    if stranger is not None and not adopted:
+        why, do = state.adoption.advice(stranger)
+        raise Problem(404, "not-adopted", f"{dispenser} waits to be adopted: {why}", hint=do)
     if known is not None:
         return known.hello.nozzles
     for stored in reads.dispensers(state.reader):
         if stored.name == dispenser:
             return tuple(NozzleInfo(*nozzle) for nozzle in stored.nozzles)
-    hint = "/api/v1/dispensers lists those that opened a link"
+    if adopted:
+        return () if stranger is None else stranger.hello.nozzles
+    hint = "/api/v1/dispensers lists those that opened a link, or wait to be adopted"
     raise Problem(404, "no-such-dispenser", "no dispenser of this name was ever here", hint=hint)

@@ -217,6 +217,7 @@ def is_forgotten_and_let_in_with_its_key(shop: World, held: bytes) -> None:
     assert "the key of another gateway" in view(shop)["waiting"]["why"]
     assert "reset button" in say(shop, "adopt", "bar-7", status=1)
     key_file = shop.directory / "bar-7.key"
+    key_file.touch(0o600)
     key_file.write_text(held.hex())
     say(shop, "adopt", "bar-7", "--key-file", str(key_file))
     key_file.unlink()

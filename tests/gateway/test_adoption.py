@@ -136,6 +136,14 @@ async def test_another_key_for_one_that_has_one(desk: Desk) -> None:
         await desk.adoption.adopt("bar-1", key=OTHER, planogram={})
 
 
+async def test_a_key_for_one_that_has_none(desk: Desk) -> None:
+    desk.comes(hello("bar-1"))
+    with pytest.raises(AdoptionRefused, match="has no key, so not this one either. Adopt it without one") as refused:
+        await desk.adoption.adopt("bar-1", key=KEY, planogram={})
+    assert refused.value.code == "has-no-key"
+    assert not desk.dispensers.keyring.is_adopted("bar-1")
+
+
 async def test_names_are_for_people_and_for_one(desk: Desk) -> None:
     await adopt_and_prove(desk)
     await adopt_and_prove(desk, "bar-2")

@@ -38,6 +38,9 @@ def test_a_count_makes_many() -> None:
     scenario = parse_scenario('[[dispensers]]\nid = "bar"\ncount = 200\n')
     assert [settings.id for settings in scenario.dispensers][:2] == ["bar-1", "bar-2"]
     assert len(scenario.dispensers) == 200
+    assert scenario.dispensers[0].hardware is None
+    both = parse_scenario('[[dispensers]]\nid = "bar"\ncount = 2\nhardware = "PD-8 no. 4"\n').dispensers
+    assert [settings.hardware for settings in both] == ["PD-8 no. 4-1", "PD-8 no. 4-2"]
 
 
 def test_nozzles_follow_from_the_seed() -> None:
@@ -93,6 +96,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
     path = tmp_path / "state/keys.toml"
+    assert ensure_keys(path, []) == {} == load_keys(path)
+    assert path.exists(), "a gateway's configuration names it"
     first = ensure_keys(path, ["bar-1", "bar-2"])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     more = ensure_keys(path, ["bar-2", "bar-3"])

@@ -118,10 +118,11 @@ async def test_a_dispenser_keeps_the_key_that_it_was_made_with(state: Path) -> N
 
 
 async def test_a_factory_new_dispenser_has_no_key_until_it_is_given_one(state: Path) -> None:
-    scenario = parse_scenario(TWO.replace("count = 2", "factory_new = true"))
+    scenario = parse_scenario(TWO.replace("count = 2", 'factory_new = true\nhardware = "PD-8 no. 4"'))
     async with Simulation(scenario, state) as simulation:
         unit = simulation.units["bar"]
         assert (unit.firmware.mcu.key, load_keys(state / "keys.toml")) == (None, {})
+        assert (unit.firmware.mcu.identity.hardware, (state / "keys.toml").exists()) == ("PD-8 no. 4", True)
         unit.keep_key(bytes(32))
     async with Simulation(scenario, state) as simulation:
         assert simulation.units["bar"].firmware.mcu.key == bytes(32)

@@ -65,6 +65,58 @@ async def test_a_key_is_read_from_a_file_or_from_standard_input(inside: Inside, 
     assert inside.state.dispensers.keyring.key_of("bar-7", None) == bytes.fromhex(KEY)
 
 
+async def test_a_key_file_is_nobody_else_s_to_read(inside: Inside, tmp_path: Path) -> None:
+    inside.link.receive(hello("bar-7", key_id=b"abcd"), 0)
+    file = tmp_path / "bar-7.key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    status, said = await say(tmp_path, "adopt", "bar-7", "--key-file", str(file))
+    assert (status, f"chmod 600 {file}" in said) == (2, True)
+    status, said = await say(tmp_path, "adopt", "bar-7", "--key-file", str(tmp_path / "none"))
+    assert (status, "--key-file names this file" in said) == (2, True)
+    assert not inside.state.dispensers.keyring.is_adopted("bar-7")
+    file.chmod(0o600)
+    assert (await say(tmp_path, "adopt", "bar-7", "--key-file", str(file)))[0] == 0
+    assert inside.state.dispensers.keyring.is_adopted("bar-7")
+
+
+@pytest.mark.parametrize("name", ["", "Bar 7", "../status", "b" * 33])
+@pytest.mark.parametrize(
+    "words",
+    ["adopt", "rename x", "planogram", "rotate-key", "forget --yes", "send identify", "commands", "calibrate 1"],
+)
+async def test_what_is_no_id_asks_for_nothing(tmp_path: Path, words: str, name: str) -> None:
+    write_config(tmp_path, free_port())
+    command, *more = words.split()
+    status, said = await say(tmp_path, command, name, *more)
+    assert (status, "is not a name" in said) == (2, True), said
+
+
+async def test_one_of_a_name_that_is_online_elsewhere_is_listed(inside: Inside, tmp_path: Path) -> None:
+    inside.hello((1, "table-red", 412))
+    gate = inside.state.dispensers
+    Link("/dev/ttyUSB9", Down(), gate, gate).receive(hello("hot-bar-1"), 0)
+    said = (await say(tmp_path, "list"))[1].replace("\u00a0", " ")
+    assert "1 table-red 412 ml" in said
+    assert "another dispenser of this name is online on" in said
+    status, said = await say(tmp_path, "adopt", "hot-bar-1")
+    assert (status, "Give one of the two another id" in said) == (1, True)
+
+
+async def test_what_a_file_does_with_one_that_is_forgotten_is_said(tmp_path: Path) -> None:
+    provisioned = tmp_path / "provisioning.toml"
+    provisioned.touch(0o600)
+    provisioned.write_text(f'[dispensers.bar-3]\nkey = "{KEY}"\n[dispensers.bar-4]\nname = "Hall"\n')
+    async with inside_of(tmp_path, provisioning="provisioning.toml") as inside:
+        said = (await say(tmp_path, "forget", "bar-3", "--yes"))[1]
+        assert "Its key stands in a file, and counts no more" in said
+        assert "with a new key" not in said
+        said = (await say(tmp_path, "forget", "bar-4", "--yes"))[1]
+        assert "adopts it again, with a new key" in said
+        assert "stands in a file" not in said
+        assert inside.state.dispensers.keyring.adopted == ["hot-bar-1"]
+
+
 async def test_what_is_missing_for_one_that_was_adopted_is_said(inside: Inside, tmp_path: Path) -> None:
     gate = inside.state.dispensers
     inside.link.receive(hello("bar-7"), 0)

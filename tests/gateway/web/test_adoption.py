@@ -10,8 +10,9 @@ import pytest
 
 from firmware_bridge.link import Link
 from firmware_bridge.session import Terms
-from gateway.assembly import assemble
+from gateway.assembly import assemble, given_keys
 from gateway.check import check
+from gateway.config import KeysSection
 from gateway.keyring import FILE
 from gateway.strangers import REMEMBERED
 from gateway.web.guard import MAX_BODY_BYTES
@@ -71,6 +72,34 @@ async def test_where_others_may_hear_no_key_is_told(inside: Inside) -> None:
     assert inside.state.dispensers.keyring.to_provision("bar-7") is not None
     comes(inside)
     assert (await ask(inside, "GET", BAR))[1]["waiting"]["times"] == 2, "by a cable it is told, and not turned away"
+
+
+async def test_who_waits_is_told_nothing_and_who_is_adopted_is_when_it_comes(inside: Inside) -> None:
+    told = {"verb": "identify"}
+    status, problem = await ask(inside, "POST", f"{BAR}/commands", told)
+    assert (status, problem["detail"]) == (404, "no dispenser of this name was ever here")
+    comes(inside)
+    status, problem = await ask(inside, "POST", f"{BAR}/commands", told)
+    assert (status, problem["type"]) == (404, "urn:picante:problem:not-adopted")
+    assert (problem["detail"], problem["hint"]) == (
+        "bar-7 waits to be adopted: it has no key",
+        "picante dispensers adopt bar-7",
+    )
+    assert (await ask(inside, "POST", f"{BAR}/adopt"))[0] == 200
+    status, command = await ask(inside, "POST", f"{BAR}/commands", told)
+    assert (status, command["state"]) == (202, "queued")
+    assert (await ask(inside, "POST", "/api/v1/dispensers/bar-8/adopt", {"key": KEY}))[0] == 200
+    assert (await ask(inside, "POST", "/api/v1/dispensers/bar-8/commands", told))[0] == 202, "though it never came"
+
+
+async def test_a_keys_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    async with inside_of(tmp_path) as inside:
+        config = inside.state.config
+        keys = config.path(config.keys.dispensers)
+        keys.unlink()
+        with pytest.raises(ConfigError, match="where all dispensers are adopted, take that line out"):
+            given_keys(config.model_copy(update={"keys": KeysSection(dispensers=str(keys))}))
+        assert given_keys(config.model_copy(update={"keys": KeysSection()})) == {}, "it is not named"
 
 
 async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> None:
