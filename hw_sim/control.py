@@ -180,7 +180,9 @@ def call(socket_path: Path, request: dict[str, Any], timeout_s: float | None = N
         raise LinkLost(
             f"{request.get('do')} is not done after {timeout_s:.0f} s", hint="It goes on: somebody else may stand there"
         ) from error
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise LinkLost(f"the simulator ended before {request.get('do')} was done") from error
+    except OSError as error:
         raise LinkLost(f"no simulator at {socket_path}: {error}", hint="Start it with `picante sim run`") from error
     if not answer.pop("ok"):
         refusal = NotDone if answer.get("understood") else ConfigError

@@ -164,6 +164,16 @@ async def test_no_answer_in_time_is_told_apart_from_no_simulator(state: Path) ->
         await asyncio.to_thread(call, state / SOCKET_NAME, request, 0.2)
 
 
+async def test_a_simulator_that_ends_meanwhile_is_told(state: Path) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    async with asyncio.timeout(10), await asyncio.start_unix_server(hang_up, state / "s"):
+        with pytest.raises(LinkLost, match="the simulator ended before status was done"):
+            await asyncio.to_thread(call, state / "s", {"do": "status"})
+
+
 async def test_rubbish_on_the_socket_is_answered(state: Path) -> None:
     async with controlled(parse_scenario(TWO), state):
         reader, writer = await asyncio.open_unix_connection(state / SOCKET_NAME)
