@@ -23,6 +23,8 @@ from tests.serving import serving
 from tests.waiting import LONG_S
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+MAY_SKIP = ("tests/firmware_bridge/test_torn_vectors.py::test_no_line_that_speaks_otherwise_has_a_frame",)
+"""Tests that skip in CI, too: what they read may not be handed on with the checkout."""
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",  # root, as in a container, has no other way
@@ -75,7 +77,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if IN_CI and report.skipped:
+    if IN_CI and report.skipped and not report.nodeid.startswith(MAY_SKIP):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         # by name: what two modules report in the same words, several workers would tell once

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import MAY_SKIP
+
 REPOSITORY = Path(__file__).parents[2]
 
 SKIPS = [
@@ -51,6 +53,21 @@ def test_elsewhere_a_skip_is_a_skip(tmp_path: Path) -> None:
     status, output = run(tmp_path, "", 0)
     assert status == 0, output
     assert "5 skipped, 1 xfailed" in output
+
+
+def test_what_may_not_be_handed_on_is_skipped_in_ci_and_passes_on_nothing(tmp_path: Path) -> None:
+    [allowed] = MAY_SKIP
+    name, _, test = allowed.partition("::")
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "from pathlib import Path\nfrom tests.shared_data import captures\n\n"
+        f"def {test}() -> None: assert captures(Path({str(tmp_path)!r}))\n"
+    )
+    status, output = run(tmp_path, "true", 0)
+    assert status == 0, output
+    assert "1 skipped" in output
+    assert "no captures of real lines" in output
 
 
 def write_tests(folder: Path) -> None:
