@@ -42,8 +42,20 @@ RECALLED_MINUTES = 20_000
 """Minutes read again at a start: two weeks of one dispenser, a day and a half of ten, in about a second."""
 FORETELL_MS = 5 * MINUTE_MS
 """ms between two forecasts: one takes up to half a millisecond a nozzle, and says hours."""
+STEADY_ML = 5
+"""ml by which a level must have moved before another is told: an ultrasonic gauge's noise, averaged over a SAMPLE, is
+a quarter of it."""
 SLIP = 1e-4
 """How far a dispenser's clock may go wrong: a cheap oscillator's 100 ppm."""
+
+
+@dataclass(slots=True)
+class Gauged:
+    """What a level sensor says, steadied."""
+
+    ml: int
+    at_ms: int
+    """The gateway's uptime when it was read."""
 
 
 @dataclass(slots=True)
@@ -58,6 +70,8 @@ class Readings:
     """The gateway's uptime when the newest values were read."""
     nozzles: frozenset[int]
     values: dict[Sensor, int] = field(default_factory=dict)
+    levels: dict[int, Gauged] = field(default_factory=dict)
+    """By nozzle."""
     shed: int = 0
     """SAMPLEs that the dispenser has not sent since its boot."""
 
@@ -116,6 +130,8 @@ class Samples:
         known.at_ms, known.shed = at_ms, sample.shed
         for one in series:
             known.values[Sensor(one.channel, one.nozzle)] = one.values[-1]
+            if one.channel == Channel.LEVEL:
+                _steady(known.levels, one, at_ms)
         if len(self._raws) == MAX_RAWS:
             self.counters["dropped"] += 1
         self._raws.append(RawRow(dispenser, at_ms, sample.period_ms, msgspec.msgpack.encode(series)))
@@ -211,6 +227,14 @@ class Samples:
         if now.offset_ms is not None and now.boot_ms - self._foretold_ms >= FORETELL_MS:
             self._foretold_ms = now.boot_ms
             self.forecasts = self._judge.forecasts(now.boot_ms + offset_ms)
+
+
+def _steady(levels: dict[int, Gauged], series: Series, at_ms: int) -> None:
+    mean_ml = max(round(sum(series.values) / len(series.values)), 0)
+    gauged = levels.setdefault(series.nozzle, Gauged(mean_ml, at_ms))
+    gauged.at_ms = at_ms
+    if abs(mean_ml - gauged.ml) >= STEADY_ML:
+        gauged.ml = mean_ml
 
 
 def _is_plausible(series: Series, nozzles: frozenset[int]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from gateway.web.answers import PSEUDONYM, Answer, HeatAt, ScreenPick, example
 
@@ -37,6 +38,9 @@ class ReadingsView(Answer):
     """SAMPLEs that it has not sent since its boot, for want of room on its line."""
 
 
+NozzleFlaw = Literal["leaks", "meter_drifts", "level_sensor_stuck"]
+
+
 class NozzleView(Answer):
     """A nozzle and what is on it."""
 
@@ -46,7 +50,13 @@ class NozzleView(Answer):
     heat: HeatAt | None
     """None for a sauce that is not in the catalogue."""
     level_ml: Annotated[int, example(412)]
-    """About how much is in the bottle: its last HELLO, less what was poured since."""
+    """About how much is in the bottle."""
+    level_from: Annotated[Literal["sensor", "count"], example("sensor")]
+    """The level sensor, while it says something and is not stuck; else as counted."""
+    counted_ml: Annotated[int, example(420)]
+    """What its last HELLO said, less what was poured since. What leaks is not in it."""
+    flaws: Sequence[NozzleFlaw] = ()
+    """What the sensors say is wrong with it."""
     planned: Annotated[str | None, example(None)] = None
     """The sauce that should be on it, where the dispenser tells of another."""
     empty_in: ForecastView | None = None

@@ -9,7 +9,7 @@ from gateway.strangers import Stranger
 from gateway.web import reads
 from gateway.web.answers import HeatAt, ScreenPick
 from gateway.web.dispenser_answers import DispenserView, NozzleView, ShownView, WaitingView
-from gateway.web.readings import forecast_view, readings_view
+from gateway.web.readings import flaws, forecast_view, gauged_ml, readings_view
 from gateway.web.watch import Watch
 from heat.scale import shu
 
@@ -130,13 +130,17 @@ def waiting_view(state: GatewayState, stranger: Stranger) -> WaitingView:
 def _nozzle(state: GatewayState, watch: Watch, dispenser: str, nozzle: int, sauce_id: str, level_ml: int) -> NozzleView:
     sauce = state.catalog.get(sauce_id)
     planned = state.plans.of(dispenser).planogram.get(nozzle)
-    level_now = watch.levels.level_ml(dispenser, nozzle)
+    counted_ml = level_ml if (now := watch.levels.level_ml(dispenser, nozzle)) is None else now
+    read_ml = gauged_ml(state, dispenser, nozzle)
     return NozzleView(
         nozzle=nozzle,
         sauce=sauce_id,
         name=sauce.name if sauce else sauce_id,
         heat=HeatAt(milli_octaves=sauce.heat.milli_octaves, shu=sauce.shu) if sauce else None,
-        level_ml=level_ml if level_now is None else level_now,
+        level_ml=counted_ml if read_ml is None else read_ml,
+        level_from="count" if read_ml is None else "sensor",
+        counted_ml=counted_ml,
+        flaws=flaws(state, dispenser, nozzle),
         planned=planned if planned != sauce_id else None,
         empty_in=forecast_view(state, dispenser, nozzle),
     )

@@ -1,7 +1,8 @@
-"""How full the bottles are: what the last HELLO said, less what was poured since, up to what was refilled.
+"""How full the bottles are by count: what the last HELLO said, less what was poured since, up to what was refilled.
 
 A dispenser tells its levels when its link opens, and a link may stay open for weeks. An estimate: pours that were
-still on their way when HELLO was said are told apart by their time alone.
+still on their way when HELLO was said are told apart by their time alone. A level sensor knows better
+(`gateway.web.readings`): a leak is in no count.
 """
 
 from __future__ import annotations

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from gateway.aggregates import DOOR, FLOW, LEVEL, TEMPERATURE, TRAY, Sensor
 from gateway.state import GatewayState
-from gateway.web.dispenser_answers import ForecastView, NozzleReadings, ReadingsView
+from gateway.web.dispenser_answers import ForecastView, NozzleFlaw, NozzleReadings, ReadingsView
+
+FRESH_MS = 60_000
+"""ms; an idle dispenser tells its levels every ten seconds, and a busy line may shed some of that."""
+_FLAWS: dict[str, NozzleFlaw] = {"leak": "leaks", "drift": "meter_drifts", "stuck_level": "level_sensor_stuck"}
 
 
 def readings_view(state: GatewayState, dispenser: str) -> ReadingsView | None:
@@ -28,6 +32,25 @@ def readings_view(state: GatewayState, dispenser: str) -> ReadingsView | None:
         ],
         shed=known.shed,
     )
+
+
+def gauged_ml(state: GatewayState, dispenser: str, nozzle: int) -> int | None:
+    """What a bottle's level sensor says; None where it is stuck, or has said nothing lately.
+
+    Of a dispenser that is away its last word stands: nobody knows better.
+    """
+    readings, known = state.samples.readings.get(dispenser), state.dispensers.known.get(dispenser)
+    gauged = readings.levels.get(nozzle) if readings else None
+    if gauged is None or "level_sensor_stuck" in flaws(state, dispenser, nozzle):
+        return None
+    online = known is not None and known.online
+    return None if online and state.clock.now().boot_ms - gauged.at_ms > FRESH_MS else gauged.ml
+
+
+def flaws(state: GatewayState, dispenser: str, nozzle: int) -> list[NozzleFlaw]:
+    """What the sensors say is wrong with a nozzle."""
+    findings = state.samples.findings.get(dispenser, [])
+    return [_FLAWS[found.code] for found in findings if found.nozzle == nozzle and found.code in _FLAWS]
 
 
 def forecast_view(state: GatewayState, dispenser: str, nozzle: int) -> ForecastView | None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gateway.web.answers import HeatAt
+from gateway.web.dispenser_answers import DispenserView, NozzleView
 from gateway.web.glance import Status
 from heat.identity import is_session
 from heat.scale import MAX_MO, band
@@ -96,6 +97,28 @@ def spark(values: list[int]) -> str:
     return "M" + "L".join(points)
 
 
+_FLAWS = {"leaks": "leaks", "meter_drifts": "its meter is off", "level_sensor_stuck": "its level sensor is stuck"}
+
+
+def flaw(nozzle: NozzleView) -> str:
+    """What is wrong with a nozzle, in words; empty where nothing is."""
+    return ", ".join(_FLAWS[each] for each in nozzle.flaws)
+
+
+def quiet(dispenser: DispenserView) -> str:
+    """What its sensors say of an online dispenser, in one line: whole degrees, and else what is not as usual."""
+    told: list[str] = []
+    if (read := dispenser.readings) is not None:
+        told = [f"{read.temperature_c:.0f} °C"] if read.temperature_c is not None else []
+        told += ["door open"] if read.door_open else []
+        told += ["drip tray full"] if read.drip_tray_full else []
+    ends = [(nozzle.empty_in.hours, nozzle.name) for nozzle in dispenser.nozzles if nozzle.empty_in]
+    if ends:
+        hours, name = min(ends)
+        told.append(f"{name} empty {f'in about {hours:.0f} h' if hours >= 1 else 'within the hour'}")
+    return " · ".join(told)
+
+
 def fill(level_ml: int) -> float:
     """How much of a drawn bottle is full, 0..1."""
     return min(level_ml / FULL_BOTTLE_ML, 1)
@@ -114,9 +137,11 @@ _environment.filters |= {
     "ago": ago,
     "band": band_of,
     "fill": fill,
+    "flaw": flaw,
     "ms": milliseconds,
     "number": number,
     "percent": percent,
+    "quiet": quiet,
     "spark": spark,
     "who": who,
 }

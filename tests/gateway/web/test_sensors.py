@@ -16,8 +16,9 @@ from gateway.aggregates import MINUTE_MS
 from gateway.forecast import Forecast
 from gateway.orders import Order
 from gateway.plausibility import Finding
+from gateway.web.readings import FRESH_MS
 from tests.gateway.web.conftest import Inside, Shop, inside_of, open_shop
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_async
 
 NOZZLE = (1, "table-red", 500)
 
@@ -58,6 +59,62 @@ async def test_the_newest_readings_are_told_of_each_dispenser(inside: Inside, he
         "nozzles": [{"nozzle": 1, "level_ml": 498, "flow_pulses": 31}],
         "shed": 2,
     }
+
+
+async def level(inside: Inside) -> tuple[int, str, int]:
+    """Of the first bottle: what is told, where from, and what is counted."""
+    [dispenser] = (await inside.json("/api/v1/dispensers"))["dispensers"]
+    [nozzle] = dispenser["nozzles"]
+    return nozzle["level_ml"], nozzle["level_from"], nozzle["counted_ml"]
+
+
+async def test_a_level_is_what_its_sensor_says_and_else_what_was_counted(inside: Inside, hello: Hello) -> None:
+    assert await level(inside) == (500, "count", 500)
+    sampled(inside, hello, Series(Channel.LEVEL, 1, (310, 306)))
+    assert await level(inside) == (308, "sensor", 500)
+    inside.state.samples.findings = {hello.dispenser: [Finding("stuck_level", 1, 0)]}
+    assert await level(inside) == (500, "count", 500)
+    inside.state.samples.findings = {}
+    inside.state.samples.readings[hello.dispenser].levels[1].at_ms -= FRESH_MS + 1
+    assert await level(inside) == (500, "count", 500)
+    inside.state.dispensers.known[hello.dispenser].link = None
+    assert await level(inside) == (308, "sensor", 500), "of one that is away the last word stands"
+
+
+async def test_a_bottle_that_leaks_is_low_by_its_sensor(inside: Inside, hello: Hello) -> None:
+    sampled(inside, hello, Series(Channel.LEVEL, 1, (40,)))
+    assert (await inside.warning("bottle_low"))["what"] == "Table Red is down to 40 ml"
+
+
+async def test_a_gauge_s_noise_moves_no_level(inside: Inside, hello: Hello) -> None:
+    told = []
+    for values in ((311, 304, 309), (301, 306, 314), (-4, 2, -4)):
+        sampled(inside, hello, Series(Channel.LEVEL, 1, values))
+        told.append((await level(inside))[0])
+    assert told == [308, 308, 0]
+
+
+async def test_the_page_marks_a_bottle_with_a_flaw_and_tells_of_the_rest_in_a_line(
+    inside: Inside, hello: Hello
+) -> None:
+    inside.state.samples.findings = {hello.dispenser: [Finding("leak", 1, 0, 2.3), Finding("drift", 1, 0, 0.06)]}
+    inside.state.samples.forecasts = {(hello.dispenser, 1): Forecast(5.2, 3.9, 8.1)}
+    sampled(
+        inside,
+        hello,
+        *(Series(Channel.LEVEL, 1, (308,)), Series(Channel.TEMPERATURE, 0, (2031,))),
+        *(Series(Channel.DOOR, 0, (1,)), Series(Channel.DRIP_TRAY, 0, (1,))),
+    )
+
+    async def page() -> str:
+        text = (await inside.client.get("/")).text
+        return text if "308 ml" in text else ""
+
+    text = await wait_until_async(page, 5, "the level is on the page")
+    assert "<title>1: Table Red, 308 ml, leaks, its meter is off</title>" in text
+    assert '<g class="flaw">' in text
+    assert "20 °C · door open · drip tray full · Table Red empty in about 5 h" in text
+    assert "Levels: read by sensors" in text
 
 
 async def test_kept_values_are_answered_by_column(inside: Inside, hello: Hello) -> None:
