@@ -37,6 +37,11 @@ async def hello(inside: Inside) -> Hello:
     """A dispenser that booted with this machine."""
     hello = inside.hello(NOZZLE)
     inside.state.samples.readings[hello.dispenser].began_ms = 0
+
+    async def there() -> bool:
+        return bool((await inside.json("/api/v1/dispensers"))["dispensers"])
+
+    await wait_until_async(there, 5, "its HELLO is stored")
     return hello
 
 
