@@ -1,4 +1,4 @@
-"""`picante dispensers send | commands | calibrate`: tell a dispenser what to do, and see what became of it."""
+"""`picante dispensers send | commands`: tell a dispenser what to do, and see what became of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
-from gateway.calibration import POURS
-from heat.errors import PicanteError
-from picante.daemon import DAEMON, ask, dispenser_id
+from gateway.config import load_config
+from gateway.nearest import nearest
+from heat.errors import ConfigError, PicanteError
+from picante.daemon import DAEMON, Refused, ask, call
 from picante.errors import exit_with_hint
 
 VERBS = {
     "identify": "[seconds=10]",
-    "tare": "nozzle=N",
+    "tare": "nozzle=N [sure=true]",
     "calibrate": "nozzle=N pulses_per_ml=F",
     "test_pour": "nozzle=N [volume_ml=20]",
     "prime": "nozzle=N [seconds=5]",
@@ -32,14 +34,13 @@ VERBS = {
 POLL_S = 0.2
 PATIENCE_S = 45.0
 """s beyond its time for which a command that was sent is waited for: a valve is open for 30 at most."""
-DOSE_ML = 20.0
 EXPIRES_S = 60.0
 
 
 @click.command(
     epilog="\b\nVerbs and their arguments:\n" + "\n".join(f"  {verb} {given}".rstrip() for verb, given in VERBS.items())
 )
-@click.argument("dispenser", callback=dispenser_id)
+@click.argument("dispenser")
 @click.argument("verb", type=click.Choice(list(VERBS)), metavar="VERB")
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--expires", default=EXPIRES_S, show_default=True, help="Seconds after which it is not begun any more.")
@@ -48,7 +49,7 @@ EXPIRES_S = 60.0
 def send(
     dispenser: str, verb: str, arguments: tuple[str, ...], expires: float, *, no_wait: bool, config_path: Path
 ) -> None:
-    """Tell DISPENSER to do something, once, and print what it measured.
+    """Tell DISPENSER (its id, or its name) to do something, once, and print what it measured.
 
     A dispenser that is away gets it when it is back, unless its time is over by then. Whoever stops waiting finds it
     with `picante dispensers commands`.
@@ -61,7 +62,7 @@ def send(
         body = {"verb": verb, "arguments": _parse(verb, arguments), "expires_in_s": expires}
     except PicanteError as error:
         exit_with_hint(error, 2)
-    told = give(config_path, dispenser, body)
+    told = give(config_path, find(config_path, dispenser)["name"], body)
     if no_wait:
         click.echo(told["id"])
         return
@@ -71,7 +72,7 @@ def send(
 
 
 @click.command()
-@click.argument("dispenser", callback=dispenser_id)
+@click.argument("dispenser")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="How many, the newest first.")
 @DAEMON
 def commands(dispenser: str, limit: int, config_path: Path) -> None:
@@ -81,62 +82,71 @@ def commands(dispenser: str, limit: int, config_path: Path) -> None:
     Exit status: 0 listed, 1 no daemon or no such dispenser, 2 configuration.
     Example:  picante dispensers commands hot-bar-1
     """
-    found = ask(config_path, "GET", f"{_of(dispenser)}/commands?limit={limit}")["commands"]
+    name = find(config_path, dispenser)["name"]
+    found = ask(config_path, "GET", f"{path_of(name)}/commands?limit={limit}")["commands"]
     if not found:
-        click.echo(f"{dispenser} was never told anything")
+        click.echo(f"{name} was never told anything")
     for command in found:
         given = time.strftime("%m-%d %H:%M:%S", time.localtime(_seconds(command["created"])))
         click.echo(f"{given}  {command['asked_by']:<12} {sentence(command)}")
 
 
-@click.command()
-@click.argument("dispenser", callback=dispenser_id)
-@click.argument("nozzle", type=int)
-@click.option("--ml", default=DOSE_ML, show_default=True, help="Size of a test pour, ml.")
-@click.option("--undo", is_flag=True, help="Go back to the factor before the last calibration.")
-@DAEMON
-def calibrate(dispenser: str, nozzle: int, ml: float, *, undo: bool, config_path: Path) -> None:
-    """Calibrate the flow meter of NOZZLE by three test pours into a measuring cylinder.
-
-    After each pour, enter what the cylinder says. If the three differ by more than 5 %, nothing is changed.
-
-    \b
-    Exit status: 0 calibrated, 1 it was not, 2 configuration.
-    Example:  picante dispensers calibrate hot-bar-1 2
-    """
-    if undo:
-        answer = ask(config_path, "POST", f"{_of(dispenser)}/calibrations/undo", {"nozzle": nozzle})
-    else:
-        pours = [_test_pour(config_path, dispenser, nozzle, ml, number) for number in range(1, POURS + 1)]
-        answer = ask(config_path, "POST", f"{_of(dispenser)}/calibrations", {"nozzle": nozzle, "pours": pours})
-        click.echo(f"{answer['pulses_per_ml']:.2f} pulses per ml; the pours differ by {answer['spread']:.1%}")
-    ended = wait(config_path, answer["command"])
-    click.echo(sentence(ended))
-    sys.exit(0 if ended["state"] == "done" else 1)
-
-
-def _test_pour(config_path: Path, dispenser: str, nozzle: int, ml: float, number: int) -> dict[str, Any]:
-    """One test pour, and what the technician reads."""
-    click.prompt(
-        f"{number} of {POURS}: put an empty cylinder under nozzle {nozzle}, then press Enter",
-        "",
-        prompt_suffix="",
-        show_default=False,
-    )
-    body = {"verb": "test_pour", "arguments": {"nozzle": nozzle, "volume_ml": ml}}
-    ended = wait(config_path, give(config_path, dispenser, body))
-    if ended["state"] != "done":
-        click.echo(sentence(ended))
-        sys.exit(1)
-    volume_ml = click.prompt("  ml in the cylinder", type=click.FloatRange(min=0, min_open=True, max=1_000))
-    return {"command": ended["id"], "volume_ml": volume_ml}
-
-
 def give(config_path: Path, dispenser: str, body: dict[str, Any]) -> dict[str, Any]:
     """Give a command to the daemon: under an id of ours, so that it could be given again."""
     own = {"id": secrets.token_hex(16), "asked_by": _who()}
-    told: dict[str, Any] = ask(config_path, "POST", f"{_of(dispenser)}/commands", own | body)
+    try:
+        told: dict[str, Any] = call(load_config(config_path), "POST", f"{path_of(dispenser)}/commands", own | body)
+    except Refused as refused:
+        if refused.code == "not-empty" and click.confirm(f"{refused.args[0]}. Take that for empty?"):
+            return give(config_path, dispenser, body | {"arguments": body["arguments"] | {"sure": True}})
+        exit_with_hint(_in_words(refused, body), 1)
+    except PicanteError as error:
+        exit_with_hint(error, 2 if isinstance(error, ConfigError) else 1)
     return told
+
+
+def _in_words(refused: Refused, body: dict[str, Any]) -> PicanteError:
+    """A refusal of what was typed, in the words of the command line."""
+    if refused.code not in {"invalid-parameters", "no-such-sauce"}:
+        return refused
+    verb, found = body["verb"], []
+    for where, what in refused.faults:
+        key = where.rpartition(".")[2]
+        value = _at(body, where)
+        if what == "Field required":
+            found.append(f"{key} is missing")
+        elif value is None or "Extra inputs" in what:
+            found.append(f"it takes no {key}" if "Extra inputs" in what else f"{key}: {what}")
+        else:
+            name = value if refused.code == "no-such-sauce" else f"{key}={value}"
+            found.append(f"{name} {what.removeprefix('Input ')}")
+    takes = f"{verb} takes {VERBS[verb] or 'no arguments'}"
+    return PicanteError(f"{verb}: {'; '.join(found)}", hint=refused.hint if refused.code == "no-such-sauce" else takes)
+
+
+def _at(body: dict[str, Any], where: str) -> Any:
+    """What was typed there; None where nothing was."""
+    found: Any = body
+    for key in where.removeprefix("body.").removeprefix(f"{body['verb']}.").split("."):
+        if isinstance(found, dict):
+            found = found.get(key)
+        elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+    return found if isinstance(found, str | int | float) else None
+
+
+def find(config_path: Path, dispenser: str) -> dict[str, Any]:
+    """The dispenser of this id, or that people call so; or the end of this command, status 1."""
+    there: list[dict[str, Any]] = ask(config_path, "GET", "/api/v1/dispensers")["dispensers"]
+    found = [each for each in there if each["name"] == dispenser]
+    found = found or [each for each in there if each["label"] and each["label"].casefold() == dispenser.casefold()]
+    if not found:
+        hint = nearest(dispenser, [name for each in there for name in (each["name"], each["label"]) if name])
+        exit_with_hint(PicanteError(f"there is no dispenser {dispenser!r}", hint=hint), 1)
+    if len(found) > 1:
+        ids = ", ".join(each["name"] for each in found)
+        exit_with_hint(PicanteError(f"{len(found)} dispensers are called {dispenser!r}", hint=f"Give an id: {ids}"), 1)
+    return found[0]
 
 
 def _who() -> str:
@@ -155,7 +165,7 @@ def wait(config_path: Path, told: dict[str, Any]) -> dict[str, Any]:
             said = told["detail"]
             click.echo(f"... {said}", err=True)
         time.sleep(POLL_S)
-        told = ask(config_path, "GET", f"{_of(told['dispenser'])}/commands/{told['id']}")
+        told = ask(config_path, "GET", f"{path_of(told['dispenser'])}/commands/{told['id']}")
     return told
 
 
@@ -193,8 +203,9 @@ def _parse(verb: str, given: tuple[str, ...]) -> dict[str, Any]:
     return {"placed": parsed} if verb == "set_planogram" else parsed
 
 
-def _of(dispenser: str) -> str:
-    return f"/api/v1/dispensers/{dispenser}"
+def path_of(dispenser: str) -> str:
+    """The API's path of a dispenser."""
+    return f"/api/v1/dispensers/{quote(dispenser, safe='')}"
 
 
 def _seconds(moment: str) -> float:

@@ -1,6 +1,6 @@
 """`picante dispensers`: who is there, who waits to be let in, and what a technician does to them.
 
-Telling them what to do is in `cli_commands`.
+Telling them what to do is in `cli_commands` and `cli_calibrate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import click
 
 from gateway.private import check_private, read_text
 from heat.errors import ConfigError, PicanteError
-from picante.cli_commands import calibrate, commands, send
+from picante.cli_calibrate import calibrate
+from picante.cli_commands import commands, send
 from picante.daemon import DAEMON, ask, dispenser_id
 from picante.errors import exit_with_hint
 

@@ -21,6 +21,15 @@ INSTALLED = Path("/etc/picante/gateway.toml")
 """Where docs/operations.md puts the configuration on a Pi."""
 
 
+class Refused(PicanteError):
+    """The daemon's answer is a problem: its `code`, and what is wrong `where` in the request."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(problem["detail"], hint=problem["hint"])
+        self.code: str = problem["type"].rpartition(":")[2]
+        self.faults: list[tuple[str, str]] = [(fault["where"], fault["what"]) for fault in problem["errors"]]
+
+
 def _default() -> Path:
     here = Path("gateway.toml")
     return INSTALLED if not here.exists() and INSTALLED.exists() else here
@@ -80,7 +89,8 @@ def call(config: Config, method: str, path: str, body: object = None) -> Any:
     """The running daemon's answer to a request; `body` is sent as JSON.
 
     Raises:
-        PicanteError: there is no daemon, or it refused: with its words, and its hint.
+        Refused: it does not do that.
+        PicanteError: there is no daemon.
     """
     where = f"{config.http.host}:{config.http.port}"
     connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
@@ -97,5 +107,5 @@ def call(config: Config, method: str, path: str, body: object = None) -> Any:
     finally:
         connection.close()
     if response.status >= 300:
-        raise PicanteError(answer["detail"], hint=answer["hint"])
+        raise Refused(answer)
     return answer

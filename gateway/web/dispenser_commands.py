@@ -66,7 +66,10 @@ async def tell(web: TheWeb, dispenser: Dispenser, told: Annotated[AnyTold, Field
     """Give a command. It is on disk when this answers, and sent as soon as the dispenser is there."""
     state = web.state
     command_id = secrets.token_bytes(16) if told.id is None else bytes.fromhex(told.id)
-    arguments = told.travelling(About(command_id, nozzles_of(state, dispenser), state.catalog))
+    nozzles = nozzles_of(state, dispenser)
+    levels = ((each, web.watch.levels.level_ml(dispenser, each.nozzle)) for each in nozzles)
+    levels_ml = {each.nozzle: each.level_ml if level is None else level for each, level in levels}
+    arguments = told.travelling(About(command_id, nozzles, state.catalog, levels_ml))
     return await give(
         state, dispenser, arguments, expires_in_s=told.expires_in_s, command_id=command_id, asked_by=told.asked_by
     )

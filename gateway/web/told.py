@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -37,6 +37,10 @@ EXPIRES_S = 60.0
 """s for which a command is good unless it says otherwise: whoever gives it stands there."""
 
 
+EMPTY_ML = 50
+"""ml that a bottle may seem to hold and be empty: a level sensor that was never tared is off by less."""
+
+
 class Model(BaseModel):
     """Base of these; what it does not know is a mistake of whoever asks."""
 
@@ -57,6 +61,13 @@ class NozzleArgument(Model):
     """Which nozzle."""
 
     nozzle: Nozzle
+
+
+class TareArguments(NozzleArgument):
+    """Which nozzle, and whether that much is empty."""
+
+    sure: bool = False
+    """Tare although the bottle seems to be far from empty."""
 
 
 class CalibrateArguments(NozzleArgument):
@@ -111,6 +122,8 @@ class About:
     nozzles: tuple[NozzleInfo, ...]
     """The dispenser's, as it last told."""
     catalog: Catalog
+    levels_ml: Mapping[int, int]
+    """About how much is in each nozzle's bottle."""
 
 
 class Told(Model):
@@ -128,7 +141,7 @@ class Told(Model):
         """Its arguments as they travel, the same for the same id.
 
         Raises:
-            Problem: it names a sauce that is not in the catalogue, or on no nozzle.
+            Problem: it names a sauce that is not in the catalogue, or on no nozzle; or it tares a full bottle.
         """
         raise NotImplementedError
 
@@ -148,10 +161,14 @@ class ToldTare(Told):
     """What the level sensor reads now is an empty bottle."""
 
     verb: Literal["tare"]
-    arguments: NozzleArgument
+    arguments: TareArguments
 
-    def travelling(self, _about: About) -> AnyArguments:
+    def travelling(self, about: About) -> AnyArguments:
         """See `Told`."""
+        nozzle, sure = self.arguments.nozzle, self.arguments.sure
+        if not sure and (level_ml := about.levels_ml.get(nozzle, 0)) > EMPTY_ML:
+            hint = 'Put an empty bottle on first; or say "sure": true, if the level sensor is that far off'
+            raise Problem(409, "not-empty", f"about {level_ml} ml are in the bottle of nozzle {nozzle}", hint=hint)
         return Tare(nozzle=self.arguments.nozzle)
 
 
@@ -231,9 +248,9 @@ class ToldSetPlanogram(Told):
     def travelling(self, about: About) -> AnyArguments:
         """See `Told`."""
         placed = sorted(self.arguments.placed.items())
-        for _, sauce in placed:
+        for nozzle, sauce in placed:
             if sauce not in about.catalog:
-                raise _no_sauce(sauce, "body.arguments.placed", "is not in the catalogue", about.catalog)
+                raise _no_sauce(sauce, f"body.arguments.placed.{nozzle}", "is not in the catalogue", about.catalog)
         return SetPlanogram(placed=tuple(Placed(nozzle, sauce) for nozzle, sauce in placed))
 
 
@@ -245,7 +262,9 @@ class ToldShowPicks(Told):
 
     def travelling(self, about: About) -> AnyArguments:
         """See `Told`."""
-        picks = tuple(_pick(sauce, self.arguments.why, about) for sauce in self.arguments.sauces)
+        picks = tuple(
+            _pick(index, sauce, self.arguments.why, about) for index, sauce in enumerate(self.arguments.sauces)
+        )
         pick_id = f"told-{about.command_id.hex()[:16]}"
         return ShowPicks(pick_id=pick_id, picks=picks, seconds=self.arguments.seconds)
 
@@ -265,12 +284,12 @@ AnyTold = Annotated[
 ]
 
 
-def _pick(sauce: str, why: str, about: About) -> PickInfo:
+def _pick(index: int, sauce: str, why: str, about: About) -> PickInfo:
     known = about.catalog.get(sauce)
     nozzle = next((each.nozzle for each in about.nozzles if each.sauce == sauce), None)
     if known is None or nozzle is None:
         there = [each.sauce for each in about.nozzles]
-        raise _no_sauce(sauce, "body.arguments.sauces", "is on none of its nozzles", there)
+        raise _no_sauce(sauce, f"body.arguments.sauces.{index}", "is on none of its nozzles", there)
     return PickInfo.fitted(nozzle, sauce, known.name, known.heat.milli_octaves, why)
 
 

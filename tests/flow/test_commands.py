@@ -153,11 +153,11 @@ def test_what_is_refused_is_said_in_words(on_a_port: Counter) -> None:
     before = counter.eeprom().calibration
     for given, words in (
         (("send", BAR, "test_pour", "nozzle=9"), "there is no nozzle 9"),
-        (("send", BAR, "test_pour"), "nozzle: Field required"),
-        (("send", BAR, "test_pour", "nozzle=1", "volume_ml=500"), "less than or equal to 100"),
-        (("send", BAR, "set_planogram", "1=table-rad"), "Did you mean table-red?"),
-        (("send", BAR, "show_picks", "sauces=reaper-raw"), "is on none of its nozzles"),
-        (("send", "hot-bar-7", "identify"), "no dispenser of this name was ever here"),
+        (("send", BAR, "test_pour"), "test_pour: nozzle is missing. test_pour takes nozzle=N [volume_ml=20]"),
+        (("send", BAR, "test_pour", "nozzle=1", "volume_ml=500"), "volume_ml=500 should be less than or equal to 100"),
+        (("send", BAR, "set_planogram", "1=table-rad"), "table-rad is not in the catalogue. Did you mean table-red?"),
+        (("send", BAR, "show_picks", "sauces=reaper-raw"), "reaper-raw is on none of its nozzles"),
+        (("send", "hot-bar-7", "identify"), "there is no dispenser 'hot-bar-7'. Did you mean hot-bar-1?"),
         (("send", BAR, "lock", "locked"), "is not KEY=VALUE"),
         (("calibrate", BAR, "2", "--undo"), "no calibration of nozzle 2 is known here"),
     ):

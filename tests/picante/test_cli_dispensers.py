@@ -83,7 +83,7 @@ async def test_a_key_file_is_nobody_else_s_to_read(inside: Inside, tmp_path: Pat
 @pytest.mark.parametrize("name", ["", "Bar 7", "../status", "b" * 33])
 @pytest.mark.parametrize(
     "words",
-    ["adopt", "rename x", "planogram", "rotate-key", "forget --yes", "send identify", "commands", "calibrate 1"],
+    ["adopt", "rename x", "planogram", "rotate-key", "forget --yes"],
 )
 async def test_what_is_no_id_asks_for_nothing(tmp_path: Path, words: str, name: str) -> None:
     write_config(tmp_path, free_port())
