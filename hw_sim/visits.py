@@ -43,12 +43,14 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
             picks = await unit.ask(token=self.token, mood=self.mood)
             answer_ms = round((time.monotonic() - begun) * 1000, 2) if picks is not None else None
             nozzle = wanted if self.pour is not None else _first_pick(unit, picks)
-            if nozzle is not None:
-                sequences.append(await poured(unit, nozzle, self.volume_ul, quick=True))
-            if self.rate is not None:
-                sequences.append(pressed(unit, self.rate))
-            if self.leave:
-                unit.twin.leave()
+            try:
+                if nozzle is not None:
+                    sequences.append(await poured(unit, nozzle, self.volume_ul, quick=True))
+                if self.rate is not None:
+                    sequences.append(pressed(unit, self.rate))
+            finally:
+                if self.leave:
+                    unit.twin.leave()
         return {
             "session": session,
             "events": [unit.event_id(sequence) for sequence in sequences if sequence is not None],

@@ -96,7 +96,8 @@ async def test_a_pour_takes_its_time_and_is_an_event(state: Path) -> None:
         assert await refused(state, "pour", nozzle=3, ml=900, quick=True) == only
         told = "nothing was poured at bar-1: the bottle on nozzle 3 is empty"
         assert await refused(state, "pour", nozzle=3, quick=True) == told
-        assert await refused(state, "visit", pour="garlic-ghost") == told
+        assert await refused(state, "visit", pour="garlic-ghost", leave=True) == told
+        assert unit.twin.session == 0, "they left all the same"
         assert (await tell(state, "refill", nozzle=3))["event"] == unit.event_id(4)
         assert unit.twin.tanks[3].level_ul == TANK_UL
 
