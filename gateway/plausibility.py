@@ -5,6 +5,8 @@ of values. What lies between two anchors is a balance: what has left the bottle 
 
 - Leak: the level falls while nothing flows. The slopes of the quiet stretches are pooled, each weighed by its own
   error, and forgotten over hours: the weighted least-squares slope, told when its standard error is small for it.
+- Fast leak: within each of a few minutes the level falls evenly by more than was poured. It has no anchors: a minute in
+  which so much is lost is no steady one. A bottle that is changed for a less full one is a step, in one minute.
 - Drift: millilitres by level for a pulse, against what they were when the meter was learned, summed up by a two-sided
   CUSUM (E. S. Page, Continuous inspection schemes, Biometrika 41, 1954): small changes that stay are found, not noise.
 - Stuck: a level that does not move though much has flowed, or that lost the noise it had.
@@ -45,6 +47,12 @@ LEAK_ML = 3.0
 """ml that must be gone in quiet stretches before it is told."""
 LEAK_Z, LEAK_OVER_Z = 6.0, 2.0
 """Standard errors at which a leak is told, and below which it is over. It is looked at each minute of a year."""
+
+FAST = ((60.0, 2), (25.0, 3), (12.0, 6))
+"""ml beside what was poured that fall in each of so many minutes on end: a leak that is told at once."""
+FAST_ML = min(ml for ml, _ in FAST)
+FAST_EVEN = 0.2
+"""Share of its range by which the mean of a minute that falls evenly may be off the middle."""
 
 BLOCK_ML = 50.0
 BLOCK_ERROR = 0.015
@@ -163,6 +171,9 @@ class NozzleWatch:
     _weight: float = 0.0
     """Sums of T f / V and T T / V over quiet stretches of T minutes that fell by f ml with variance V."""
     _gone_ml: float = 0.0
+    _fast_minutes: int = 0
+    _fast_ml: float = 0.0
+    """What was lost in the minutes just before in which the level fell evenly."""
 
     def minute(self, at_ms: int, covered_ms: int, flow: Aggregate | None, level: Aggregate | None) -> None:
         """Look at the minute that began at `at_ms`."""
@@ -172,15 +183,19 @@ class NozzleWatch:
         self._forget()
         if not follows or flow is None or level is None or covered_ms < COVERED_MS:
             self._begin_anew()
+            self._fast_minutes, self._fast_ml = 0, 0.0
             if flow is None or level is None or covered_ms < COVERED_MS:
                 return
         self._pulses += flow.sum
         self._look_for_stuck(at_ms, flow.sum, level)
+        lost_ml = self._evenly_lost_ml(flow.sum, level)
         if self.stuck is not None:
             self._begin_anew()
         elif flow.sum == 0 and _is_steady(level) and not self._gauge.suspect:
-            self._learn_noise(level)
+            if lost_ml < FAST_ML:
+                self._learn_noise(level)
             self._reach(at_ms, _Anchor(minute, level.mean))
+        self._look_for_fast(flow.sum, lost_ml)
         self._judge_leak(at_ms)
 
     def forget_meter(self) -> None:
@@ -257,6 +272,29 @@ class NozzleWatch:
             self._weight + minutes * minutes / variance,
             self._gone_ml + fall_ml,
         )
+
+    def _look_for_fast(self, pulses: int, lost_ml: float) -> None:
+        """Count minutes in which the level falls evenly by more than was poured; enough of them outweigh all calm."""
+        if lost_ml < FAST_ML:
+            if not pulses:  # a pour may hide what else is lost in its minute
+                self._fast_minutes, self._fast_ml = 0, 0.0
+            return
+        self._fast_minutes += 1
+        self._fast_ml += lost_ml
+        minutes = self._fast_minutes
+        if any(minutes >= enough and self._fast_ml >= minutes * ml for ml, enough in FAST):
+            self._begin_anew()
+            variance = 2 * self.noise_ml**2
+            self._slope, self._weight = minutes * self._fast_ml / variance, minutes * minutes / variance
+            self._gone_ml = self._fast_ml
+
+    def _evenly_lost_ml(self, pulses: int, level: Aggregate) -> float:
+        """What a minute lost beside what was poured, if its level fell all along; 0 where it did not."""
+        fall_ml, noise_ml = level.most - level.least, 4 * self.noise_ml * math.sqrt(level.n)
+        uneven_ml = abs(level.mean - (level.most + level.least) / 2)
+        if level.n < ANCHOR_VALUES or level.last - level.least > noise_ml or uneven_ml > FAST_EVEN * fall_ml:
+            return 0.0
+        return fall_ml - noise_ml - self.ml(pulses)
 
     def _judge_leak(self, at_ms: int) -> None:
         slope, weight, gone_ml = self._pooled(self._anchor)

@@ -38,6 +38,8 @@ MAX_RAWS = 5_000
 MAX_SPAN_MS = 10 * MINUTE_MS
 """ms that one SAMPLE may tell of."""
 MAX_VALUE = 2**31
+OUTCOMES = ("kept", "late", "implausible", "repeated", "redated", "dropped")
+"""What becomes of SAMPLEs: kept in time or late; those whose uptime made their boot be dated anew are kept, too."""
 RECALLED_MINUTES = 20_000
 """Minutes read again at a start: two weeks of one dispenser, a day and a half of ten, in about a second."""
 FORETELL_MS = 5 * MINUTE_MS
@@ -45,6 +47,8 @@ FORETELL_MS = 5 * MINUTE_MS
 STEADY_ML = 5
 """ml by which a level must have moved before another is told: an ultrasonic gauge's noise, averaged over a SAMPLE, is
 a quarter of it."""
+ASTRAY_MS = MINUTE_MS
+"""ms by which a SAMPLE whose uptime went back may be late; where it would be more, its boot is dated anew."""
 SLIP = 1e-4
 """How far a dispenser's clock may go wrong: a cheap oscillator's 100 ppm."""
 
@@ -66,6 +70,8 @@ class Readings:
     began_ms: float
     """The gateway's uptime at the dispenser's start: by the SAMPLE or HELLO that was the least late."""
     heard_ms: int
+    uptime_ms: int
+    """The dispenser's, as it said it last."""
     at_ms: int
     """The gateway's uptime when the newest values were read."""
     nozzles: frozenset[int]
@@ -74,6 +80,7 @@ class Readings:
     """By nozzle."""
     shed: int = 0
     """SAMPLEs that the dispenser has not sent since its boot."""
+    newest: Sample | None = None
 
 
 @dataclass(slots=True)
@@ -89,7 +96,7 @@ class Samples:
         self.readings: dict[str, Readings] = {}
         """By dispenser; those that were heard of since the start."""
         self.counters: Counter[str] = Counter()
-        """SAMPLEs by what became of them: kept, late, implausible."""
+        """SAMPLEs by what became of them (`OUTCOMES`)."""
         self.findings: Mapping[str, list[Finding]] = {}
         """What is not right, by dispenser."""
         self.forecasts: Mapping[tuple[str, int], Forecast] = {}
@@ -114,7 +121,9 @@ class Samples:
         nozzles = frozenset({0, *(info.nozzle for info in hello.nozzles)})
         known = self.readings.get(hello.dispenser)
         if known is None or known.boot != hello.boot:
-            self.readings[hello.dispenser] = Readings(hello.boot, now_ms - hello.uptime_ms, now_ms, now_ms, nozzles)
+            self.readings[hello.dispenser] = Readings(
+                hello.boot, now_ms - hello.uptime_ms, now_ms, hello.uptime_ms, now_ms, nozzles
+            )
         else:
             known.nozzles = nozzles
 
@@ -126,7 +135,11 @@ class Samples:
         if known is None or not series or longest * sample.period_ms > MAX_SPAN_MS:
             self.counters["implausible"] += 1
             return
+        if sample == known.newest:
+            self.counters["repeated"] += 1
+            return
         at_ms = self._date(known, sample.uptime_ms)
+        known.newest = sample
         known.at_ms, known.shed = at_ms, sample.shed
         for one in series:
             known.values[Sensor(one.channel, one.nozzle)] = one.values[-1]
@@ -142,11 +155,17 @@ class Samples:
         self._thread.submit(self._judge.forget_meter, dispenser, nozzle)
 
     def _date(self, known: Readings, uptime_ms: int) -> int:
-        """The gateway's uptime at that of a dispenser, by the message that was the least late; never ahead of now."""
+        """The gateway's uptime at that of a dispenser, by the message that was the least late; never ahead of now.
+
+        An uptime that goes back is not late for a minute: it, or the one before, is wrong, or its counter is too small.
+        """
         now_ms = self._clock.now().boot_ms
         slipped_ms = (now_ms - known.heard_ms) * SLIP
-        known.began_ms = min(known.began_ms + slipped_ms, now_ms - uptime_ms)
-        known.heard_ms = now_ms
+        began_ms = min(known.began_ms + slipped_ms, now_ms - uptime_ms)
+        if uptime_ms < known.uptime_ms and now_ms - uptime_ms - began_ms > ASTRAY_MS:
+            self.counters["redated"] += 1
+            began_ms = now_ms - uptime_ms
+        known.began_ms, known.uptime_ms, known.heard_ms = began_ms, uptime_ms, now_ms
         return int(known.began_ms + uptime_ms)
 
     def _sum_up(self, dispenser: str, at_ms: int, period_ms: int, series: list[Series]) -> bool:
@@ -201,7 +220,7 @@ class Samples:
         """What is to be written: SAMPLEs, and the minutes that ended before this moment."""
         raws = list(self._raws)
         self._raws.clear()
-        self._closed_ms = max(self._closed_ms, before_ms // MINUTE_MS * MINUTE_MS)
+        self._closed_ms = before_ms // MINUTE_MS * MINUTE_MS
         ripe = sorted(key for key in self._minutes if key[0] < self._closed_ms)
         minutes = []
         for key in ripe:
@@ -239,4 +258,5 @@ def _steady(levels: dict[int, Gauged], series: Series, at_ms: int) -> None:
 
 def _is_plausible(series: Series, nozzles: frozenset[int]) -> bool:
     known = any(series.channel == channel for channel in Channel)
-    return known and series.nozzle in nozzles and all(-MAX_VALUE < value < MAX_VALUE for value in series.values)
+    least = 0 if series.channel == Channel.FLOW else 1 - MAX_VALUE
+    return known and series.nozzle in nozzles and all(least <= value < MAX_VALUE for value in series.values)

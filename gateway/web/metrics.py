@@ -26,6 +26,7 @@ from cloud_sync.uplink import State as UplinkState
 from firmware_bridge.moves import State as LinkState
 from gateway.orders import ENDS, WAITING
 from gateway.plausibility import Code
+from gateway.samples import OUTCOMES
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.status import VERSION
@@ -148,7 +149,7 @@ class Figures(Collector):
 
     def _samples(self) -> Iterator[Metric]:
         samples = self._state.samples
-        counts = {name: samples.counters[name] for name in ("kept", "late", "implausible", "dropped")}
+        counts = {name: samples.counters[name] for name in OUTCOMES}
         counts["dropped"] += samples.file.dropped
         yield _counters("picante_samples", "SAMPLEs of dispensers, by what became of them.", "outcome", counts)
         shed = sum(known.shed for known in samples.readings.values())

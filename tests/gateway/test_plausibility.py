@@ -30,17 +30,26 @@ class Bottle:
         self._rng = random.Random(seed)
         self._noise_ml = noise_ml
 
-    def go_on(self, minutes: int, leak_ml: float = 0.0, pour_ml: float = 0.0, every: int = 5) -> None:
-        """Minutes pass; a pour every so many of them."""
+    def go_on(
+        self,
+        minutes: int,
+        leak_ml: float = 0.0,
+        pour_ml: float = 0.0,
+        every: int = 5,
+        drip_ml: float = 0.0,
+        covered_ms: int = MINUTE_MS,
+    ) -> None:
+        """Minutes pass; a pour every so many of them. What drips falls all minute long."""
         for _ in range(minutes):
             self.minute += 1
             flows = pour_ml if pour_ml and self.minute % every == 0 else 0.0
             self.ml -= leak_ml + flows
             if self.ml < 60:
                 self.ml += 600
-            values = [round(self._rng.gauss(self.ml, self._noise_ml)) for _ in range(30)]
+            values = [round(self._rng.gauss(self.ml - drip_ml * n / 30, self._noise_ml)) for n in range(30)]
+            self.ml -= drip_ml
             flow = Aggregate(30, round(flows * self.pulses_per_ml), 0, round(flows * self.pulses_per_ml), 0)
-            self.watch.minute(self.minute * MINUTE_MS, MINUTE_MS, flow, Aggregate.of(values))
+            self.watch.minute(self.minute * MINUTE_MS, covered_ms, flow, Aggregate.of(values))
 
     def learned(self) -> Bottle:
         """After a day's use."""
@@ -80,6 +89,94 @@ def test_what_a_meter_misses_while_nobody_pours_is_a_leak_and_no_drift() -> None
         bottle.go_on(2, leak_ml=0.5, pour_ml=10.0)
         told |= bottle.codes()
     assert told == {LEAK}
+
+
+@pytest.mark.parametrize("noise_ml", [1.0, 3.75])
+@pytest.mark.parametrize(
+    ("ml_h", "pour_ml", "within"),
+    [
+        *((36, 0.0, 90), (600, 0.0, 12), (1_500, 0.0, 12), (1_500, 10.0, 12)),
+        *((rate, pour_ml, 6) for rate in (2_400, 3_000) for pour_ml in (0.0, 10.0)),
+        *((rate, pour_ml, 3) for rate in (3_600, 4_500, 7_200, 12_000) for pour_ml in (0.0, 10.0)),
+    ],
+)
+def test_a_leak_is_told_before_the_bottle_is_empty_however_fast(
+    ml_h: float, within: int, pour_ml: float, noise_ml: float
+) -> None:
+    bottle = Bottle(noise_ml=noise_ml).learned()
+    bottle.go_on(6 * 60)  # a calm night weighs nothing against it
+    bottle.ml = 700.0
+    bottle.go_on(2)
+    taken = 0
+    while not bottle.codes() and taken < within:
+        bottle.go_on(1, drip_ml=ml_h / 60, pour_ml=pour_ml, every=3)
+        taken += 1
+    assert bottle.codes() == {LEAK}
+    if ml_h >= 3_000:
+        [leak] = bottle.watch.findings()
+        assert leak.amount == pytest.approx(ml_h, rel=0.4)
+
+
+def test_what_falls_for_a_minute_is_no_fast_leak() -> None:
+    bottle = Bottle(noise_ml=1.0).learned()
+    for _ in range(5):
+        bottle.ml = 700.0
+        bottle.go_on(10)
+        bottle.go_on(1, drip_ml=300.0)  # a bottle is lifted slowly, and another one set down
+        bottle.go_on(10)
+        assert bottle.codes() == set()
+    bottle.ml = 700.0
+    for _ in range(5):  # and steps, whatever their number
+        bottle.ml -= 100.0
+        bottle.go_on(1)
+    assert bottle.codes() == set()
+
+
+def test_steps_late_in_each_minute_are_hands_at_the_bottle() -> None:
+    bottle = Bottle(noise_ml=1.0).learned()
+    bottle.ml = 700.0
+    bottle.go_on(10)
+    for _ in range(4):
+        bottle.minute += 1
+        values = [round(bottle.ml) if n < 26 else round(bottle.ml) - 120 for n in range(30)]
+        bottle.watch.minute(bottle.minute * MINUTE_MS, MINUTE_MS, constant(0, 30), Aggregate.of(values))
+        bottle.ml -= 120.0
+        assert bottle.codes() == set()
+
+
+def test_what_was_poured_is_not_lost() -> None:
+    bottle = Bottle(noise_ml=1.0).learned()
+    for _ in range(5):
+        bottle.ml = 700.0
+        for _ in range(6):
+            bottle.ml -= 90.0  # by a party, all minute long
+            values = [round(bottle.ml + 90.0 * (1 - second / 30)) for second in range(30)]
+            bottle.minute += 1
+            bottle.watch.minute(
+                bottle.minute * MINUTE_MS, MINUTE_MS, Aggregate(30, 9_000, 300, 300, 300), Aggregate.of(values)
+            )
+    assert LEAK not in bottle.codes()
+
+
+def test_what_left_while_half_a_minute_was_shed_is_no_leak() -> None:
+    bottle = Bottle(noise_ml=1.0).learned()
+    bottle.ml = 700.0
+    bottle.go_on(30)
+    for _ in range(10):
+        bottle.ml -= 30.0  # poured, and told in what was shed
+        bottle.go_on(1, covered_ms=30_000)
+        bottle.go_on(5)
+    assert bottle.codes() == set()
+
+
+def test_a_meter_that_was_far_off_for_long_is_right_again_within_a_bottle() -> None:
+    bottle = Bottle().learned()
+    bottle.pulses_per_ml = 60.0
+    bottle.go_on(2_000, pour_ml=10.0)
+    assert bottle.codes() == {DRIFT}
+    bottle.pulses_per_ml = 100.0
+    bottle.go_on(500, pour_ml=10.0)
+    assert bottle.codes() == set()
 
 
 @pytest.mark.parametrize("share", [0.9, 0.94, 1.06, 1.1])

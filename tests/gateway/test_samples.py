@@ -96,11 +96,68 @@ async def test_what_waited_on_the_line_is_dated_by_what_did_not(samples: Samples
 
 
 @pytest.mark.parametrize(
+    ("begun_ms", "astray_ms", "redated"),
+    [
+        pytest.param(1_000, 1_000 + 3_600_000, 1, id="one uptime an hour ahead"),
+        pytest.param(4_000_000, 400_000, 1, id="one an hour behind"),
+        pytest.param(2**32 - 1_000, None, 1, id="a 32-bit counter wraps"),
+        pytest.param(1_000, None, 0, id="none is wrong"),
+    ],
+)
+async def test_a_wrong_uptime_is_made_good_by_the_next_one(
+    samples: Samples, hand_clock: HandClock, begun_ms: int, astray_ms: int | None, redated: int
+) -> None:
+    hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, 60_000
+    samples.greet(hello(uptime_ms=begun_ms))
+    if astray_ms is not None:
+        samples.take("bar-1", sample(astray_ms, 500))
+    for second in range(1, 100):
+        hand_clock.go_on(1_000)
+        samples.take("bar-1", sample((begun_ms + 1_000 * second) % 2**32, 500))
+        assert hand_clock.boot_ms - samples.readings["bar-1"].at_ms < 1_000
+        await samples.turn()
+    assert samples.counters["redated"] == redated
+    assert samples.counters["late"] == 0
+
+
+def test_a_hello_with_a_wrong_uptime_is_made_good_too(samples: Samples, hand_clock: HandClock) -> None:
+    samples.greet(hello(uptime_ms=3_600_000))
+    hand_clock.go_on(1_000)
+    samples.take("bar-1", sample(5_000, 500))
+    assert samples.readings["bar-1"].at_ms == hand_clock.boot_ms
+
+
+def test_what_waited_for_minutes_on_the_line_is_late_and_not_dated_anew(
+    samples: Samples, hand_clock: HandClock
+) -> None:
+    samples.greet(hello(uptime_ms=1_000))
+    hand_clock.go_on(180_000)
+    samples.take("bar-1", sample(11_000, 500))
+    assert hand_clock.boot_ms - samples.readings["bar-1"].at_ms == pytest.approx(170_000, abs=50)
+    assert "redated" not in samples.counters
+
+
+async def test_a_sample_that_comes_twice_counts_once(samples: Samples, hand_clock: HandClock) -> None:
+    hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, 60_000
+    samples.greet(hello(uptime_ms=1_000))
+    for _ in range(2):
+        samples.take("bar-1", sample(1_000, 70, channel=Channel.FLOW))
+    samples.take("bar-1", sample(1_000, 500))  # another of the same moment
+    hand_clock.go_on(2 * MINUTE_MS)
+    assert (await minutes(samples))[NOON_MS] == {
+        FLOW: Aggregate(1, 70, 70, 70, 70),
+        LEVEL: Aggregate(1, 500, 500, 500, 500),
+    }
+    assert samples.counters == {"kept": 2, "repeated": 1}
+
+
+@pytest.mark.parametrize(
     "bad",
     [
         sample(1_000, 5, channel=9),
         sample(1_000, 5, nozzle=2),
         sample(1_000, 2**31),
+        sample(1_000, 3, -1, 3, channel=Channel.FLOW),
         sample(1_000, 1, 2, 3, period_ms=3_600_000),
         Sample(uptime_ms=1_000, period_ms=1_000, series=()),
     ],
