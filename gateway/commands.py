@@ -27,7 +27,7 @@ from firmware_bridge.messages import Result
 from firmware_bridge.verbs import AnyArguments
 from gateway import orders
 from gateway.clock import Clock, Now
-from gateway.order_queue import GREETED_MS, Queue, Reach, greet, may_begin, rested
+from gateway.order_queue import GREETED_MS, PACE, Queue, Reach, greet, may_begin, rest_ms
 from gateway.orders import COPY_MS, CORRECTED, FORGOTTEN, LOG_SIZE, Order, State
 from gateway.store import Store
 from heat.errors import PicanteError, StoreError
@@ -154,6 +154,12 @@ class Commands:
         queue = self._queues.get(dispenser)
         return queue is not None and any(order.id == command_id.hex() for order in queue.orders)
 
+    def rest_s(self, order: Order) -> int:
+        """About how long an order that is queued has to wait for its dispenser's pace, s."""
+        queue = self._queues.get(order.dispenser)
+        places = [] if queue is None else [place for place, each in enumerate(queue.orders) if each.id == order.id]
+        return -(-rest_ms(queue, self._clock.now(), places[0]) // 1000) if queue is not None and places else 0
+
     async def drop(self, dispenser: str) -> None:
         """Forget a dispenser: it may be another one when it is adopted anew. Raises StoreError.
 
@@ -204,7 +210,7 @@ class Commands:
 
     async def _serve(self, dispenser: str, reach: Callable[[str], Reach | None]) -> None:
         queue = self._queues[dispenser]
-        await self._drop(queue)
+        await self._drop(queue, reach(dispenser))
         while queue.orders:
             order = queue.orders[0]
             if (result := self._results.pop(order.id, None)) is not None:
@@ -213,14 +219,17 @@ class Commands:
                 return
         del self._queues[dispenser]
 
-    async def _drop(self, queue: Queue) -> None:
-        for order in list(queue.orders):
+    async def _drop(self, queue: Queue, way: Reach | None) -> None:
+        for place, order in enumerate(list(queue.orders)):
             left_ms = order.left_ms(self._clock.now(), self._boot)
             if queue.dropping:
                 state: State = "dropped" if order.state == "queued" else "unknown"
                 await self._end(queue, order, state, FORGOTTEN)
             elif order.state == "queued" and left_ms is not None and left_ms <= 0:
-                await self._end(queue, order, "dropped", "its time was over before it could be sent")
+                why = "the dispenser was away"
+                if way is not None:
+                    why = PACE if rest_ms(queue, self._clock.now(), place) else "others were before it"
+                await self._end(queue, order, "dropped", f"its time was over before it could be sent: {why}")
         queue.dropping = False
 
     async def _advance(self, queue: Queue, order: Order, reach: Callable[[str], Reach | None]) -> bool:
@@ -242,7 +251,7 @@ class Commands:
             greet(queue, way, now)
             return False
         if order.device_boot != way.hello.boot and (order.state == "queued" or (left_ms or 0) > 0):
-            if order.state == "queued" and not rested(queue, now):
+            if order.state == "queued" and rest_ms(queue, now):
                 return False
             expires_ms = way.uptime_ms(now) + (left_ms or 0)
             sent = replace(order, state="sent", device_boot=way.hello.boot, device_expires_ms=expires_ms)

@@ -12,6 +12,7 @@ from gateway.orders import COPY_MS, LOG_SIZE, Order
 
 REST_MS = COPY_MS + 5_000
 """ms after an order's end in which at most `LOG_SIZE - 1` others begin: copies of it may still be good."""
+PACE = f"{LOG_SIZE - 1} commands in {REST_MS // 1000} s are the most"
 GREETED_MS = 3_600_000
 """ms after a HELLO for which its uptime is reckoned on: a poor crystal, off by 500 ppm, is then off by 2 s."""
 GREET_EVERY_MS = 5_000
@@ -54,9 +55,17 @@ def greet(queue: Queue, way: Reach, now: Now) -> None:
         way.link.invite()
 
 
-def rested(queue: Queue, now: Now) -> bool:
-    """Whether another order may begin: the dispenser's log must not forget one of which copies are still good."""
-    return len(queue.ends) < LOG_SIZE - 1 or now.boot_ms - queue.ends[0] >= REST_MS
+def rest_ms(queue: Queue, now: Now, ahead: int = 0) -> int:
+    """ms until an order may begin; about, where some are `ahead` of it, which are taken to be done at once.
+
+    The dispenser's log must not forget one of which copies are still good.
+    """
+    before = ahead + len(queue.ends) - (LOG_SIZE - 1)
+    if before < 0:
+        return 0
+    rounds, place = divmod(before, LOG_SIZE - 1)
+    ended_ms = queue.ends[place] if place < len(queue.ends) else now.boot_ms
+    return max(ended_ms + (rounds + 1) * REST_MS - now.boot_ms, 0)
 
 
 def may_begin(order: Order, way: Reach, now: Now) -> bool:

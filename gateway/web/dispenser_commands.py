@@ -16,6 +16,7 @@ from firmware_bridge.codec import BadMessage
 from firmware_bridge.verbs import AnyArguments, SetKey
 from gateway import orders
 from gateway.commands import CommandRefused, IdTaken
+from gateway.order_queue import PACE
 from gateway.orders import Order
 from gateway.state import GatewayState
 from gateway.web import reads
@@ -94,8 +95,8 @@ async def command(web: TheWeb, dispenser: Dispenser, command: Id) -> CommandView
 def command_view(state: GatewayState, order: Order) -> CommandView:
     """An order as the API tells it."""
     arguments, detail = order.read_arguments(), order.detail
-    if order.state == "queued" and not detail and state.dispensers.reach(order.dispenser) is None:
-        detail = "the dispenser is away; it is sent once it is back"
+    if order.state == "queued" and not detail:
+        detail = _waits_for(state, order)
     return CommandView(
         id=order.id,
         dispenser=order.dispenser,
@@ -109,6 +110,14 @@ def command_view(state: GatewayState, order: Order) -> CommandView:
         created=reads.moment(order.created_ms),
         expires_in_s=order.lifetime_ms / 1000,
     )
+
+
+def _waits_for(state: GatewayState, order: Order) -> str:
+    if state.dispensers.reach(order.dispenser) is None:
+        return "the dispenser is away; it is sent once it is back"
+    if rest_s := state.commands.rest_s(order):
+        return f"waits its turn, about {-(-rest_s // 10) * 10} s: {PACE}"
+    return ""
 
 
 async def give(

@@ -192,7 +192,10 @@ async def test_what_nobody_came_for_is_dropped_with_a_word(desk: Desk) -> None:
     desk.online = False
     command_id = await give(desk, POUR, 5)
     order = await desk.settle(command_id)
-    assert (order.state, order.detail) == ("dropped", "its time was over before it could be sent")
+    assert (order.state, order.detail) == (
+        "dropped",
+        "its time was over before it could be sent: the dispenser was away",
+    )
     desk.online = True
     desk.greet()
     await desk.step()
@@ -283,6 +286,25 @@ async def test_after_an_hour_on_one_link_a_dispenser_is_asked_for_its_uptime_fir
     await desk.settle(command_id)
     [copy] = desk.sent
     assert copy.expires_uptime_ms <= desk.uptime_ms + COPY_MS
+
+
+async def test_who_waits_for_the_pace_is_told_for_how_long_and_dropped_with_that_word(desk: Desk) -> None:
+    given = [await give(desk, Identify(seconds=1), 40) for _ in range(LOG_SIZE + 1)]
+    for _ in range(30):
+        await desk.step(100)
+    last = [desk.order(each) for each in given[-2:]]
+    for order in last:
+        first_ms = desk.order(given[0]).ended_boot_ms
+        assert first_ms is not None
+        left_s = (first_ms + REST_MS - desk.clock.now().boot_ms) / 1000
+        assert left_s <= desk.commands.rest_s(order) <= left_s + 3
+    desk.pass_time(REST_MS - 20_000)
+    assert 0 < desk.commands.rest_s(last[0]) < 20
+    await desk.look()
+    for order in last:
+        word = "its time was over before it could be sent: 15 commands in 65 s are the most"
+        assert (desk.order(order.id).state, desk.order(order.id).detail) == ("dropped", word)
+    assert desk.commands.rest_s(last[0]) == 0, "it waits no more"
 
 
 async def test_fifteen_others_at_most_while_copies_of_one_are_good(desk: Desk) -> None:

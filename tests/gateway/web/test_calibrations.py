@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from firmware_bridge.codec import body_map
-from firmware_bridge.verbs import AnyArguments, Calibrate, Prime, TestPour
+from firmware_bridge.verbs import AnyArguments, Calibrate, Identify, Prime, TestPour
 from gateway import orders
-from gateway.orders import FORGOTTEN, KEPT_CALIBRATIONS, KEPT_ROWS, UNDO, Order
+from gateway.orders import FORGOTTEN, KEPT_CALIBRATIONS, KEPT_ROWS, LOG_SIZE, UNDO, Order
 from gateway.transaction import Transaction
 from tests.gateway.web.conftest import Inside, inside_of
 
@@ -125,7 +125,7 @@ async def test_each_undo_takes_one_calibration_back_and_none_takes_an_undo_back(
     await bar.calibrated(100_000, 97_000)
     await bar.calibrated(50_000, 60_000, nozzle=2)
     await bar.calibrated(97_000, 95_000)
-    await bar.calibrated(95_000, 90_000, state="refused", measured=None)
+    await bar.calibrated(95_000, 90_000, state="interrupted")
     for factor in (97.0, 100.0):
         status, found = await bar.undo()
         assert (status, found["pulses_per_ml"], found["spread"]) == (202, factor, None)
@@ -185,3 +185,12 @@ async def test_a_fleet_s_chatter_does_not_take_the_last_calibrations_along(bar: 
         left = [order.id for order in orders.calibrations(reader, NAME)]
     assert left == [other, *reversed(first[1:])]
     assert (await bar.undo(nozzle=2))[1]["pulses_per_ml"] == 50.0
+
+
+async def test_a_command_that_waits_for_the_pace_says_for_how_long(bar: Bar) -> None:
+    now, state = bar.inside.state.clock.now(), bar.inside.state
+    for _ in range(LOG_SIZE - 1):
+        ended = {"ended_boot": state.commands._boot, "ended_boot_ms": now.boot_ms}
+        await bar.knows(Identify(seconds=1), device_boot=1, **ended)
+    answer = await bar.inside.client.post(f"{URL}/commands", json={"verb": "identify"})
+    assert answer.json()["detail"] == "waits its turn, about 70 s: 15 commands in 65 s are the most"
