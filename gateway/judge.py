@@ -14,6 +14,9 @@ from gateway.aggregates import DOOR, FLOW, HOUR_MS, LEVEL, TEMPERATURE, TRAY, Ag
 from gateway.forecast import Forecast, Usage
 from gateway.plausibility import Code, Finding, NozzleWatch, Stuck
 
+Meters = dict[tuple[str, int], float]
+"""Pulses a millilitre, by dispenser and nozzle."""
+
 log = logging.getLogger("gateway.judge")
 
 MAX_DISPENSERS = 1_000
@@ -99,12 +102,12 @@ class _Dispenser:
     heard_ms: int = 0
     """When its newest minute began."""
 
-    def minute(self, at_ms: int, covered_ms: int, sums: Sums, limits: Limits) -> None:
+    def minute(self, at_ms: int, covered_ms: int, sums: Sums, limits: Limits, learned: dict[int, float]) -> None:
         self.heard_ms = at_ms
         self.cabinet.minute(at_ms, sums, limits)
         for sensor in sums:
             if sensor.channel == LEVEL and sensor.nozzle not in self.nozzles and len(self.nozzles) < MAX_NOZZLES:
-                self.nozzles[sensor.nozzle] = NozzleWatch(sensor.nozzle)
+                self.nozzles[sensor.nozzle] = NozzleWatch(sensor.nozzle, learned.get(sensor.nozzle))
                 self.usage[sensor.nozzle] = Usage()
         for nozzle, watch in self.nozzles.items():
             flow, level = sums.get(Sensor(FLOW, nozzle)), sums.get(Sensor(LEVEL, nozzle))
@@ -129,6 +132,8 @@ class Judge:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._dispensers: dict[str, _Dispenser] = {}
+        self._learned: dict[str, dict[int, float]] = {}
+        """Factors that were learned before the start."""
         self._failed: set[str] = set()
         """Dispensers whose judgement went wrong since the start, no more than `MAX_DISPENSERS`."""
 
@@ -138,13 +143,28 @@ class Judge:
             return
         known = self._dispensers.setdefault(dispenser, _Dispenser())
         with self._alone(dispenser):
-            known.minute(at_ms, covered_ms, sums, self._limits)
+            known.minute(at_ms, covered_ms, sums, self._limits, self._learned.get(dispenser, {}))
 
     def forget_meter(self, dispenser: str, nozzle: int) -> None:
         """A meter was calibrated or changed."""
+        self._learned.get(dispenser, {}).pop(nozzle, None)
         known = self._dispensers.get(dispenser)
         if known is not None and nozzle in known.nozzles:
             known.nozzles[nozzle].forget_meter()
+
+    def recall(self, meters: Meters) -> None:
+        """Go on with what meters were learned to be, before the first minute."""
+        for (dispenser, nozzle), pulses_per_ml in meters.items():
+            self._learned.setdefault(dispenser, {})[nozzle] = pulses_per_ml
+
+    def learned(self) -> Meters:
+        """What meters were learned to be, those of dispensers that are away too."""
+        found = {(name, nozzle): each for name, nozzles in self._learned.items() for nozzle, each in nozzles.items()}
+        for name, known in self._dispensers.items():
+            for nozzle, watch in known.nozzles.items():
+                if watch.pulses_per_ml is not None:
+                    found[name, nozzle] = watch.pulses_per_ml
+        return found
 
     def findings(self) -> dict[str, list[Finding]]:
         """What is not right, by dispenser."""

@@ -2,6 +2,7 @@
 
     samples    a row a SAMPLE, kept for an hour: MessagePack of `[[channel, nozzle, [value, ...]], ...]`
     minutes    a row a dispenser and minute (`gateway.aggregates`), kept for a month
+    meters     pulses a millilitre of each nozzle, as learned (`gateway.judge`)
     boots      kernel boots, each with what makes wall time of its uptime
 
 Rows are dated by the kernel's uptime in a boot. When the clock is set, the boot's `offset_ms` changes, and with it the
@@ -16,7 +17,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -67,6 +68,11 @@ CREATE TABLE minutes (id INTEGER PRIMARY KEY, dispenser TEXT NOT NULL, boot INTE
 CREATE INDEX minutes_of ON minutes(dispenser, boot, at_ms);
 CREATE INDEX minutes_at ON minutes(boot, at_ms);
 """
+_METERS = """
+CREATE TABLE IF NOT EXISTS meters (dispenser TEXT, nozzle INTEGER, pulses_per_ml REAL NOT NULL,
+    PRIMARY KEY (dispenser, nozzle)) WITHOUT ROWID
+"""
+"""Not of the first files; one without it is not begun anew for that."""
 _DATED = """
 SELECT {table}.dispenser, {table}.at_ms + boots.offset_ms AS time_ms, {middle}, body
 FROM {table} JOIN boots USING (boot) WHERE boot = ? AND {table}.at_ms >= ? AND {table}.at_ms < ?
@@ -184,6 +190,27 @@ class SampleFile:
                 )
                 yield from _decoded(rows)
 
+    def meters(self) -> dict[tuple[str, int], float]:
+        """What was kept last: pulses a millilitre, by dispenser and nozzle."""
+        found: dict[tuple[str, int], float] = {}
+        with self._mending():
+            if (connection := self._existing()) is not None:
+                rows = connection.execute("SELECT dispenser, nozzle, pulses_per_ml FROM meters")
+                found.update({(dispenser, nozzle): each for dispenser, nozzle, each in rows})
+        return found
+
+    def keep_meters(self, meters: Mapping[tuple[str, int], float]) -> bool:
+        """Keep these instead of those kept before; whether it could be done. Without a file there is nothing to do."""
+        done = False
+        with self._mending():
+            if (connection := self._existing()) is not None:
+                with _transaction(connection):
+                    connection.execute("DELETE FROM meters")
+                    rows = [(*nozzle, each) for nozzle, each in meters.items()]
+                    connection.executemany("INSERT INTO meters VALUES (?, ?, ?)", rows)
+                done = True
+        return done
+
     def size_bytes(self) -> int:
         """What the file takes, its WAL included."""
         return sum(part.stat().st_size for part in self._parts() if part.exists())
@@ -225,6 +252,7 @@ class SampleFile:
             raise sqlite3.DatabaseError("damaged, or of another version")
         if version == 0:
             connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        connection.execute(_METERS)
         connection.execute(f"PRAGMA max_page_count={self._budget_pages}").fetchone()
         connection.execute("INSERT OR IGNORE INTO boots (boot_id) VALUES (?)", (self._boot_id,))
         self._boot = connection.execute("SELECT boot FROM boots WHERE boot_id = ?", (self._boot_id,)).fetchone()[0]
@@ -284,8 +312,7 @@ class SampleFile:
         coming_bytes = sum(len(raw.body) + ROW_BYTES for raw in raws)
         coming_bytes += sum(ROW_BYTES + SENSOR_BYTES * len(row.sums) for row in minutes)
         self._make_room(connection, coming_bytes)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection):
             connection.execute("UPDATE boots SET offset_ms = ? WHERE boot = ?", (now.offset_ms, self._boot))
             connection.executemany(
                 "INSERT INTO samples (dispenser, boot, at_ms, period_ms, body) VALUES (?, ?, ?, ?, ?)",
@@ -298,11 +325,6 @@ class SampleFile:
                     for row in minutes
                 ],
             )
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         connection.executescript("PRAGMA incremental_vacuum(256);")  # `execute` would free one page: it takes one step
         wal = self._parts()[1]
         if wal.exists() and wal.stat().st_size > self._wal_bytes:
@@ -364,8 +386,22 @@ class SampleFile:
             for boot, offset_ms in boots.fetchall():
                 terms = [boot, since_ms - offset_ms, until_ms - offset_ms, *([dispenser] if dispenser else [])]
                 left = limit - len(found) if limit >= 0 else -1
-                found += connection.execute(f"{query} ORDER BY {table}.at_ms LIMIT ?", (*terms, left)).fetchall()
+                found += connection.execute(
+                    f"{query} ORDER BY {table}.at_ms, {table}.id LIMIT ?", (*terms, left)
+                ).fetchall()
         return found
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _used_pages(connection: sqlite3.Connection) -> int:
@@ -383,5 +419,16 @@ def _about_bytes(connection: sqlite3.Connection, table: str) -> float:
 
 
 def _decoded(rows: Iterable[tuple[str, int, int, bytes]]) -> Iterator[MinuteRow]:
+    """Rows of one minute that follow on each other are one: a restart in its midst makes two of it."""
+    held: MinuteRow | None = None
     for dispenser, at_ms, covered_ms, body in rows:
-        yield MinuteRow(dispenser, at_ms, covered_ms, aggregates.decode(body))
+        row = MinuteRow(dispenser, at_ms, covered_ms, aggregates.decode(body))
+        if held is not None and (held.dispenser, held.at_ms) == (dispenser, at_ms):
+            aggregates.merge(held.sums, row.sums)
+            held = held._replace(covered_ms=held.covered_ms + covered_ms)
+            continue
+        if held is not None:
+            yield held
+        held = row
+    if held is not None:
+        yield held

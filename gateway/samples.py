@@ -2,7 +2,8 @@
 
 A SAMPLE is handed over on the event loop and costs it a few additions. Every few seconds what has come is written by a
 thread of its own, which also looks for what is not right (`gateway.judge`). What is lost on the way is no more than
-readings: the newest seconds at a kill, all of them while the disk has no room.
+readings: at a kill the newest seconds of SAMPLEs and the one or two minutes that were not over, all of them while the
+disk has no room.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ log = logging.getLogger("gateway.samples")
 T = TypeVar("T")
 
 FLUSH_S = 5.0
-"""s between two writes; a kill loses what came since the last one."""
+"""s between two writes; a kill loses the SAMPLEs that came since the last one, and the minutes not yet over."""
 GRACE_MS = 20_000
 """ms after its end for which a minute waits: idle dispensers tell ten seconds at a time, and a line may be busy."""
 MAX_RAWS = 5_000
@@ -107,6 +108,8 @@ class Samples:
         self._clock = clock
         self._judge = Judge(limits)
         self._recalled = False
+        self._meters: Mapping[tuple[str, int], float] = {}
+        """What the file knows of them."""
         self._raws: deque[RawRow] = deque(maxlen=MAX_RAWS)
         self._minutes: dict[tuple[int, str], _Minute] = {}
         self._closed_ms = 0
@@ -233,6 +236,8 @@ class Samples:
     def _keep(self, raws: list[RawRow], minutes: list[MinuteRow], now: Moment) -> None:
         if not self._recalled:
             self._recalled = True
+            self._meters = self.file.meters()
+            self._judge.recall(self._meters)
             for row in self.file.recent(RECALLED_MINUTES):
                 self._judge.minute(*row)
         self.file.write(raws, minutes, now)
@@ -242,6 +247,9 @@ class Samples:
         offset_ms = now.offset_ms or 0  # judged by the uptime while nobody knows the time
         for row in minutes:
             self._judge.minute(row.dispenser, row.at_ms + offset_ms, row.covered_ms, row.sums)
+        learned = self._judge.learned()
+        if learned != self._meters and self.file.keep_meters(learned):
+            self._meters = learned
         self.findings = self._judge.findings()
         if now.offset_ms is not None and now.boot_ms - self._foretold_ms >= FORETELL_MS:
             self._foretold_ms = now.boot_ms

@@ -107,11 +107,9 @@ def test_samples_take_nothing_from_the_month_of_minutes_and_keep_a_share(path: P
         at_ms = turn * MINUTE_MS
         file.write([raw(at_ms + n, 2_000) for n in range(250)], [minute(at_ms)], Moment(at_ms, OFFSET_MS))
     assert len(minutes_of(file)) == 100
-    many = [
-        MinuteRow("bar-2", n, MINUTE_MS, {Sensor(c, n): Aggregate(60, 999, 1, 99, 9) for c in (1, 2) for n in range(9)})
-        for n in range(500)
-    ]
-    for _ in range(30):  # and now more minutes than the budget holds
+    sums = {Sensor(c, n): Aggregate(60, 999, 1, 99, 9) for c in (1, 2) for n in range(9)}
+    for turn in range(30):  # and now more minutes than the budget holds
+        many = [MinuteRow("bar-2", 500 * turn + n, MINUTE_MS, sums) for n in range(500)]
         file.write([], many, Moment(120 * MINUTE_MS, OFFSET_MS))
     assert 200 < len(file.raws("bar-1", 0, 2**53, 100_000)) < 1_000
     assert len(minutes_of(file, "bar-2")) > 9_000
@@ -221,6 +219,27 @@ def test_a_directory_that_is_gone_is_told_and_written_to_when_it_is_back(tmp_pat
     file.write([raw(3)], [], Moment(3, OFFSET_MS))
     assert (file.held, len(file.raws("bar-1", 0, 2**53, 10))) == (None, 1)
     file.close()
+
+
+def test_a_minute_in_two_rows_is_one(file: SampleFile) -> None:
+    file.write([], [minute(0), MinuteRow("bar-1", MINUTE_MS, 20_000, level(500, 20))], Moment(80_000, OFFSET_MS))
+    file.write([], [MinuteRow("bar-1", MINUTE_MS, 30_000, level(400, 30)), minute(2 * MINUTE_MS)], Moment(0, OFFSET_MS))
+    assert [(row.at_ms - OFFSET_MS, row.covered_ms) for row in minutes_of(file)] == [
+        (0, 60_000),
+        (MINUTE_MS, 50_000),
+        (2 * MINUTE_MS, 60_000),
+    ]
+    assert minutes_of(file)[1].sums == {LEVEL: Aggregate(50, 22_000, 398, 503, 400)}
+    assert file.minutes("bar-1", OFFSET_MS + MINUTE_MS, OFFSET_MS + 2 * MINUTE_MS, 9) == list(file.recent(9))[1:2]
+
+
+def test_a_file_of_before_meters_were_kept_goes_on(file: SampleFile) -> None:
+    file.write([], [minute(0)], Moment(MINUTE_MS, OFFSET_MS))
+    file._open().execute("DROP TABLE meters")
+    file.close()
+    assert file.keep_meters({("bar-1", 1): 87.5})
+    assert file.keep_meters({("bar-1", 2): 91.25})
+    assert (file.meters(), len(minutes_of(file)), file.begun_anew) == ({("bar-1", 2): 91.25}, 1, 0)
 
 
 def test_an_hour_is_the_sum_of_its_minutes(file: SampleFile) -> None:

@@ -197,6 +197,35 @@ async def test_a_restart_knows_what_was_not_right_before(tmp_path: Path, clock: 
     again.close()
 
 
+async def test_what_a_meter_was_learned_to_be_outlives_a_restart_and_the_minutes(
+    tmp_path: Path, clock: Clock, hand_clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.samples.RECALLED_MINUTES", 0)
+
+    def begin() -> Samples:
+        begun = Samples(SampleFile(tmp_path / "samples.db", 8 * MIB, "boot-a"), clock, Limits())
+        begun.greet(hello(uptime_ms=hand_clock.boot_ms))
+        return begun
+
+    hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, HOUR_MS
+    samples = begin()
+    await feed(samples, hand_clock, 2)
+    samples._judge._dispensers["bar-1"].nozzles[1].pulses_per_ml = 87.0
+    await feed(samples, hand_clock, 2)
+    samples.close()
+    begin().close()  # nothing is heard of the dispenser
+    samples = begin()
+    await feed(samples, hand_clock, 2)
+    assert samples._judge._dispensers["bar-1"].nozzles[1].pulses_per_ml == 87.0
+    samples.set_anew("bar-1", 1)
+    await feed(samples, hand_clock, 2)
+    samples.close()
+    samples = begin()
+    await feed(samples, hand_clock, 2)
+    assert samples._judge._dispensers["bar-1"].nozzles[1].pulses_per_ml is None
+    samples.close()
+
+
 # -- summaries ------------------------------------------------------------------------------------------------------
 
 
