@@ -123,6 +123,7 @@ class Dispensers:
         for other in self.known.values():
             if other.link is link and other.hello.dispenser != hello.dispenser:
                 other.link, other.since = None, time.time()  # another dispenser was put on its port
+                self._ingest.note_lost(other.hello.dispenser)
         known = self.known.get(hello.dispenser)
         if known is None:
             known = self.known[hello.dispenser] = Dispenser(hello, link, time.time())
@@ -161,6 +162,7 @@ class Dispensers:
             log.warning("%s is offline: %s", known.hello.dispenser, reason, extra={"dispenser": known.hello.dispenser})
             known.link, known.since = None, time.time()
             known.resting.clear()
+            self._ingest.note_lost(known.hello.dispenser)
 
     def has_room(self) -> bool:
         """See `Gate.has_room`."""

@@ -9,6 +9,7 @@ transaction.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -80,6 +81,16 @@ class Ingest:
         """
         self._hellos[hello.dispenser] = hello
         self._note(hello, link, gap, failed, self._clock.now())
+
+    def note_lost(self, dispenser: str) -> None:
+        """Remember that its link has ended now, as well as the store allows: it is for people."""
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> None:
+            tx.connection.execute("UPDATE dispensers SET lost_ms = ? WHERE dispenser = ?", (now.wall_ms, dispenser))
+
+        with contextlib.suppress(StoreError):  # full, or closed
+            self._store.submit(work, lambda _result, _error: None, upkeep=True)
 
     def _note(self, hello: Hello, link: str, gap: tuple[int, int] | None, failed: Callable[[], None], now: Now) -> None:
         def work(tx: Transaction) -> None:
@@ -203,7 +214,8 @@ class Ingest:
     def _store_hello(self, tx: Transaction, hello: Hello, link: str, now: Now) -> None:
         nozzles = nozzles_json((n.nozzle, n.sauce, n.level_ml) for n in hello.nozzles)
         tx.connection.execute(
-            "INSERT OR REPLACE INTO dispensers VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO dispensers (dispenser, generation, firmware, nozzles, link, seen_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             (hello.dispenser, hello.generation, hello.firmware, nozzles, link, now.wall_ms),
         )
         started_ms = now.wall_ms - hello.uptime_ms if now.known else None

@@ -105,7 +105,7 @@ class DispenserView(Answer):
     link: Annotated[str | None, example("/dev/serial/by-id/usb-picante-0001")]
     """The port or topic it speaks through, or last spoke through."""
     since: datetime
-    """When it came, or was last heard of."""
+    """When it came, or was lost: of one that was there when the gateway ended, the gateway's start."""
     firmware: Annotated[str, example("1.4.2")]
     generation: Annotated[str, example("5e3a09c1")]
     openings: int

@@ -47,6 +47,7 @@ def _met(state: GatewayState, watch: Watch) -> list[DispenserView]:
         link = known.link if known else None
         screen = screens.get(stored.name)
         stranger = state.dispensers.strangers.get(stored.name)
+        lost_ms = state.started * 1000 if stored.lost_ms is None else stored.lost_ms
         views.append(
             DispenserView(
                 name=stored.name,
@@ -57,7 +58,7 @@ def _met(state: GatewayState, watch: Watch) -> list[DispenserView]:
                 hardware=known.hello.hardware if known else None,
                 online=known is not None and known.online,
                 link=link.name if link else stored.link,
-                since=reads.moment(known.since * 1000 if known else stored.seen_ms),
+                since=reads.moment(known.since * 1000 if known else lost_ms),
                 firmware=stored.firmware,
                 generation=f"{stored.generation:08x}",
                 openings=known.openings if known else 0,

@@ -77,6 +77,8 @@ class StoredDispenser:
     """(nozzle, sauce, level in ml)."""
     link: str
     seen_ms: int
+    lost_ms: int | None
+    """When its link ended; None while it is open, or if the gateway ended before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,9 @@ def last_rows(reader: sqlite3.Connection, limit: int) -> list[Row]:
 def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:
     """All dispensers that ever opened a link, by name."""
     return [
-        StoredDispenser(name, generation, firmware, _nozzles.decode(nozzles), link, seen_ms)
-        for name, generation, firmware, nozzles, link, seen_ms in reader.execute(
-            "SELECT dispenser, generation, firmware, nozzles, link, seen_ms FROM dispensers ORDER BY dispenser"
+        StoredDispenser(name, generation, firmware, _nozzles.decode(nozzles), link, seen_ms, lost_ms)
+        for name, generation, firmware, nozzles, link, seen_ms, lost_ms in reader.execute(
+            "SELECT dispenser, generation, firmware, nozzles, link, seen_ms, lost_ms FROM dispensers ORDER BY dispenser"
         )
     ]
 

@@ -222,7 +222,7 @@ async def test_many_events_are_caught_up_with_in_one_look(tmp_path: Path, monkey
         assert [level for _, _, level in told.nozzles] == [440, 499]
 
 
-HELLO = "INSERT INTO dispensers VALUES (:dispenser, 1, '1', :nozzles, 'mqtt:' || :dispenser, 1800000000000)"
+HELLO = "INSERT INTO dispensers VALUES (:dispenser, 1, '1', :nozzles, 'mqtt:' || :dispenser, 1800000000000, NULL)"
 """A stored one."""
 
 

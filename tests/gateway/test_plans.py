@@ -29,7 +29,7 @@ def test_a_database_of_an_earlier_version_gets_the_table_and_keeps_its_rows(tmp_
     store = open_store(Settings(tmp_path, "gw-1"))
     try:
         with closing(store.reader()) as reader:
-            assert reader.execute("SELECT * FROM dispensers").fetchall() == [ROW]
+            assert reader.execute("SELECT * FROM dispensers").fetchall() == [(*ROW, None)]
             assert reader.execute("SELECT * FROM dispenser_plans").fetchall() == []
             pending = migrations.pending(Database(reader))
             assert pending == []

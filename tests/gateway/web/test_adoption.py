@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from gateway.check import check
 from gateway.config import KeysSection
 from gateway.keyring import FILE
 from gateway.strangers import REMEMBERED
+from gateway.web import reads
 from gateway.web.guard import MAX_BODY_BYTES
 from heat.errors import ConfigError
 from tests.gateway.adopting import hello
 from tests.gateway.web.conftest import Down, Inside, inside_of
+from tests.waiting import wait_until_async
 
 KEY = "1f" * 32
 BAR = "/api/v1/dispensers/bar-7"
@@ -124,6 +127,26 @@ async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="naem"):
         async with assemble(inside.state.config):
             pass
+
+
+async def test_since_when_one_is_away_outlives_a_restart(tmp_path: Path) -> None:
+    path = "/api/v1/dispensers/hot-bar-1"
+    async with inside_of(tmp_path) as inside:
+        gate = inside.state.dispensers
+        inside.hello()
+        link = gate.known["hot-bar-1"].link
+        assert link is not None
+        link.close("silent")
+        lost = datetime.fromisoformat((await ask(inside, "GET", path))[1]["since"])
+    async with inside_of(tmp_path) as inside:
+        told = datetime.fromisoformat((await ask(inside, "GET", path))[1]["since"])
+        assert abs((told - lost).total_seconds()) < 0.1
+        assert lost.timestamp() < inside.state.started
+        inside.hello()
+        await wait_until_async(lambda: not reads.dispensers(inside.state.reader)[0].lost_ms, 10, "it is back")
+    async with inside_of(tmp_path) as inside:  # nobody saw its link end
+        told = datetime.fromisoformat((await ask(inside, "GET", path))[1]["since"])
+        assert abs(told.timestamp() - inside.state.started) < 0.1
 
 
 async def test_the_page_tells_of_a_few_and_counts_the_others(inside: Inside) -> None:
