@@ -69,8 +69,8 @@ class GoBackN:
         return True
 
     def _turn(self, window: int, now_ms: int) -> None:
-        """The gateway takes `window` events now. What it had no room for is sent again."""
-        if window == 0 or self.paused:
+        """The gateway takes `window` events now. From a pause on, what it had no room for counts as not sent."""
+        if window == 0:
             self._send = self._base
             self._progress_ms, self._resend_ms, self._fruitless = now_ms, self._first_resend_ms, 0
         self._window = window

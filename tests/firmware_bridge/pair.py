@@ -134,6 +134,9 @@ class Pair:
         self._commits: deque[tuple[int, EventMessage]] = deque()
         self._next = 1
         self.generations: list[int] = []
+        self.made: dict[tuple[int, int], int] = {}
+        """By generation and sequence: the volume of the event that has this identity."""
+        self._poured = 0
         self.session = LinkSession(self.disk, self._random.randbytes, 0)
         self._boot()
 
@@ -163,6 +166,25 @@ class Pair:
         self.arrived, self.opened = [], []
         self.session = LinkSession(self.disk, self._random.randbytes, self.now_ms)
 
+    def lose_database(self) -> None:
+        """The gateway comes back with an empty database."""
+        self.restart_gateway()
+        self.disk.stored.clear()
+        self.disk.known.clear()
+        self.disk.gaps.clear()
+
+    def wipe_ring(self) -> None:
+        """The dispenser comes back with an empty ring, and so with another generation."""
+        self.ring.close()
+        self._path.unlink()
+        self._boot()
+
+    @property
+    def held(self) -> list[int]:
+        """The volumes of the events in the ring, in its order."""
+        header = self.ring.header
+        return [self.made[header.generation, sequence] for sequence in range(header.lowest, header.next)]
+
     def fail_commits(self) -> None:
         """What has arrived and is not on disk yet can't be stored."""
         self._commits.clear()
@@ -179,10 +201,11 @@ class Pair:
         """So many events happen at the dispenser; their sequences."""
         sequences = []
         for _ in range(count):
-            volume_ul = self.ring.header.generated
+            volume_ul, self._poured = self._poured, self._poured + 1
             body = PouredBody(nozzle=1, sauce="table-red", volume_ul=volume_ul, duration_ms=1)
             record = Record(self.ring.header.boot, self.now_ms, 1, 1, encode_body(body))
             sequences.append(self.ring.append(record))
+            self.made[self.ring.header.generation, sequences[-1]] = volume_ul
         return sequences
 
     def ask(self, token: str | None = None) -> bytes:
@@ -304,7 +327,9 @@ class Pair:
         return self.generations[-1]
 
     def _renew(self) -> None:
+        held = self.held
         self.ring.renew(self._generation())
+        self.made |= {(self.ring.header.generation, n): volume for n, volume in enumerate(held, 1)}
 
 
 def volume_of(event: EventMessage) -> int:

@@ -69,6 +69,22 @@ class BadLine(RuleBasedStateMachine):
     def replug(self) -> None:
         self._trial.replug()
 
+    @rule(ms=st.sampled_from([30, 300, 1_500]))
+    def change_disk(self, ms: int) -> None:
+        self._trial.change_disk(ms)
+
+    @rule()
+    def wipe_ring(self) -> None:
+        self._trial.wipe_ring()
+
+    @rule()
+    def lose_database(self) -> None:
+        self._trial.lose_database()
+
+    @rule()
+    def turn_ring_back(self) -> None:
+        self._trial.turn_ring_back()
+
     @rule(versions=st.sampled_from([(1,), (1, 2), (2,)]))
     def change_firmware(self, versions: tuple[int, ...]) -> None:
         self._trial.change_firmware(*versions)

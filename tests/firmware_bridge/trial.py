@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from firmware_bridge.messages import Command, Sample, Series
-from tests.firmware_bridge.pair import Pair, volume_of
+from heat.identity import SequenceSet
+from tests.firmware_bridge.pair import COMMIT_MS, Pair, volume_of
 from tests.firmware_bridge.wire import DOUBLED, LATE, LOST
 
 CAPACITY = 64
 """Events in the ring: few enough to overflow while the line is bad."""
 PATIENCE_MS = 60_000
 """ms on a good line by which all must be through: the slowest HELLO comes after 30 s."""
+FAR_AHEAD = 100_000
+"""Sequences: more than are poured in any trial before the two agree again."""
 QUIET_MS, QUIET_MESSAGES = 5_000, 10
 """When nothing is left to be said, a PONG is, every two seconds."""
 COPIES = 3
@@ -68,6 +71,12 @@ class Trial:
         self._up, self._down = Chances(self.rng), Chances(self.rng)
         self._busy = 0.0
         self._commands = 0
+        self._gone: set[int] = set()
+        """Volumes of events that nobody has to have any more: wiped off a ring, or lost with a database."""
+        self._forgotten: set[tuple[int, int]] = set()
+        """Identities that were in a database that is lost."""
+        self._dropped = 0
+        """Events pushed out of rings that were wiped since."""
         self.pair = Pair(directory, up=self._up, down=self._down, capacity=CAPACITY, seed=seed)
         self.pair.reopens = True
         self.pair.room = lambda: self.rng.random() >= self._busy
@@ -123,9 +132,32 @@ class Trial:
         """The disk takes nothing of what is on its way there."""
         self.pair.fail_commits()
 
+    def change_disk(self, ms: int) -> None:
+        """From now on a commit takes so long: what one generation sent may be committed in the next one's time."""
+        self.pair.commit_ms = ms
+
     def cut_power(self) -> None:
         """The dispenser loses its power, and comes back with its ring."""
         self.pair.reboot()
+
+    def wipe_ring(self) -> None:
+        """The dispenser's memory is changed: what it held is gone, and a new generation begins."""
+        self._gone |= set(self.pair.held)
+        self._dropped += self.pair.ring.header.dropped
+        self.pair.wipe_ring()
+
+    def lose_database(self) -> None:
+        """The gateway gets a new disk, with nothing on it."""
+        stored = self.pair.disk.stored
+        self._gone |= {volume_of(event) for event in stored.values()}
+        self._forgotten |= stored.keys()
+        self.pair.lose_database()
+
+    def turn_ring_back(self) -> None:
+        """The gateway knows more of this generation than the dispenser: its ring is stale, and is numbered anew."""
+        header = self.pair.ring.header
+        self.pair.disk.known.setdefault(header.generation, SequenceSet()).add(1, header.next + FAR_AHEAD)
+        self.pair.replug()
 
     def change_firmware(self, *versions: int) -> None:
         """The dispenser restarts with firmware that speaks these versions."""
@@ -144,24 +176,30 @@ class Trial:
 
     def judge(self) -> None:
         """Whatever has happened: what left the ring is on disk or was pushed out of it, and is what was poured."""
-        header = self.pair.ring.header
-        stored = {sequence: event for (_, sequence), event in self.pair.disk.stored.items()}
-        assert all(volume_of(event) == sequence - 1 for sequence, event in stored.items()), "an event of another name"
-        missing = set(range(1, header.lowest)) - stored.keys()
-        assert len(missing) <= header.dropped, f"acknowledged and not on disk: {sorted(missing)}"
-        assert max(stored, default=0) < header.next, "stored before it happened"
+        pair, stored = self.pair, self.pair.disk.stored
+        for identity, event in stored.items():
+            assert pair.made.get(identity) == volume_of(event), f"an event of another name, or none: {identity}"
+        there = {volume_of(event) for event in stored.values()}
+        missing = set(pair.made.values()) - there - set(pair.held) - self._gone
+        dropped = self._dropped + pair.ring.header.dropped
+        assert len(missing) <= dropped, f"acknowledged and not on disk: {sorted(missing)}"
 
     def finish(self) -> None:
         """From now on the line is good: whatever waits comes through, and a question is answered."""
         self.change_line("good", "good")
         self.crowd(0.0)
+        self.change_disk(COMMIT_MS)
         pair = self.pair
         pair.run_until(lambda: pair.delivered and pair.is_open, PATIENCE_MS)
         self.judge()
-        stored = {sequence for _, sequence in pair.disk.stored}
-        lost = {sequence for _, first, last in pair.disk.gaps for sequence in range(first, last + 1)}
+        generation = pair.ring.header.generation
+        stored, forgotten = (
+            {sequence for each, sequence in identities if each == generation}
+            for identities in (pair.disk.stored, self._forgotten)
+        )
+        lost = {n for each, first, last in pair.disk.gaps if each == generation for n in range(first, last + 1)}
         assert stored | lost == set(range(1, pair.ring.header.next)), "neither on disk nor told as lost"
-        assert len(lost - stored) <= pair.ring.header.dropped, "told as lost, and never pushed out"
+        assert len(lost - stored - forgotten) <= pair.ring.header.dropped, "told as lost, and never pushed out"
         pair.ask()
         shown = len(pair.panel.shown)
         pair.run_until(lambda: len(pair.panel.shown) > shown, 3_000)
@@ -205,6 +243,10 @@ class Trial:
             (3, self.fail_commits, ()),
             (4, self.cut_power, ()),
             (3, self.replug, ()),
+            (3, self.change_disk, (rng.choice([COMMIT_MS, 300, 1_500]),)),
+            (2, self.wipe_ring, ()),
+            (2, self.lose_database, ()),
+            (2, self.turn_ring_back, ()),
             (2, self.change_firmware, rng.choice([(1,), (1, 2), (2,)])),
             (2, self.change_transport, (rng.random() < 0.5,)),
         ]

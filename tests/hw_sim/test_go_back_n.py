@@ -55,6 +55,14 @@ def test_an_old_ack_is_no_news(flow: GoBackN) -> None:
     assert take_all(flow, 20) == [5, 6, 7]
 
 
+def test_what_there_was_no_room_for_is_sent_again_at_once(flow: GoBackN) -> None:
+    take_all(flow, 0)
+    flow.acknowledge(1, 0, 10)
+    assert take_all(flow, 10) == []
+    flow.acknowledge(1, 4, 20)
+    assert take_all(flow, 20) == [2, 3, 4, 5]
+
+
 def test_goes_back_to_the_first_unacknowledged(flow: GoBackN) -> None:
     take_all(flow, 0)
     flow.acknowledge(1, None, 0)
