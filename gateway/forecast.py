@@ -43,7 +43,12 @@ class Usage:
         self._hours: deque[tuple[int, float]] = deque(maxlen=KEPT_HOURS)
 
     def add(self, hour: int, ml: float) -> None:
-        """Count what flowed in an hour (hours since 1970, or any count of hours); later hours come later."""
+        """Count what flowed in an hour (hours since 1970, or any count of hours); later hours come later.
+
+        One of days before says that the clock was set back: those that now lie ahead are forgotten.
+        """
+        if self._hours and self._hours[-1][0] > hour + DAY_HOURS:
+            self._forget_after(hour)
         if self._hours and self._hours[-1][0] == hour:
             self._hours[-1] = hour, self._hours[-1][1] + ml
         elif not self._hours or hour > self._hours[-1][0]:
@@ -54,8 +59,7 @@ class Usage:
 
         Hours that lie ahead were dated by a clock that was wrong, and are forgotten.
         """
-        while self._hours and self._hours[-1][0] > now_h:
-            self._hours.pop()
+        self._forget_after(int(now_h))
         whole = [(hour, ml) for hour, ml in self._hours if now_h - KEPT_HOURS <= hour < int(now_h)]
         if len(whole) < HOURS_ENOUGH or sum(ml for _, ml in whole) < ML_ENOUGH:
             return None
@@ -65,6 +69,10 @@ class Usage:
         else:
             found = _by_slope(whole[-DAY_HOURS:], level_ml)
         return found if found is not None and found.hours <= FARTHEST_H else None
+
+    def _forget_after(self, hour: int) -> None:
+        while self._hours and self._hours[-1][0] > hour:
+            self._hours.pop()
 
 
 def _whole_days(whole: list[tuple[int, float]], now_h: float) -> list[float]:

@@ -326,9 +326,6 @@ class SampleFile:
                 ],
             )
         connection.executescript("PRAGMA incremental_vacuum(256);")  # `execute` would free one page: it takes one step
-        wal = self._parts()[1]
-        if wal.exists() and wal.stat().st_size > self._wal_bytes:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _try(self, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment) -> bool:
         """Write; whether it could be done."""

@@ -75,20 +75,32 @@ def test_a_dispenser_that_was_away_is_foretold_by_what_is_known(away: int) -> No
     assert forecast.hours > 9, "a gap is no hour in which much flowed"
 
 
-def test_half_days_do_not_tell_how_much_days_differ() -> None:
+def test_a_day_of_which_little_was_heard_does_not_make_the_interval_wide() -> None:
     usage = Usage()
-    for day in range(7):
-        for hour in range(12):
-            usage.add(MONDAY_H + 24 * day + hour, 30.0)
-    assert usage.forecast(300, MONDAY_H + 6 * 24 + 12) is not None
+    for hour in range(7 * 24):
+        if hour // 24 != 3 or hour % 24 < 2:
+            usage.add(MONDAY_H + hour, 30.0)
+    forecast = usage.forecast(300, MONDAY_H + 7 * 24)
+    assert forecast is not None
+    assert forecast.hours == pytest.approx(10)
+    assert [forecast.earliest_h, forecast.latest_h] == pytest.approx([10 / 1.15, 10 / 0.85])
+
+
+def test_hours_are_foretold_by_though_none_was_asked_for_since_the_clock_was_set_back() -> None:
+    usage = used(2, first=MONDAY_H + 365 * 24)
+    for hour in range(MONDAY_H, MONDAY_H + 30):
+        usage.add(hour, 30.0)
+    assert usage.forecast(300, MONDAY_H + 30) == used(30).forecast(300, MONDAY_H + 30)
 
 
 def test_hours_that_a_wrong_clock_gave_are_forgotten() -> None:
-    usage = used(2, first=MONDAY_H + 365 * 24)
-    for hour in range(MONDAY_H, MONDAY_H + 30):
+    usage = used(2, first=MONDAY_H + 12)
+    for hour in range(MONDAY_H, MONDAY_H + 10):
         usage.forecast(300, hour + 0.1)
         usage.add(hour, 30.0)
-    assert usage.forecast(300, MONDAY_H + 30) == used(30).forecast(300, MONDAY_H + 30) is not None
+    forecast = usage.forecast(300, MONDAY_H + 10)
+    assert forecast is not None
+    assert forecast == used(10).forecast(300, MONDAY_H + 10)
 
 
 def test_hours_are_summed_and_none_is_taken_twice() -> None:

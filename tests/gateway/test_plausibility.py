@@ -326,3 +326,13 @@ def test_one_that_cannot_be_judged_does_not_stop_the_others(caplog: pytest.LogCa
     busy(judge, "bar-2", range(20, 26))
     assert set(judge.forecasts(26 * HOUR_MS)) == {("bar-2", 1)}, "begun anew"
     assert len(caplog.records) == 2, "told once of each"
+
+
+def test_what_was_learned_of_a_dispenser_that_is_away_is_not_forgotten() -> None:
+    judge = Judge(Limits())
+    judge.recall({("bar-1", 1): 91.0, ("bar-9", 2): 80.0})
+    busy(judge, "bar-1", range(1))
+    assert judge.learned() == {("bar-1", 1): 91.0, ("bar-9", 2): 80.0}
+    judge.forget_meter("bar-1", 1)
+    judge.forget_meter("bar-9", 2)
+    assert judge.learned() == {}
