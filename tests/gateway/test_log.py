@@ -177,6 +177,7 @@ def test_ten_thousand_bad_frames_are_no_line(tmp_path: Path) -> None:
         HandDevice(tmp_path / "sim/ports/usb-picante-noise", "stranger", bytes(32), sauces=()) as device,
     ):
         device.greet(device.hello(), Reject)
+        wait_until(lambda: "stranger" in shop.gateway.log.read_text(), 5, "the refusal, which comes after its REJECT")
         before = len(shop.gateway.log.read_text().splitlines())
         device.write(b"\x02\x01\x00" * FLAPS)
         wait_until(lambda: bad_frames(shop) >= FLAPS, 60, "all of them are counted")
