@@ -61,6 +61,9 @@ async def samples(
     """
     state = web.state
     known = dispenser in state.samples.readings or any(one.name == dispenser for one in reads.dispensers(state.reader))
+    if not known and (stranger := state.dispensers.strangers.get(dispenser)) is not None:
+        why, do = state.adoption.advice(stranger)
+        raise Problem(404, "no-such-dispenser", f"it is not let in yet, so no reading of it is kept: {why}", hint=do)
     if not known:
         hint = "/api/v1/dispensers lists those that opened a link"
         raise Problem(404, "no-such-dispenser", "no dispenser of this name was ever here", hint=hint)

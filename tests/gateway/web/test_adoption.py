@@ -54,6 +54,9 @@ async def test_one_that_waits_is_shown_and_adopted(inside: Inside) -> None:
     warning = await inside.warning("dispenser_unadopted")
     assert warning["what"] == "bar-7 on /dev/ttyUSB0 waits to be adopted: it has no key"
     assert "waits: it has no key" in (await inside.client.get("/")).text
+    status, problem = await ask(inside, "GET", f"{BAR}/samples?channel=level")
+    assert (status, problem["hint"]) == (404, "picante dispensers adopt bar-7")
+    assert problem["detail"] == "it is not let in yet, so no reading of it is kept: it has no key"
     body = {"name": "Bar, left", "planogram": {"2": "reaper-raw"}}
     status, view = await ask(inside, "POST", f"{BAR}/adopt", body)
     assert (status, view["label"], view["adopted"]) == (200, "Bar, left", True)

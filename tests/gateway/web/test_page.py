@@ -87,7 +87,7 @@ def test_it_is_whole_without_javascript(browser: Browser, shop: Shop) -> None:
 
 # Parts are replaced as news comes: what is measured is measured in one go.
 
-BARS = """() => Array.from(document.querySelectorAll("#picks .slots li"), (li) => {
+BARS = """() => Array.from(document.querySelectorAll("#picks > .cards .slots li"), (li) => {
   const [whole, filled] = Array.from(li.querySelectorAll("rect"), (rect) => rect.getBoundingClientRect().width);
   return [li.innerText, filled / whole];
 })"""
@@ -131,6 +131,21 @@ def test_it_fits_and_can_be_read(browser: Browser, shop: Shop, size: tuple[int, 
     assert layout["headline"] < 200
     for selector, contrast in layout["contrasts"]:
         assert contrast >= 4.5, selector
+
+
+def test_what_is_older_is_folded_and_stays_open_once_opened(browser: Browser, shop: Shop) -> None:
+    for _ in range(3):
+        shop.visit(pour="table-red", volume_ul=1_000)
+    with opened(browser, shop) as page:
+        for part in ("#events", "#picks"):
+            older = page.locator(f"{part} details li").last
+            expect(older).to_be_hidden()
+            page.locator(f"{part} summary").click()
+            expect(older).to_be_visible()
+        first = page.locator("#events li").first.get_attribute("data-key")
+        shop.visit(pour="table-red", volume_ul=1_000)
+        expect(page.locator("#events li").first).not_to_have_attribute("data-key", first or "")
+        expect(page.locator("#events details li").last).to_be_visible()
 
 
 def test_it_is_light(shop: Shop) -> None:
