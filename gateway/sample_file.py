@@ -18,42 +18,24 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from gateway import aggregates
+from gateway import aggregates, sample_room
 from gateway.aggregates import HOUR_MS, Sums
-from gateway.clock import DAY_MS
+from gateway.sample_room import PAGE_BYTES, ROW_BYTES, SENSOR_BYTES, Moment
 
 log = logging.getLogger("gateway.samples")
 
 FILE = "samples.db"
-RAW_MS = HOUR_MS
-MINUTES_MS = 30 * DAY_MS
 VERSION = 1
 """Of the tables; a file with another one is begun anew."""
 DISK_ROOM_BYTES = 64 * 1024 * 1024
 """Bytes that the disk must have left; with less, the samples' file is deleted, since events need the room more."""
-FILL_SHARE = 0.9
-"""Share of the budget above which the oldest rows go; the rest is for what is written meanwhile."""
-STEPS = 16
-"""Of the rows of a table, so many parts; the oldest part goes at a time."""
-RAW_SHARE = 0.25
-"""Share of the budget that SAMPLEs keep where minutes need the room, too; what minutes leave is theirs besides."""
-ROW_BYTES = 60
-"""Bytes of a row and of its place in the index, beside its body."""
-SENSOR_BYTES = 24
-"""Bytes at most of a sensor in a minute's body, or near it."""
-PACKED = 1.3
-"""How much more whole pages take than what is in them."""
 MAX_WAITING = 5_000
 """SAMPLEs, and minutes, that wait while another program locks the file: five seconds of a fleet that pours."""
 LOCK_S = 1.0
 """s for which a lock is waited for; what is to be written then waits, and the thread goes on."""
-AGE_ROWS, AGE_STEPS = 2_000, 100
-"""Rows that are too old go so many at a time, and so often in a minute: three times what may come in one."""
-PAGE_BYTES = 4_096
 WAL_SHARE = 1 / 8
 """Share of the budget that the WAL may take, up to `WAL_BYTES`; the rest is for the file."""
 WAL_BYTES = 4 * 1024 * 1024
@@ -98,14 +80,6 @@ class MinuteRow(NamedTuple):
     covered_ms: int
     """How much of it the values account for."""
     sums: Sums
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Now: the uptime, and what makes wall time of it if that is known."""
-
-    boot_ms: int
-    offset_ms: int | None
 
 
 Held = Literal["disk", "gone", "locked", "broken"]
@@ -272,7 +246,7 @@ class SampleFile:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code == sqlite3.SQLITE_FULL:
                 with contextlib.suppress(sqlite3.Error):
-                    self._drop_oldest(self._open())
+                    sample_room.drop_oldest(self._open(), self._budget_pages)
             elif code == sqlite3.SQLITE_BUSY:
                 if self.held != "locked":
                     log.warning("another program locks %s; readings wait for it", self._path)
@@ -308,10 +282,10 @@ class SampleFile:
         self, connection: sqlite3.Connection, raws: Sequence[RawRow], minutes: Sequence[MinuteRow], now: Moment
     ) -> None:
         if minutes:  # once a minute will do
-            self._drop_old(connection, now)
+            sample_room.drop_old(connection, self._boot, now)
         coming_bytes = sum(len(raw.body) + ROW_BYTES for raw in raws)
         coming_bytes += sum(ROW_BYTES + SENSOR_BYTES * len(row.sums) for row in minutes)
-        self._make_room(connection, coming_bytes)
+        sample_room.make_room(connection, self._budget_pages, coming_bytes)
         with _transaction(connection):
             connection.execute("UPDATE boots SET offset_ms = ? WHERE boot = ?", (now.offset_ms, self._boot))
             connection.executemany(
@@ -335,41 +309,6 @@ class SampleFile:
             done = True
         self.held = None if done else self.held
         return done
-
-    def _drop_old(self, connection: sqlite3.Connection, now: Moment) -> None:
-        for boot, offset_ms in connection.execute("SELECT boot, offset_ms FROM boots").fetchall():
-            present_ms = now.boot_ms
-            if boot != self._boot:
-                if now.offset_ms is None or offset_ms is None:
-                    continue
-                present_ms += now.offset_ms - offset_ms
-            for table, kept_ms in (("samples", RAW_MS), ("minutes", MINUTES_MS)):
-                for _ in range(AGE_STEPS):
-                    # rows are in the order of their coming: the index of a table is not worth its bytes
-                    gone = connection.execute(
-                        f"DELETE FROM {table} WHERE id IN"  # noqa: S608 -- constants
-                        f" (SELECT id FROM {table} ORDER BY id LIMIT ?) AND boot = ? AND at_ms < ?",
-                        (AGE_ROWS, boot, present_ms - kept_ms),
-                    ).rowcount
-                    if gone < AGE_ROWS:
-                        break
-
-    def _drop_oldest(self, connection: sqlite3.Connection) -> None:
-        """SAMPLEs go first, as far down as their share; then minutes."""
-        raws_bytes = _about_bytes(connection, "samples")
-        table = "samples" if raws_bytes > self._budget_pages * PAGE_BYTES * RAW_SHARE else "minutes"
-        first, last = connection.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()  # noqa: S608 -- constants
-        if first is not None:
-            through = first + (last - first) // STEPS
-            connection.execute(f"DELETE FROM {table} WHERE id <= ?", (through,))  # noqa: S608 -- constants
-
-    def _make_room(self, connection: sqlite3.Connection, coming_bytes: int) -> None:
-        """Drop what is oldest until there is room for so much more."""
-        coming_pages = coming_bytes * PACKED // PAGE_BYTES
-        for _ in range(2 * STEPS):
-            if _used_pages(connection) + coming_pages <= self._budget_pages * FILL_SHARE:
-                break
-            self._drop_oldest(connection)
 
     def _read(
         self, table: str, middle: str, dispenser: str | None, since_ms: int, until_ms: int, limit: int
@@ -399,20 +338,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _used_pages(connection: sqlite3.Connection) -> int:
-    pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
-    return int(pages) - int(free)
-
-
-def _about_bytes(connection: sqlite3.Connection, table: str) -> float:
-    """What a table takes in whole pages, by its newest rows."""
-    (rows,) = connection.execute(f"SELECT max(id) - min(id) + 1 FROM {table}").fetchone()  # noqa: S608 -- constants
-    (body,) = connection.execute(
-        f"SELECT avg(length(body)) FROM (SELECT body FROM {table} ORDER BY id DESC LIMIT 200)"  # noqa: S608 -- constants
-    ).fetchone()
-    return float((rows or 0) * PAGE_BYTES / max(PAGE_BYTES // ((body or 0) + ROW_BYTES), 1))
 
 
 def _decoded(rows: Iterable[tuple[str, int, int, bytes]]) -> Iterator[MinuteRow]:

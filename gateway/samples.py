@@ -25,7 +25,8 @@ from gateway.clock import Clock
 from gateway.forecast import Forecast
 from gateway.judge import Judge, Limits
 from gateway.plausibility import Finding
-from gateway.sample_file import MinuteRow, Moment, RawRow, SampleFile
+from gateway.sample_file import MinuteRow, RawRow, SampleFile
+from gateway.sample_room import Moment
 
 log = logging.getLogger("gateway.samples")
 T = TypeVar("T")

@@ -12,7 +12,8 @@ import pytest
 from gateway import sample_file
 from gateway.aggregates import HOUR_MS, MINUTE_MS, Aggregate, Sensor, Sums, decode, encode
 from gateway.clock import DAY_MS
-from gateway.sample_file import MinuteRow, Moment, RawRow, SampleFile
+from gateway.sample_file import MinuteRow, RawRow, SampleFile
+from gateway.sample_room import Moment
 
 MIB = 1024 * 1024
 LEVEL = Sensor(2, 1)

@@ -17,6 +17,7 @@ from gateway.forecast import Forecast
 from gateway.orders import Order
 from gateway.plausibility import Finding
 from gateway.web.readings import FRESH_MS
+from gateway.web.sensor_troubles import sensor_troubles
 from tests.gateway.web.conftest import Inside, Shop, inside_of, open_shop
 from tests.waiting import wait_until, wait_until_async
 
@@ -218,7 +219,10 @@ async def test_a_damaged_file_is_told_of_and_stops_nothing(tmp_path: Path) -> No
         sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)))
         await inside.state.samples.turn()
         assert inside.state.samples.file.held is None
-        inside.state.samples.file.held = "disk"
+        for held, word in (("gone", "gone"), ("locked", "locked"), ("disk", "room")):
+            inside.state.samples.file.held = held  # type: ignore[assignment]
+            [told] = sensor_troubles(inside.state, [])
+            assert (told.code, word in told.what) == ("samples_held", True)
         await inside.warning("samples_held")
 
 
