@@ -164,10 +164,9 @@ async def test_what_a_device_does_not_take_is_dropped_when_the_port_is_closed(pt
     line.close()
     os.set_blocking(pty.master, False)
     taken = 0
-    with pytest.raises(OSError, match="temporarily unavailable|Input/output"):
+    with contextlib.suppress(OSError):  # there is no more
         while content := os.read(pty.master, 65_536):
             taken += len(content)
-        raise OSError("Input/output: the end")
     assert taken < written / 2, "what the kernel had handed over already is all that is left"
 
 
