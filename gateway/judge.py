@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from firmware_bridge.messages import MAX_NOZZLES
 from gateway.aggregates import DOOR, FLOW, HOUR_MS, LEVEL, TEMPERATURE, TRAY, Aggregate, Sensor, Sums
 from gateway.forecast import Forecast, Usage
 from gateway.plausibility import Code, Finding, NozzleWatch, Stuck
@@ -20,7 +21,6 @@ Meters = dict[tuple[str, int], float]
 log = logging.getLogger("gateway.judge")
 
 MAX_DISPENSERS = 1_000
-MAX_NOZZLES = 12
 DOOR_MINUTES = 5
 """Minutes for which the door may stand open: a bottle is changed in two."""
 TRAY_MINUTES = 2
