@@ -24,7 +24,8 @@ from picante.cli import main
 from tests.flow.world import PSEUDONYM_KEY, Process, World
 from tests.hand_device import HandDevice
 from tests.secure_mosquitto import SecureMosquitto
-from tests.servers import ServerUnavailable, free_port
+from tests.servers import free_port
+from tests.serving import serving
 from tests.waiting import wait_until
 
 SCENARIO = """\
@@ -131,12 +132,7 @@ planogram = { 2 = "reaper-raw" }
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[SecureMosquitto]:
-    try:
-        broker = SecureMosquitto(tmp_path / "mosquitto")
-    except ServerUnavailable as missing:
-        pytest.skip(str(missing))
-    with broker:
-        yield broker
+    yield from serving(SecureMosquitto, tmp_path / "mosquitto")
 
 
 def test_over_tls_a_fleet_adopts_itself(shop: World, broker: SecureMosquitto) -> None:

@@ -15,7 +15,8 @@ from hw_sim.journal import read_journal
 from tests.flow.verdict import generated
 from tests.flow.world import PSEUDONYM_KEY, World
 from tests.secure_mosquitto import SecureMosquitto
-from tests.servers import ServerUnavailable, free_port
+from tests.servers import free_port
+from tests.serving import serving
 from tests.waiting import wait_until
 
 KILLS = 3
@@ -65,12 +66,7 @@ port = {http}
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[SecureMosquitto]:
     """It saves its memory every second or two, as the tests' open one does: what a kill takes is little, and random."""
-    try:
-        broker = SecureMosquitto(tmp_path / "mosquitto")
-    except ServerUnavailable as missing:
-        pytest.skip(str(missing))
-    with broker:
-        yield broker
+    yield from serving(SecureMosquitto, tmp_path / "mosquitto")
 
 
 @pytest.fixture

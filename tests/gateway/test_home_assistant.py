@@ -37,7 +37,8 @@ from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation
 from tests.gateway.web.conftest import inside_of, write_config
 from tests.secure_mosquitto import STORE, SecureMosquitto
-from tests.servers import ServerUnavailable, free_port
+from tests.servers import free_port
+from tests.serving import serving
 from tests.waiting import wait_until_async
 
 TOLD = Told(
@@ -264,12 +265,7 @@ class Home:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[SecureMosquitto]:
-    try:
-        broker = SecureMosquitto(tmp_path / "mosquitto")
-    except ServerUnavailable as missing:
-        pytest.skip(str(missing))
-    with broker:
-        yield broker
+    yield from serving(SecureMosquitto, tmp_path / "mosquitto")
 
 
 @pytest.fixture
