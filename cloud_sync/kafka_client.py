@@ -176,7 +176,10 @@ class KafkaSink:
 
 
 def _append(batch: Any, record: Record) -> bool:
-    return batch.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers)) is not None
+    return (
+        batch.append(timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=list(record.headers))
+        is not None
+    )
 
 
 def _retrieve(future: asyncio.Future[object]) -> None:

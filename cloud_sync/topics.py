@@ -11,6 +11,8 @@ DAY_MS = 24 * 60 * 60 * 1000
 """ms"""
 REMEMBERED_DAYS = 120
 """Days that the cloud remembers event identities, and that compacted topics keep the tombstones of what was erased."""
+BATCH_BYTES = 1_048_588
+"""bytes that a batch of records may have, as brokers have it by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,14 @@ class Topic:
     retention_days: int | None
     broker_time: bool = False
     """The broker stamps the records: a gateway's clock may be wrong, and retention would believe it."""
+    max_bytes: int = BATCH_BYTES
+    """bytes of a batch, compressed."""
 
     @property
     def settings(self) -> dict[str, str]:
         """The topic's configuration, as Kafka names it."""
         chosen = {"message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime"}
+        chosen["max.message.bytes"] = str(self.max_bytes)
         if self.retention_days is None:
             chosen["cleanup.policy"] = "compact"
             chosen["delete.retention.ms"] = str(REMEMBERED_DAYS * DAY_MS)
@@ -38,7 +43,8 @@ class Topic:
 
 EVENTS = Topic("picante.events.v1", 4, REMEMBERED_DAYS, broker_time=True)
 SAMPLES = Topic("picante.samples.v1", 4, 7, broker_time=True)
-DEAD_LETTERS = Topic("picante.dlq.v1", 1, REMEMBERED_DAYS, broker_time=True)
+DEAD_LETTERS = Topic("picante.dlq.v1", 1, REMEMBERED_DAYS, broker_time=True, max_bytes=2 * BATCH_BYTES)
+"""Whatever fits into another topic fits into this one, with its reason beside it."""
 OUTBOX = Topic("picante.outbox.v1", 1, 1)
 """It stays empty: the uplinks' positions are offsets of consumer groups on its one partition."""
 PROFILES = Topic("picante.profiles.v1", 4, None)
@@ -68,6 +74,8 @@ REASON = "picante.reason"
 EVENT_ID = "picante.event.id"
 ORIGIN = "picante.origin"
 TIME = "picante.time"
+TIMESTAMP = "picante.timestamp"
+"""Header of a dead letter that was a record: its Kafka timestamp, Unix ms. The dead letter's own is the broker's."""
 REDELIVERED = "picante.redelivered"
 FULL_SIZE = "picante.full.size"
 """Header of a dead letter that is cut short, because nothing of its size fits into Kafka: bytes that there were."""

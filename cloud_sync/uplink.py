@@ -243,7 +243,7 @@ class Uplink:
         record = envelope.encode(row)
         if rejections or record.size_bytes > envelope.MAX_ENVELOPE_BYTES:
             log.warning("an event is too large for Kafka and becomes a dead letter", extra={"event_id": str(row.id)})
-            fault = Refusal("too_large", f"{len(record.value)} bytes are too large for Kafka")
+            fault = Refusal("too_large", f"{len(record.value or b'')} bytes are too large for Kafka")
             return dead_letter.from_event(row, fault, keep_bytes)
         return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cloud_sync.envelope import encode
 from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
 from heat.events import (
     AnyData,
@@ -82,6 +83,13 @@ def stored(
         "redelivered": False,
     }
     return StoredEvent(**{**members, **changes})  # type: ignore[arg-type]
+
+
+def written(row: StoredEvent) -> bytes:
+    """The value of a stored event's record."""
+    value = encode(row).value
+    assert value is not None
+    return value
 
 
 def refused(sequence: int = 1, body: bytes = b"\xa2\x01\x02\xff\x00", **changes: object) -> StoredRefusal:
