@@ -159,10 +159,16 @@ _SHRINK = 3
 
 
 def _flavours(profile: Profile, today: int, decay: DecayTable) -> dict[str, float]:
+    by_tag, whole = flavour_counts(profile, today, decay)
+    return {tag: counted / whole for tag, counted in sorted(by_tag.items())}
+
+
+def flavour_counts(profile: Profile, today: int, decay: DecayTable) -> tuple[dict[str, int], int]:
+    """What each tag of what was poured and liked counts on `today`, and the whole of which it is a share."""
     by_tag: dict[str, int] = {}
-    total = 0
+    total = _SHRINK * UNIT
     for key, sums in profile.flavours.items():
         counted = decay.weight(key.day, today) * sums.n * _LIKING.get(key.kind, 0)
         by_tag[key.tag] = by_tag.get(key.tag, 0) + counted
         total += counted
-    return {tag: counted / (total + _SHRINK * UNIT) for tag, counted in sorted(by_tag.items())}
+    return by_tag, total
