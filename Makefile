@@ -26,7 +26,7 @@ install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs
 demo: install ## Install, then play a store on this machine (ARGS="..." are the demo's)
 	@$(BIN)/picante demo $(ARGS)
 
-dev: $(DONE)/dev $(DONE)/uv $(DONE)/zcbor $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
+dev: $(DONE)/dev $(DONE)/uv $(DONE)/zcbor $(DONE)/s3 $(DONE)/picante ## Install what developing needs on top: linters, test tools, training
 	@:
 
 fmt: dev ## Format the code and mend what ruff can mend
@@ -91,6 +91,11 @@ $(DONE)/fuzz: requirements/fuzz.lock | $(DONE)/venv
 $(DONE)/zcbor: requirements/zcbor.lock | $(DONE)/venv
 	@rm -rf $(VENV)/zcbor
 	@$(STEP) "install requirements/zcbor.lock" $(PIP_LOCKED) --target $(VENV)/zcbor -r $<
+	@touch $@
+
+$(DONE)/s3: requirements/s3.lock | $(DONE)/venv
+	@rm -rf $(VENV)/s3
+	@$(STEP) "install requirements/s3.lock" $(PIP_LOCKED) --target $(VENV)/s3 -r $<
 	@touch $@
 
 # Editable, from the build tools that both locks hold; again when the metadata or the `picante` command may have changed.

@@ -18,16 +18,19 @@ from typing import Any
 import msgspec
 
 from cloud_sync.envelope import SCHEMA_URN, Envelope
+from cloud_sync.published import PUBLISHED, PublishedEnvelope
 from heat.events import TYPES
 
 DIRECTORY = Path(__file__).parent / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 ENVELOPE = "picante.envelope.v1"
+PUBLISHED_ENVELOPE = "picante.published-envelope.v1"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Every schema by the name of its file, without the suffix."""
-    return {name: _schema(name, type_) for name, type_ in {**TYPES, ENVELOPE: Envelope}.items()}
+    envelopes: dict[str, type[msgspec.Struct]] = {ENVELOPE: Envelope, PUBLISHED_ENVELOPE: PublishedEnvelope}
+    return {name: _schema(name, type_) for name, type_ in {**TYPES, **PUBLISHED, **envelopes}.items()}
 
 
 def _schema(name: str, type_: type[msgspec.Struct]) -> dict[str, Any]:

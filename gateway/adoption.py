@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from cloud_sync.nearest import nearest
 from firmware_bridge.proofs import key_id, mask_key
 from firmware_bridge.verbs import AnyArguments, Placed, SetKey, SetPlanogram
 from gateway.dispensers import Dispensers
 from gateway.keyring import Keyring
-from gateway.nearest import nearest
 from gateway.plans import Plan, Plans, check_planogram, check_title
 from gateway.strangers import Stranger
 from heat.catalog import Catalog

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from cloud_sync.settings import UplinkSettings
+from cloud_sync.supervisor import Supervisor
 from cloud_sync.uplink import Uplink
 from firmware_bridge.verbs import Calibrate, Tare
 from gateway import keyring, store
@@ -35,7 +36,6 @@ from gateway.samples import Samples
 from gateway.security import load_credentials, load_security
 from gateway.state import GatewayState
 from gateway.summaries import Summaries
-from gateway.supervisor import Supervisor
 from gateway.tracing import Tracer
 from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from cloud_sync.credentials import TlsSection
 from gateway import keyring
 from gateway.assembly import bundle_path, given_keys, open_door
-from gateway.config import Config, TlsSection, load_pseudonym_key
+from gateway.config import Config, load_pseudonym_key
 from gateway.provisioning import Fleet, load_fleet
 from gateway.scorer import probe
 from gateway.security import check_dates, load_credentials, load_security

@@ -5,28 +5,24 @@ Relative paths are relative to the file. Secrets stand in files of their own, wh
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from cloud_sync.settings import Mechanism, addresses
+from cloud_sync.credentials import KafkaConnection, TlsSection
+from cloud_sync.private import check_private, read_text
+from cloud_sync.toml_file import Document, Section, line_of
 from firmware_bridge.line import check_url, is_url
-from gateway.private import check_private, read_text
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class GatewaySection(_Section):
+class GatewaySection(Section):
     """Who this gateway is and where it keeps its data."""
 
     id: str
@@ -51,7 +47,7 @@ class GatewaySection(_Section):
             raise ValueError(str(error)) from error
 
 
-class KeysSection(_Section):
+class KeysSection(Section):
     """Files with secrets, mode 0600."""
 
     dispensers: str = "keys.toml"
@@ -81,13 +77,13 @@ Rate = Annotated[
 RATES: tuple[int, ...] = get_args(get_args(Rate)[0])
 
 
-class SerialSection(_Section):
+class SerialSection(Section):
     """Serial ports."""
 
     ports: Annotated[tuple[str, ...], Field(min_length=1)] = ("/dev/serial/by-id/*",)
     """Paths, glob patterns, or servers (`socket://HOST:PORT`, `rfc2217://HOST:PORT`); ports may come and go."""
     baud: Rate = 115200
-    baud_by_port: dict[str, Rate] = {}
+    baud_by_port: dict[str, Rate] = Field(default={})
     """Rates of single ports, by path, pattern or server as `ports` has them, or as a port is called; the first fits."""
 
     @field_validator("ports")
@@ -99,23 +95,6 @@ class SerialSection(_Section):
         return value
 
 
-class TlsSection(_Section):
-    """How a broker and the gateway prove themselves to each other."""
-
-    tls: bool = False
-    """Whether connections are encrypted, and the brokers' certificates checked."""
-    ca: str | None = None
-    """PEM file of the authorities that are trusted; without it those of the system."""
-    certificate: str | None = None
-    """PEM file of the gateway's own certificate, for brokers that ask for one."""
-    key: str | None = None
-    """PEM file of the certificate's private key."""
-    username: str | None = None
-    """Who logs in; without it nobody does."""
-    password_file: str | None = None
-    """File with the password, and nothing else."""
-
-
 class MqttSection(TlsSection):
     """The MQTT broker in the shop."""
 
@@ -125,31 +104,21 @@ class MqttSection(TlsSection):
     """Whether Home Assistant is told of the dispensers, on the same broker."""
 
 
-class KafkaSection(TlsSection):
+class KafkaSection(KafkaConnection):
     """The cloud's Kafka."""
 
-    bootstrap: str
-    """HOST:PORT, several separated by commas; an IPv6 address in brackets."""
     position: Literal["kafka", "sqlite"] = "kafka"
     """Where the position lives. `sqlite` is for brokers that keep no positions; exactly-once needs `kafka`."""
-    sasl_mechanism: Mechanism = "SCRAM-SHA-512"
-    """How the password is proved. `PLAIN` sends it, and needs TLS."""
-
-    @field_validator("bootstrap")
-    @classmethod
-    def _addresses(cls, value: str) -> str:
-        addresses(value)
-        return value
 
 
-class HttpSection(_Section):
+class HttpSection(Section):
     """The local web page and API."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
 
 
-class PicksSection(_Section):
+class PicksSection(Section):
     """What ranks the sauces."""
 
     bundle: str | None = None
@@ -160,7 +129,7 @@ class PicksSection(_Section):
     """JSON file of the brand's heat words; without it the one that ships with Picante."""
 
 
-class ClockSection(_Section):
+class ClockSection(Section):
     """What makes the wall clock trustworthy."""
 
     trust: Literal["system", "ntp"] = "system"
@@ -171,7 +140,7 @@ class ClockSection(_Section):
     """File that is touched whenever the network has set the clock: systemd-timesyncd's own."""
 
 
-class SamplesSection(_Section):
+class SamplesSection(Section):
     """What the sensors of the dispensers read."""
 
     budget_mib: Annotated[int, Field(ge=4, le=65_536)] = 256
@@ -189,7 +158,7 @@ class SamplesSection(_Section):
         return value
 
 
-class Config(_Section):
+class Config(Document):
     """The whole configuration."""
 
     gateway: GatewaySection
@@ -201,69 +170,29 @@ class Config(_Section):
     picks: PicksSection = PicksSection()
     clock: ClockSection = ClockSection()
     samples: SamplesSection = SamplesSection()
-    directory: Path = Field(default=Path(), exclude=True)
-    """Where the file stood; not a key of the file."""
 
-    def path(self, text: str) -> Path:
-        """A path of the file, made absolute."""
-        return self.directory / Path(text).expanduser()
+    @classmethod
+    def file_name(cls) -> str:
+        """See `Document`."""
+        return "gateway.toml"
 
 
 def load_config(path: Path) -> Config:
     """Read and check a configuration file. Raises ConfigError naming file, line, key and the remedy."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", hint="Give the path of a gateway.toml") from error
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}", hint="TOML reads: key = value, texts in quotes") from error
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deep", hint="No key of the gateway takes more than a list") from None
-    if "directory" in document:
-        raise ConfigError(_unknown(path, text, ("directory",)))
-    try:
-        # lists of TOML are tuples here: JSON mode accepts them in strict mode
-        config = Config.model_validate({**_tuples(document), "directory": path.resolve().parent})
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, text, problem) for problem in error.errors())) from error
+    config, text = Config.load(path)
     if config.http.host not in LOOPBACK:
-        line = _line(text, ("http", "host"))
+        line = line_of(text, ("http", "host"))
         raise ConfigError(
             f"{path}:{line}: http.host = {config.http.host!r} would be open to the network",
             hint="Access has not been set up: use 127.0.0.1, and a tunnel (ssh -L 8080:127.0.0.1:8080) from elsewhere",
         )
     for name, section in (("kafka", config.kafka), ("mqtt", config.mqtt)):
-        if section is not None and (wrong := _contradiction(name, section)) is not None:
-            key, message, hint = wrong
-            raise ConfigError(f"{path}:{_line(text, (name, key))}: {name}.{key} {message}", hint=hint)
+        if section is not None:
+            section.check(name, path, text)
+    if (mqtt := config.mqtt) is not None and mqtt.username is not None and _in_clear(mqtt):
+        where = f"{path}:{line_of(text, ('mqtt', 'username'))}: mqtt.username"
+        raise ConfigError(f"{where} would send the password in clear", hint="Set tls = true in [mqtt]")
     return config
-
-
-def _contradiction(name: str, section: TlsSection) -> tuple[str, str, str] | None:
-    """A key that does not go with the others, what is wrong with it, and what to do."""
-    if not section.tls:
-        for key in ("ca", "certificate", "key"):
-            if getattr(section, key) is not None:
-                return key, "has no use without TLS", f"Set tls = true in [{name}], or leave it out"
-    for one, other in (("certificate", "key"), ("username", "password_file")):
-        for key, needs in ((one, other), (other, one)):
-            if getattr(section, key) is not None and getattr(section, needs) is None:
-                return key, f"needs {name}.{needs}", f"Set {needs} in [{name}], or leave {key} out"
-    if isinstance(section, KafkaSection):
-        return _contradiction_of_kafka(section)
-    if isinstance(section, MqttSection) and section.username is not None and _in_clear(section):
-        return "username", "would send the password in clear", "Set tls = true in [mqtt]"
-    return None
-
-
-def _contradiction_of_kafka(kafka: KafkaSection) -> tuple[str, str, str] | None:
-    if not kafka.tls and kafka.sasl_mechanism == "PLAIN":
-        return "sasl_mechanism", '= "PLAIN" would send the password in clear', "Set tls = true in [kafka]"
-    if "sasl_mechanism" in kafka.model_fields_set and kafka.username is None:
-        return "sasl_mechanism", "needs kafka.username", "Set username and password_file in [kafka], or leave it out"
-    return None
 
 
 def _in_clear(mqtt: MqttSection) -> bool:
@@ -309,49 +238,3 @@ def _hex_key(path: Path, name: str, value: object) -> bytes:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         raise ConfigError(f"{path}: {name} must be 64 hex digits in quotes", hint="Make one: openssl rand -hex 32")
     return bytes.fromhex(value)
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _explain(path: Path, text: str, problem: Any) -> str:
-    location = tuple(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return _unknown(path, text, location)
-    if problem["type"] == "missing":
-        section = ".".join(location[:-1])
-        where = f"[{section}] needs" if section else "there must be a table"
-        return f"{path}: {where} {location[-1] if section else f'[{location[-1]}]'}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}:{_line(text, location)}: {'.'.join(location)}: {message} (got {problem['input']!r})"
-
-
-def _unknown(path: Path, text: str, location: tuple[str, ...]) -> str:
-    model: type[BaseModel] = Config
-    for part in location[:-1]:
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    known = [name for name in model.model_fields if name != "directory"]
-    near = difflib.get_close_matches(location[-1], known, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"{path}:{_line(text, location)}: unknown key {'.'.join(location)!r}: {advice}"
-
-
-def _line(text: str, location: tuple[str, ...]) -> int:
-    """The line of a key: its own, or that of its table; 1 if neither is written out."""
-    table: tuple[str, ...] = ()
-    found = 1
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w.\-\s]+?)\s*\]", line):
-            table = tuple(header[1].split("."))
-            if table == location[: len(table)]:
-                found = number
-        elif (key := re.match(r"""\s*["']?([\w.\-]+)["']?\s*=""", line)) is not None:
-            full = (*table, *key[1].split("."))
-            if full == location[: len(full)]:
-                return number
-    return found

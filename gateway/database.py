@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from gateway.durable import sync_directory
+from cloud_sync.durable import sync_directory
 from gateway.migrations import (
     m0001_main_road,
     m0002_dispenser_boots,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from gateway.durable import sync_directory
+from cloud_sync.durable import sync_directory
 from heat.errors import StoreError
 
 KEPT = 256

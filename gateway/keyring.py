@@ -23,9 +23,9 @@ from pathlib import Path
 
 import msgspec
 
+from cloud_sync.durable import sync_directory
+from cloud_sync.private import check_private
 from firmware_bridge.proofs import key_id
-from gateway.durable import sync_directory
-from gateway.private import check_private
 from heat.errors import ConfigError, StoreError
 
 log = logging.getLogger("gateway.keyring")

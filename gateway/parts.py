@@ -8,6 +8,7 @@ import functools
 import logging
 from typing import NoReturn
 
+from cloud_sync.log import catch_up as log_catch_up
 from cloud_sync.uplink import Uplink
 from firmware_bridge.line import is_url
 from firmware_bridge.mqtt_link import MqttLink
@@ -18,7 +19,6 @@ from gateway.assembly import bundle_path
 from gateway.commands import CommandRefused
 from gateway.config import MqttSection, SerialSection
 from gateway.home_assistant import HomeAssistant
-from gateway.log import catch_up as log_catch_up
 from gateway.ports import Ports, Rates
 from gateway.scorer import open_onnx
 from gateway.security import load_credentials

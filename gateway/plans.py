@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from cloud_sync.nearest import nearest
 from firmware_bridge.messages import NozzleInfo
-from gateway.nearest import nearest
 from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.catalog import Catalog

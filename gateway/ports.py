@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from cloud_sync.supervisor import Supervisor
 from firmware_bridge.line import is_url
 from firmware_bridge.serial_link import SerialLink
-from gateway.supervisor import Supervisor
 
 LOOK_EVERY_S = 1.0
 """s between two looks; together with what opening takes, a cable put back is served again within 5 s. A look at an

@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cloud_sync.nearest import nearest
+from cloud_sync.private import check_private, read_text
 from firmware_bridge.proofs import key_id
 from gateway.adoption import Adoption
 from gateway.dispensers import Dispensers
 from gateway.keyring import KEY_BYTES
-from gateway.nearest import nearest
 from gateway.plans import Plan, check_planogram, check_title
-from gateway.private import check_private, read_text
 from heat.catalog import Catalog
 from heat.errors import ConfigError, DataError, StoreError
 from heat.identity import check_name

@@ -24,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.durable import sync_directory
+from cloud_sync.durable import sync_directory
 from heat.errors import StoreError, StoreFull
 
 log = logging.getLogger("gateway.quarantine")

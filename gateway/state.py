@@ -7,6 +7,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
+from cloud_sync.supervisor import Supervisor
 from cloud_sync.uplink import Uplink
 from firmware_bridge.link import Link
 from firmware_bridge.mqtt_link import MqttLink
@@ -24,7 +25,6 @@ from gateway.provisioning import Provisioning
 from gateway.samples import Samples
 from gateway.store import Store
 from gateway.summaries import Summaries
-from gateway.supervisor import Supervisor
 from gateway.tracing import Tracer
 from heat.catalog import Catalog
 from heat.errors import ModelError

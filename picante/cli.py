@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import click
 
+from picante.cli_cloud import cloud
 from picante.cli_dispensers import dispensers
 from picante.cli_gateway import gateway
 from picante.cli_models import models
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (demo, gateway, dispensers, sim, models):
+for command in (demo, gateway, dispensers, sim, models, cloud):
     main.add_command(command)

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import click
 
+from cloud_sync.nearest import nearest
 from gateway.config import load_config
-from gateway.nearest import nearest
 from heat.errors import ConfigError, PicanteError
 from picante.daemon import DAEMON, Refused, ask, call
 from picante.errors import exit_with_hint

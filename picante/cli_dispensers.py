@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import click
 
-from gateway.private import check_private, read_text
+from cloud_sync.private import check_private, read_text
 from heat.errors import ConfigError, PicanteError
 from picante.cli_calibrate import calibrate
 from picante.cli_commands import commands, send

@@ -14,8 +14,8 @@ from typing import NoReturn
 
 import click
 
+from cloud_sync.log import set_up_logging
 from gateway.config import load_config
-from gateway.log import set_up_logging
 from heat.errors import ConfigError, PicanteError, StoreError
 from picante.cli_pki import pki
 from picante.daemon import DAEMON, ask, stream

@@ -9,6 +9,7 @@ import sys
 import jsonschema_rs
 import pytest
 
+from cloud_sync.published import PUBLISHED
 from cloud_sync.schema import DIRECTORY, differing, schemas
 from heat.events import TYPES
 from tests.cloud_sync.examples import POURED, stored
@@ -19,7 +20,8 @@ def test_the_files_equal_the_types() -> None:
 
 
 def test_every_type_has_a_file() -> None:
-    assert {path.stem for path in DIRECTORY.glob("*.json")} == {*TYPES, "picante.envelope.v1"}
+    envelopes = {"picante.envelope.v1", "picante.published-envelope.v1"}
+    assert {path.stem for path in DIRECTORY.glob("*.json")} == {*TYPES, *PUBLISHED, *envelopes}
 
 
 @pytest.mark.parametrize("name", sorted(schemas()))

@@ -12,27 +12,46 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from cloud.config import CloudConfig, load_cloud_config
 from gateway.config import Config, load_config, load_dispenser_keys, load_pseudonym_key
 from hw_sim.scenario import Scenario, load_scenario, parse_scenario
 from tests.docs.markdown import ROOT, fences, rows, section, text
 
 CONFIGURATION = text("docs/configuration.md")
-SECTIONS: dict[str, type[BaseModel]] = {
-    name: next(kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type))
-    for name, field in Config.model_fields.items()
-    if name != "directory"
-}
+CLOUD = text("docs/cloud.md")
+
+
+def sections_of(document: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The tables of a configuration file, by name."""
+    return {
+        name: next(kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type))
+        for name, field in document.model_fields.items()
+        if name != "directory"
+    }
+
+
+SECTIONS = sections_of(Config)
+CLOUD_SECTIONS = sections_of(CloudConfig)
 
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_key_is_documented_with_its_type_and_default(name: str) -> None:
-    hints = get_type_hints(SECTIONS[name], include_extras=True)
+    check_keys(SECTIONS[name], section(CONFIGURATION, f"`[{name}]`"))
+
+
+@pytest.mark.parametrize("name", CLOUD_SECTIONS)
+def test_every_key_of_the_cloud_is_documented_with_its_type_and_default(name: str) -> None:
+    check_keys(CLOUD_SECTIONS[name], section(CLOUD, f"`[{name}]`"))
+
+
+def check_keys(model: type[BaseModel], page: str) -> None:
+    """A table's keys, types and defaults, against a page's."""
+    hints = get_type_hints(model, include_extras=True)
     expected = {}
-    for key, field in SECTIONS[name].model_fields.items():
+    for key, field in model.model_fields.items():
         default = "needed" if field.is_required() else toml(field.default)
         expected[key] = [type_in_words(hints[key]), default]
-    documented = rows(section(CONFIGURATION, f"`[{name}]`"), "key")
-    assert {cells[0].strip("`"): cells[1:3] for cells in documented} == expected
+    assert {cells[0].strip("`"): cells[1:3] for cells in rows(page, "key")} == expected
 
 
 def type_in_words(hint: Any) -> str:
@@ -48,6 +67,10 @@ def type_in_words(hint: Any) -> str:
     if inner is int and more:
         low, high = (getattr(limit, side) for limit, side in zip(more[0].metadata, ("ge", "le"), strict=True))
         return f"number, {low} to {high}"
+    if inner is int:
+        return "number"
+    if inner is float:
+        return "seconds"
     if inner is bool:
         return "true or false"
     return "texts" if get_origin(inner) is tuple else "text"
@@ -66,6 +89,16 @@ def test_the_complete_example_is_complete_and_can_be_used(tmp_path: Path) -> Non
     }
     (tmp_path / "gateway.toml").write_text(example)
     load_config(tmp_path / "gateway.toml")
+
+
+def test_the_complete_example_of_the_cloud_is_complete_and_can_be_used(tmp_path: Path) -> None:
+    example = fences(section(CLOUD, "A complete example"), "toml")[0]
+    document = tomllib.loads(example)
+    assert {name: set(table) for name, table in document.items()} == {
+        name: set(model.model_fields) for name, model in CLOUD_SECTIONS.items()
+    }
+    (tmp_path / "cloud.toml").write_text(example)
+    load_cloud_config(tmp_path / "cloud.toml")
 
 
 def test_the_examples_of_key_files_can_be_read(tmp_path: Path) -> None:

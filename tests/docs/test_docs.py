@@ -117,9 +117,11 @@ def test_a_wrong_command_would_be_found() -> None:
     ]
 
 
-def test_every_command_is_in_the_readme_with_an_example() -> None:
-    table = {cells[0].strip("`"): cells[2].strip("`") for cells in rows(README, "command")}
+def test_every_command_is_in_the_readme_or_the_clouds_page_with_an_example() -> None:
+    tables = [*rows(README, "command"), *rows(text("docs/cloud.md"), "command")]
+    table = {cells[0].strip("`"): cells[2].strip("`") for cells in tables}
     assert set(table) == {f"picante {words}" for words, _ in leaves(main)}
+    assert len(table) == len(tables), "a command is told of twice"
     assert [command for command, example in table.items() if not example.startswith(command)] == []
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from paho.mqtt import publish
 
+from cloud_sync.supervisor import Supervisor
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.mqtt_settings import Credentials, MqttSettings
 from firmware_bridge.topics import ONLINE, topic
 from gateway.config import load_config
 from gateway.parts import run_mqtt
 from gateway.security import load_credentials
-from gateway.supervisor import Supervisor
 from heat.errors import BrokerRefused, BrokerUnreachable
 from tests.certificates import Authority, Pair
 from tests.firmware_bridge.gate import KeepingGate
@@ -197,7 +197,7 @@ async def test_a_mended_certificate_counts_without_a_restart(
         links.append(MqttLink(settings, gate, gate))
         await links[-1].run()
 
-    with caplog.at_level(logging.INFO, "gateway.supervisor"):
+    with caplog.at_level(logging.INFO, "cloud_sync.supervisor"):
         task = asyncio.create_task(supervisor.run("mqtt", run))
         await wait_until_async(lambda: len(links) > 3, 20, "it was refused, and tried again")
         part = supervisor.parts["mqtt"]
@@ -210,4 +210,4 @@ async def test_a_mended_certificate_counts_without_a_restart(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    assert [record.name for record in caplog.records].count("gateway.supervisor") == 1, "told once"
+    assert [record.name for record in caplog.records].count("cloud_sync.supervisor") == 1, "told once"

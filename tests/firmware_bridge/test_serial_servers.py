@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.supervisor import Supervisor
 from firmware_bridge import line
 from firmware_bridge.bodies import PouredBody
 from firmware_bridge.line import open_line
 from firmware_bridge.messages import Ask, Picks
 from firmware_bridge.serial_link import SerialLink
 from gateway.ports import Ports, Rates
-from gateway.supervisor import Supervisor
 from heat.errors import LinkLost, PortUnreachable
 from tests.firmware_bridge.gate import KEY, KeepingGate
 from tests.hand_device import HandDevice

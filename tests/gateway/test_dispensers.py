@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.log import BURST, BoundedHandler
 from firmware_bridge.link import Link
 from firmware_bridge.messages import DownMessage, Hello, Ready, Reject, Welcome
 from firmware_bridge.proofs import ready_mac
 from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.dispensers import Dispensers
-from gateway.log import BURST, BoundedHandler
 from gateway.state import GatewayState
 from tests.gateway.web.conftest import DISPENSER_KEY, write_config
 from tests.servers import free_port

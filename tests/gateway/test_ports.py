@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.supervisor import Supervisor
 from firmware_bridge.serial_link import SerialLink
 from gateway import ports
 from gateway.ports import Ports, Rates, find
-from gateway.supervisor import Supervisor
 from heat.errors import PortBusy, PortMissing
 from tests.waiting import wait_until_async
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from cloud_sync.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Reject
-from gateway.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
 from gateway.parts import keep_house
 from tests.flow.world import Process
 from tests.gateway.web.conftest import DISPENSER_KEY, Shop, inside_of, open_shop, write_config

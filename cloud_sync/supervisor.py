@@ -27,7 +27,7 @@ from heat.errors import (
     StoreCorrupt,
 )
 
-log = logging.getLogger("gateway.supervisor")
+log = logging.getLogger("cloud_sync.supervisor")
 
 FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 4.0

@@ -1,4 +1,4 @@
-"""Files that gateway.toml or a command names: errors say which key led there; secrets are nobody else's to read."""
+"""Files that a configuration or a command names: errors say which key led there; secrets are nobody else's to read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heat.errors import ConfigError
 
 
 def check_private(path: Path, name: str) -> None:
-    """Refuse a file with a secret that others may read; `name`: the key in gateway.toml, or the option, that names it.
+    """Refuse a file with a secret that others may read; `name`: the key, or the command's option, that names it.
 
     Raises:
         ConfigError: it is missing, or not private.
@@ -27,7 +27,7 @@ def check_private(path: Path, name: str) -> None:
 
 
 def read_text(path: Path, name: str) -> str:
-    """A file's text; `name`: the key in gateway.toml, or the option, that names it. Raises ConfigError."""
+    """A file's text; `name`: the key of the configuration, or the option, that names it. Raises ConfigError."""
     try:
         return path.read_text()
     except OSError as error:
@@ -38,4 +38,4 @@ def read_text(path: Path, name: str) -> str:
 
 
 def _named_by(name: str) -> str:
-    return f"{name} names this file" if name.startswith("-") else f"{name} in gateway.toml names this file"
+    return f"{name} names this file" if name.startswith("-") else f"{name} in the configuration names this file"

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from cloud_sync.settings import UplinkSettings
+from cloud_sync.supervisor import SETTLED_S, Supervisor
 from firmware_bridge.line import CONNECT_S
-from gateway.supervisor import SETTLED_S, Supervisor
 from heat.errors import (
     BrokerRefused,
     BrokerUnreachable,
@@ -35,7 +35,7 @@ async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCap
         if runs < 4:
             raise LinkLost("the cable", hint="Put it back")
 
-    with caplog.at_level(logging.INFO, "gateway.supervisor"):
+    with caplog.at_level(logging.INFO, "cloud_sync.supervisor"):
         await supervisor.run("port", part)
     assert runs == 4
     assert [record.message for record in caplog.records] == ["port is waiting"]
@@ -47,7 +47,7 @@ SHORT_S = {"FIRST_BACKOFF_S": 0.001, "LONGEST_BACKOFF_S": 0.004, "LONGEST_PORT_S
 
 def shorten_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in SHORT_S.items():
-        monkeypatch.setattr(f"gateway.supervisor.{name}", seconds)
+        monkeypatch.setattr(f"cloud_sync.supervisor.{name}", seconds)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""The composition root of `picante cloud run`: the parts that cloud.toml names, each kept running by the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+from cloud.config import CloudConfig
+from cloud_sync.supervisor import Supervisor
+from heat.errors import ConfigError
+
+Part = Callable[[], Awaitable[None]]
+
+
+def parts(config: CloudConfig) -> dict[str, Part]:
+    """The parts that this process is to run, by name. A new one is joined on here."""
+    known: dict[str, Part] = {}
+    return {name: known[name] for name in config.cloud.parts if name in known}
+
+
+async def run(config: CloudConfig) -> None:
+    """Run until SIGTERM or SIGINT."""
+    chosen = parts(config)
+    if not chosen:
+        raise ConfigError("cloud.parts names nothing that could run")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor()
+    running = [asyncio.create_task(supervisor.run(name, part), name=name) for name, part in chosen.items()]
+    await stop.wait()
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,102 @@
+"""cloud.toml -> `CloudConfig`: what `picante cloud` and `picante lake` are told. See docs/cloud.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from cloud_sync.credentials import KafkaConnection
+from cloud_sync.toml_file import Document, Section
+from heat.errors import DataError
+from heat.identity import check_name
+
+PARTS = ("pipeline", "lake", "hot_store", "recommender", "clock", "weather", "trends", "reconciliation")
+"""What `picante cloud run` consists of, each in a thread of its own."""
+
+
+class CloudSection(Section):
+    """This installation."""
+
+    name: str = "cloud"
+    """Who says so in what is published: `/cloud/NAME`."""
+    data_dir: str = "/var/lib/picante-cloud"
+    """Where the state lies; it can be rebuilt from Kafka."""
+    parts: tuple[str, ...] = PARTS
+    """What this process runs; several processes may run one part, and share its partitions."""
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        try:
+            return check_name(value, "value")
+        except DataError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("parts")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            if part not in PARTS:
+                raise ValueError(f"{part!r} is no part; there are: {', '.join(PARTS)}")
+        return value
+
+
+class KafkaSection(KafkaConnection):
+    """Where the events come from."""
+
+    replication: Annotated[int, Field(ge=1, le=9)] = 3
+    """Copies of each topic; fewer where there are fewer brokers."""
+
+
+class PipelineSection(Section):
+    """What folds events into profiles."""
+
+    group: str = "picante-pipeline"
+    """The consumer group whose members share the partitions."""
+    generation: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Raised to fold everything anew: what a higher one publishes replaces what a lower one did."""
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Events in one transaction at most."""
+
+
+class LakeSection(Section):
+    """Where history is kept."""
+
+    path: str = "lake"
+    """A folder, or s3://BUCKET/PREFIX."""
+    storage_options: str | None = None
+    """TOML file with the object store's options (endpoint, keys), mode 0600."""
+
+
+class HotStoreSection(Section):
+    """Where profiles, features and picks are looked up in a millisecond."""
+
+    kind: Literal["memory", "redis"] = "memory"
+    url: str | None = None
+    """redis://HOST:PORT/DB."""
+    session_hours: Annotated[int, Field(ge=1, le=168)] = 1
+    customer_days: Annotated[int, Field(ge=1, le=3660)] = 90
+
+
+class CloudConfig(Document):
+    """The whole configuration."""
+
+    cloud: CloudSection = CloudSection()
+    kafka: KafkaSection
+    pipeline: PipelineSection = PipelineSection()
+    lake: LakeSection = LakeSection()
+    hot_store: HotStoreSection = HotStoreSection()
+
+    @classmethod
+    def file_name(cls) -> str:
+        """See `Document`."""
+        return "cloud.toml"
+
+
+def load_cloud_config(path: Path) -> CloudConfig:
+    """Read and check a configuration file. Raises ConfigError naming file, line, key and the remedy."""
+    config, text = CloudConfig.load(path)
+    config.kafka.check("kafka", path, text)
+    return config

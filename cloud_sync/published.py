@@ -1,0 +1,295 @@
+"""What is not an event: the absolute values that the halves tell each other, as CloudEvents in JSON. Pure.
+
+    topic                  type                   key                        written by
+    picante.profiles.v1    picante.profile.v1     subject                    the cloud's pipeline
+    picante.features.v1    picante.features.v1    subject                    the cloud's pipeline
+    picante.picks.v1       picante.picks.v1       subject                    the cloud's recommender
+    picante.clock.v1       picante.clock.v1       the day                    the cloud's clock
+    picante.context.v1     picante.context.v1     store/hour                 the cloud's weather
+    picante.trends.v1      picante.trend.v1       region/hour                the cloud's trends
+    picante.gateways.v1    picante.heartbeat.v1   gateway                    each gateway
+    picante.releases.v1    picante.release.v1     kind/target                whoever releases
+
+Each is written at least once and holds all there is to say about its key, so a later one replaces an earlier one; what
+is later is told by `version` where partitions could disagree. Readers ignore what they don't know, and a record without
+a value is a tombstone: the key is to be forgotten.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from cloud_sync.envelope import MAX_ENVELOPE_BYTES, SCHEMA_URN, format_time
+from cloud_sync.record import Record
+from cloud_sync.topics import (
+    CLOCK,
+    CLOUDEVENT,
+    CONTENT_TYPE,
+    CONTEXT,
+    FEATURES,
+    GATEWAYS,
+    PICKS,
+    PROFILES,
+    RELEASES,
+    TRENDS,
+    Topic,
+)
+from heat.events import BucketRow, Count, Day, FlavourRow
+from heat.quality import Refusal
+from heat.scale import MAX_MO
+
+MilliOctaves = Annotated[int, Meta(ge=0, le=MAX_MO)]
+
+
+class Version(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Which of two values about a subject is the later one: the greater."""
+
+    generation: Count
+    """Raised when the cloud folds everything anew."""
+    offset: Count
+    """Of the subject's last event that is in it, in its partition of the events."""
+    day: Day = 0
+    """Of the clock's tick that it was read at; 0 where no day matters."""
+
+
+class Region(msgspec.Struct, frozen=True, array_like=True):
+    """Where a customer was seen."""
+
+    region: str
+    last_day: Day
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer's heat profile, whole."""
+
+    type: ClassVar[str] = "picante.profile.v1"
+    topic: ClassVar[Topic] = PROFILES
+
+    version: Version
+    regions: tuple[Region, ...]
+    buckets: tuple[BucketRow, ...]
+    flavours: tuple[FlavourRow, ...]
+
+
+class WindowRow(msgspec.Struct, frozen=True, array_like=True):
+    """What happened in the last `days` days, the day of reading included."""
+
+    days: Annotated[int, Meta(ge=1)]
+    n: Count
+    """Pieces of evidence."""
+    poured: Count
+    mean_mo: MilliOctaves | None
+    """Of what was poured; None where nothing was."""
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile says when it is read on a day."""
+
+    type: ClassVar[str] = "picante.features.v1"
+    topic: ClassVar[Topic] = FEATURES
+
+    version: Version
+    as_of_day: Day
+    mean_mo: MilliOctaves
+    sd_mo: Count
+    tolerance_mo: MilliOctaves
+    windows: tuple[WindowRow, ...]
+    flavours: tuple[str, ...] = ()
+    """The best liked, best first."""
+    flags: tuple[str, ...] = ()
+    """What is odd about the customer's taste of late."""
+
+
+class ServedPick(msgspec.Struct, frozen=True, kw_only=True):
+    """One sauce for a customer."""
+
+    sauce: str
+    milli_octaves: MilliOctaves
+    score: float
+    why: str = ""
+
+
+class ServedPicks(msgspec.Struct, frozen=True, kw_only=True):
+    """What the brand would pour for a customer, best first."""
+
+    type: ClassVar[str] = "picante.picks.v1"
+    topic: ClassVar[Topic] = PICKS
+
+    version: Version
+    ranker: str
+    picks: tuple[ServedPick, ...]
+
+
+class ClockTick(msgspec.Struct, frozen=True, kw_only=True):
+    """A UTC day has begun."""
+
+    type: ClassVar[str] = "picante.clock.v1"
+    topic: ClassVar[Topic] = CLOCK
+
+    day: Day
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What it was like at a store in an hour. Members that nobody knows are absent."""
+
+    type: ClassVar[str] = "picante.context.v1"
+    topic: ClassVar[Topic] = CONTEXT
+
+    store: str
+    region: str
+    hour: Count
+    """Hours since 1970."""
+    as_of_ms: Count
+    """Unix time, ms, at which it was measured, as its source says."""
+    centi_celsius: Annotated[int, Meta(ge=-10_000, le=10_000)] | None = None
+    feels_centi_celsius: Annotated[int, Meta(ge=-10_000, le=10_000)] | None = None
+    humidity_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    weather: str | None = None
+    """The source's word: `Rain`, `Clear`."""
+
+
+class Trend(msgspec.Struct, frozen=True, kw_only=True):
+    """What a region poured in an hour that is over, by customers who are too many to be told apart."""
+
+    type: ClassVar[str] = "picante.trend.v1"
+    topic: ClassVar[Topic] = TRENDS
+
+    region: str
+    hour: Count
+    customers: Annotated[int, Meta(ge=10)]
+    pours: Count
+    mean_mo: MilliOctaves
+    bands: tuple[Count, ...]
+
+
+class DigestRow(msgspec.Struct, frozen=True, array_like=True):
+    """What a gateway holds of a customer, of its own origin, all of it confirmed by Kafka."""
+
+    subject: str
+    n: Count
+    digest: str
+    """In hex: `heat.profile.Profile.digest(origin)`."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """How a gateway is."""
+
+    type: ClassVar[str] = "picante.heartbeat.v1"
+    topic: ClassVar[Topic] = GATEWAYS
+
+    gateway: str
+    store: str
+    region: str
+    software: str
+    started_ms: Count
+    backlog: Count
+    """Rows that wait for Kafka."""
+    oldest_ms: Count | None
+    """Unix time, ms, of the oldest of them."""
+    clock: Literal["known", "estimated", "unknown"]
+    disk_percent: Annotated[int, Meta(ge=0, le=100)]
+    """Of the store's quota."""
+    repairs: tuple[str, ...]
+    """Codes of the problems that its page shows, worst first."""
+    digests: tuple[DigestRow, ...] = ()
+
+
+Kind = Literal["catalogue", "words", "configuration", "bundle"]
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that gateways are to use from now on."""
+
+    type: ClassVar[str] = "picante.release.v1"
+    topic: ClassVar[Topic] = RELEASES
+
+    kind: Kind
+    target: Annotated[str, Meta(max_length=64)]
+    """`all`, `region/NAME` or `gateway/NAME`; the nearest one counts."""
+    number: Annotated[int, Meta(ge=1)]
+    """Rises with each release of a kind and target."""
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    content: bytes
+    """In JSON: base64."""
+
+
+AnyPublished = Profile | Features | ServedPicks | ClockTick | Context | Trend | Heartbeat | Release
+PUBLISHED: dict[str, type[AnyPublished]] = {
+    cls.type: cls for cls in (Profile, Features, ServedPicks, ClockTick, Context, Trend, Heartbeat, Release)
+}
+"""Every type that is published, by its CloudEvents `type`."""
+
+
+class _Written(msgspec.Struct, frozen=True, kw_only=True):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    dataschema: str
+    data: Any
+
+
+class PublishedEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A published value as a CloudEvent. `subject` is the record's key."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: Annotated[str, Meta(pattern=r"\A/[a-z]+/[a-z0-9-]{1,32}\Z")]
+    """`/gateways/NAME`, or `/cloud/NAME` of a part of the cloud."""
+    type: str
+    subject: str
+    time: Annotated[datetime, Meta(tz=True)]
+    datacontenttype: Literal["application/json"]
+    dataschema: str
+    traceparent: str | UnsetType = UNSET
+    data: Raw
+
+
+_encoder = msgspec.json.Encoder()
+_envelope = msgspec.json.Decoder(PublishedEnvelope)
+_data: dict[str, msgspec.json.Decoder[AnyPublished]] = {
+    name: msgspec.json.Decoder(type_) for name, type_ in PUBLISHED.items()
+}
+
+
+def publish(key: str, data: AnyPublished, source: str, id_: str, time_ms: int) -> Record:
+    """The record that says `data` about `key`. `source`: `/gateways/NAME` or `/cloud/NAME`; `time_ms`: now."""
+    value = _encoder.encode(
+        _Written(
+            specversion="1.0",
+            id=id_,
+            source=source,
+            type=data.type,
+            subject=key,
+            time=format_time(time_ms),
+            datacontenttype="application/json",
+            dataschema=SCHEMA_URN + data.type,
+            data=data,
+        )
+    )
+    return Record(data.topic.name, key.encode(), value, ((CONTENT_TYPE, CLOUDEVENT),))
+
+
+def read_published(value: bytes) -> AnyPublished | Refusal:
+    """What a record's value says, or why it says nothing. A refusal never repeats the value's text."""
+    if len(value) > MAX_ENVELOPE_BYTES:
+        return Refusal("too_large", f"{len(value)} bytes")
+    try:
+        value.decode()  # msgspec would let broken UTF-8 pass in members that it skips
+        envelope = _envelope.decode(value)
+        if (data := _data.get(envelope.type)) is None:
+            return Refusal("unknown_type", "no such type is published")
+        return data.decode(envelope.data)
+    except UnicodeDecodeError as error:
+        return Refusal("malformed", f"not UTF-8 at byte {error.start}")
+    except msgspec.DecodeError as error:
+        return Refusal("malformed", str(error)[:200])
+    except RecursionError:
+        return Refusal("malformed", "nested too deeply")
