@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections import deque
@@ -32,6 +33,8 @@ from models.explore import Pick, suggest
 from models.features import Context, Menu
 from models.ranker import Ranker
 
+log = logging.getLogger("gateway.picks")
+
 RECORDED_A_MINUTE = 120
 """Impressions of one dispenser that are stored in a minute; people can't ask faster, a broken button can."""
 RECENT = 1_000
@@ -47,6 +50,17 @@ class Slate:
     menu: Menu
     nozzles: dict[str, int]
     picks: tuple[Pick, ...]
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What one ASK was answered, however often it comes."""
+
+    picks: Picks
+    slate: Slate
+    claimed_by: str | None
+    recorded: bool = False
+    """Whether it was written to the link, and is on its way to the store; a link may end before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,8 @@ class Recommender:
         self._loop = asyncio.get_running_loop()
         self._reader = store.reader()
         self._menus: dict[tuple[NozzleInfo, ...], tuple[Menu, dict[str, int]]] = {}
-        self._answers: dict[str, tuple[bytes, Picks]] = {}
+        self._answers: dict[str, _Answer] = {}
+        """The last one of each dispenser."""
         self._recorded: dict[str, tuple[int, int]] = {}
         """By dispenser: a minute (of boot time), and how many impressions were recorded in it."""
 
@@ -98,23 +113,25 @@ class Recommender:
 
     def answer(self, link: Link, hello: Hello, ask: Ask, read_ns: int) -> None:
         """Answer an ASK; the same ASK again gets the same answer, and no second impression."""
-        last = self._answers.get(hello.dispenser)
-        if last is not None and last[0] == ask.nonce:
-            link.answer(last[1], lambda: None)
-            return
+        answer = self._answers.get(hello.dispenser)
+        if answer is None or answer.picks.nonce != ask.nonce:
+            answer = self._answers[hello.dispenser] = self._answer(hello, ask)
+
+        def written() -> None:
+            if not answer.recorded:
+                answer.recorded = True
+                self._record(hello, ask.session, answer, (time.monotonic_ns() - read_ns) // 1000)
+
+        link.answer(answer.picks, written)
+
+    def _answer(self, hello: Hello, ask: Ask) -> _Answer:
         claimed_by = pseudonym(ask.token, *self._key) if ask.token is not None else None
         session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
         dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
         subjects = self._subjects(session, claimed_by)
         slate = self.slate(hello.nozzles, subjects, Context(dial=dial, mood=ask.mood))
-        message = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
-        self._answers[hello.dispenser] = (ask.nonce, message)
-
-        def written() -> None:
-            latency_us = (time.monotonic_ns() - read_ns) // 1000
-            self._record(hello, ask.session, claimed_by, slate, message, latency_us)
-
-        link.answer(message, written)
+        picks = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
+        return _Answer(picks, slate, claimed_by)
 
     def slate(self, nozzles: Sequence[NozzleInfo], subjects: Sequence[str], context: Context) -> Slate:
         """The picks for one customer, who may be known by a session and a pseudonym."""
@@ -155,26 +172,24 @@ class Recommender:
                 return self._door.catalog.get(row[0]), row[1]
         return None, None
 
-    def _record(
-        self, hello: Hello, session: int, claimed_by: str | None, slate: Slate, message: Picks, latency_us: int
-    ) -> None:
+    def _record(self, hello: Hello, session: int, answer: _Answer, latency_us: int) -> None:
         now = self._clock.now()
+        picks, slate, claimed_by = answer.picks, answer.slate, answer.claimed_by
         self.shown += 1
-        self.recent.append(
-            Shown(now.wall_ms, hello.dispenser, slate.subject, message.pick_id, message.picks, latency_us)
-        )
+        self.recent.append(Shown(now.wall_ms, hello.dispenser, slate.subject, picks.pick_id, picks.picks, latency_us))
         when = stamp(now, self._boot, 0, sure=True)
 
         enter = self._entry(hello, session, claimed_by, when)
 
         def work(tx: Transaction) -> None:
             subject = enter(tx)
-            tx.append(Event(tx.own_id(), subject, when, self._impression(hello, subject, slate, message, latency_us)))
+            tx.append(Event(tx.own_id(), subject, when, self._impression(hello, subject, slate, picks, latency_us)))
 
         def done(_result: object, error: BaseException | None) -> None:
             if error is None:
                 in_loop(self._loop, self._on_commit)
             else:
+                _tell_bug(error)
                 not_stored()
 
         def not_stored() -> None:
@@ -185,9 +200,7 @@ class Recommender:
                 with contextlib.suppress(StoreError):
                     self._store.submit(enter, self._claimed, keep_as=key)
 
-        if not self._is_slow(hello.dispenser, now.boot_ms // 60_000):
-            self.not_stored += 1
-        elif not self._store.has_room():
+        if not self._is_slow(hello.dispenser, now.boot_ms // 60_000) or not self._store.has_room():
             not_stored()
         else:
             try:
@@ -214,6 +227,8 @@ class Recommender:
     def _claimed(self, _subject: str | None, error: BaseException | None) -> None:
         if error is None:
             in_loop(self._loop, self._on_commit)
+        else:
+            _tell_bug(error)
 
     def _is_slow(self, dispenser: str, minute: int) -> bool:
         """Whether a dispenser asks no faster than people can."""
@@ -262,6 +277,12 @@ class Recommender:
             ranker=self.ranker.name,
             latency_us=latency_us,
         )
+
+
+def _tell_bug(error: BaseException) -> None:
+    """Log what is no fault of the store, which tells of its own."""
+    if not isinstance(error, StoreError):
+        log.error("picks could not be recorded", exc_info=error)
 
 
 def _for_the_screen(slate: Slate) -> tuple[PickInfo, ...]:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from firmware_bridge.bodies import PouredBody, RatedBody
-from firmware_bridge.messages import NozzleInfo
+from firmware_bridge.messages import NozzleInfo, Picks
 from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
 from heat.catalog import default_catalog
@@ -26,6 +26,19 @@ async def impressions(rows: Query, count: int) -> list[dict[str, Any]]:
     sql = "SELECT data FROM events WHERE type = 'picante.impression.v1' ORDER BY position"
     await wait_until_async(lambda: len(rows(sql)) >= count, 5, f"{count} impressions stored")
     return [msgspec.json.decode(row[0]) for row in rows(sql)]
+
+
+def claimants(rows: Query) -> list[str]:
+    """Who claimed sessions, in the order of the claims."""
+    sql = "SELECT subject FROM events WHERE type = 'picante.session-claimed.v1' ORDER BY position"
+    return [subject for (subject,) in rows(sql)]
+
+
+class EndingLink:
+    """A link that ends before anything is written to it."""
+
+    def answer(self, picks: Picks, written: Callable[[], None]) -> None:
+        """Drop picks."""
 
 
 async def test_three_picks_and_one_impression(recommender: Recommender, counter: Counter, rows: Query) -> None:
@@ -121,6 +134,49 @@ async def test_a_token_shown_while_the_store_is_full_claims_the_session_before_i
         ("poured", stranger),
     ]
     assert set(rows("SELECT subject, sum(n) FROM buckets GROUP BY subject")) == {(customer, 2), (stranger, 1)}
+
+
+async def test_picks_that_a_link_never_wrote_are_recorded_once_their_repetition_is(
+    recommender: Recommender, counter: Counter, rows: Query
+) -> None:
+    recommender.answer(EndingLink(), counter.hello, ask(1, token=TOKEN), 0)  # type: ignore[arg-type]
+    assert recommender.shown == 0
+    screen = Screen()
+    for _ in range(2):
+        recommender.answer(screen, counter.hello, ask(1, token=TOKEN), 0)  # type: ignore[arg-type]
+    (impression,) = await impressions(rows, 1)
+    assert [impression["pick_id"]] * 2 == [shown.pick_id for shown in screen.shown]
+    assert recommender.shown == 1
+    assert claimants(rows) == [pseudonym(TOKEN, KEY, 1)]
+
+
+async def test_a_token_that_comes_faster_than_people_ask_claims_the_session(
+    recommender: Recommender, counter: Counter, rows: Query
+) -> None:
+    for nonce in range(RECORDED_A_MINUTE):
+        recommender.answer(Screen(), counter.hello, ask(nonce), 0)  # type: ignore[arg-type]
+    recommender.answer(Screen(), counter.hello, ask(RECORDED_A_MINUTE, token=TOKEN), 0)  # type: ignore[arg-type]
+    await wait_until_async(lambda: claimants(rows) == [pseudonym(TOKEN, KEY, 1)], 5, "the session is claimed")
+    assert len(await impressions(rows, RECORDED_A_MINUTE)) == RECORDED_A_MINUTE
+    assert recommender.not_stored == 1
+
+
+async def test_an_impression_that_fails_is_told_of_and_costs_no_claim(
+    recommender: Recommender,
+    counter: Counter,
+    rows: Query,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a bug of ours")
+
+    monkeypatch.setattr(recommender, "_impression", fail)
+    recommender.answer(Screen(), counter.hello, ask(1, token=TOKEN), 0)  # type: ignore[arg-type]
+    await wait_until_async(lambda: claimants(rows) == [pseudonym(TOKEN, KEY, 1)], 5, "the session is claimed")
+    (record,) = [record for record in caplog.records if record.name == "gateway.picks"]
+    assert record.exc_info is not None
+    assert "a bug of ours" in str(record.exc_info[1])
 
 
 async def test_a_returning_customer_is_known_in_a_new_session(
