@@ -23,6 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+import heat.features
 from cloud_sync.envelope import MAX_ENVELOPE_BYTES, SCHEMA_URN, format_time
 from cloud_sync.record import Record
 from cloud_sync.topics import (
@@ -75,33 +76,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     flavours: tuple[FlavourRow, ...]
 
 
-class WindowRow(msgspec.Struct, frozen=True, array_like=True):
-    """What happened in the last `days` days, the day of reading included."""
-
-    days: Annotated[int, Meta(ge=1)]
-    n: Count
-    """Pieces of evidence."""
-    poured: Count
-    mean_mo: MilliOctaves | None
-    """Of what was poured; None where nothing was."""
-
-
-class Features(msgspec.Struct, frozen=True, kw_only=True):
+class Features(heat.features.Features, frozen=True, kw_only=True):
     """What a profile says when it is read on a day."""
 
     type: ClassVar[str] = "picante.features.v1"
     topic: ClassVar[Topic] = FEATURES
 
     version: Version
-    as_of_day: Day
-    mean_mo: MilliOctaves
-    sd_mo: Count
-    tolerance_mo: MilliOctaves
-    windows: tuple[WindowRow, ...]
-    flavours: tuple[str, ...] = ()
-    """The best liked, best first."""
-    flags: tuple[str, ...] = ()
-    """What is odd about the customer's taste of late."""
 
 
 class ServedPick(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,6 +238,12 @@ _envelope = msgspec.json.Decoder(PublishedEnvelope)
 _data: dict[str, msgspec.json.Decoder[AnyPublished]] = {
     name: msgspec.json.Decoder(type_) for name, type_ in PUBLISHED.items()
 }
+
+
+def features_of(seen: heat.features.Features, version: Version) -> Features:
+    """Features as they are published."""
+    members = {name: getattr(seen, name) for name in seen.__struct_fields__}
+    return Features(**members, version=version)
 
 
 def publish(key: str, data: AnyPublished, source: str, id_: str, time_ms: int) -> Record:

@@ -49,7 +49,7 @@ OUTBOX = Topic("picante.outbox.v1", 1, 1)
 """It stays empty: the uplinks' positions are offsets of consumer groups on its one partition."""
 PROFILES = Topic("picante.profiles.v1", 4, None)
 FEATURES = Topic("picante.features.v1", 4, None)
-PICKS = Topic("picante.picks.v1", 4, 7)
+PICKS = Topic("picante.picks.v1", 4, None)
 CLOCK = Topic("picante.clock.v1", 1, 7)
 CONTEXT = Topic("picante.context.v1", 1, 7)
 TRENDS = Topic("picante.trends.v1", 1, REMEMBERED_DAYS)

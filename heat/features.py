@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from heat.changes import Dated, flags
 from heat.events import Count, Day
-from heat.profile import Profile
+from heat.profile import KINDS, Profile
 from heat.reading import (
     WINDOWS_DAYS,
     DecayTable,
@@ -38,12 +38,21 @@ LOOK_AHEAD_DAYS = 8
 MilliOctaves = Annotated[int, Meta(ge=0, le=MAX_MO)]
 
 
+class KindCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Pieces of evidence of each kind (`heat.profile.KINDS`)."""
+
+    stated: Count = 0
+    poured: Count = 0
+    too_hot: Count = 0
+    just_right: Count = 0
+    more: Count = 0
+
+
 class FeatureWindow(msgspec.Struct, frozen=True, kw_only=True):
     """The last `days` days, the day of the features included."""
 
     days: int
-    n: dict[str, Count]
-    """Kind of evidence -> how much of it there was; kinds without any are absent."""
+    n: KindCounts
     pour_days: Count
     """Days on which something was poured."""
     mean_mo: MilliOctaves | None
@@ -124,20 +133,20 @@ def _recent(profile: Profile, as_of_day: int) -> list[Dated]:
 
 
 def _window(recent: Iterable[Dated], days: int) -> FeatureWindow:
-    n: dict[str, int] = {}
+    n: dict[str, int] = dict.fromkeys(KINDS, 0)
     ages: set[int] = set()
     bands = [0] * BANDS
     w = wq = 0
     for age, kind, sums in recent:
-        if age >= days:
+        if age >= days or kind not in n:
             continue
-        n[kind] = n.get(kind, 0) + sums.n
+        n[kind] += sums.n
         if kind == "poured":
             ages.add(age)
             w, wq = w + sums.w, wq + sums.wq
             bands = [a + b for a, b in zip(bands, sums.bands, strict=True)]
     mean = wq // w if w else None
-    return FeatureWindow(days=days, n=dict(sorted(n.items())), pour_days=len(ages), mean_mo=mean, bands=tuple(bands))
+    return FeatureWindow(days=days, n=KindCounts(**n), pour_days=len(ages), mean_mo=mean, bands=tuple(bands))
 
 
 def _decayed(

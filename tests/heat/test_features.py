@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from heat.changes import FLAGS, Dated, Weighed, flags, has_changed, weigh
 from heat.events import AnyData
-from heat.features import STEP_MO, Features, features, next_change_day
-from heat.profile import BucketKey, Profile, Sums, contribution
+from heat.features import STEP_MO, Features, KindCounts, features, next_change_day
+from heat.profile import KINDS, BucketKey, Profile, Sums, contribution
 from heat.reading import Prior, default_decay, heat_state, read
 from heat.scale import BANDS, shu
 from tests.strategies import EVIDENCE, poured, rated, stated
@@ -50,18 +50,26 @@ def test_windows_count_kinds_heats_bands_and_days() -> None:
         (poured(100_000), TODAY - 90),
     )
     week, month, quarter = features(profile, TODAY).windows
-    assert (week.n, week.pour_days) == ({"poured": 3}, 2)
+    assert (week.n, week.pour_days) == (KindCounts(poured=3), 2)
     assert week.mean_mo == (7972 * 2 + 3755) // 3
     assert week.bands == (0, 1, 0, 2, 0, 0, 0, 0, 0, 0)
-    assert month.n == {"poured": 3, "too_hot": 1}
-    assert quarter.n == {"poured": 3, "stated": 1, "too_hot": 1}
+    assert month.n == KindCounts(poured=3, too_hot=1)
+    assert quarter.n == KindCounts(poured=3, stated=1, too_hot=1)
     assert features(profile, TODAY).evidence == 6
+
+
+def test_every_kind_is_counted_and_one_that_is_newer_than_we_does_no_harm() -> None:
+    assert KindCounts.__struct_fields__ == KINDS
+    profile = Profile()
+    for kind in (*KINDS, "licked"):
+        profile.add(BucketKey("gw-1", TODAY, kind), _at(8000, 10, 2))
+    assert features(profile, TODAY).windows[0].n == KindCounts(**dict.fromkeys(KINDS, 2))
 
 
 def test_a_silent_customer_s_windows_empty() -> None:
     profile = _profile((poured(4000), TODAY))
     later = features(profile, TODAY + 90)
-    assert [(window.n, window.pour_days, window.mean_mo) for window in later.windows] == [({}, 0, None)] * 3
+    assert [(window.n, window.pour_days, window.mean_mo) for window in later.windows] == [(KindCounts(), 0, None)] * 3
     assert (later.last_day, later.evidence) == (TODAY, 1)
 
 
@@ -69,23 +77,23 @@ def test_evidence_of_no_known_day_is_in_the_state_and_in_no_window() -> None:
     profile = _profile((poured(200_000), -3))
     seen = features(profile, TODAY)
     assert seen.mean_mo > features(Profile(), TODAY).mean_mo
-    assert [window.n for window in seen.windows] == [{}] * 3
+    assert [window.n for window in seen.windows] == [KindCounts()] * 3
     assert seen.last_day is None
     assert next_change_day(profile, TODAY) is None
 
 
 def test_the_day_after_today_is_not_counted_yet() -> None:
     profile = _profile((poured(4000), TODAY + 1))
-    assert features(profile, TODAY).windows[0].n == {}
+    assert features(profile, TODAY).windows[0].n == KindCounts()
     assert next_change_day(profile, TODAY) == TODAY + 1
-    assert features(profile, TODAY + 1).windows[0].n == {"poured": 1}
+    assert features(profile, TODAY + 1).windows[0].n == KindCounts(poured=1)
 
 
 @given(st.lists(EVIDENCE, max_size=8), st.integers(19_990, 20_120))
 def test_windows_are_those_that_the_gateway_reads(evidence: list[tuple[AnyData, str, int]], today: int) -> None:
     profile = _folded([part for part in evidence if all(key.day >= 0 for key in contribution(*part).buckets)])
     seen, reading = features(profile, today), read(profile, today)
-    assert [(w.days, w.n.get("poured", 0), w.mean_mo) for w in seen.windows] == [
+    assert [(w.days, w.n.poured, w.mean_mo) for w in seen.windows] == [
         (w.days, w.pours, w.mean_mo) for w in reading.windows
     ]
     assert [sum(w.bands) for w in seen.windows] == [w.pours for w in reading.windows]
@@ -264,4 +272,4 @@ def test_buckets_are_never_dropped_by_a_flag() -> None:
     profile = _profile(*((poured(4000), TODAY),) * 50)
     assert features(profile, TODAY).flags == ("crowded_day",)
     assert profile.buckets[BucketKey("gw-1", TODAY, "poured")].n == 50
-    assert features(profile, TODAY).windows[0].n == {"poured": 50}
+    assert features(profile, TODAY).windows[0].n == KindCounts(poured=50)
