@@ -1,7 +1,7 @@
-"""The one module that speaks to Kafka: a sink that takes batches of records, each as one transaction with a position.
+"""The one module that writes to Kafka: a sink that takes batches of records, each as one transaction with a position.
 
-It maps aiokafka's exceptions once, and it can be closed in bounded time whatever the broker does, which aiokafka's own
-`stop()` can't: that waits for Kafka to take what is unsent.
+It can be closed in bounded time whatever the broker does, which aiokafka's own `stop()` can't: that waits for Kafka to
+take what is unsent.
 """
 
 from __future__ import annotations
@@ -9,42 +9,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.conn import create_conn
 from aiokafka.errors import (
     IllegalOperation,
-    InvalidTimestampError,
     KafkaError,
-    MessageSizeTooLargeError,
     ProducerClosed,
-    ProducerFenced,
-    RecordListTooLargeError,
     TopicAlreadyExistsError,
     for_code,
 )
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
+from cloud_sync.kafka_connection import be_quiet, connecting, connection, translated
 from cloud_sync.position import KafkaPosition, Note, decode_note, encode_note
 from cloud_sync.record import Record
-from cloud_sync.refusal import NOT_ALLOWED, lacking, refusal
-from cloud_sync.settings import Security, UplinkSettings, addresses
+from cloud_sync.refusal import NOT_ALLOWED
+from cloud_sync.settings import Security, UplinkSettings
 from cloud_sync.topics import OUTBOX, outbox_group
-from heat.errors import ConfigError, RecordRejected, SinkRefused, SinkUnavailable, SyncError
+from heat.errors import ConfigError, SinkRefused, SinkUnavailable
 
 COMPRESSION = "zstd"
 BATCH_BYTES = 128 * 1024
 """bytes of records in one batch, before compression: the event loop stands still while one is compressed."""
 BREATH = 16
 """Records after which the event loop gets its turn: a customer's pick may be waiting."""
-KNOCKS = 8
-"""Addresses of either kind at which is knocked to find out why: a large cluster has more brokers than reasons."""
-_REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError)
 _POSITION = TopicPartition(OUTBOX.name, 0)
 
 Packed = tuple[str, int, Any]
@@ -59,7 +51,7 @@ class KafkaSink:
         self._settings = settings
         self._group = outbox_group(settings.gateway)
         self._producer = AIOKafkaProducer(
-            **_connection(settings, security),
+            **connection(settings, security),
             transactional_id=settings.gateway,
             transaction_timeout_ms=settings.transaction_timeout_ms,
             acks="all",
@@ -78,14 +70,14 @@ class KafkaSink:
             SinkUnavailable: Kafka can't be reached, or lacks a topic that we can't create.
             SinkRefused: it does not let us in, or we don't trust it.
         """
-        _be_quiet()
+        be_quiet()
         try:
             security = await asyncio.to_thread(settings.security)
         except ConfigError as error:
             raise SinkRefused(error.args[0], hint=error.hint) from error
         sink = cls(settings, security)
         try:
-            async with _connecting(settings, security) as admin:
+            async with connecting(settings, security) as admin:
                 await admin.start()
                 await _ensure_topics(admin, settings)
                 await sink._producer.start()
@@ -113,7 +105,7 @@ class KafkaSink:
         packed: list[Packed] = []
         filling: dict[tuple[str, int], Any] = {}
         partitions: dict[str, int] = {}
-        with _translated("the transaction can't be made ready"):
+        with translated("the transaction can't be made ready"):
             for number, record in enumerate(records, 1):
                 if record.topic not in partitions:
                     partitions[record.topic] = len(await self._producer.partitions_for(record.topic))
@@ -134,7 +126,7 @@ class KafkaSink:
             SinkUnavailable: it did not work, or it is not known whether it did.
             RecordRejected: Kafka will not take (one of) these records.
         """
-        with _translated("the transaction failed"):
+        with translated("the transaction failed"):
             async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000):
                 await self._producer.begin_transaction()
                 sent = [await self._send(*batch) for batch in packed]
@@ -193,84 +185,6 @@ def _owner(task: asyncio.Task[Any]) -> object:
     return frame.f_locals.get("self") if frame else None
 
 
-def _connection(settings: UplinkSettings, security: Security) -> dict[str, Any]:
-    return {"bootstrap_servers": settings.bootstrap, **_options(settings, security)}
-
-
-def _options(settings: UplinkSettings, security: Security) -> dict[str, Any]:
-    """What aiokafka's single connections take, too."""
-    return {
-        "client_id": f"picante-{settings.gateway}",
-        "request_timeout_ms": settings.request_timeout_ms,
-        **_security(security),
-    }
-
-
-def _security(security: Security) -> dict[str, Any]:
-    sasl = security.username is not None
-    protocol = ("SASL_" if sasl else "") + ("SSL" if security.tls else "PLAINTEXT")
-    options: dict[str, Any] = {"security_protocol": protocol, "ssl_context": security.tls}
-    if sasl:
-        options |= {
-            "sasl_mechanism": security.mechanism,
-            "sasl_plain_username": security.username,
-            "sasl_plain_password": security.password,
-        }
-    return options
-
-
-@contextlib.asynccontextmanager
-async def _connecting(settings: UplinkSettings, security: Security) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client, for as long as a connection may take; what goes wrong with it is told as `open` says."""
-    what = f"{settings.bootstrap} can't be used"
-    admin = AIOKafkaAdminClient(**_connection(settings, security))
-    try:
-        with _translated(what):
-            async with asyncio.timeout(settings.connect_timeout_s):
-                yield admin
-    except SinkRefused:
-        raise
-    except Exception as error:
-        # aiokafka does not tell why, and there may be something to mend; a stranger's answer breaks it in many ways
-        if (refused := await _refusal(settings, security, admin)) is not None:
-            raise refused from error
-        if isinstance(error, SyncError):
-            raise
-        raise SinkUnavailable(f"{what}: {error!r}", hint="Look whether it is a Kafka that answers there") from error
-    finally:
-        with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(settings.close_timeout_s / 2):
-                await admin.close()
-
-
-async def _refusal(settings: UplinkSettings, security: Security, admin: AIOKafkaAdminClient) -> SinkRefused | None:
-    """Knock at once at the bootstrap's brokers and those that these told of, for as long as one request may take.
-
-    The first refusal, or None where all that fails is the network.
-    """
-    if security == Security():
-        return None  # in clear and without a login nobody has anything to refuse
-    told = [(broker.host, broker.port) for broker in admin._client.cluster.brokers()]  # noqa: SLF001 -- no public way
-    places = dict.fromkeys([*addresses(settings.bootstrap)[:KNOCKS], *told[:KNOCKS]])
-    refusals: dict[tuple[str, int], SinkRefused] = {}
-
-    async def knock(host: str, port: int) -> None:
-        try:
-            connection = await create_conn(host, port, **_options(settings, security))
-        except Exception as error:  # noqa: BLE001 -- as above, whatever a stranger's answer breaks
-            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            if (refused := refusal(error, place, security)) is not None:
-                refusals[host, port] = refused
-        else:
-            await connection.close()
-
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(settings.request_timeout_ms / 1000), asyncio.TaskGroup() as group:
-            for place in places:
-                group.create_task(knock(*place))
-    return next((refusals[place] for place in places if place in refusals), None)
-
-
 async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -> None:
     if settings.position == "sqlite":
         # the mock cluster creates what it is asked about, and knows no other way
@@ -291,39 +205,3 @@ async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -
             hint = f"Have {', '.join(topic.name for topic in missing)} created, or let {settings.gateway} create topics"
             kind = SinkRefused if error in NOT_ALLOWED else SinkUnavailable
             raise kind(f"topic {name} is missing and can't be created: {error.__name__}", hint=hint)
-
-
-@contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    try:
-        yield
-    except _REJECTIONS as error:
-        raise RecordRejected(f"{what}: {error!r}", hint="The topic's max.message.bytes is too small for it") from error
-    except InvalidTimestampError as error:
-        hint = "Set message.timestamp.type=LogAppendTime on the topic, or this machine's clock"
-        raise SinkUnavailable(f"{what}: Kafka does not believe this machine's clock", hint=hint) from error
-    except ProducerFenced as error:
-        hint = "Either the transaction took too long, or a second gateway runs under this name"
-        raise SinkUnavailable(f"{what}: another producer took over", hint=hint) from error
-    except NOT_ALLOWED as error:
-        hint = "Give the gateway's login the rights that docs/operations.md lists"
-        raise SinkRefused(f"{what}: the login may not do that ({lacking(error)})", hint=hint) from error
-    except TimeoutError as error:
-        raise SinkUnavailable(f"{what}: no answer in time", hint="Check the network and Kafka") from error
-    except (KafkaError, IllegalOperation, OSError, AssertionError) as error:
-        # aiokafka asserts, too: of a broker that was silent at the wrong moment, that it knows a coordinator
-        why = error.__cause__ or error  # aiokafka hides some of the broker's answers behind "unexpected error"
-        raise SinkUnavailable(f"{what}: {why!r}", hint="Check the network and Kafka") from error
-
-
-def _be_quiet() -> None:
-    """Leave the log to our one line per change of state: aiokafka writes several for each attempt."""
-    log = logging.getLogger("aiokafka")
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(_is_no_trace_of_a_timeout)
-
-
-def _is_no_trace_of_a_timeout(record: logging.LogRecord) -> bool:
-    """aiokafka, cancelled while it asks its first broker, drops the connection; that closes itself, and complains."""
-    return not record.getMessage().startswith("Unclosed AIOKafkaConnection")

@@ -27,8 +27,8 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True)
-class UplinkSettings:
-    """Settings of one gateway's uplink."""
+class ConnectionSettings:
+    """How one gateway reaches Kafka, whatever it does there."""
 
     bootstrap: str
     """HOST:PORT, comma-separated."""
@@ -36,25 +36,31 @@ class UplinkSettings:
     """The gateway's name: the transactional id, so two that run under one name fence each other."""
     position: Literal["kafka", "sqlite"] = "kafka"
     """Who says where to go on. `sqlite` is for librdkafka's mock cluster, which keeps no positions: at least once."""
-    batch: int = 2000
-    """Rows a transaction at most; transactions of 2,000 are as fast as plain sending, of 100 16 times slower."""
-    interval_s: float = 1.0
-    """Seconds between transactions while fewer rows than a batch wait; a transaction costs 35-52 ms however small."""
-    transaction_timeout_ms: int = 10_000
-    """ms; an open transaction hides other gateways' records from readers for so long, and at most 10 s more."""
     request_timeout_ms: int = 5_000
     """ms for one request; a broker that is silent for longer is taken for gone."""
     connect_timeout_s: float = 15.0
     """Seconds from the first packet to a position, over a bad line."""
     close_timeout_s: float = 0.3
     """Seconds that aborting may take, and letting go of the connections again: SIGTERM is obeyed within one second."""
+    security: Callable[[], Security] = Security
+    """Asked in a thread before each connection: files that were mended or renewed count. It may raise ConfigError; then
+    that connection fails, and the next one asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSettings(ConnectionSettings):
+    """Settings of one gateway's uplink."""
+
+    batch: int = 2000
+    """Rows a transaction at most; transactions of 2,000 are as fast as plain sending, of 100 16 times slower."""
+    interval_s: float = 1.0
+    """Seconds between transactions while fewer rows than a batch wait; a transaction costs 35-52 ms however small."""
+    transaction_timeout_ms: int = 10_000
+    """ms; an open transaction hides other gateways' records from readers for so long, and at most 10 s more."""
     replication: int = 3
     """Replicas of topics that the uplink has to create; fewer where there are fewer brokers."""
     topics: tuple[Topic, ...] = (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX)
     """What must exist before anything is sent; to a missing topic, offsets would be sent for ever."""
-    security: Callable[[], Security] = Security
-    """Asked in a thread before each connection: files that were mended or renewed count. It may raise ConfigError; then
-    that connection fails, and the next one asks again."""
 
 
 def addresses(bootstrap: str) -> list[tuple[str, int]]:

@@ -19,7 +19,8 @@ from confluent_kafka.admin import AdminClient
 
 from cloud_sync.dead_letter import KEPT_BYTES
 from cloud_sync.envelope import MAX_ENVELOPE_BYTES
-from cloud_sync.kafka_client import KafkaSink, Packed, _translated
+from cloud_sync.kafka_client import KafkaSink, Packed
+from cloud_sync.kafka_connection import translated
 from cloud_sync.outbox import Row
 from cloud_sync.position import Note
 from cloud_sync.record import Record
@@ -285,7 +286,7 @@ async def test_it_goes_on_from_a_position_moved_by_hand_and_says_so(
 
 
 async def test_what_aiokafka_asserts_is_tried_again() -> None:
-    with pytest.raises(SinkUnavailable, match="Did we not perform bootstrap"), _translated("no way in"):
+    with pytest.raises(SinkUnavailable, match="Did we not perform bootstrap"), translated("no way in"):
         raise AssertionError("Did we not perform bootstrap?")
 
 
