@@ -34,6 +34,9 @@ TRANSACTION_MS = 10_000
 """ms; an open transaction hides later records from readers for so long."""
 COMPRESSION = "zstd"
 
+_DROPPED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 -- their names
+"""What librdkafka says of records that go down with another one's transaction."""
+
 BEGINNING = confluent_kafka.OFFSET_BEGINNING
 END = confluent_kafka.OFFSET_END
 
@@ -235,7 +238,8 @@ class Producer:
         )
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        self._failed = self._failed or error
+        if error is not None and self._failed is None and error.code() not in _DROPPED:
+            self._failed = error
 
     def flush(self, timeout_s: float = REQUEST_S) -> None:
         """Return when all that was sent is in the log. Raises SinkUnavailable, SinkRefused, RecordRejected."""
@@ -255,8 +259,10 @@ class Producer:
         """Records and a group's positions in one transaction.
 
         Raises:
-            SinkUnavailable: Kafka may have all of it or none of it; open a new producer, and ask for the positions.
+            SinkUnavailable: Kafka may have all of it or none of it: ask for the positions.
             RecordRejected: it will never take one of these.
+
+        After either, this producer is of no use any more.
         """
         offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
         with self._trouble.told("the transaction failed"):
@@ -269,12 +275,13 @@ class Producer:
             except KafkaException:
                 with contextlib.suppress(KafkaException):
                     self._producer.abort_transaction(REQUEST_S / 4)
+                    self._producer.poll(0)  # it tells which record failed
                 self._raise_failed()  # the first record's failure says more than what came of it
                 raise
 
     def _raise_failed(self) -> None:
         failed, self._failed = self._failed, None
-        if failed is not None and failed.code() != KafkaError._PURGE_QUEUE:  # noqa: SLF001 -- its name
+        if failed is not None:
             raise KafkaException(failed)
 
     def _membership(self, group: str) -> Any:

@@ -80,7 +80,9 @@ async def test_a_transaction_takes_records_and_positions_or_neither(kafka: Kafka
             first.transact(numbered(name, 2), group, {place: 9})
         with pytest.raises(RecordRejected):
             second.transact([*numbered(name, 1), Record(name, b"big", os.urandom(1_500_000), ())], group, {place: 9})
-        second.transact(numbered(name, 1), group, {place: 6})
+    with Producer(cluster, identity) as third, Consumer(cluster, group) as reader:
+        third.open()
+        third.transact(numbered(name, 1), group, {place: 6})
         assert reader.committed([place]) == {place: 6}
     assert [record.value for batch in read_to_end(cluster, name) for record in batch] == [b"0", b"1", b"0"]
 
