@@ -119,8 +119,10 @@ class KafkaSink:
                     await asyncio.sleep(0)
         return packed
 
-    async def commit(self, packed: Iterable[Packed], position: int, note: Note) -> None:
+    async def commit(self, packed: Iterable[Packed], position: tuple[int, Note] | None = None) -> None:
         """Send batches and position as one transaction. When this raises, Kafka may hold all of it or none of it.
+
+        Without a position, the one that Kafka has stays.
 
         Raises:
             SinkUnavailable: it did not work, or it is not known whether it did.
@@ -130,8 +132,9 @@ class KafkaSink:
             async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000):
                 await self._producer.begin_transaction()
                 sent = [await self._send(*batch) for batch in packed]
-                if self._settings.position == "kafka":
-                    offsets = {_POSITION: OffsetAndMetadata(position, encode_note(note))}
+                if position is not None and self._settings.position == "kafka":
+                    offset, note = position
+                    offsets = {_POSITION: OffsetAndMetadata(offset, encode_note(note))}
                     await self._producer.send_offsets_to_transaction(offsets, self._group)
                 await asyncio.gather(*sent)  # a batch that failed would be left out of the commit in silence
                 await self._producer.commit_transaction()
@@ -186,12 +189,13 @@ def _owner(task: asyncio.Task[Any]) -> object:
 
 
 async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -> None:
+    topics = (*settings.topics, *settings.extra_topics)
     if settings.position == "sqlite":
         # the mock cluster creates what it is asked about, and knows no other way
-        await admin.describe_topics([topic.name for topic in settings.topics])
+        await admin.describe_topics([topic.name for topic in topics])
         return
     present = set(await admin.list_topics())
-    missing = [topic for topic in settings.topics if topic.name not in present]
+    missing = [topic for topic in topics if topic.name not in present]
     if not missing:
         return
     brokers = (await admin.describe_cluster())["brokers"]
@@ -199,9 +203,10 @@ async def _ensure_topics(admin: AIOKafkaAdminClient, settings: UplinkSettings) -
     made = await admin.create_topics(
         [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.settings) for topic in missing]
     )
+    needed = [topic.name for topic in missing if topic in settings.topics]
     for name, code, *_ in made.topic_errors:
         error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
-            hint = f"Have {', '.join(topic.name for topic in missing)} created, or let {settings.gateway} create topics"
+        if code and error is not TopicAlreadyExistsError and name in needed:
+            hint = f"Have {', '.join(needed)} created, or let {settings.gateway} create topics"
             kind = SinkRefused if error in NOT_ALLOWED else SinkUnavailable
             raise kind(f"topic {name} is missing and can't be created: {error.__name__}", hint=hint)

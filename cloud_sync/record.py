@@ -24,6 +24,10 @@ class Record:
         """An upper bound of the record's size in a batch, before compression."""
         return _size_bytes(self.key, self.value, self.headers)
 
+    def with_header(self, name: str, value: bytes) -> Record:
+        """This record with one header more."""
+        return Record(self.topic, self.key, self.value, (*self.headers, (name, value)))
+
 
 @dataclass(frozen=True, slots=True)
 class Consumed:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, SAMPLES, Topic
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, GATEWAYS, OUTBOX, SAMPLES, Topic
 
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
@@ -61,6 +61,8 @@ class UplinkSettings(ConnectionSettings):
     """Replicas of topics that the uplink has to create; fewer where there are fewer brokers."""
     topics: tuple[Topic, ...] = (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX)
     """What must exist before anything is sent; to a missing topic, offsets would be sent for ever."""
+    extra_topics: tuple[Topic, ...] = (GATEWAYS,)
+    """What is created if it may be, and done without if not."""
 
 
 def addresses(bootstrap: str) -> list[tuple[str, int]]:

@@ -81,6 +81,10 @@ FULL_SIZE = "picante.full.size"
 """Header of a dead letter that is cut short, because nothing of its size fits into Kafka: bytes that there were."""
 
 
+POSITION = "picante.position"
+"""Header of all that an outbox sent: `EPOCH:POSITION` of its row. Positions count rows, so a reader sees what lacks."""
+
+
 def outbox_group(gateway: str) -> str:
     """The consumer group whose offset on `OUTBOX` is a gateway's position."""
     return f"picante-outbox-{gateway}"

@@ -4,6 +4,9 @@ One turn: make a batch of rows ready, and only then open a transaction, send all
 tell the outbox. There is one transaction at a time; while Kafka answers for it, the next batch is made ready, but none
 of it is sent. Kafka's position, committed with the rows, says where to go on after a restart, not SQLite's. After any
 failure `run()` raises and everything is thrown away; the supervisor runs it again, with backoff.
+
+Between two of these transactions the gateway may tell of itself (`cloud_sync.pulse`), in one of its own without a
+position: what is wrong with that record or its topic breaks no transaction of events.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from cloud_sync import dead_letter, envelope
 from cloud_sync.kafka_client import KafkaSink, Packed
 from cloud_sync.outbox import Outbox, Row, StoredRefusal
 from cloud_sync.position import Author, DatabaseSide, Foreign, GoOn, GoOnMarked, KafkaPosition, Note, decide, explain
+from cloud_sync.pulse import NO_PULSE, Pulse
 from cloud_sync.record import Record
 from cloud_sync.settings import UplinkSettings
-from cloud_sync.topics import DEAD_LETTERS
+from cloud_sync.topics import DEAD_LETTERS, POSITION
 from heat.errors import ForeignInstance, RecordRejected, SinkRefused, SinkUnavailable, SyncError
 from heat.quality import Refusal
 
@@ -98,7 +102,15 @@ def _state_of(error: SyncError) -> State:
 class Uplink:
     """One gateway's way up."""
 
-    def __init__(self, outbox: Outbox, settings: UplinkSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: UplinkSettings,
+        clock: Callable[[], float] = time.monotonic,
+        pulse: Pulse = NO_PULSE,
+    ) -> None:
+        self.pulse = pulse
+        """What the gateway tells of itself; it may be replaced until `run()` is called."""
         self.instance = secrets.token_hex(8)
         """Names this process in the position's note, and tells us from a clone."""
         self.status = UplinkStatus(clock(), settings.position)
@@ -175,29 +187,47 @@ class Uplink:
         return decision.position
 
     async def _send_all(self, sink: KafkaSink, position: int) -> NoReturn:
-        batch = await self._next(sink, position, float("-inf"))
-        while True:
-            if not self.status.transactions:
-                await self._outbox.register_instance(self.instance)
-            self._go_on("draining" if len(batch.rows) >= self._limit else "idle")
-            following = asyncio.create_task(self._next(sink, batch.position, self._clock()), name="uplink-next")
-            try:
+        following = asyncio.create_task(self._next(sink, position, float("-inf")), name="uplink-next")
+        telling = asyncio.create_task(self.pulse.next(sink.pack), name="uplink-pulse")
+        try:
+            while True:
+                await asyncio.wait({following, telling}, return_when=asyncio.FIRST_COMPLETED)
+                if telling.done():
+                    await self._tell_of_us(sink, telling.result())
+                    telling = asyncio.create_task(self.pulse.next(sink.pack), name="uplink-pulse")
+                if not following.done():
+                    continue
+                batch = following.result()
+                if not self.status.transactions:
+                    await self._outbox.register_instance(self.instance)
+                self._go_on("draining" if len(batch.rows) >= self._limit else "idle")
+                following = asyncio.create_task(self._next(sink, batch.position, self._clock()), name="uplink-next")
                 await self._commit(sink, batch)
                 await self._outbox.confirm(batch.position)
-                batch = await following
-            finally:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+        finally:
+            for task in (following, telling):
+                task.cancel()
+            await asyncio.gather(following, telling, return_exceptions=True)
+
+    async def _tell_of_us(self, sink: KafkaSink, packed: Sequence[Packed]) -> None:
+        try:
+            await sink.commit(packed)
+        except SyncError as error:
+            self.pulse.failed(error)
+            if isinstance(error, RecordRejected | SinkRefused):  # of this record alone: events may go on
+                raise SinkUnavailable(f"a heartbeat failed: {error}", hint="Events go on without them") from error
+            raise
+        self.pulse.sent()
 
     async def _next(self, sink: KafkaSink, after: int, began_s: float) -> _Batch:
-        rows, letters = await self._gather(after, began_s), 0
+        rows, letters, epoch = await self._gather(after, began_s), 0, self.status.epoch
 
         def records() -> Iterator[Record]:
             nonlocal letters
             for row in rows:
                 record = self._record(row)
                 letters += record.topic == DEAD_LETTERS.name
-                yield record
+                yield record.with_header(POSITION, b"%d:%d" % (epoch, row.position))
 
         packed = await sink.pack(records())
         return _Batch(rows, packed, letters)
@@ -224,7 +254,7 @@ class Uplink:
         self.status.in_flight = len(batch.rows)
         began_s = self._clock()
         try:
-            await sink.commit(batch.packed, batch.position, note)
+            await sink.commit(batch.packed, (batch.position, note))
         except RecordRejected as error:
             self._narrow(batch.rows)
             raise SinkUnavailable(str(error), hint="Smaller batches will find the record that is at fault") from error

@@ -129,6 +129,7 @@ async def test_refusals_become_dead_letters_byte_for_byte(kafka: Kafka, outbox: 
         "picante.event.id": b"hot-bar-1:5e3a09c1:3",
         "picante.origin": gateway.encode(),
         "picante.time": b"2025-11-24T13:13:20.123Z",
+        "picante.position": b"1:3",
     }
 
 

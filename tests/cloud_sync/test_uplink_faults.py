@@ -136,10 +136,10 @@ async def test_while_kafka_owes_an_answer_one_more_batch_is_made_ready_and_waits
         packed.append(done := await pack(sink, records))
         return done
 
-    async def spied_commit(sink: KafkaSink, batches: Iterable[Packed], position: int, note: Note) -> None:
-        begun.append(position)
-        await commit(sink, batches, position, note)
-        assert begun[-1] == position, "nothing is begun before Kafka has answered"
+    async def spied_commit(sink: KafkaSink, batches: Iterable[Packed], position: tuple[int, Note]) -> None:
+        begun.append(position[0])
+        await commit(sink, batches, position)
+        assert begun[-1] == position[0], "nothing is begun before Kafka has answered"
 
     monkeypatch.setattr(outbox, "read", spied_read)
     monkeypatch.setattr(KafkaSink, "pack", spied_pack)
