@@ -1,0 +1,86 @@
+"""The lake as one writer sees it: records in, each into every table that keeps it.
+
+Tables commit one after another, so that a kill may leave one behind: reading goes on from the lowest position of all,
+and each table leaves out what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from cloud.lake.columns import RAW, TABLES, TableKind
+from cloud.lake.rows import event_rows, raw_rows
+from cloud.lake.table import LakeTable, Partition, Span
+from cloud_sync.envelope import Received, decode
+from cloud_sync.record import Consumed
+
+
+class Batch:
+    """Records that are committed together, in the order of their offsets within each partition."""
+
+    def __init__(self, kinds: Mapping[str, TableKind]) -> None:
+        self.records: list[Consumed] = []
+        self.spans: dict[Partition, Span] = {}
+        self.size_bytes = 0
+        self._kinds = kinds
+        self._events: dict[str, list[tuple[Consumed, Received]]] = {}
+
+    def add(self, record: Consumed, start: int) -> None:
+        """Take a record, with the verdict on it where its topic carries events.
+
+        `start` is the position at which reading its partition began; what lies between is in this batch, or is none.
+        """
+        at = record.topic, record.partition
+        before = self.spans.get(at)
+        self.spans[at] = Span(start if before is None else before.start, record.offset)
+        self.records.append(record)
+        self.size_bytes += record.size_bytes
+        if record.topic in self._kinds and (event := event_in(record)) is not None:
+            self._events.setdefault(record.topic, []).append((record, event))
+
+    def rows(self) -> dict[str, pa.Table]:
+        """The rows that are to be appended, by table."""
+        rows = {self._kinds[topic].name: event_rows(self._kinds[topic], found) for topic, found in self._events.items()}
+        return {RAW.name: raw_rows(self.records), **rows}
+
+
+class Lake:
+    """All tables of a lake."""
+
+    def __init__(
+        self, folder: str, storage_options: Mapping[str, str] | None = None, kinds: Sequence[TableKind] = TABLES
+    ) -> None:
+        self.tables = {kind.name: LakeTable(folder, kind, storage_options) for kind in kinds}
+        self._kinds = {kind.topic: kind for kind in kinds if kind.topic is not None}
+
+    def open(self) -> None:
+        """Make the tables, or widen them. Raises ConfigError, SinkUnavailable."""
+        for table in self.tables.values():
+            table.open()
+
+    def position(self, topic: str, partition: int) -> int:
+        """The offset at which reading a partition goes on, as the tables were last read: the lowest of all."""
+        keep = (table for table in self.tables.values() if table.kind.topic in {None, topic})
+        return min(table.position(topic, partition) for table in keep)
+
+    def batch(self) -> Batch:
+        """An empty one."""
+        return Batch(self._kinds)
+
+    def append(self, rows: Mapping[str, pa.Table], spans: Mapping[Partition, Span]) -> dict[str, int]:
+        """Commit a batch's rows to each table; how many were new to it. Raises SinkUnavailable."""
+        new = {}
+        for name, table in self.tables.items():
+            mine = {at: span for at, span in spans.items() if table.kind.topic in {None, at[0]}}
+            new[name] = table.append(rows.get(name, table.kind.columns.empty_table()), mine) if mine else 0
+        return new
+
+
+def event_in(record: Consumed) -> Received | None:
+    """The event that a record carries; None where it carries none, or one that lies in the wrong partition."""
+    event = decode(record.value or b"")
+    if not isinstance(event, Received) or record.key != (event.subject or event.id.source).encode():
+        return None
+    return event
