@@ -26,6 +26,8 @@ class Topic:
     """The broker stamps the records: a gateway's clock may be wrong, and retention would believe it."""
     max_bytes: int = BATCH_BYTES
     """bytes of a batch, compressed."""
+    keyed: bool = True
+    """Readers count on it that a key stays in its partition; then partitions can't be added."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -35,6 +37,7 @@ class Topic:
         if self.retention_days is None:
             chosen["cleanup.policy"] = "compact"
             chosen["delete.retention.ms"] = str(REMEMBERED_DAYS * DAY_MS)
+            chosen["max.compaction.lag.ms"] = str(DAY_MS)  # what was erased is off the disk in two days, however quiet
         else:
             chosen["cleanup.policy"] = "delete"
             chosen["retention.ms"] = str(self.retention_days * DAY_MS)
@@ -43,8 +46,10 @@ class Topic:
 
 EVENTS = Topic("picante.events.v1", 4, REMEMBERED_DAYS, broker_time=True)
 SAMPLES = Topic("picante.samples.v1", 4, 7, broker_time=True)
-DEAD_LETTERS = Topic("picante.dlq.v1", 1, REMEMBERED_DAYS, broker_time=True, max_bytes=2 * BATCH_BYTES)
+DEAD_LETTERS = Topic("picante.dlq.v1", 1, REMEMBERED_DAYS, broker_time=True, max_bytes=2 * BATCH_BYTES, keyed=False)
 """Whatever fits into another topic fits into this one, with its reason beside it."""
+REPLAYS = Topic("picante.replays.v1", 1, REMEMBERED_DAYS, broker_time=True)
+"""Which dead letters were sent again, so that none is sent twice."""
 OUTBOX = Topic("picante.outbox.v1", 1, 1)
 """It stays empty: the uplinks' positions are offsets of consumer groups on its one partition."""
 PROFILES = Topic("picante.profiles.v1", 4, None)
@@ -58,7 +63,7 @@ RELEASES = Topic("picante.releases.v1", 1, None)
 ERASURES = Topic("picante.erasures.v1", 1, REMEMBERED_DAYS)
 
 ALL = (
-    *(EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX, PROFILES, FEATURES, PICKS),
+    *(EVENTS, SAMPLES, DEAD_LETTERS, REPLAYS, OUTBOX, PROFILES, FEATURES, PICKS),
     *(CLOCK, CONTEXT, TRENDS, GATEWAYS, RELEASES, ERASURES),
 )
 

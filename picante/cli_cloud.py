@@ -11,23 +11,9 @@ import click
 from cloud.config import load_cloud_config
 from cloud_sync.log import set_up_logging
 from heat.errors import ConfigError, PicanteError
+from picante.cli_topics import topics
+from picante.cloud_options import CLOUD_CONFIG
 from picante.errors import exit_with_hint
-
-INSTALLED = Path("/etc/picante/cloud.toml")
-
-
-def _default() -> Path:
-    here = Path("cloud.toml")
-    return INSTALLED if not here.exists() and INSTALLED.exists() else here
-
-
-CLOUD_CONFIG = click.option(
-    "--config",
-    "config_path",
-    default=_default,
-    type=click.Path(path_type=Path),
-    help=f"The cloud's configuration: cloud.toml here, or else {INSTALLED}.",
-)
 
 
 @click.group()
@@ -55,3 +41,7 @@ def run(config_path: Path, log_level: str) -> None:
     except PicanteError as error:
         exit_with_hint(error, 1)
     sys.exit(0)
+
+
+for command in (topics,):
+    cloud.add_command(command)
