@@ -1,8 +1,9 @@
 """Stored event <-> Kafka record: one CloudEvent 1.0 in JSON, structured mode. Pure.
 
-The uplink encodes, every reader decodes. Attributes beyond CloudEvents' own (its extensions must be lower case):
+The uplink encodes, every reader decodes, and judges by `decode` or, with the record's key, by `verdict`. Attributes
+beyond CloudEvents' own (its extensions must be lower case):
 
-    origin       the gateway, app or survey that took the event
+    origin       the gateway, app, site or survey that took the event
     heatday      the UTC day number that its profile bucket has; negative: a boot whose wall time was never known
     clockstate   how far `time` can be trusted
     redelivered  true if the topic may hold the event already; absent otherwise
@@ -10,6 +11,10 @@ The uplink encodes, every reader decodes. Attributes beyond CloudEvents' own (it
 
 The stored `data` is put into the envelope as it is. Readers ignore what they don't know. See CloudEvents 1.0.2 (core,
 JSON format, Kafka binding) and W3C Trace Context.
+
+A record is judged in this order, and the first thing that is wrong is its reason: size; JSON and the envelope's schema;
+type; the schema of its data; JSON that readers read differently (`cloud_sync.one_reading`); what can't be true
+(`heat.consistency`).
 """
 
 from __future__ import annotations
@@ -24,12 +29,14 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from cloud_sync.one_reading import check_one_reading
 from cloud_sync.outbox import StoredEvent
 from cloud_sync.record import Record
-from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS, SAMPLES
+from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, DAY_MS, EVENTS, SAMPLES
+from heat.consistency import contradiction
 from heat.errors import DataError
-from heat.events import TYPES, AnyData, ClockState, Day, Sampled, read_data
-from heat.identity import SAFE_INTEGER, SOURCE_NAME, EventId, check_subject, parse_event_id
+from heat.events import TYPES, AnyData, ClockState, Day, Name, Sampled, read_data
+from heat.identity import NAME, SAFE_INTEGER, SOURCE_NAME, EventId, check_subject, parse_event_id
 from heat.quality import Refusal
 
 MAX_ENVELOPE_BYTES = 900_000
@@ -39,10 +46,20 @@ MILLISECOND = timedelta(milliseconds=1)
 
 _EPOCH_UTC, _FIRST, _LAST = EPOCH.replace(tzinfo=None), datetime.min, datetime.max  # noqa: DTZ901 -- as below
 """What is written is UTC anyway: without a zone it is written in half the time."""
-_NAME = "[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
-SOURCE = rf"\A/[a-z]+/{_NAME}\Z"
-ORIGIN = rf"\A{_NAME}\Z"
+OwnKind = Literal["gateways", "apps", "web", "surveys"]
+"""Of sources that take their events themselves. What dispensers say is taken by a gateway."""
+CHANNELS: dict[str, frozenset[str]] = {
+    "dispensers": frozenset({"dispenser"}),
+    "gateways": frozenset({"gateway", "kiosk", "app", "web"}),
+    "apps": frozenset({"app"}),
+    "web": frozenset({"web"}),
+    "surveys": frozenset({"survey"}),
+}
+"""The channels by which a kind of source may hear of something."""
+SOURCE = rf"\A/(?:{'|'.join(CHANNELS)})/{NAME}\Z"
 TRACEPARENT = r"\A00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z"
+TIME = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z\Z"
+"""One spelling, so that times compare as texts."""
 SCHEMA_URN = "urn:picante:schema:"
 
 
@@ -53,37 +70,19 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """`source:generation:sequence`, the generation as 8 hex digits."""
     source: Annotated[str, Meta(pattern=SOURCE)]
-    """`/dispensers/NAME`, or `/gateways/NAME` for what a gateway itself observed."""
+    """`/dispensers/NAME`; what others hear themselves: `/gateways/NAME`, `/apps/NAME`, `/web/NAME`, `/surveys/NAME`"""
     type: str
     subject: str | UnsetType = UNSET
     """Pseudonym or session; absent where no customer is concerned."""
-    time: Annotated[datetime, Meta(tz=True)]
+    time: Annotated[str, Meta(pattern=TIME, extra_json_schema={"format": "date-time"})]
+    """UTC, to the millisecond."""
     datacontenttype: Literal["application/json"]
     dataschema: str
     traceparent: Annotated[str, Meta(pattern=TRACEPARENT)]
-    origin: Annotated[str, Meta(pattern=ORIGIN)]
+    origin: Name
     heatday: Day
     clockstate: ClockState
     redelivered: bool | UnsetType = UNSET
-    data: Raw
-
-
-class _Written(msgspec.Struct, frozen=True, kw_only=True):
-    """`Envelope` as it is written: the same members, with `time` made here."""
-
-    specversion: str
-    id: str
-    source: str
-    type: str
-    subject: str | UnsetType
-    time: str
-    datacontenttype: str
-    dataschema: str
-    traceparent: str
-    origin: str
-    heatday: int
-    clockstate: str
-    redelivered: bool | UnsetType
     data: Raw
 
 
@@ -107,14 +106,14 @@ _envelope = msgspec.json.Decoder(Envelope)
 _data: dict[str, msgspec.json.Decoder[AnyData]] = {name: msgspec.json.Decoder(type_) for name, type_ in TYPES.items()}
 
 
-def encode(row: StoredEvent) -> Record:
-    """The record that carries a stored event."""
+def encode(row: StoredEvent, own: OwnKind = "gateways") -> Record:
+    """The record that carries a stored event. `own` is the kind of `row.origin`."""
     id_ = str(row.id)
     value = _encoder.encode(
-        _Written(
+        Envelope(
             specversion="1.0",
             id=id_,
-            source=source_uri(row.id.source, row.origin),
+            source=source_uri(row.id.source, row.origin, own),
             type=row.type,
             subject=UNSET if row.subject is None else row.subject,
             time=format_time(row.time_ms),
@@ -145,7 +144,14 @@ def fault(row: StoredEvent) -> Refusal | None:
     numbers = 0 <= row.id.generation < 2**32 and 1 <= row.id.sequence <= SAFE_INTEGER and -(2**31) <= row.day < 2**31
     if not numbers or row.clock not in _CLOCKS:
         return Refusal("damaged", "its identity, day or clock is out of range")
-    return None if read_data(row.type, row.data) is not None else Refusal("damaged", "its data are no such event")
+    data = read_data(row.type, row.data)
+    if data is None or not _reads_one_way(row.data, data):
+        return Refusal("damaged", "its data are no such event")
+    if not _is_day_of(row.day, parse_time(format_time(row.time_ms)), row.clock):
+        return Refusal("damaged", "its day is not the day of its time")
+    if data.channel not in CHANNELS[_kind(source_uri(row.id.source, row.origin))]:
+        return Refusal("damaged", "its channel is none of its source's")
+    return contradiction(data, row.subject, row.origin, row.day)
 
 
 @lru_cache(4096)
@@ -161,15 +167,26 @@ def _is_subject(subject: str | None) -> bool:
         return False
 
 
+def verdict(key: bytes | None, value: bytes) -> Received | Refusal:
+    """The event that a record carries, or why it is none: `decode`, and the key that decides over its partition."""
+    received = decode(value)
+    if isinstance(received, Received) and key != (received.subject or received.id.source).encode():
+        return Refusal("wrong_key", "its key is not its subject, or its source where it has none")
+    return received
+
+
 def decode(value: bytes) -> Received | Refusal:
     """The event that a record's value carries, or why it is none. A refusal never repeats the value's text."""
     if len(value) > MAX_ENVELOPE_BYTES:
         return Refusal("too_large", f"{len(value)} bytes")
     try:
-        value.decode()  # msgspec would let broken UTF-8 pass in members that it skips
         envelope = _envelope.decode(value)
-        if (data := _data.get(envelope.type)) is None:
+        if (decoder := _data.get(envelope.type)) is None:
             return Refusal("unknown_type", "no such event type")
+        data = decoder.decode(envelope.data)
+        # what is written as we write it hides nothing: all else is looked at member by member
+        if _encoder.encode(envelope) != value or _encoder.encode(data) != bytes(envelope.data):
+            check_one_reading(value)
         return _received(envelope, data)
     except UnicodeDecodeError as error:
         return Refusal("malformed", f"not UTF-8 at byte {error.start}")
@@ -179,29 +196,62 @@ def decode(value: bytes) -> Received | Refusal:
         return Refusal("malformed", "nested too deeply")
 
 
-def _received(envelope: Envelope, data: msgspec.json.Decoder[AnyData]) -> Received:
+def _received(envelope: Envelope, data: AnyData) -> Received | Refusal:
     id_ = parse_event_id(envelope.id)
-    if envelope.source.rpartition("/")[2] != id_.source:
-        raise DataError("id and source disagree")
-    if envelope.dataschema != SCHEMA_URN + envelope.type:
-        raise DataError("type and dataschema disagree")
-    if not 1 <= id_.sequence <= SAFE_INTEGER:
-        raise DataError("the sequence is out of range")
+    subject = None if envelope.subject is UNSET else check_subject(envelope.subject)
+    time_ms = parse_time(envelope.time)
+    if (refusal := _disagreement(envelope, id_, time_ms, data)) is not None:
+        return refusal
+    if (refusal := contradiction(data, subject, envelope.origin, envelope.heatday)) is not None:
+        return refusal
     return Received(
         id=id_,
-        subject=None if envelope.subject is UNSET else check_subject(envelope.subject),
-        time_ms=(envelope.time - EPOCH) // MILLISECOND,
+        subject=subject,
+        time_ms=time_ms,
         day=envelope.heatday,
         clock=envelope.clockstate,
         origin=envelope.origin,
         redelivered=envelope.redelivered is True,
-        data=data.decode(envelope.data),
+        data=data,
     )
 
 
-def source_uri(source: str, origin: str) -> str:
-    """CloudEvents' `source` of an event that gateway `origin` took from `source`, which may be itself."""
-    return f"/gateways/{source}" if source == origin else f"/dispensers/{source}"
+def _disagreement(envelope: Envelope, id_: EventId, time_ms: int, data: AnyData) -> Refusal | None:
+    """Two attributes that say different things."""
+    kind, name = _kind(envelope.source), id_.source
+    if not envelope.source.endswith("/" + name):
+        return Refusal("contradictory", "id and source disagree")
+    if (kind == "dispensers") == (name == envelope.origin):
+        return Refusal("contradictory", "a dispenser as origin, or another origin of what was taken by its source")
+    if data.channel not in CHANNELS[kind]:
+        return Refusal("contradictory", "a channel that is none of its source's")
+    if envelope.dataschema != SCHEMA_URN + envelope.type:
+        return Refusal("contradictory", "type and dataschema disagree")
+    if not _is_day_of(envelope.heatday, time_ms, envelope.clockstate):
+        return Refusal("contradictory", "heatday is not the day of its time")
+    return None
+
+
+def _kind(source: str) -> str:
+    return source[1 : source.index("/", 1)]
+
+
+def _is_day_of(day: int, time_ms: int, clock: ClockState) -> bool:
+    return day == time_ms // DAY_MS if day >= 0 else clock == "unknown"
+
+
+def _reads_one_way(text: bytes, data: AnyData) -> bool:
+    try:
+        if _encoder.encode(data) != text:
+            check_one_reading(text)
+    except (DataError, RecursionError):
+        return False
+    return True
+
+
+def source_uri(source: str, origin: str, own: OwnKind = "gateways") -> str:
+    """CloudEvents' `source` of an event that `origin`, of kind `own`, took from `source`, which may be itself."""
+    return f"/{own}/{source}" if source == origin else f"/dispensers/{source}"
 
 
 def traceparent(event_id: str) -> str:
@@ -217,3 +267,11 @@ def format_time(time_ms: int) -> str:
     except OverflowError:
         moment = _LAST if time_ms > 0 else _FIRST
     return f"{moment.isoformat(timespec='milliseconds')}Z"
+
+
+def parse_time(text: str) -> int:
+    """Unix time in ms of what `format_time` writes. Raises DataError if there is no such day."""
+    try:
+        return (datetime.fromisoformat(text) - EPOCH) // MILLISECOND
+    except ValueError:
+        raise DataError("no such time") from None

@@ -1,7 +1,7 @@
 """What a dispenser says -> what the brand records, or why it is refused. Pure.
 
-Here numbers, words and dial positions become heat, the label's heat joins a pour, and the weight of the evidence is
-fixed for good, so that nobody downstream needs the catalogue, the word table or a clock to fold the same integers.
+What all doors have in common, heat from words and labels with its weight, is `heat.door`; here the wire's bodies become
+events of this site, so that nobody downstream needs the catalogue, the word table or a clock to fold the same integers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
-from heat.catalog import Catalog, Sauce
+from heat import door
+from heat.catalog import Catalog
 from heat.events import AnyData, Channel, Consent, Poured, Rated, Refilled, Stated
-from heat.profile import precision_class
-from heat.quality import Refusal, dose_percent, pour_flags, refuse_volume
-from heat.scale import MAX_SHU, WordTable, heat_from_shu
+from heat.quality import Refusal, pour_flags, refuse_volume
+from heat.scale import WordTable
 
 
 class _Common(TypedDict):
@@ -44,23 +44,18 @@ class Door:
             case StatedBody():
                 return self._stated(body, common)
             case RefilledBody():
-                if (sauce := self._sauce(body.sauce)) is None:
-                    return _unknown_sauce(body.sauce)
-                return Refilled(nozzle=body.nozzle, sauce=sauce.id, volume_ul=body.volume_ul, **common)
-
-    def _sauce(self, sauce_id: str) -> Sauce | None:
-        return self.catalog.get(sauce_id)
+                return self._refilled(body, common)
 
     def _poured(self, body: PouredBody, common: _Common) -> Poured | Refusal:
-        if (sauce := self._sauce(body.sauce)) is None:
-            return _unknown_sauce(body.sauce)
+        if isinstance(label := door.label(self.catalog, body.sauce, "poured"), Refusal):
+            return label
         if (refusal := refuse_volume(body.volume_ul)) is not None:
             return refusal
         return Poured(
-            sauce=sauce.id,
-            heat=sauce.heat,
-            flavours=sauce.flavours,
-            w=precision_class("poured", sauce.heat),
+            sauce=label.sauce,
+            heat=label.heat,
+            flavours=label.flavours,
+            w=label.w,
             nozzle=body.nozzle,
             volume_ul=body.volume_ul,
             duration_ms=body.duration_ms,
@@ -70,34 +65,25 @@ class Door:
         )
 
     def _rated(self, body: RatedBody, common: _Common, since_previous_dose_ms: int | None) -> Rated | Refusal:
-        if (sauce := self._sauce(body.sauce)) is None:
-            return _unknown_sauce(body.sauce)
+        if isinstance(label := door.label(self.catalog, body.sauce, body.verdict, since_previous_dose_ms), Refusal):
+            return label
         return Rated(
-            sauce=sauce.id,
-            heat=sauce.heat,
-            flavours=sauce.flavours,
-            w=precision_class(body.verdict, sauce.heat, dose_percent(since_previous_dose_ms)),
+            sauce=label.sauce,
+            heat=label.heat,
+            flavours=label.flavours,
+            w=label.w,
             verdict=body.verdict,
             pick_id=body.pick_id,
             **common,
         )
 
     def _stated(self, body: StatedBody, common: _Common) -> Stated | Refusal:
-        match body:
-            case StatedBody(shu=int(value), word=None, dial=None):
-                if not 0 <= value <= MAX_SHU:
-                    return Refusal("impossible_heat", f"{value} SHU is outside 0..{MAX_SHU}")
-                heat, said = heat_from_shu(value), f"{value} SHU"
-            case StatedBody(shu=None, word=str(text), dial=None):
-                if (meant := self.words.word(text)) is None:
-                    return Refusal("unknown_word", f"{text!r} is not in table {self.words.version}")
-                heat, said = meant, text
-            case StatedBody(shu=None, word=None, dial=int(position)):
-                heat, said = self.words.dial(position), f"dial {position}"
-            case _:
-                return Refusal("malformed", "state exactly one of SHU, word, dial")
-        return Stated(heat=heat, w=precision_class("stated", heat), said=said, **common)
+        meant = door.understand(self.words, shu=body.shu, word=body.word, dial=body.dial)
+        if isinstance(meant, Refusal):
+            return meant
+        return Stated(heat=meant.heat, w=meant.w, said=meant.said, **common)
 
-
-def _unknown_sauce(sauce: str) -> Refusal:
-    return Refusal("unknown_sauce", f"{sauce!r} is not in the catalogue")
+    def _refilled(self, body: RefilledBody, common: _Common) -> Refilled | Refusal:
+        if isinstance(label := door.label(self.catalog, body.sauce, "poured"), Refusal):
+            return label
+        return Refilled(nozzle=body.nozzle, sauce=label.sauce, volume_ul=body.volume_ul, **common)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Annotated
 
 import msgspec
+import msgspec.structs
 
 from heat.errors import DataError
-from heat.scale import LAB_SD_MO, MAX_MO, MAX_SHU, Heat, heat_from_shu
-
-SAUCE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?\Z")
-"""A sauce's id: at most 24 characters, so that twelve nozzles fit into one frame."""
+from heat.identity import MAX_FLAVOURS, SAUCE_ID
+from heat.scale import LAB_SD_MO, MAX_MO, MAX_SHU, Heat, Version, heat_from_shu
 
 
 class Sauce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,7 +22,7 @@ class Sauce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
     shu: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHU)]
     sd_milli_octaves: Annotated[int, msgspec.Meta(ge=0, le=MAX_MO)] = LAB_SD_MO
-    flavours: tuple[str, ...]
+    flavours: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_FLAVOURS)]
     popularity: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
 
     @property
@@ -34,7 +32,7 @@ class Sauce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    version: str
+    version: Version
     flavours: tuple[str, ...]
     sauces: tuple[Sauce, ...]
 
@@ -55,6 +53,10 @@ class Catalog(Mapping[str, Sauce]):
 
     def __len__(self) -> int:
         return len(self._sauces)
+
+    def label(self, sauce: Sauce) -> Heat:
+        """The heat on a sauce's label, with this catalogue's version."""
+        return msgspec.structs.replace(sauce.heat, table=self.version)
 
 
 def parse_catalog(text: bytes | str) -> Catalog:

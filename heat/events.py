@@ -15,17 +15,30 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from heat.identity import SAFE_INTEGER, EventId
-from heat.scale import MAX_MO, Heat
+from heat.identity import MAX_FLAVOURS, NAME, SAFE_INTEGER, SAUCE_ID, SESSION, EventId
+from heat.scale import BANDS, MAX_MO, MAX_SHU, Heat, Version
 
 Weight = Annotated[int, Meta(ge=1, le=400)]
 Count = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
 Day = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+MilliOctaves = Annotated[int, Meta(ge=0, le=MAX_MO)]
+Nozzle = Annotated[int, Meta(ge=0, le=255)]
+Name = Annotated[str, Meta(pattern=rf"\A{NAME}\Z")]
+"""Of a store, region, dispenser, gateway, app or survey."""
+SauceId = Annotated[str, Meta(pattern=rf"\A{SAUCE_ID.pattern}")]
+Flavours = Annotated[tuple[SauceId, ...], Meta(max_length=MAX_FLAVOURS)]
+"""Tags of a catalogue, none twice."""
+Flag = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
+PickId = Annotated[str, Meta(min_length=1, max_length=32)]
+"""Names an impression; what a dispenser sends back of it is kept as it comes."""
+Session = Annotated[str, Meta(pattern=rf"\A{SESSION.pattern}")]
 
 Consent = Literal["none", "session", "profile"]
 """`session`: used until the session ends. `profile`: the customer showed a loyalty token. `none`: opted out."""
 Channel = Literal["dispenser", "kiosk", "app", "web", "survey", "gateway"]
 Verdict = Literal["too_hot", "just_right", "more"]
+Kind = Literal["stated", "poured", "too_hot", "just_right", "more"]
+"""Of evidence; a rating's kind is its verdict."""
 ClockState = Literal["known", "estimated", "unknown"]
 """How far `time` can be trusted: `known` within 1 s; `estimated` from a boot whose offset was only bounded; `unknown`
 was stamped by a clock that nobody had set."""
@@ -36,11 +49,11 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
 
     type: ClassVar[str]
 
-    store: str
-    region: str
+    store: Name
+    region: Name
     channel: Channel
     consent: Consent
-    flags: tuple[str, ...] = ()
+    flags: Annotated[tuple[Flag, ...], Meta(max_length=16)] = ()
     """What looked implausible at the door (`heat.quality`); flagged events are kept."""
 
 
@@ -49,14 +62,14 @@ class Poured(EventData, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "picante.poured.v1"
 
-    sauce: str
+    sauce: SauceId
     heat: Heat
-    flavours: tuple[str, ...]
+    flavours: Flavours
     w: Weight
-    nozzle: Annotated[int, Meta(ge=0, le=255)]
+    nozzle: Nozzle
     volume_ul: Annotated[int, Meta(ge=1)]
     duration_ms: Annotated[int, Meta(ge=0)]
-    pick_id: str | None = None
+    pick_id: PickId | None = None
     """The impression that showed this sauce, if one did."""
 
 
@@ -65,12 +78,12 @@ class Rated(EventData, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "picante.rated.v1"
 
-    sauce: str
+    sauce: SauceId
     heat: Heat
-    flavours: tuple[str, ...]
+    flavours: Flavours
     w: Weight
     verdict: Verdict
-    pick_id: str | None = None
+    pick_id: PickId | None = None
 
 
 class Stated(EventData, frozen=True, kw_only=True):
@@ -88,8 +101,8 @@ class Refilled(EventData, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "picante.refilled.v1"
 
-    nozzle: Annotated[int, Meta(ge=0, le=255)]
-    sauce: str
+    nozzle: Nozzle
+    sauce: SauceId
     volume_ul: Annotated[int, Meta(ge=0)]
 
 
@@ -97,49 +110,100 @@ class ShownPick(msgspec.Struct, frozen=True, kw_only=True):
     """One slot of an impression. `propensity` is the chance that the policy showed this sauce in this slot."""
 
     slot: Annotated[int, Meta(ge=1, le=3)]
-    nozzle: Annotated[int, Meta(ge=0, le=255)]
-    sauce: str
-    milli_octaves: Annotated[int, Meta(ge=0, le=MAX_MO)]
+    nozzle: Nozzle
+    sauce: SauceId
+    milli_octaves: MilliOctaves
     score: float
     propensity: Annotated[float, Meta(gt=0, le=1)]
 
 
+class Offered(msgspec.Struct, frozen=True, array_like=True):
+    """A candidate as it was scored: its label, its share of the site's pours (on any scale), its tags."""
+
+    shu: Annotated[int, Meta(ge=0, le=MAX_SHU)]
+    sd_milli_octaves: MilliOctaves
+    popularity: Annotated[float, Meta(ge=0)]
+    flavours: Flavours
+
+
+class PourWindow(msgspec.Struct, frozen=True, array_like=True):
+    """What was poured in the last days: how many, and their mean heat."""
+
+    days: Annotated[int, Meta(ge=1)]
+    pours: Count
+    mean_mo: MilliOctaves | None
+
+
+class FlavourShare(msgspec.Struct, frozen=True, array_like=True):
+    """A tag's share of what the customer poured and liked, shrunk where there is little evidence."""
+
+    tag: SauceId
+    share: Annotated[float, Meta(ge=0, le=1)]
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ranker knew of the customer at the pick: what a profile read later can't tell any more."""
+
+    mean_mo: MilliOctaves
+    sd_mo: Count
+    tolerance_mo: MilliOctaves
+    evidence: Count
+    """Pieces of evidence that the profile held, undecayed."""
+    windows: Annotated[tuple[PourWindow, ...], Meta(max_length=8)]
+    flavours: Annotated[tuple[FlavourShare, ...], Meta(max_length=256)]
+    """Of the tags that candidates have; 0 where one is missing."""
+    dial: Heat | None = None
+    mood: Annotated[str, Meta(max_length=32)] | None = None
+    last_sauce: SauceId | None = None
+    """What was poured last, by its label `last_shu`, and what the customer said of it."""
+    last_shu: Annotated[int, Meta(ge=0, le=MAX_SHU)] | None = None
+    last_verdict: Verdict | None = None
+
+
 class Impression(EventData, frozen=True, kw_only=True):
-    """Picks were sent to a dispenser's screen. Its source is the gateway."""
+    """Picks were sent to a dispenser's screen. Its source is the gateway.
+
+    With `offered` and `known` it carries all that its features were made of: whoever trains needs
+    neither a catalogue nor a profile of today.
+    """
 
     type: ClassVar[str] = "picante.impression.v1"
 
-    pick_id: str
-    dispenser: str
-    picks: tuple[ShownPick, ...]
-    candidates: tuple[str, ...]
+    pick_id: PickId
+    dispenser: Name
+    picks: Annotated[tuple[ShownPick, ...], Meta(max_length=3)]
+    candidates: Annotated[tuple[SauceId, ...], Meta(max_length=256)]
     """All sauces that could have been shown, in the order in which they were scored."""
-    ranker: str
+    ranker: Annotated[str, Meta(min_length=1, max_length=64)]
     """`rule`, or the hash of the bundle that ranked."""
     latency_us: Annotated[int, Meta(ge=0)]
     """From the last byte of ASK read to the first byte of PICKS written."""
+    catalog: Version | None = None
+    offered: Annotated[tuple[Offered, ...], Meta(max_length=256)] = ()
+    """A row a candidate, in their order."""
+    known: Known | None = None
 
 
 class BucketRow(msgspec.Struct, frozen=True, array_like=True):
     """One profile bucket, as `heat.profile` sums it."""
 
-    origin: str
+    origin: Name
     day: Day
-    kind: str
+    kind: Kind
     n: Count
     w: Count
     wq: Count
     wqq: Count
-    bands: tuple[Count, ...]
+    bands: Annotated[tuple[Count, ...], Meta(min_length=BANDS, max_length=BANDS)]
 
 
 class FlavourRow(msgspec.Struct, frozen=True, array_like=True):
     """One flavour sum of a profile."""
 
-    origin: str
+    origin: Name
     day: Day
-    kind: str
-    tag: str
+    kind: Kind
+    tag: SauceId
     n: Count
     w: Count
 
@@ -149,7 +213,7 @@ class SessionClaimed(EventData, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "picante.session-claimed.v1"
 
-    session: str
+    session: Session
     buckets: tuple[BucketRow, ...]
     flavours: tuple[FlavourRow, ...]
 
@@ -159,7 +223,7 @@ class SequenceGap(EventData, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "picante.gap.v1"
 
-    dispenser: str
+    dispenser: Name
     generation: Count
     first: Count
     last: Count
@@ -174,7 +238,7 @@ class SensorRow(msgspec.Struct, frozen=True, array_like=True):
     """One sensor's values in a time, summed up. Nozzle 0 is the whole dispenser."""
 
     sensor: SensorName
-    nozzle: Annotated[int, Meta(ge=0, le=255)]
+    nozzle: Nozzle
     n: Count
     sum: Reading
     least: Reading
@@ -187,7 +251,7 @@ class Sampled(EventData, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "picante.sampled.v1"
 
-    dispenser: str
+    dispenser: Name
     seconds: Annotated[int, Meta(ge=1)]
     """How long that time is."""
     sensors: tuple[SensorRow, ...]

@@ -5,7 +5,8 @@ minute. The source is a dispenser or, for what the gateway itself observes, the 
 dispenser's ring (or of a gateway's database); within it the sequence starts at 1 and never restarts.
 
 Written out, an identity is `source:generation:sequence` with the generation as 8 hex digits:
-`hot-bar-1:5e3a09c1:42`.
+`hot-bar-1:5e3a09c1:42`. Sources that don't count their events (apps, the web, surveys) know each by a key of their own;
+`keyed_event_id` makes the identity of it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from typing import NamedTuple
 
 from heat.errors import DataError
 
-SOURCE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")
+NAME = "[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
+SOURCE_NAME = re.compile(rf"{NAME}\Z")
 """Names of dispensers, gateways, stores: lower case, digits, inner hyphens, at most 32 characters."""
+SAUCE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?\Z")
+"""Ids of sauces, and flavour tags: at most 24 characters, so that twelve nozzles fit into one frame."""
+MAX_FLAVOURS = 16
+"""Tags of one sauce."""
 SAFE_INTEGER = 2**53 - 1
 """Every integer that leaves in JSON stays at or below this, so that any reader can hold it."""
 
@@ -45,12 +51,25 @@ class EventId(NamedTuple):
         return f"{self.source}:{self.generation:08x}:{self.sequence}"
 
 
+_EVENT_ID = re.compile(rf"({NAME}):([0-9a-f]{{8}}):([1-9][0-9]{{0,15}})\Z")
+
+
 def parse_event_id(text: str) -> EventId:
     """The identity written as `source:generation:sequence`. Raises DataError if it isn't one."""
-    match = re.fullmatch(r"([a-z0-9-]{1,32}):([0-9a-f]{8}):([1-9][0-9]{0,15})", text)
-    if match is None or not SOURCE_NAME.match(match[1]) or int(match[3]) > SAFE_INTEGER:
+    match = _EVENT_ID.match(text)
+    if match is None or (sequence := int(match[3])) > SAFE_INTEGER:
         raise DataError(f"{text[:64]!r} is not an event id", hint="It reads source:generation:sequence")
-    return EventId(match[1], int(match[2], 16), int(match[3]))
+    return EventId(match[1], int(match[2], 16), sequence)
+
+
+def keyed_event_id(source: str, key: str) -> EventId:
+    """The identity of what a source knows by a key that is unique there: a survey's answer, an app's idempotency key.
+
+    The first 12 bytes of the key's SHA-256: 4 are the generation, 8, taken modulo 2**53 - 1, the sequence less one. 85
+    bits: among a thousand million keys of one source, two share an identity with a chance of one in seventy million.
+    """
+    digest = hashlib.sha256(key.encode()).digest()
+    return EventId(source, int.from_bytes(digest[:4], "big"), 1 + int.from_bytes(digest[4:12], "big") % SAFE_INTEGER)
 
 
 class SequenceSet:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from heat.events import (
     AnyData,
     BucketRow,
     FlavourRow,
     Impression,
+    Kind,
     Poured,
     Rated,
     Refilled,
@@ -31,7 +32,6 @@ from heat.events import (
 )
 from heat.scale import BANDS, Heat, band
 
-Kind = Literal["stated", "poured", "too_hot", "just_right", "more"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MAX_W = 400
@@ -45,7 +45,7 @@ class BucketKey(NamedTuple):
 
     origin: str
     day: int
-    kind: str
+    kind: Kind
 
 
 class FlavourKey(NamedTuple):
@@ -53,7 +53,7 @@ class FlavourKey(NamedTuple):
 
     origin: str
     day: int
-    kind: str
+    kind: Kind
     tag: str
 
 

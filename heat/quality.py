@@ -17,6 +17,9 @@ Reason = Literal[
     "unknown_sauce",
     "unknown_word",
     "too_large",
+    "contradictory",
+    "impossible_sums",
+    "wrong_key",
     "damaged",
     "internal_error",
 ]

@@ -17,7 +17,8 @@ from typing import Annotated
 
 import msgspec
 
-from heat.profile import Kind, Profile, Sums
+from heat.events import Kind
+from heat.profile import Profile, Sums
 from heat.scale import MAX_MO
 
 UNIT = 2**30

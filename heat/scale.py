@@ -29,6 +29,8 @@ LAB_SD_MO = 600
 BANDS = 10
 """Heat bands of two octaves each: band b holds 2000*b <= q < 2000*(b+1)."""
 
+Version = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+"""Of a word table or a catalogue; it travels with every heat made from it."""
 Source = Literal["label", "shu", "word", "dial"]
 """Where a heat comes from: the sauce's label, a number, a category word, a dial."""
 
@@ -61,8 +63,8 @@ class Heat(msgspec.Struct, frozen=True, kw_only=True):
     milli_octaves: Annotated[int, msgspec.Meta(ge=0, le=MAX_MO)]
     sd_milli_octaves: Annotated[int, msgspec.Meta(ge=0, le=MAX_MO)]
     source: Source
-    table: str | None = None
-    """Version of the word table, where one was used."""
+    table: Version | None = None
+    """Version of what it was made from: the word table, or for a label the catalogue. None where a number was said."""
 
 
 def heat_from_shu(value: int, *, source: Source = "shu", sd_milli_octaves: int = LAB_SD_MO) -> Heat:
@@ -82,7 +84,7 @@ class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WordTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A brand's words and dial. `dial_*_shu` are the heats at the dial's ends, 0 and 100."""
 
-    version: str
+    version: Version
     categories: tuple[Category, ...]
     dial_low_shu: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHU)]
     dial_high_shu: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHU)]

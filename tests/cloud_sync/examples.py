@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import msgspec.structs
 
 from cloud_sync.envelope import encode
 from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
@@ -40,7 +41,7 @@ EVERY_TYPE: tuple[AnyData, ...] = (
         store="lyon-2", region="eu", channel="kiosk", consent="session", sauce="smoky-chipotle", heat=HEAT,
         flavours=("smoky",), w=8, verdict="too_hot", pick_id="gw-1-5e3a09c1-77",
     ),
-    Stated(store="osaka-1", region="jp", channel="app", consent="none", heat=HEAT, w=4, said="辛い, but not 辛すぎる"),
+    Stated(store="osaka-1", region="jp", channel="web", consent="none", heat=HEAT, w=4, said="辛い, but not 辛すぎる"),
     Refilled(
         store="lyon-2", region="eu", channel="dispenser", consent="none", nozzle=0, sauce="verde", volume_ul=500_000
     ),
@@ -50,7 +51,7 @@ EVERY_TYPE: tuple[AnyData, ...] = (
         picks=(ShownPick(slot=1, nozzle=2, sauce="smoky-chipotle", milli_octaves=7300, score=0.25, propensity=0.9),),
     ),
     SessionClaimed(
-        store="lyon-2", region="eu", channel="dispenser", consent="profile", session="s-hot-bar-1-5e3a09c1-9",
+        store="lyon-2", region="eu", channel="gateway", consent="profile", session="s-hot-bar-1-5e3a09c1-9",
         buckets=(BucketRow(GATEWAY, DAY, "poured", 1, 16, 116_800, 852_640_000, (0, 0, 0, 1, 0, 0, 0, 0, 0, 0)),),
         flavours=(FlavourRow(GATEWAY, DAY, "poured", "smoky", 1, 16),),
     ),
@@ -69,16 +70,21 @@ EVERY_TYPE: tuple[AnyData, ...] = (
 def stored(
     data: AnyData = POURED, sequence: int = 1, data_bytes: bytes | None = None, **changes: object
 ) -> StoredEvent:
-    """A stored event at position `sequence`, from the dispenser hot-bar-1 unless told otherwise."""
+    """A stored event at position `sequence`, from the dispenser hot-bar-1 or the gateway, as its channel has it."""
+    origin = str(changes.get("origin", GATEWAY))
+    if isinstance(data, SessionClaimed):
+        buckets = tuple(msgspec.structs.replace(row, origin=origin) for row in data.buckets)
+        flavours = tuple(msgspec.structs.replace(row, origin=origin) for row in data.flavours)
+        data = msgspec.structs.replace(data, buckets=buckets, flavours=flavours)
     members: dict[str, object] = {
         "position": sequence,
-        "id": EventId("hot-bar-1", 0x5E3A09C1, sequence),
+        "id": EventId("hot-bar-1" if data.channel == "dispenser" else origin, 0x5E3A09C1, sequence),
         "type": data.type,
         "subject": CUSTOMER,
         "time_ms": TIME_MS + sequence,
         "day": DAY,
         "clock": "known",
-        "origin": GATEWAY,
+        "origin": origin,
         "data": msgspec.json.encode(data) if data_bytes is None else data_bytes,
         "redelivered": False,
     }

@@ -1,0 +1,87 @@
+"""Whether all readers read the same in a JSON text. Pure.
+
+RFC 8259 leaves open what a name means that stands twice, how exact a number is, how deep lists may nest and what half a
+surrogate is; RFC 7493 (I-JSON) closes most of it. What Python, DuckDB, Flink, Athena and a browser would read
+differently is refused here, in members that nobody knows as well.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from heat.errors import DataError
+from heat.identity import SAFE_INTEGER
+
+MAX_DEPTH = 32
+"""Lists and objects in each other; our own nest five deep, and DuckDB and Flink's Jackson have bounds of their own."""
+
+
+def check_one_reading(text: bytes) -> None:
+    """Pass what means one thing to all readers.
+
+    Raises:
+        DataError: it is no JSON; or there is a name twice in one object (whatever its case: Athena folds it), an
+            integer beyond 2**53 - 1, a zero with a sign, a number beyond a double, half a surrogate, a member
+            `data_base64` beside `data`, or more than 32 levels.
+    """
+    try:
+        document = json.loads(
+            text.decode(),
+            object_pairs_hook=_members,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"no JSON from character {error.pos} on") from None
+    if isinstance(document, dict) and "data_base64" in document:
+        raise DataError("data stands there twice, once as data_base64")
+    _check_depth(document)
+    if b"\\u" in text:
+        _check_surrogates(document)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len({name.lower() for name in members}) < len(pairs):
+        raise DataError("a name twice in one object")
+    return members
+
+
+def _integer(literal: str) -> int:
+    # the length first: to read a million digits takes long
+    if len(literal) > 17 or abs(value := int(literal)) > SAFE_INTEGER:
+        raise DataError("an integer beyond 2^53 - 1")
+    if literal == "-0":
+        raise DataError("a zero with a sign")
+    return value
+
+
+def _number(literal: str) -> float:
+    value = float(literal)
+    if value in {float("inf"), float("-inf")}:
+        raise DataError("a number that no double holds")
+    return value
+
+
+def _constant(_: str) -> NoReturn:
+    raise DataError("NaN or an infinity")
+
+
+def _check_depth(document: Any) -> None:
+    level, depth = [document], 0
+    while level := [node for node in level if isinstance(node, dict | list)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise DataError("nested too deeply")
+        level = [inner for node in level for inner in (node.values() if isinstance(node, dict) else node)]
+
+
+def _check_surrogates(document: Any) -> None:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError("half a surrogate") from None
