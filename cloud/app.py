@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from collections.abc import Awaitable, Callable
 
+from cloud import clock
 from cloud.config import CloudConfig
 from cloud_sync.supervisor import Supervisor
 from heat.errors import ConfigError
@@ -15,8 +17,10 @@ Part = Callable[[], Awaitable[None]]
 
 def parts(config: CloudConfig) -> dict[str, Part]:
     """The parts that this process is to run, by name. A new one is joined on here."""
-    known: dict[str, Part] = {}
-    return {name: known[name] for name in config.cloud.parts if name in known}
+    known: dict[str, Callable[[CloudConfig], Awaitable[None]]] = {
+        "clock": clock.run,
+    }
+    return {name: functools.partial(known[name], config) for name in config.cloud.parts if name in known}
 
 
 async def run(config: CloudConfig) -> None:

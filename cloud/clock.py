@@ -1,0 +1,86 @@
+"""The clock: one tick a UTC day on picante.clock.v1, so that the windows of a silent customer empty without an event.
+
+Whose day it is the broker says, not this machine: an empty record is written, the broker stamps it, and the stamp is
+read back. So no machine whose clock is wrong lets a day begin early, and between two ticks the empty records tell
+readers (`cloud.trends`) how late it is. What is written is a function of the day alone, under the day as its key: any
+number of processes may tick, and one that starts writes nothing that is there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from cloud.config import CloudConfig
+from cloud.kafka import Producer, read_to_end
+from cloud.librdkafka import Cluster, cluster_of
+from cloud.threads import in_thread
+from cloud_sync.published import ClockTick, publish, read_published
+from cloud_sync.record import Consumed, Record
+from cloud_sync.topics import CLOCK, DAY_MS
+
+ASKED_KEY = b"now"
+"""Of the empty records."""
+LONGEST_PAUSE_S = 600.0
+"""s from one look at the broker's time to the next: a machine that slept is late by no more than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the topic says."""
+
+    now_ms: int
+    """When its last record was stamped, Unix time in ms."""
+    day: int | None
+    """The latest day that has begun; None where there was no tick."""
+
+
+def read_clock(records: Iterable[Consumed]) -> Told:
+    """What the topic's records say, in their order. A day that was ahead of its own stamp never began."""
+    now_ms, day = 0, None
+    for record in records:
+        now_ms = record.timestamp_ms
+        tick = None if record.value is None else read_published(record.value)
+        if isinstance(tick, ClockTick) and tick.day <= now_ms // DAY_MS:
+            day = tick.day if day is None else max(day, tick.day)
+    return Told(now_ms, day)
+
+
+def pause_s(now_ms: int) -> float:
+    """Seconds until the next look: just after midnight, UTC, if that is near."""
+    return min(LONGEST_PAUSE_S, (DAY_MS - now_ms % DAY_MS) / 1000 + 0.1)
+
+
+class Ticker:
+    """Writes a tick when a day has begun."""
+
+    def __init__(self, cluster: Cluster, name: str, topic: str = CLOCK.name) -> None:
+        self._cluster = cluster
+        self._source = f"/cloud/{name}"
+        self._topic = topic
+
+    def work(self, stop: threading.Event) -> None:
+        """Tick until told to stop. Raises SinkUnavailable, SinkRefused."""
+        with Producer(self._cluster) as producer:
+            while not stop.wait(pause_s(self.tick(producer))):
+                pass
+
+    def tick(self, producer: Producer) -> int:
+        """Write the tick of the broker's day, unless it is there. Returns the broker's time, Unix ms."""
+        self._write(producer, Record(self._topic, ASKED_KEY, None, ()))
+        told = read_clock(record for batch in read_to_end(self._cluster, self._topic) for record in batch)
+        today = told.now_ms // DAY_MS
+        if told.day is None or told.day < today:
+            tick = publish(str(today), ClockTick(day=today), self._source, f"clock:{today}", today * DAY_MS)
+            self._write(producer, replace(tick, topic=self._topic))
+        return told.now_ms
+
+    def _write(self, producer: Producer, record: Record) -> None:
+        producer.send(record)
+        producer.flush()
+
+
+async def run(config: CloudConfig) -> None:
+    """The part of `picante cloud run`."""
+    await in_thread("clock", Ticker(cluster_of(config), config.cloud.name).work)
