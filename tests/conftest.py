@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests import parallel
 from tests.faults.loop_image import mount_for_ourselves
 from tests.secure_kafka import SecureKafka
-from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, create_topic, mqtt_accepts
+from tests.servers import KafkaServer, MosquittoServer, RedisServer, ServerElsewhere, create_topic, mqtt_accepts
 from tests.serving import serving
 from tests.waiting import LONG_S
 
@@ -126,6 +126,23 @@ def killable_mqtt(tmp_path: Path) -> Iterator[MosquittoServer]:
     if "PICANTE_TEST_MQTT" in os.environ:
         pytest.skip("PICANTE_TEST_MQTT is a broker of someone else's: it is not ours to kill")
     yield from serving(MosquittoServer, tmp_path / "mosquitto")
+
+
+@pytest.fixture(scope="session")
+def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for the session."""
+    yield from serving(RedisServer, tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture
+def redis(_redis: RedisServer) -> Iterator[RedisServer]:
+    """The session's Redis, empty: `.url`. A test may kill, empty and start it; it runs again after the test."""
+    _redis.kill()
+    _redis.empty()
+    _redis.start()
+    yield _redis
+    if not _redis.alive:
+        _redis.start()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real servers for tests: Apache Kafka and Mosquitto, as processes of our own on free loopback ports.
+"""Real servers for tests: Apache Kafka, Mosquitto and Redis, as processes of our own on free loopback ports.
 
 The fixtures of `conftest` hand these out; whatever runs outside pytest (fault sweeps, benchmarks) makes them itself:
 
@@ -48,6 +48,9 @@ COORDINATOR_S = 10.0
 
 MOSQUITTO_READY_S = 20.0
 """Seconds that Mosquitto may take: some milliseconds, more when it loads a large persistence file."""
+
+REDIS_READY_S = 20.0
+"""Seconds that Redis may take: some milliseconds."""
 
 STOP_S = 20.0
 """Seconds that a server has after SIGTERM, before SIGKILL."""
@@ -356,6 +359,50 @@ class MosquittoServer(LocalServer):
             now = self._saved.stat()
             return now.st_ino, now.st_mtime_ns
         return None
+
+
+class RedisServer(LocalServer):
+    """Redis on loopback, open to anyone, with an append-only file that is synchronised at every command.
+
+    kill() and start() lose nothing so; after empty() it starts without a memory.
+    """
+
+    def __init__(self, directory: Path, port: int | None = None, *, password: str | None = None) -> None:
+        super().__init__(directory, "redis", port)
+        self._program = shutil.which("redis-server")
+        if self._program is None:
+            raise ServerUnavailable("no redis-server: run scripts/test-setup")
+        self._password = password
+
+    @property
+    def url(self) -> str:
+        """What `hot_store.url` wants."""
+        return f"redis://{self.host}:{self.port}/0"
+
+    def start(self) -> None:
+        """See `LocalServer.start`; what it had is loaded then."""
+        options = {
+            "--bind": self.host,
+            "--port": str(self.port),
+            "--dir": str(self.directory),
+            "--appendonly": "yes",
+            "--appendfsync": "always",
+            "--save": "",
+            **({"--requirepass": self._password} if self._password else {}),
+        }
+        assert self._program is not None
+        self._spawn([self._program, *(part for pair in options.items() for part in pair)], self._serves, REDIS_READY_S)
+
+    def _serves(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1.0) as line:
+            line.sendall(b"PING\r\n")
+            return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        return False
+
+    def empty(self) -> None:
+        """Take its memory. It must not run."""
+        assert not self.alive
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

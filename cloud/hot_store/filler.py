@@ -1,0 +1,210 @@
+"""picante.profiles.v1, .features.v1, .picks.v1 -> a hot store. One loop a topic, each in a thread of its own.
+
+The store has the positions (see `entries`). A batch is put, and then the store moves its positions, if they are where
+we left them: a store that was emptied, restored from yesterday, or handed over has others, and we go on from those.
+While nothing comes we look every second. So a lost Redis fills again by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from cloud.hot_store.entries import Change, Filled, Forget, Key, Kind, Move, PositionMoved, Put
+from cloud.kafka import BEGINNING, Consumer, Place, RawRecord
+from cloud.librdkafka import Cluster, PositionLost, topic_id
+from cloud_sync.published import Features, Profile, ServedPicks, read_published
+from cloud_sync.topics import DAY_MS
+from heat.errors import DataError
+from heat.identity import check_subject, is_session
+from heat.quality import Refusal
+
+log = logging.getLogger("cloud.hot_store")
+
+BATCH = 1_000
+"""Records that are put at once: 25 ms of Redis' time."""
+LOOK_S = 1.0
+"""s between two looks at the store's positions while nothing comes."""
+Value = Profile | Features | ServedPicks
+TYPES: dict[Kind, type[Value]] = {
+    "profile": Profile,
+    "features": Features,
+    "picks": ServedPicks,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long entries stay after their record, ms."""
+
+    session_ms: int
+    customer_ms: int
+
+    def of(self, subject: str) -> int:
+        """A subject's."""
+        return self.session_ms if is_session(subject) else self.customer_ms
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a filler did since it was made."""
+
+    put: int = 0
+    """Entries and tombstones that changed something."""
+    older: int = 0
+    """Those that the store knew, or knew better."""
+    expired: int = 0
+    """Records that were too old to be kept."""
+    refused: int = 0
+    """Records that are none of the topic's."""
+
+
+class Filler:
+    """Fills a store with what one topic says."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- what is read, where it goes, and for how long
+        self,
+        cluster: Cluster,
+        store: Filled,
+        kind: Kind,
+        lifetimes: Lifetimes,
+        group: str | None = None,
+        topic: str | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """With a `group`, its members share the partitions; without, all are read. `topic`: if not the kind's own."""
+        self.counts = Counts()
+        self.kind = kind
+        self.topic = topic or TYPES[kind].topic.name
+        self._cluster, self._store, self._lifetimes, self._group = cluster, store, lifetimes, group
+        self._now_ms = now_ms
+        self._topic_id: str | None = None
+        self._at: dict[Place, int | None] = {}
+        """Where the store's positions were left, of the partitions that are ours."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Fill until told to stop.
+
+        Raises:
+            SinkUnavailable, SinkRefused: Kafka or the store is not there, or does not let us in.
+        """
+        self._topic_id = topic_id(self._cluster, self.topic)
+        with Consumer(self._cluster, self._group) as consumer:
+            if self._group is not None:
+                consumer.subscribe(self.topic, self)
+            else:
+                places = [Place(self.topic, number) for number in range(consumer.partitions(self.topic))]
+                consumer.assign(self.assigned(places))
+            while not stop.is_set():
+                try:
+                    self._fill(consumer, stop)
+                except PositionLost:
+                    self._store.forget_positions([self._name(place) for place in self._at])
+                    log.warning("%s is read from its beginning: it was cut, or made anew", self.topic)
+                except PositionMoved:
+                    log.warning("the hot store is not where it was left: %s is read from where it is", self.topic)
+                else:
+                    return
+                consumer.assign(self.assigned(list(self._at)))
+
+    def _fill(self, consumer: Consumer, stop: threading.Event) -> None:
+        looked_s = time.monotonic()
+        while not stop.is_set():
+            if records := consumer.poll(BATCH):
+                self._put(records)
+            elif time.monotonic() - looked_s < LOOK_S:
+                continue
+            elif self._positions(self._at) != self._at:
+                raise PositionMoved
+            looked_s = time.monotonic()
+
+    def assigned(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """See `cloud.kafka.Assignments`."""
+        self._at = self._positions(places)
+        return {place: BEGINNING if offset is None else offset for place, offset in self._at.items()}
+
+    def revoked(self, places: Collection[Place]) -> None:
+        """See `cloud.kafka.Assignments`."""
+        for place in places:
+            self._at.pop(place, None)
+
+    def _positions(self, places: Iterable[Place]) -> dict[Place, int | None]:
+        names = {place: self._name(place) for place in places}
+        found = self._store.positions(names.values())
+        return {place: found.get(name) for place, name in names.items()}
+
+    def _name(self, place: Place) -> str:
+        """A topic that was made anew has other records at the same offsets."""
+        return f"{place.topic}/{self._topic_id or '-'}/{place.partition}"
+
+    def _put(self, records: Iterable[RawRecord]) -> None:
+        latest: dict[Key, list[Change]] = {}
+        now: dict[Place, int] = {}
+        for record in records:
+            place = Place(record.topic, record.partition)
+            if place not in self._at:
+                continue  # another member's by now
+            now[place] = record.offset + 1
+            if (change := self._read(record)) is not None:
+                _keep(latest.setdefault(change.key, []), change)
+        moves = {self._name(place): Move(self._at[place], offset) for place, offset in now.items()}
+        changes = [change for of_one in latest.values() for change in of_one]
+        changed = self._store.put(changes, moves)
+        self._at.update(now)
+        self.counts.put += changed
+        self.counts.older += len(changes) - changed
+
+    def _read(self, record: RawRecord) -> Change | None:
+        """What a record changes; None for one that is not the topic's, or is older than its lifetime."""
+        said = _said(record, TYPES[self.kind])
+        if isinstance(said, Refusal):
+            self.counts.refused += 1
+            where = {"partition": record.partition, "offset": record.offset, "reason": said.reason}
+            log.warning("a record of %s is none: %s", self.topic, said.detail, extra=where)
+            return None
+        subject, value = said
+        key = Key(self.kind, subject)
+        if value is None or record.value is None:
+            return Forget(key, record.offset)
+        expires_ms = self._said_ms(record, value) + self._lifetimes.of(subject)
+        if expires_ms <= self._now_ms():
+            self.counts.expired += 1
+            return None
+        return Put(key, record.offset, value.version, record.value, expires_ms)
+
+    def _said_ms(self, record: RawRecord, said: Value) -> int:
+        """When a customer was last heard of: features of a silent one go on being published, day after day."""
+        written_ms = record.timestamp_ms if record.timestamp_ms > 0 else self._now_ms()
+        if isinstance(said, Features) and said.last_day is not None:
+            return min(written_ms, (said.last_day + 1) * DAY_MS)
+        return written_ms
+
+
+def _said(record: RawRecord, type_: type[Value]) -> tuple[str, Value | None] | Refusal:
+    """Whom a record is about and what it says, None for a tombstone; or why it is no record of the topic."""
+    try:
+        subject = check_subject((record.key or b"").decode())
+    except (UnicodeDecodeError, DataError):
+        return Refusal("malformed", "its key is no subject")
+    if record.value is None:
+        return subject, None
+    said = read_published(record.value)
+    if isinstance(said, Refusal):
+        return said
+    if not isinstance(said, type_) or not isinstance(said, Value):
+        return Refusal("unknown_type", "it is of another topic")
+    return subject, said
+
+
+def _keep(changes: list[Change], change: Change) -> None:
+    """Add a change to those of its entry, without those that it makes idle: in a batch, one subject may come often."""
+    before = changes[-1] if changes else None
+    if isinstance(change, Forget):
+        changes[:] = [change]
+    elif not isinstance(before, Put):
+        changes.append(change)
+    elif change.version >= before.version:
+        changes[-1] = change
