@@ -29,6 +29,7 @@ from heat.errors import StoreError
 from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
 from heat.identity import is_session, pseudonym, session_subject
 from heat.reading import Reading, read
+from models import logged
 from models.explore import Pick, suggest
 from models.features import Context, Menu
 from models.ranker import Ranker
@@ -50,6 +51,7 @@ class Slate:
     menu: Menu
     nozzles: dict[str, int]
     picks: tuple[Pick, ...]
+    context: Context
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ class Recommender:
         last, verdict = self._latest(subjects)
         context = Context(context.dial, context.mood, context.popularity, last, verdict)  # type: ignore[arg-type]
         picks = suggest(self.ranker, reading, menu, context)
-        return Slate(subjects[-1] if subjects else None, reading, menu, places, picks)
+        return Slate(subjects[-1] if subjects else None, reading, menu, places, picks, context)
 
     def _menu(self, nozzles: tuple[NozzleInfo, ...]) -> tuple[Menu, dict[str, int]]:
         if (known := self._menus.get(nozzles)) is not None:
@@ -276,6 +278,9 @@ class Recommender:
             candidates=slate.menu.ids,
             ranker=self.ranker.name,
             latency_us=latency_us,
+            catalog=self._door.catalog.version,
+            offered=logged.offered(slate.menu, slate.context),
+            known=logged.known(slate.reading, slate.menu, slate.context),
         )
 
 

@@ -163,7 +163,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 class Impression(EventData, frozen=True, kw_only=True):
     """Picks were sent to a dispenser's screen. Its source is the gateway.
 
-    With `offered` and `known` it carries all that its features were made of: whoever trains needs
+    With `offered` and `known` it carries all that its features were made of (`models.logged`): whoever trains needs
     neither a catalogue nor a profile of today.
     """
 

@@ -13,7 +13,11 @@ from firmware_bridge.messages import NozzleInfo, Picks
 from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
 from heat.catalog import default_catalog
+from heat.events import Impression
 from heat.identity import pseudonym, session_subject
+from heat.scale import default_words
+from models.explore import suggest
+from models.logged import asked
 from tests.gateway.conftest import KEY, Counter, Screen, ask
 from tests.gateway.test_store import fill
 from tests.waiting import wait_until_async
@@ -55,6 +59,32 @@ async def test_three_picks_and_one_impression(recommender: Recommender, counter:
     assert [shown["sauce"] for shown in impression["picks"]] == [pick.sauce for pick in picks]
     assert impression["ranker"] == recommender.ranker.name != "rule"
     assert set(impression["candidates"]) == set(default_catalog())
+
+
+async def test_an_impression_keeps_what_was_known_at_the_pick(
+    recommender: Recommender, counter: Counter, rows: Query
+) -> None:
+    pour = PouredBody(nozzle=1, sauce="garlic-ghost", volume_ul=4000, duration_ms=800)
+    for body in (pour, RatedBody(sauce="garlic-ghost", verdict="too_hot")):
+        counter.send(body)
+    await counter.settled(2)
+    screen = Screen()
+    recommender.answer(screen, counter.hello, ask(1, dial=40, mood="bold"), 0)  # type: ignore[arg-type]
+    counter.send(pour)
+    await counter.settled(3)
+    recommender.answer(screen, counter.hello, ask(2, dial=40, mood="bold"), 0)  # type: ignore[arg-type]
+    first, second = (msgspec.convert(data, Impression) for data in await impressions(rows, 2))
+    assert first.known is not None
+    assert first.known.dial == default_words().dial(40)
+    assert (first.known.mood, first.known.last_sauce, first.known.last_verdict) == ("bold", "garlic-ghost", "too_hot")
+    assert first.known.evidence == 2
+    assert first.catalog == default_catalog().version
+    assert first.known != second.known, "the profile has gone on"
+    for impression in (first, second):
+        question = asked(impression)
+        assert question is not None
+        again = suggest(recommender.ranker, *question)
+        assert [(pick.sauce.id, pick.score) for pick in again] == [(p.sauce, p.score) for p in impression.picks]
 
 
 async def test_too_hot_makes_the_next_picks_milder(recommender: Recommender, counter: Counter) -> None:

@@ -62,7 +62,7 @@ def test_every_kind_is_counted_and_one_that_is_newer_than_we_does_no_harm() -> N
     assert KindCounts.__struct_fields__ == KINDS
     profile = Profile()
     for kind in (*KINDS, "licked"):
-        profile.add(BucketKey("gw-1", TODAY, kind), _at(8000, 10, 2))
+        profile.add(BucketKey("gw-1", TODAY, kind), _at(8000, 10, 2))  # type: ignore[arg-type]
     assert features(profile, TODAY).windows[0].n == KindCounts(**dict.fromkeys(KINDS, 2))
 
 
