@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from cloud import clock
 from cloud.config import CloudConfig
+from cloud.lake import part as lake
 from cloud_sync.supervisor import Supervisor
 from heat.errors import ConfigError
 
@@ -19,6 +20,7 @@ def parts(config: CloudConfig) -> dict[str, Part]:
     """The parts that this process is to run, by name. A new one is joined on here."""
     known: dict[str, Callable[[CloudConfig], Awaitable[None]]] = {
         "clock": clock.run,
+        "lake": lake.run,
     }
     return {name: functools.partial(known[name], config) for name in config.cloud.parts if name in known}
 

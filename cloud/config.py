@@ -68,6 +68,20 @@ class LakeSection(Section):
     """A folder, or s3://BUCKET/PREFIX."""
     storage_options: str | None = None
     """TOML file with the object store's options (endpoint, keys), mode 0600."""
+    commit_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    """Seconds after which what came is committed."""
+    commit_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    """Records that are committed at once at most: they wait in memory."""
+    commit_mib: Annotated[int, Field(ge=1, le=1024)] = 64
+    """MiB of records that are committed at once, about."""
+    maintain_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    """Minutes from one maintenance to the next: small files are melted, days that are over are dropped."""
+    raw_days: Annotated[int, Field(ge=0, le=36_600)] = 0
+    """Days that raw records are kept; 0 keeps them for ever."""
+    event_days: Annotated[int, Field(ge=0, le=36_600)] = 0
+    """Days that typed rows are kept; 0 keeps them for ever."""
+    vacuum_hours: Annotated[int, Field(ge=1, le=8760)] = 24
+    """Hours that files stay which newer versions of a table don't need."""
 
 
 class HotStoreSection(Section):

@@ -13,7 +13,7 @@ Readers are `read_committed`: what an uplink took back is never seen. Whoever ne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -101,8 +101,9 @@ class Consumer:
         with self._trouble.told("partitions can't be assigned"):
             self._consumer.assign([TopicPartition(*place, offset) for place, offset in positions.items()])
 
-    def subscribe(self, topic: str, listener: Assignments) -> None:
-        """Share a topic's partitions with the other members of the group."""
+    def subscribe(self, topics: str | Sequence[str], listener: Assignments) -> None:
+        """Share the partitions of a topic, or of several, with the other members of the group."""
+        names = [topics] if isinstance(topics, str) else list(topics)
 
         def assigned(consumer: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
             positions = listener.assigned([Place(part.topic, part.partition) for part in parts])
@@ -116,8 +117,8 @@ class Consumer:
             finally:
                 consumer.unassign()
 
-        with self._trouble.told(f"{topic} can't be subscribed to"):
-            self._consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+        with self._trouble.told(f"{', '.join(names)} can't be subscribed to"):
+            self._consumer.subscribe(names, on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
     def poll(self, limit: int = BATCH, timeout_s: float = 0.2) -> list[RawRecord]:
         """What is there, at most `limit` records; in the order of the log within a partition. Empty after `timeout_s`.

@@ -13,7 +13,7 @@ import pyarrow as pa
 from cloud.lake.columns import RAW, TABLES, TableKind
 from cloud.lake.rows import event_rows, raw_rows
 from cloud.lake.table import LakeTable, Partition, Span
-from cloud_sync.envelope import Received, decode
+from cloud_sync.envelope import Received, verdict
 from cloud_sync.record import Consumed
 
 
@@ -79,8 +79,6 @@ class Lake:
 
 
 def event_in(record: Consumed) -> Received | None:
-    """The event that a record carries; None where it carries none, or one that lies in the wrong partition."""
-    event = decode(record.value or b"")
-    if not isinstance(event, Received) or record.key != (event.subject or event.id.source).encode():
-        return None
-    return event
+    """The event that a record carries; None where it carries none, or lies where its subject's events don't."""
+    event = verdict(record.key, record.value or b"")
+    return event if isinstance(event, Received) else None

@@ -32,9 +32,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _put(
-    value: bytes, version: Version = TENTH, offset: int = 5, *, key: Key = KEY, lives_ms: int = HOUR_MS
-) -> Put:
+def _put(value: bytes, version: Version = TENTH, offset: int = 5, *, key: Key = KEY, lives_ms: int = HOUR_MS) -> Put:
     return Put(key, offset, version, value, _now_ms() + lives_ms)
 
 

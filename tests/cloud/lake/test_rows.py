@@ -77,11 +77,15 @@ def test_types_in_one_batch_do_not_mix_their_fields() -> None:
     assert {found["type"] for found in together} == {data.type for data in kept}
 
 
+STRUCTURED = {"picks", "offered", "known", "buckets", "flavours", "sensors"}
+"""Fields that are read out of `data`."""
+
+
 def test_every_simple_field_of_every_type_is_a_column() -> None:
     for type_ in TYPES.values():
         columns = (SAMPLE_TABLE if type_ is Sampled else EVENT_TABLE).columns.names
         for field in type_.__struct_fields__:
-            assert field in columns or f"{field}_shu" in columns or field in {"picks", "buckets", "sensors"}, field
+            assert field in columns or f"{field}_shu" in columns or field in STRUCTURED, field
 
 
 def test_what_nobody_here_knows_yet_is_kept() -> None:
