@@ -20,6 +20,7 @@ Reason = Literal[
     "contradictory",
     "impossible_sums",
     "wrong_key",
+    "too_old",
     "damaged",
     "internal_error",
 ]

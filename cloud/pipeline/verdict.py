@@ -1,0 +1,54 @@
+"""What the pipeline makes of a record before anything is folded: an event, or a reason against it. Pure.
+
+A record's age is judged by the broker's time of receipt, so that every engine, and every later run, comes to the same
+verdict on the same record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from cloud_sync.envelope import Received, verdict
+from cloud_sync.record import Consumed
+from cloud_sync.topics import DAY_MS
+from heat.quality import Refusal
+
+MAX_AGE_DAYS = 90
+"""Days from an event's day to its receipt. Identities are remembered for longer, so what comes twice is known."""
+
+_REDELIVERED = b'"redelivered":true,'
+
+
+class Verdict(NamedTuple):
+    """What a record is: an event, an event that came too late, or (without `event`) nothing that can be read."""
+
+    record: Consumed
+    event: Received | None
+    refusal: Refusal | None
+    day: int
+    """UTC day of receipt."""
+
+
+def judge(record: Consumed) -> Verdict:
+    """The verdict on a record of the events' topic."""
+    day = record.timestamp_ms // DAY_MS
+    if record.value is None:
+        return Verdict(record, None, Refusal("malformed", "no value"), day)
+    found = verdict(record.key, record.value)
+    if isinstance(found, Refusal):
+        return Verdict(record, None, found, day)
+    if found.day >= 0 and day - found.day > MAX_AGE_DAYS:
+        return Verdict(record, found, Refusal("too_old", f"{day - found.day} days old at receipt"), day)
+    return Verdict(record, found, None, day)
+
+
+def content_hash(value: bytes, event: Received) -> int:
+    """The first 64 bits of the SHA-256 of a record's value, as a signed integer of the same order.
+
+    Whether it comes again (`redelivered`) is no part of the content. Of two contents under one identity, the one with
+    the smaller hash is folded.
+    """
+    if event.redelivered:
+        value = value.replace(_REDELIVERED, b"", 1)
+    return int.from_bytes(hashlib.sha256(value).digest()[:8], "big") - 2**63
