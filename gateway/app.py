@@ -102,3 +102,5 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
         if state.uplink is not None:
             start("uplink", keep_uplink(state, state.uplink))
             start("summaries", supervise("summaries", state.summaries.run))
+        if state.downlink is not None:
+            start("downlink", supervise("downlink", state.downlink.run))

@@ -12,7 +12,8 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cloud_sync.settings import UplinkSettings
+from cloud_sync.downlink import Downlink
+from cloud_sync.settings import ConnectionSettings, UplinkSettings
 from cloud_sync.supervisor import Supervisor
 from cloud_sync.uplink import Uplink
 from firmware_bridge.verbs import Calibrate, Tare
@@ -24,6 +25,7 @@ from gateway.config import Config, load_dispenser_keys, load_pseudonym_key
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
+from gateway.downlink import StoreInbox
 from gateway.ingest import Ingest, Stored
 from gateway.judge import Limits
 from gateway.orders import Order
@@ -103,6 +105,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
+            downlink=_downlink(config, opened, clock),
             model_error=model_error,
             stopping=asyncio.Event(),
             boot=boot,
@@ -199,3 +202,12 @@ def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
             security=functools.partial(load_security, config),
         ),
     )
+
+
+def _downlink(config: Config, opened: store.Store, clock: Clock) -> Downlink | None:
+    if config.kafka is None:
+        return None
+    inbox = StoreInbox(opened, clock, config.gateway.region, config.downlink.share_percent)
+    security = functools.partial(load_security, config)
+    settings = ConnectionSettings(config.kafka.bootstrap, config.gateway.id, config.kafka.position, security=security)
+    return Downlink(inbox, settings, inbox.topics)

@@ -158,6 +158,13 @@ class SamplesSection(Section):
         return value
 
 
+class DownlinkSection(Section):
+    """What comes down from Kafka."""
+
+    share_percent: Annotated[int, Field(ge=0, le=50)] = 10
+    """Share of gateway.quota_mb that customers of other stores may take; 0: they are not read."""
+
+
 class Config(Document):
     """The whole configuration."""
 
@@ -170,6 +177,7 @@ class Config(Document):
     picks: PicksSection = PicksSection()
     clock: ClockSection = ClockSection()
     samples: SamplesSection = SamplesSection()
+    downlink: DownlinkSection = DownlinkSection()
 
     @classmethod
     def file_name(cls) -> str:

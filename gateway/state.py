@@ -7,6 +7,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
+from cloud_sync.downlink import Downlink
 from cloud_sync.supervisor import Supervisor
 from cloud_sync.uplink import Uplink
 from firmware_bridge.link import Link
@@ -54,6 +55,8 @@ class GatewayState:
     supervisor: Supervisor
     uplink: Uplink | None
     """None where no Kafka is configured."""
+    downlink: Downlink | None
+    """The same."""
     model_error: ModelError | None
     """Why picks come from something less than the configured bundle."""
     boot: int

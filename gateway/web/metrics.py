@@ -22,8 +22,10 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from cloud_sync.downlink import State as DownlinkState
 from cloud_sync.uplink import State as UplinkState
 from firmware_bridge.moves import State as LinkState
+from gateway import regulars
 from gateway.orders import ENDS, WAITING
 from gateway.plausibility import Code
 from gateway.samples import OUTCOMES
@@ -53,6 +55,7 @@ class Figures(Collector):
             self._samples,
             self._outbox,
             self._uplink,
+            self._downlink,
         ):
             yield from family()
 
@@ -196,6 +199,24 @@ class Figures(Collector):
             ("refusals", "Those of them that have to be mended at somebody's credentials.", status.refusals),
         ):
             yield CounterMetricFamily(f"picante_uplink_{name}", text, value)
+
+    def _downlink(self) -> Iterator[Metric]:
+        customers, used_bytes = regulars.figures(self._state.reader)
+        yield _gauge("picante_regulars", "Customers of whom the cloud told.", customers)
+        yield _gauge("picante_regulars_bytes", "Bytes of the store that they take, about.", used_bytes)
+        if self._state.downlink is None:
+            return
+        status = self._state.downlink.status
+        states = {name: name == status.state for name in get_args(DownlinkState)}
+        yield StateSetMetricFamily("picante_downlink_state", "State of the way down from Kafka.", states)
+        yield _gauge("picante_downlink_behind", "Offsets up to the ends of the topics.", status.behind)
+        for name, text, value in (
+            ("records", "Records read.", status.records),
+            ("passed_over", "Records among them that made no sense.", status.passed_over),
+            ("snapshots", "Partitions that were read anew, whole.", status.snapshots),
+            ("failures", "Times that the way broke.", status.failures),
+        ):
+            yield CounterMetricFamily(f"picante_downlink_{name}", text, value)
 
 
 def _outcome(outcome: str) -> tuple[str, str]:

@@ -209,6 +209,8 @@ def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
     for part in state.supervisor.parts.values():
         if part.name == "uplink" and (part.state != "stopped" or _is_foreign(state)):
             continue  # it tells of itself
+        if part.name == "downlink" and part.state != "stopped" and _is_cut_off(state):
+            continue  # the uplink tells why
         if tells_of_itself(state, part.name):
             continue
         if part.state == "stopped" or (part.state == "waiting" and watch.failing(part.name)):
@@ -220,6 +222,10 @@ def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
                 fix=fix or "It is tried again every few seconds",
                 since=reads.moment(part.since * 1000),
             )
+
+
+def _is_cut_off(state: GatewayState) -> bool:
+    return state.uplink is not None and state.uplink.status.state in {"unreachable", "refused"}
 
 
 def _is_foreign(state: GatewayState) -> bool:

@@ -1,0 +1,189 @@
+"""The store as the downlink's memory: what comes down, and how far it was read, change in one transaction.
+
+A record that makes no sense is passed over and counted: what the cloud says of one customer must not hold up the rest.
+What a turn brings goes in pieces of some hundred rows, each with its own mark, since events wait for the same writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from cloud_sync.inbox import Inbox
+from cloud_sync.kafka_reader import Arrived
+from cloud_sync.published import Profile as PublishedProfile
+from cloud_sync.published import read_published
+from cloud_sync.resume import Mark, Place
+from cloud_sync.topics import PROFILES
+from gateway import regulars
+from gateway.clock import Clock
+from gateway.regulars import Regular
+from gateway.store import Store
+from gateway.transaction import Transaction
+from heat.errors import DataError
+from heat.identity import SAFE_INTEGER, check_subject, is_session
+from heat.profile import KINDS, profile_of_rows
+from heat.scale import BANDS
+
+BREATH = 16
+"""Records that are decoded before the event loop gets its turn: a customer's pick may be waiting."""
+PIECE_ROWS = 500
+"""Rows of profiles in one transaction, about: some 5 ms of the writer's time."""
+MARK_S = 30.0
+"""s after which a mark is written where nothing else was; what was read since then is read again after a kill."""
+
+Change = Callable[[Transaction], bool]
+"""What a record does; whether it changed anything."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What goes into one transaction, and the record that it ends with."""
+
+    last: Arrived
+    changes: list[Change] = field(default_factory=list)
+    rows: int = 0
+
+
+class StoreInbox(Inbox):
+    """Profiles of a region's customers into the store."""
+
+    def __init__(self, store: Store, clock: Clock, region: str, share_percent: int) -> None:
+        self._passed_over = 0
+        self._store = store
+        self._clock = clock
+        self._region = region
+        self._budget_bytes = store.settings.quota_bytes * share_percent // 100
+        self.topics = (PROFILES.name,) if share_percent else ()
+        """What is worth reading."""
+        self._kept: dict[Place, tuple[Mark, float]] = {}
+        """Marks as the store has them, and when they were written (monotonic)."""
+
+    def scope(self, topic: str) -> str:
+        """See `Inbox.scope`."""
+        return self._region if topic == PROFILES.name else f"{self._region} {self._store.settings.gateway_id}"
+
+    def now_ms(self) -> int | None:
+        """See `Inbox.now_ms`."""
+        now = self._clock.now()
+        return now.wall_ms if now.known else None
+
+    async def mark(self, place: Place) -> Mark | None:
+        """See `Inbox.mark`."""
+        return await asyncio.to_thread(self._read_mark, place)
+
+    def _read_mark(self, place: Place) -> Mark | None:
+        with closing(self._store.reader()) as connection:
+            row = connection.execute(
+                "SELECT cluster, scope, next, witness, witness_ms, read_ms, snapshot, until FROM downlink"
+                " WHERE topic = ? AND partition = ?",
+                place,
+            ).fetchone()
+        return Mark(*row) if row else None
+
+    async def take(self, place: Place, records: Sequence[Arrived], mark: Mark) -> int:
+        """See `Inbox.take`."""
+        before = self._passed_over
+        pieces = [piece async for piece in self._pieces(place, records, mark)]
+        for piece in pieces[:-1]:
+            between = mark.after(piece.last.offset + 1, piece.last.offset, piece.last.timestamp_ms)
+            await self._commit(place, piece.changes, between, whole=False)
+        await self._commit(place, pieces[-1].changes if pieces else [], mark, whole=mark.whole)
+        return self._passed_over - before
+
+    async def _pieces(self, place: Place, records: Sequence[Arrived], mark: Mark) -> AsyncIterator[_Piece]:
+        """The newest record of each key, in their order: what a later one replaces is not written first."""
+        newest = {record.key: record for record in records if record.key is not None}
+        piece: _Piece | None = None
+        for number, record in enumerate(sorted(newest.values(), key=lambda r: r.offset), 1):
+            change, rows = self._read(place, record, mark.snapshot)
+            if piece is None or piece.rows + rows > PIECE_ROWS:
+                if piece is not None:
+                    yield piece
+                piece = _Piece(record)
+            piece.last = record
+            piece.rows += rows
+            if change is not None:
+                piece.changes.append(change)
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
+        if piece is not None:
+            yield piece
+
+    def _read(self, place: Place, record: Arrived, snapshot: int) -> tuple[Change | None, int]:
+        """What a record does, and how many rows it writes, about."""
+        try:
+            key = (record.key or b"").decode("ascii")
+            return self._read_profile(key, record.value, place.partition, snapshot)
+        except (DataError, UnicodeDecodeError):
+            self._passed_over += 1
+            return None, 0
+
+    def _read_profile(self, key: str, value: bytes | None, partition: int, snapshot: int) -> tuple[Change | None, int]:
+        if is_session(check_subject(key)):
+            return None, 0
+        if value is None:
+            return lambda tx: regulars.remove(tx, key), 1
+        regular = _regular(key, value, self._region)
+        if regular is None:
+            return lambda tx: regulars.remove(tx, key), 1
+        rows = len(regular.profile.buckets) + len(regular.profile.flavours) + 1
+        return lambda tx: regulars.take(tx, regular, partition, snapshot), rows
+
+    async def _commit(self, place: Place, changes: Sequence[Change], mark: Mark, *, whole: bool) -> None:
+        kept, written_s = self._kept.get(place, (None, 0.0))
+        due = kept is None or _told(kept) != _told(mark) or time.monotonic() - written_s >= MARK_S
+
+        def work(tx: Transaction) -> bool:
+            changed = sum([change(tx) for change in changes])
+            if whole:
+                changed += regulars.remove_unnamed(tx, place.partition, mark.snapshot)
+            changed += regulars.evict(tx, self._budget_bytes)
+            if not changed and not due:
+                return False
+            _write_mark(tx, place, mark, whole=whole)
+            return True
+
+        if await asyncio.wrap_future(self._store.write(work)):
+            self._kept[place] = (replace(mark, until=None) if whole else mark), time.monotonic()
+
+
+def _regular(subject: str, value: bytes, region: str) -> Regular | None:
+    """What a record says of a customer; None for one who was never seen in the region. Raises DataError."""
+    said = read_published(value)
+    if not isinstance(said, PublishedProfile):
+        raise DataError("it is no profile")
+    last_day = next((seen.last_day for seen in said.regions if seen.region == region), None)
+    if last_day is None:
+        return None
+    if any(len(row.bands) != BANDS or row.kind not in KINDS for row in said.buckets):
+        raise DataError("it has a bucket that is none")
+    profile = profile_of_rows(said.buckets, said.flavours)
+    if any(max(sums.n, sums.w, sums.wq, sums.wqq) > SAFE_INTEGER for sums in profile.buckets.values()):
+        raise DataError("it has sums that no events add up to")
+    return Regular(subject, said.version.generation, said.version.offset, last_day, profile)
+
+
+def _told(mark: Mark) -> tuple[object, ...]:
+    """What of a mark has to be on disk at once: the rest only spares reading again."""
+    return mark.cluster, mark.scope, mark.read_ms, mark.snapshot, mark.until
+
+
+def _write_mark(tx: Transaction, place: Place, mark: Mark, *, whole: bool) -> None:
+    tx.connection.execute(
+        "INSERT OR REPLACE INTO downlink VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *place,
+            mark.cluster,
+            mark.scope,
+            mark.next,
+            mark.witness,
+            mark.witness_ms,
+            mark.read_ms,
+            mark.snapshot,
+            None if whole else mark.until,
+        ),
+    )
