@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from heat.events import Kind
 from heat.profile import Sums
 from heat.reading import ONE_SIDED, PRECISION_UNIT, WINDOWS_DAYS
 
@@ -46,7 +47,7 @@ class Dated(NamedTuple):
     """The sums of one bucket, and how many days ago they were, 0..89."""
 
     age: int
-    kind: str
+    kind: Kind
     sums: Sums
 
 

@@ -133,12 +133,12 @@ def _recent(profile: Profile, as_of_day: int) -> list[Dated]:
 
 
 def _window(recent: Iterable[Dated], days: int) -> FeatureWindow:
-    n: dict[str, int] = dict.fromkeys(KINDS, 0)
+    n = dict.fromkeys(KINDS, 0)
     ages: set[int] = set()
     bands = [0] * BANDS
     w = wq = 0
     for age, kind, sums in recent:
-        if age >= days or kind not in n:
+        if age >= days:
             continue
         n[kind] += sums.n
         if kind == "poured":

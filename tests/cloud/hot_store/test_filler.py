@@ -1,0 +1,231 @@
+"""Kafka -> hot store: nothing is lost, whatever happens to either or to the process between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+
+from cloud.hot_store.entries import HotStore, Key
+from cloud.hot_store.filler import Lifetimes
+from cloud.hot_store.memory import MemoryStore
+from cloud.hot_store.redis_store import RedisStore
+from cloud.librdkafka import Cluster
+from cloud_sync.record import Record
+from heat.errors import SinkUnavailable
+from tests.cloud.hot_store.filling import customer, filling, key, profile, send, tombstone
+from tests.cloud_sync.mock_cluster import mock_cluster
+from tests.servers import KafkaServer, RedisServer, ServerElsewhere
+from tests.waiting import wait_until
+
+Kafka = KafkaServer | ServerElsewhere
+MakeTopic = Callable[..., Awaitable[str]]
+COUNT = 300
+
+
+@pytest.fixture
+def redis_store(redis: RedisServer) -> Iterator[RedisStore]:
+    """A store in the session's Redis, empty."""
+    store = RedisStore(redis.url)
+    yield store
+    store.close()
+
+
+def _found(store: HotStore, count: int = COUNT) -> int:
+    """How many customers have a profile; 0 while the store can't be asked."""
+    try:
+        return sum(value is not None for value in store.get_many([key(n) for n in range(count)]))
+    except SinkUnavailable:
+        return 0
+
+
+def _full(store: HotStore, count: int = COUNT) -> None:
+    wait_until(lambda: _found(store, count) == count, 20, f"{count} profiles are in the hot store")
+
+
+def _value(store: HotStore, number: int) -> bytes | None:
+    return store.get_many([key(number)])[0]
+
+
+async def test_what_is_published_is_found_as_it_was_written(kafka: Kafka, topic: MakeTopic) -> None:
+    name, cluster, store = await topic(partitions=3), Cluster(kafka.bootstrap), MemoryStore()
+    records = [profile(name, customer(n), n) for n in range(COUNT)]
+    send(cluster, *records)
+    with filling(cluster, store, name):
+        _full(store)
+        assert store.get_many([key(n) for n in range(COUNT)]) == [record.value for record in records]
+        send(cluster, profile(name, customer(0), 9000), profile(name, customer(1), 0), tombstone(name, customer(2)))
+        wait_until(lambda: _value(store, 2) is None, 10, "the tombstone took it")
+        newest = profile(name, customer(0), 9000).value
+        wait_until(lambda: _value(store, 0) == newest, 10, "the newer one replaced it")
+        assert _value(store, 1) == records[1].value
+
+
+async def test_of_any_order_the_highest_version_stays(kafka: Kafka, topic: MakeTopic) -> None:
+    name, cluster, store = await topic(), Cluster(kafka.bootstrap), MemoryStore()
+    chance = random.Random(34)
+    records = [
+        profile(name, customer(n), offset, generation) for n in range(9) for offset in range(9) for generation in (1, 2)
+    ]
+    chance.shuffle(records)
+    send(cluster, *records, profile(name, customer(9), 1))
+    with filling(cluster, store, name):
+        _full(store, 10)
+        assert [_value(store, n) for n in range(9)] == [profile(name, customer(n), 8, 2).value for n in range(9)]
+
+
+async def test_an_emptied_redis_fills_again_by_itself(kafka: Kafka, topic: MakeTopic, redis_store: RedisStore) -> None:
+    name, cluster = await topic(partitions=3), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+    with filling(cluster, redis_store, name) as filler:
+        _full(redis_store)
+        redis_store._client.flushall()  # while nothing comes
+        _full(redis_store)
+        redis_store._client.flushall()
+        send(cluster, profile(name, customer(0), 9000))  # while something does
+        _full(redis_store)
+        assert _value(redis_store, 0) == profile(name, customer(0), 9000).value
+        assert filler.counts.refused == 0
+
+
+async def test_a_redis_that_dies_and_loses_all_fills_again(
+    kafka: Kafka, topic: MakeTopic, redis: RedisServer, redis_store: RedisStore
+) -> None:
+    name, cluster = await topic(partitions=2), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+    with filling(cluster, redis_store, name):
+        _full(redis_store)
+        redis.kill()
+        send(cluster, *(profile(name, customer(COUNT + n), n) for n in range(COUNT)))
+        redis.empty()
+        redis.start()
+        _full(redis_store, 2 * COUNT)
+
+
+async def test_a_redis_that_was_set_back_goes_on_from_what_it_has(
+    kafka: Kafka, topic: MakeTopic, redis: RedisServer, redis_store: RedisStore, tmp_path: Path
+) -> None:
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+    saved = redis.directory / "appendonlydir"
+    with filling(cluster, redis_store, name) as filler:
+        _full(redis_store)
+        wait_until(lambda: redis_store._client.hvals("picante:positions") == [b"300"], 5, "the position moved")
+        redis.kill()
+        kept = saved.rename(tmp_path / "kept")
+        redis.start()
+        send(cluster, *(profile(name, customer(COUNT + n), n) for n in range(COUNT)))
+        _full(redis_store, 2 * COUNT)
+        redis.kill()
+        redis.empty()
+        kept.rename(saved)
+        redis.start()
+        before = filler.counts.put
+        _full(redis_store, 2 * COUNT)
+        assert filler.counts.put - before <= COUNT  # what it had was not read again
+
+
+async def test_a_new_process_goes_on_where_the_last_one_was(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    name, cluster = await topic(partitions=2), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+    with filling(cluster, redis_store, name):
+        _full(redis_store)
+    send(cluster, *(profile(name, customer(COUNT + n), n) for n in range(5)))
+    with filling(cluster, redis_store, name) as second:
+        _full(redis_store, COUNT + 5)
+        wait_until(lambda: second.counts.put >= 5, 5, "they were counted")
+    assert second.counts.put == 5
+
+
+async def test_two_processes_share_the_partitions_and_one_takes_over(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    name, cluster = await topic(partitions=4), Cluster(kafka.bootstrap, session_ms=6_000)
+    group = f"group-{name}"
+    with filling(cluster, redis_store, name, group) as stays:
+        with filling(cluster, redis_store, name, group) as leaves:
+            wait_until(lambda: len(stays._at) == len(leaves._at) == 2, 30, "each has two partitions")
+            send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+            _full(redis_store)
+            wait_until(lambda: stays.counts.put + leaves.counts.put == COUNT, 5, "all were counted")
+            assert 0 < stays.counts.put < COUNT
+        send(cluster, *(profile(name, customer(COUNT + n), n) for n in range(COUNT)))
+        _full(redis_store, 2 * COUNT)
+        assert stays.counts.put + leaves.counts.put == 2 * COUNT
+
+
+async def test_a_position_that_another_process_moved_is_followed(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    """Two that fill one store without sharing are slower, and lose nothing."""
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    with filling(cluster, redis_store, name), filling(cluster, redis_store, name):
+        for some in range(5):
+            send(cluster, *(profile(name, customer(60 * some + n), n) for n in range(60)))
+        _full(redis_store)
+        wait_until(lambda: redis_store._client.hvals("picante:positions") == [b"300"], 10, "the position is the end")
+
+
+async def test_a_position_beyond_the_log_is_forgotten_and_all_read(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+    with filling(cluster, redis_store, name):
+        _full(redis_store)
+    [field] = redis_store._client.hkeys("picante:positions")
+    redis_store._client.flushall()
+    redis_store._client.hset("picante:positions", field, 99_999)
+    with filling(cluster, redis_store, name):
+        _full(redis_store)
+
+
+async def test_what_is_no_record_of_the_topic_is_counted_and_passed_over(kafka: Kafka, topic: MakeTopic) -> None:
+    name, cluster, store = await topic(), Cluster(kafka.bootstrap), MemoryStore()
+    good = profile(name, customer(0), 1)
+    bad = [
+        replace(good, key=None),
+        replace(good, key=b"\xff"),
+        replace(good, key=b"a token"),
+        replace(good, value=b"{"),
+        replace(good, value=b"\xff"),
+        Record(name, customer(1).encode(), b'{"specversion": "1.0"}', ()),
+        replace(good, value=(good.value or b"").replace(b"picante.profile.v1", b"picante.clock.v1")),
+    ]
+    send(cluster, *bad, good)
+    with filling(cluster, store, name) as filler:
+        wait_until(lambda: _value(store, 0) == good.value, 10, "the good one is there")
+        assert filler.counts.refused == len(bad)
+
+
+async def test_sessions_go_sooner_than_customers_and_the_long_expired_never_come(
+    kafka: Kafka, topic: MakeTopic, redis: RedisServer, redis_store: RedisStore
+) -> None:
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    session = "s-hot-bar-1-5e3a09c1-7"
+    old = replace(profile(name, customer(2), 1), timestamp_ms=1_700_000_000_000)
+    send(cluster, old, profile(name, session, 1), profile(name, customer(1), 1))
+    lifetimes = Lifetimes(session_ms=1_000, customer_ms=3_600_000)
+    with filling(cluster, redis_store, name, lifetimes=lifetimes) as filler:
+        wait_until(lambda: _value(redis_store, 1) is not None, 10, "the customer is there")
+        assert filler.counts.expired == 1
+        assert _value(redis_store, 2) is None
+        looked = Key("profile", session)
+        wait_until(lambda: redis_store.get_many([looked]) == [None], 5, "the session is gone")
+        assert _value(redis_store, 1) is not None
+
+
+def test_it_fills_from_the_demo_s_cluster_too(tmp_path: Path) -> None:
+    with mock_cluster(tmp_path) as demo:
+        store, cluster = MemoryStore(), Cluster(demo.bootstrap)
+        name = "picante.profiles.v1"
+        confluent_kafka.Producer({"bootstrap.servers": demo.bootstrap}).list_topics(name, timeout=10)  # makes it
+        send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+        with filling(cluster, store, name):
+            _full(store)
