@@ -156,6 +156,17 @@ class DigestRow(msgspec.Struct, frozen=True, array_like=True):
     """In hex: `heat.profile.Profile.digest(origin)`."""
 
 
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway did since it started. Records that went to Kafka are `sent`, the two others among them."""
+
+    duplicates: Count = 0
+    refused: Count = 0
+    picks: Count = 0
+    sent: Count = 0
+    dead_letters: Count = 0
+    redelivered: Count = 0
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway is."""
 
@@ -177,6 +188,26 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     repairs: tuple[str, ...]
     """Codes of the problems that its page shows, worst first."""
     digests: tuple[DigestRow, ...] = ()
+    """Of customers seen lately: those that changed since they were told of, and all now and then."""
+    epoch: Count = 0
+    """Of its database: how often that had to begin anew."""
+    confirmed: Count = 0
+    """Rows of its outbox up to this position are in Kafka."""
+    sent_ms: Count | None = None
+    """Unix time, ms, at which Kafka last took events of it, since it started."""
+    uplink: str = ""
+    """`idle`, or `draining` while whole batches wait."""
+    ranker: str = ""
+    """The bundle that ranks, or `rule`."""
+    catalogue: str = ""
+    words: str = ""
+    """Versions of its catalogue and of its table of heat words."""
+    dispensers: Count = 0
+    online: Count = 0
+    """Dispensers that it knows, and those of them that have an open link."""
+    free_mib: Count | None = None
+    """MiB left on its disk."""
+    since_start: Tally = Tally()
 
 
 Kind = Literal["catalogue", "words", "configuration", "bundle"]

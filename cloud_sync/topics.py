@@ -26,6 +26,8 @@ class Topic:
     """The broker stamps the records: a gateway's clock may be wrong, and retention would believe it."""
     max_bytes: int = BATCH_BYTES
     """bytes of a batch, compressed."""
+    segment_hours: int | None = None
+    """Hours after which a segment is closed, where only compaction of closed ones keeps a topic small."""
     keyed: bool = True
     """Readers count on it that a key stays in its partition; then partitions can't be added."""
 
@@ -34,6 +36,8 @@ class Topic:
         """The topic's configuration, as Kafka names it."""
         chosen = {"message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime"}
         chosen["max.message.bytes"] = str(self.max_bytes)
+        if self.segment_hours is not None:
+            chosen["segment.ms"] = str(self.segment_hours * DAY_MS // 24)
         if self.retention_days is None:
             chosen["cleanup.policy"] = "compact"
             chosen["delete.retention.ms"] = str(REMEMBERED_DAYS * DAY_MS)
@@ -59,7 +63,8 @@ CLOCK = Topic("picante.clock.v1", 1, 7, broker_time=True)
 """Its empty records ask the broker for the time."""
 CONTEXT = Topic("picante.context.v1", 1, 7)
 TRENDS = Topic("picante.trends.v1", 1, REMEMBERED_DAYS)
-GATEWAYS = Topic("picante.gateways.v1", 1, None)
+GATEWAYS = Topic("picante.gateways.v1", 1, None, broker_time=True, segment_hours=1)
+"""Who has fallen silent is told by the broker's clock. A gateway writes 2,880 heartbeats a day."""
 RELEASES = Topic("picante.releases.v1", 1, None)
 ERASURES = Topic("picante.erasures.v1", 1, REMEMBERED_DAYS)
 

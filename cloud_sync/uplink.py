@@ -62,6 +62,8 @@ class UplinkStatus:
     transaction_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TIMES))
     """Seconds that transactions took, from their begin until Kafka had committed them; whoever reads them takes
     them out."""
+    sent_s: float | None = None
+    """Unix time, s, of the last of them."""
     failures: int = 0
     refusals: int = 0
     """Failures that are mended at the gateway's or the brokers' credentials."""
@@ -289,6 +291,7 @@ class Uplink:
         status.position = batch.position
         status.transactions += 1
         status.sent += len(batch.rows)
+        status.sent_s = time.time()
         status.redelivered += sum(row.redelivered for row in batch.rows)
         status.dead_letters += batch.dead_letters
         self._rejections.clear()

@@ -13,13 +13,16 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from cloud_sync.pulse import Pulse
 from gateway.assembly import assemble
 from gateway.config import Config
+from gateway.heartbeat import Heart
 from gateway.home_assistant import HomeAssistant
 from gateway.notify import Notifier
 from gateway.parts import keep_adopting, keep_house, keep_uplink, ports, run_mqtt, status_line, use_onnx
 from gateway.state import GatewayState
 from gateway.web.server import serve
+from gateway.web.web import Web
 
 log = logging.getLogger("gateway.app")
 
@@ -78,13 +81,13 @@ def _first(error: BaseException) -> BaseException:
 async def run_parts(state: GatewayState, notifier: Notifier) -> None:
     """Run everything that the configuration asks for, until one of it can't go on."""
     config, supervise = state.config, state.supervisor.run
-    answering = asyncio.Event()
+    answering, web = asyncio.Event(), Web(state)
     async with asyncio.TaskGroup() as group:
 
         def start(name: str, coroutine: Coroutine[Any, Any, None]) -> None:
             group.create_task(coroutine, name=name)
 
-        start("web", serve(state, answering.set))
+        start("web", serve(web, answering.set))
         start("notify", notifier.run(state.store, answering, lambda: status_line(state)))
         if state.recommender.ranker.scorer == "numpy":
             start("scorer", use_onnx(state))
@@ -100,6 +103,7 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
                 start("home assistant", supervise("home assistant", home.run))
         start("samples", supervise("samples", state.samples.run))
         if state.uplink is not None:
+            state.uplink.pulse = Pulse(Heart(web))
             start("uplink", keep_uplink(state, state.uplink))
             start("summaries", supervise("summaries", state.summaries.run))
         if state.downlink is not None:

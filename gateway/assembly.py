@@ -94,6 +94,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             clock=clock,
             outbox=outbox,
             catalog=door.catalog,
+            words=door.words.version,
             ingest=ingest,
             recommender=recommender,
             commands=commands,

@@ -42,6 +42,8 @@ class GatewayState:
     clock: Clock
     outbox: StoreOutbox
     catalog: Catalog
+    words: str
+    """The version of the table of heat words."""
     ingest: Ingest
     recommender: Recommender
     commands: Commands

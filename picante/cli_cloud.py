@@ -11,6 +11,7 @@ import click
 from cloud.config import load_cloud_config
 from cloud_sync.log import set_up_logging
 from heat.errors import ConfigError, PicanteError
+from picante.cli_fleet import fleet
 from picante.cli_topics import topics
 from picante.cloud_options import CLOUD_CONFIG
 from picante.errors import exit_with_hint
@@ -43,5 +44,8 @@ def run(config_path: Path, log_level: str) -> None:
     sys.exit(0)
 
 
-for command in (topics,):
+for command in (
+    fleet,
+    topics,
+):
     cloud.add_command(command)

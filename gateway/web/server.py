@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from gateway.config import HttpSection
-from gateway.state import GatewayState
 from gateway.web.application import make_application
 from gateway.web.web import Web
 from heat.errors import ConfigError
@@ -29,17 +28,16 @@ MAX_CONNECTIONS = 200
 """Connections at a time; whoever comes later gets a 503."""
 
 
-async def serve(state: GatewayState, on_answering: Callable[[], object]) -> None:
-    """Serve until `state.stopping` is set or the task is cancelled; either way it ends within 2 s.
+async def serve(web: Web, on_answering: Callable[[], object]) -> None:
+    """Serve until the gateway's `stopping` is set or the task is cancelled; either way it ends within 2 s.
 
     `on_answering` is called once, when requests are answered from then on.
 
     Raises:
         ConfigError: the configured address can't be listened on.
     """
-    http = state.config.http
+    http = web.state.config.http
     listener = _listen(http)
-    web = Web(state)
     server = _Server(
         uvicorn.Config(
             make_application(web),
@@ -59,7 +57,7 @@ async def serve(state: GatewayState, on_answering: Callable[[], object]) -> None
     log.info("the page is at http://%s:%s/", http.host, http.port)
     answering = asyncio.create_task(server.serve([listener]), name="web:uvicorn")
     watching = asyncio.create_task(web.watch.run(), name="web:watch")
-    stopping = asyncio.create_task(state.stopping.wait(), name="web:stopping")
+    stopping = asyncio.create_task(web.state.stopping.wait(), name="web:stopping")
     try:
         done, _ = await asyncio.wait([answering, watching, stopping], return_when=asyncio.FIRST_COMPLETED)
     finally:

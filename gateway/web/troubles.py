@@ -245,6 +245,9 @@ def _of_sync(state: GatewayState, sync: SyncView) -> Iterator[Trouble]:
             code="sync_refused", urgent=True, what=f"Nothing goes to Kafka: {what}", fix=fix, since=sync.since
         )
         return
+    if sync.state in {"idle", "draining"} and state.uplink is not None and state.uplink.pulse.last_error is not None:
+        what, fix = _split(state.uplink.pulse.last_error)
+        yield _later("heartbeat_failing", f"The cloud is not told how this gateway is: {what}", fix)
     still_looking = sync.state == "connecting" and state.up_s > 2 * SETTLING_S
     if (sync.state == "unreachable" or still_looking) and state.config.kafka is not None:
         yield Trouble(

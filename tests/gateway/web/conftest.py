@@ -23,6 +23,7 @@ from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.state import GatewayState
 from gateway.web.server import serve
+from gateway.web.web import Web
 from hw_sim.control import SOCKET_NAME, call
 from tests.flow.world import Process
 from tests.servers import free_port
@@ -250,7 +251,7 @@ async def inside_of(directory: Path, more: str = "", provisioning: str | None = 
         path.write_text(path.read_text().replace("[keys]", f'[keys]\nprovisioning = "{provisioning}"'))
     config = load_config(path)
     async with assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-        serving = asyncio.create_task(serve(state, lambda: None), name="web")
+        serving = asyncio.create_task(serve(Web(state), lambda: None), name="web")
         inside = Inside(state, client, serving)
         try:
             await wait_until_async(lambda: _answers(client), 10, "the web answers")

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.config import HttpSection
 from gateway.web.server import _listen, serve
+from gateway.web.web import Web
 from heat.errors import ConfigError
 from tests.gateway.web.conftest import Inside, Shop, inside_of
 from tests.servers import free_port
@@ -63,7 +64,7 @@ async def test_its_port_is_free_again_afterwards(tmp_path: Path) -> None:
 async def test_a_busy_port_is_a_matter_of_configuration(inside: Inside) -> None:
     port = inside.state.config.http.port
     with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: Address already in use.*another .http. port"):
-        await serve(inside.state, lambda: None)
+        await serve(Web(inside.state), lambda: None)
     assert (await inside.client.get("/healthz")).is_success  # the one who has it goes on
 
 
