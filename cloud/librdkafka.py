@@ -33,6 +33,7 @@ _NOT_ALLOWED = {
 }
 _REFUSED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL}  # noqa: SLF001 -- their names
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
+_NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}  # noqa: SLF001
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001
 _LOST = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001
 
@@ -127,6 +128,8 @@ class Trouble:
             return SinkRefused(text, hint="Mend [kafka] in cloud.toml: ca, username, and the password's file")
         if code in _FENCED:
             return SinkUnavailable(text, hint="Another process has taken over, or the transaction took too long")
+        if code in _NO_TOPIC:
+            return SinkUnavailable(text, hint="picante cloud topics plan says which topics are missing")
         return SinkUnavailable(text, hint=LOOK)
 
 

@@ -1,4 +1,4 @@
-"""What can't be an event -> a record on the dead letters: its bytes untouched, the reason in headers. Pure.
+"""What can't be an event <-> a record on the dead letters: its bytes untouched, the reason in headers. Pure.
 
 The headers are those that Kafka Connect writes (KIP-298), with ours beside them:
 
@@ -10,16 +10,17 @@ The headers are those that Kafka Connect writes (KIP-298), with ours beside them
     picante.reason  picante.event.id  picante.origin  picante.time  picante.timestamp  picante.redelivered
     picante.full.size
 
-A record's own headers come before them, as they were: ours begin with the last `__connect.errors.topic`.
+A record's own headers come before them, as they were: ours begin with the last `__connect.errors.topic`. That is how
+Kafka Connect writes its own dead letters, too, and `read` reads those as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cloud_sync.envelope import Received, format_time
 from cloud_sync.outbox import StoredEvent, StoredRefusal
-from cloud_sync.record import Consumed, Record
+from cloud_sync.record import Consumed, Headers, Record
 from cloud_sync.topics import (
     BATCH_BYTES,
     CBOR,
@@ -117,3 +118,72 @@ def _why(writer: str, reason: Reason, detail: str) -> dict[str, bytes]:
         f"{CONNECT}exception.message": detail.encode(errors="replace"),
         REASON: reason.encode(),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a record lay that is a dead letter now."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead letter as it is read. Members are None where nobody wrote them: anybody may write to a topic."""
+
+    letter: Consumed
+    reason: str | None
+    detail: str
+    """What was wrong, in words."""
+    writer: str | None
+    topic: str | None
+    """Where it would have gone, or where it lay."""
+    source: Source | None
+    """None: it never lay in a topic, a gateway refused it."""
+    event_id: str | None
+    origin: str | None
+    timestamp_ms: int | None
+    """The record's own time in Kafka, Unix ms."""
+    full_size: int | None
+    """bytes that the value had, where the letter holds the beginning of it."""
+    headers: Headers
+    """The record's own headers, as they were."""
+
+    @property
+    def record(self) -> Record | None:
+        """What lay in the topic, to be sent there again; None where it did not, or is not whole."""
+        if self.source is None or self.full_size is not None:
+            return None
+        return Record(self.source.topic, self.letter.key, self.letter.value, self.headers, self.timestamp_ms)
+
+
+def read(letter: Consumed) -> DeadLetter:
+    """What a record on the dead letters says of itself. Nothing makes it raise."""
+    begin = max((n for n, (name, _) in enumerate(letter.headers) if name == f"{CONNECT}topic"), default=None)
+    ours: dict[str, str] = {}
+    for name, value in letter.headers if begin is None else letter.headers[begin:]:
+        ours[name] = (value or b"").decode(errors="replace")
+    topic = ours.get(f"{CONNECT}topic")
+    partition, offset = _number(ours.get(f"{CONNECT}partition")), _number(ours.get(f"{CONNECT}offset"))
+    source = None
+    if topic is not None and partition is not None and offset is not None:
+        source = Source(topic, partition, offset)
+    return DeadLetter(
+        letter=letter,
+        reason=ours.get(REASON),
+        detail=ours.get(f"{CONNECT}exception.message", ""),
+        writer=ours.get(f"{CONNECT}connector.name"),
+        topic=topic,
+        source=source,
+        event_id=ours.get(EVENT_ID),
+        origin=ours.get(ORIGIN),
+        timestamp_ms=_number(ours.get(TIMESTAMP)),
+        full_size=_number(ours.get(FULL_SIZE)),
+        headers=letter.headers if begin is None else letter.headers[:begin],
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= 19 else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cloud_sync.dead_letter import KEPT_BYTES, WHOLE_BYTES, from_record
+from cloud_sync.dead_letter import KEPT_BYTES, WHOLE_BYTES, Source, from_event, from_record, from_refusal, read
 from cloud_sync.envelope import Received, decode
-from cloud_sync.record import Consumed, Headers
+from cloud_sync.record import Consumed, Headers, Record
 from cloud_sync.topics import DEAD_LETTERS
 from heat.quality import Refusal
-from tests.cloud_sync.examples import GATEWAY, TIME_MS, stored, written
+from tests.cloud_sync.examples import GATEWAY, TIME_MS, refused, stored, written
 
 REFUSAL = Refusal("malformed", "not UTF-8 at byte 3")
 HEADERS: Headers = (("content-type", b"text/plain"), ("tag", b"b"), ("tag", None), ("tag", b"a"), ("tag", b"b"))
@@ -77,3 +79,51 @@ def test_what_fits_into_a_topic_uncompressed_is_kept_whole() -> None:
     largest = consumed(bytes(WHOLE_BYTES - 200), b"k", (("a", b"b"),))
     assert from_record(largest, REFUSAL).value == largest.value
     assert len(from_record(consumed(bytes(WHOLE_BYTES)), REFUSAL).value or b"") == KEPT_BYTES
+
+
+# -- and back -------------------------------------------------------------------------------------------------------
+
+
+def as_read(letter: Record, offset: int = 17) -> Consumed:
+    return Consumed(letter.topic, 0, offset, TIME_MS + 9_999, letter.key, letter.value, letter.headers)
+
+
+VALUES = st.none() | st.binary(max_size=20)
+NAMES = st.sampled_from(["tag", "content-type", "__connect.errors.topic", "picante.reason", "picante.full.size"])
+
+
+@given(st.builds(consumed, VALUES, VALUES, st.lists(st.tuples(NAMES | st.text(max_size=5), VALUES)).map(tuple)))
+def test_a_record_comes_back_as_it_lay_there_whatever_its_headers_say(record: Consumed) -> None:
+    letter = read(as_read(from_record(record, REFUSAL)))
+    assert letter.source == Source(record.topic, record.partition, record.offset)
+    assert (letter.reason, letter.detail, letter.writer) == ("malformed", REFUSAL.detail, "picante-pipeline")
+    assert letter.record == Record(record.topic, record.key, record.value, record.headers, record.timestamp_ms)
+
+
+def test_a_dead_letter_that_is_refused_again_comes_back_as_it_was_at_first() -> None:
+    again = read(as_read(from_record(as_read(from_record(consumed(), REFUSAL)), Refusal("damaged", "again"))))
+    assert again.reason == "damaged"
+    assert again.record is not None
+    first = read(Consumed("picante.dlq.v1", 0, 1, TIME_MS, again.record.key, again.record.value, again.record.headers))
+    assert (first.reason, first.record) == ("malformed", Record(*_parts(consumed())))
+
+
+def _parts(record: Consumed) -> tuple[str, bytes | None, bytes | None, Headers, int]:
+    return record.topic, record.key, record.value, record.headers, record.timestamp_ms
+
+
+@pytest.mark.parametrize("letter", [from_refusal(refused()), from_event(stored(), REFUSAL)], ids=["refused", "stored"])
+def test_what_a_gateway_refused_lay_in_no_topic(letter: Record) -> None:
+    found = read(as_read(letter))
+    assert (found.source, found.record, found.headers) == (None, None, ())
+    assert (found.event_id, found.origin, found.writer) == ("hot-bar-1:5e3a09c1:1", GATEWAY, "picante-uplink")
+
+
+def test_what_was_cut_is_no_record_any_more() -> None:
+    found = read(as_read(from_record(BOMBS["a value"], REFUSAL)))
+    assert (found.full_size, found.record) == (2**24, None)
+
+
+@given(st.lists(st.tuples(NAMES | st.just("__connect.errors.offset") | st.text(max_size=5), VALUES)).map(tuple), VALUES)
+def test_nothing_that_somebody_writes_there_makes_it_raise(headers: Headers, value: bytes | None) -> None:
+    read(Consumed("picante.dlq.v1", 0, 0, 0, None, value, headers))
