@@ -15,6 +15,7 @@ TOGETHER = "tests/cloud_sync/test_uplink"
 SLOWEST_FIRST = (
     TOGETHER,
     "tests/faults/test_kills.py",
+    "tests/cloud/test_equality.py",
     "tests/mutants/test_mutants.py",
     "tests/faults/test_clock.py",
     "tests/faults/test_edge.py",
