@@ -1,8 +1,8 @@
 """Whether all readers read the same in a JSON text. Pure.
 
-RFC 8259 leaves open what a name means that stands twice, how exact a number is, how deep lists may nest and what half a
-surrogate is; RFC 7493 (I-JSON) closes most of it. What Python, DuckDB, Flink, Athena and a browser would read
-differently is refused here, in members that nobody knows as well.
+RFC 8259 leaves open what a name means that stands twice, how exact a number is, and how deep lists may nest; RFC 7493
+(I-JSON) closes most of it. What Python, DuckDB, Flink, Athena and a browser would read differently is refused here, in
+members that nobody knows as well. Half a surrogate, which it leaves open too, msgspec refuses wherever it stands.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def check_one_reading(text: bytes) -> None:
 
     Raises:
         DataError: it is no JSON; or there is a name twice in one object (whatever its case: Athena folds it), an
-            integer beyond 2**53 - 1, a zero with a sign, a number beyond a double, half a surrogate, a member
-            `data_base64` beside `data`, or more than 32 levels.
+            integer beyond 2**53 - 1, a zero with a sign, a number beyond a double, a member `data_base64` beside
+            `data`, or more than 32 levels.
     """
     try:
         document = json.loads(
@@ -40,8 +40,6 @@ def check_one_reading(text: bytes) -> None:
     if isinstance(document, dict) and "data_base64" in document:
         raise DataError("data stands there twice, once as data_base64")
     _check_depth(document)
-    if b"\\u" in text:
-        _check_surrogates(document)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -78,10 +76,3 @@ def _check_depth(document: Any) -> None:
         if depth > MAX_DEPTH:
             raise DataError("nested too deeply")
         level = [inner for node in level for inner in (node.values() if isinstance(node, dict) else node)]
-
-
-def _check_surrogates(document: Any) -> None:
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise DataError("half a surrogate") from None

@@ -67,8 +67,8 @@ class Poured(EventData, frozen=True, kw_only=True):
     flavours: Flavours
     w: Weight
     nozzle: Nozzle
-    volume_ul: Annotated[int, Meta(ge=1)]
-    duration_ms: Annotated[int, Meta(ge=0)]
+    volume_ul: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
+    duration_ms: Count
     pick_id: PickId | None = None
     """The impression that showed this sauce, if one did."""
 
@@ -103,7 +103,7 @@ class Refilled(EventData, frozen=True, kw_only=True):
 
     nozzle: Nozzle
     sauce: SauceId
-    volume_ul: Annotated[int, Meta(ge=0)]
+    volume_ul: Count
 
 
 class ShownPick(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ class Offered(msgspec.Struct, frozen=True, array_like=True):
 class PourWindow(msgspec.Struct, frozen=True, array_like=True):
     """What was poured in the last days: how many, and their mean heat."""
 
-    days: Annotated[int, Meta(ge=1)]
+    days: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
     pours: Count
     mean_mo: MilliOctaves | None
 
@@ -176,7 +176,7 @@ class Impression(EventData, frozen=True, kw_only=True):
     """All sauces that could have been shown, in the order in which they were scored."""
     ranker: Annotated[str, Meta(min_length=1, max_length=64)]
     """`rule`, or the hash of the bundle that ranked."""
-    latency_us: Annotated[int, Meta(ge=0)]
+    latency_us: Count
     """From the last byte of ASK read to the first byte of PICKS written."""
     catalog: Version | None = None
     offered: Annotated[tuple[Offered, ...], Meta(max_length=256)] = ()
@@ -252,7 +252,7 @@ class Sampled(EventData, frozen=True, kw_only=True):
     type: ClassVar[str] = "picante.sampled.v1"
 
     dispenser: Name
-    seconds: Annotated[int, Meta(ge=1)]
+    seconds: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
     """How long that time is."""
     sensors: tuple[SensorRow, ...]
 
