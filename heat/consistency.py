@@ -135,8 +135,8 @@ def _of_bucket(row: BucketRow) -> Refusal | None:
         return Refusal("impossible_sums", "counts and weights that don't add up")
     held = [band for band, count in enumerate(row.bands) if count]
     low, high = held[0] * BAND_MO, min(held[-1] * BAND_MO + BAND_MO - 1, MAX_MO)
-    # each heat lies in low..high, so the squares lie below the chord over these, and by Cauchy-Schwarz above the mean's;
-    # both can hold only where the mean lies in low..high, too
+    # each heat lies in low..high, so the squares lie below the chord over these, and by Cauchy-Schwarz above the
+    # mean's; both can hold only where the mean lies in low..high, too
     chord = (low + high) * row.wq - low * high * row.w
     if not row.wq * row.wq <= row.wqq * row.w <= chord * row.w:
         return Refusal("impossible_sums", "sums of heat that no such heats have")
