@@ -7,8 +7,9 @@ import functools
 import signal
 from collections.abc import Awaitable, Callable
 
-from cloud import clock
+from cloud import clock, recommender
 from cloud.config import CloudConfig
+from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
 from cloud_sync.supervisor import Supervisor
 from heat.errors import ConfigError
@@ -20,7 +21,9 @@ def parts(config: CloudConfig) -> dict[str, Part]:
     """The parts that this process is to run, by name. A new one is joined on here."""
     known: dict[str, Callable[[CloudConfig], Awaitable[None]]] = {
         "clock": clock.run,
+        "hot_store": hot_store.run,
         "lake": lake.run,
+        "recommender": recommender.run,
     }
     return {name: functools.partial(known[name], config) for name in config.cloud.parts if name in known}
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from cloud_sync.credentials import KafkaConnection
+from cloud_sync.credentials import KafkaConnection, TlsSection
 from cloud_sync.toml_file import Document, Section
 from heat.errors import DataError
 from heat.identity import check_name
 
 PARTS = ("pipeline", "lake", "hot_store", "recommender", "clock", "weather", "trends", "reconciliation")
 """What `picante cloud run` consists of, each in a thread of its own."""
+REDIS_URL = re.compile(r"rediss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(?:/[0-9]{1,4})?")
+"""Without a login."""
 
 
 class CloudSection(Section):
@@ -84,14 +87,38 @@ class LakeSection(Section):
     """Hours that files stay which newer versions of a table don't need."""
 
 
-class HotStoreSection(Section):
+class HotStoreSection(TlsSection):
     """Where profiles, features and picks are looked up in a millisecond."""
 
     kind: Literal["memory", "redis"] = "memory"
     url: str | None = None
-    """redis://HOST:PORT/DB."""
+    """redis://HOST:PORT/DB, or rediss:// where `tls` is set."""
     session_hours: Annotated[int, Field(ge=1, le=168)] = 1
+    """Hours that a session is kept after its last event."""
     customer_days: Annotated[int, Field(ge=1, le=3660)] = 90
+    """Days that a customer is kept after their last event."""
+
+    def _contradiction(self, name: str) -> tuple[str, str, str] | None:
+        if self.kind == "redis" and self.url is None:
+            return "kind", f'= "redis" needs {name}.url', f'Set url in [{name}], or kind = "memory"'
+        if self.url is not None and not REDIS_URL.fullmatch(self.url):
+            # it may hold a password, and is not repeated
+            return "url", "is not redis://HOST:PORT/DB", "Who logs in is told by username and password_file"
+        if self.url is not None and self.url.startswith("rediss:") != self.tls:
+            return "url", "and tls disagree", f"In [{name}]: rediss:// with tls = true, redis:// without"
+        wrong = super()._contradiction(name)
+        return None if wrong is not None and wrong[0] == "password_file" else wrong  # Redis knows logins without a name
+
+
+class RecommenderSection(Section):
+    """What picks sauces for each customer, out of all that the brand has."""
+
+    bundle: str | None = None
+    """Directory of a bundle; without it the one that ships with Picante."""
+    catalog: str | None = None
+    """JSON file of the brand's sauces; without it the one that ships with Picante."""
+    picks: Annotated[int, Field(ge=1, le=100)] = 10
+    """Sauces for a customer at most: a shop has some of them."""
 
 
 class CloudConfig(Document):
@@ -102,6 +129,7 @@ class CloudConfig(Document):
     pipeline: PipelineSection = PipelineSection()
     lake: LakeSection = LakeSection()
     hot_store: HotStoreSection = HotStoreSection()
+    recommender: RecommenderSection = RecommenderSection()
 
     @classmethod
     def file_name(cls) -> str:
@@ -113,4 +141,5 @@ def load_cloud_config(path: Path) -> CloudConfig:
     """Read and check a configuration file. Raises ConfigError naming file, line, key and the remedy."""
     config, text = CloudConfig.load(path)
     config.kafka.check("kafka", path, text)
+    config.hot_store.check("hot_store", path, text)
     return config

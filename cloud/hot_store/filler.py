@@ -1,4 +1,4 @@
-"""picante.profiles.v1, .features.v1, .picks.v1 -> a hot store. One loop a topic, each in a thread of its own.
+"""picante.profiles.v1, .features.v1, .picks.v1 -> a hot store, by one loop that blocks.
 
 The store has the positions (see `entries`). A batch is put, and then the store moves its positions, if they are where
 we left them: a store that was emptied, restored from yesterday, or handed over has others, and we go on from those.
@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cloud.hot_store.entries import Change, Filled, Forget, Key, Kind, Move, PositionMoved, Put
-from cloud.kafka import BEGINNING, Consumer, Place, RawRecord
+from cloud.kafka import BEGINNING, Consumer, Place
 from cloud.librdkafka import Cluster, PositionLost, topic_id
 from cloud_sync.published import Features, Profile, ServedPicks, read_published
+from cloud_sync.record import Consumed
 from cloud_sync.topics import DAY_MS
 from heat.errors import DataError
 from heat.identity import check_subject, is_session
@@ -34,6 +35,9 @@ TYPES: dict[Kind, type[Value]] = {
     "features": Features,
     "picks": ServedPicks,
 }
+
+
+TOPICS: dict[str, Kind] = {type_.topic.name: kind for kind, type_ in TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +67,28 @@ class Counts:
 
 
 class Filler:
-    """Fills a store with what one topic says."""
+    """Fills a store with what the topics say."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- what is read, where it goes, and for how long
+    def __init__(
         self,
         cluster: Cluster,
         store: Filled,
-        kind: Kind,
         lifetimes: Lifetimes,
         group: str | None = None,
-        topic: str | None = None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        topics: Mapping[str, Kind] = TOPICS,
     ) -> None:
-        """With a `group`, its members share the partitions; without, all are read. `topic`: if not the kind's own."""
+        """With a `group`, its members share the partitions; without, all are read."""
         self.counts = Counts()
-        self.kind = kind
-        self.topic = topic or TYPES[kind].topic.name
         self._cluster, self._store, self._lifetimes, self._group = cluster, store, lifetimes, group
-        self._now_ms = now_ms
-        self._topic_id: str | None = None
+        self._kinds = dict(topics)
+        self._topic_ids: dict[str, str | None] = {}
         self._at: dict[Place, int | None] = {}
         """Where the store's positions were left, of the partitions that are ours."""
+
+    @property
+    def places(self) -> Collection[Place]:
+        """The partitions that are ours."""
+        return self._at.keys()
 
     def run(self, stop: threading.Event) -> None:
         """Fill until told to stop.
@@ -91,21 +96,22 @@ class Filler:
         Raises:
             SinkUnavailable, SinkRefused: Kafka or the store is not there, or does not let us in.
         """
-        self._topic_id = topic_id(self._cluster, self.topic)
+        self._topic_ids = {topic: topic_id(self._cluster, topic) for topic in self._kinds}
         with Consumer(self._cluster, self._group) as consumer:
             if self._group is not None:
-                consumer.subscribe(self.topic, self)
+                consumer.subscribe(list(self._kinds), self)
             else:
-                places = [Place(self.topic, number) for number in range(consumer.partitions(self.topic))]
-                consumer.assign(self.assigned(places))
+                consumer.assign(
+                    self.assigned([Place(t, number) for t in self._kinds for number in range(consumer.partitions(t))])
+                )
             while not stop.is_set():
                 try:
                     self._fill(consumer, stop)
                 except PositionLost:
                     self._store.forget_positions([self._name(place) for place in self._at])
-                    log.warning("%s is read from its beginning: it was cut, or made anew", self.topic)
+                    log.warning("the hot store is filled from the beginning: a topic was cut, or made anew")
                 except PositionMoved:
-                    log.warning("the hot store is not where it was left: %s is read from where it is", self.topic)
+                    log.warning("the hot store is not where it was left: it is filled from where it is")
                 else:
                     return
                 consumer.assign(self.assigned(list(self._at)))
@@ -137,10 +143,9 @@ class Filler:
         return {place: found.get(name) for place, name in names.items()}
 
     def _name(self, place: Place) -> str:
-        """A topic that was made anew has other records at the same offsets."""
-        return f"{place.topic}/{self._topic_id or '-'}/{place.partition}"
+        return position_name(place, self._topic_ids[place.topic])
 
-    def _put(self, records: Iterable[RawRecord]) -> None:
+    def _put(self, records: Iterable[Consumed]) -> None:
         latest: dict[Key, list[Change]] = {}
         now: dict[Place, int] = {}
         for record in records:
@@ -157,33 +162,36 @@ class Filler:
         self.counts.put += changed
         self.counts.older += len(changes) - changed
 
-    def _read(self, record: RawRecord) -> Change | None:
+    def _read(self, record: Consumed) -> Change | None:
         """What a record changes; None for one that is not the topic's, or is older than its lifetime."""
-        said = _said(record, TYPES[self.kind])
+        kind = self._kinds[record.topic]
+        said = _said(record, TYPES[kind])
         if isinstance(said, Refusal):
             self.counts.refused += 1
             where = {"partition": record.partition, "offset": record.offset, "reason": said.reason}
-            log.warning("a record of %s is none: %s", self.topic, said.detail, extra=where)
+            log.warning("a record of %s is none: %s", record.topic, said.detail, extra=where)
             return None
         subject, value = said
-        key = Key(self.kind, subject)
+        key = Key(kind, subject)
         if value is None or record.value is None:
             return Forget(key, record.offset)
-        expires_ms = self._said_ms(record, value) + self._lifetimes.of(subject)
-        if expires_ms <= self._now_ms():
+        expires_ms = _said_ms(record, value) + self._lifetimes.of(subject)
+        if expires_ms <= _now_ms():
             self.counts.expired += 1
             return None
         return Put(key, record.offset, value.version, record.value, expires_ms)
 
-    def _said_ms(self, record: RawRecord, said: Value) -> int:
-        """When a customer was last heard of: features of a silent one go on being published, day after day."""
-        written_ms = record.timestamp_ms if record.timestamp_ms > 0 else self._now_ms()
-        if isinstance(said, Features) and said.last_day is not None:
-            return min(written_ms, (said.last_day + 1) * DAY_MS)
-        return written_ms
+
+def position_name(place: Place, topic_id: str | None) -> str:
+    """What a store calls a partition's position: a topic that was made anew has other records at the same offsets."""
+    return f"{place.topic}/{topic_id or '-'}/{place.partition}"
 
 
-def _said(record: RawRecord, type_: type[Value]) -> tuple[str, Value | None] | Refusal:
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _said(record: Consumed, type_: type[Value]) -> tuple[str, Value | None] | Refusal:
     """Whom a record is about and what it says, None for a tombstone; or why it is no record of the topic."""
     try:
         subject = check_subject((record.key or b"").decode())
@@ -197,6 +205,14 @@ def _said(record: RawRecord, type_: type[Value]) -> tuple[str, Value | None] | R
     if not isinstance(said, type_) or not isinstance(said, Value):
         return Refusal("unknown_type", "it is of another topic")
     return subject, said
+
+
+def _said_ms(record: Consumed, said: Value) -> int:
+    """When a customer was last heard of: features of a silent one go on being published, day after day."""
+    written_ms = record.timestamp_ms if record.timestamp_ms > 0 else _now_ms()
+    if isinstance(said, Features) and said.last_day is not None:
+        return min(written_ms, (said.last_day + 1) * DAY_MS)
+    return written_ms
 
 
 def _keep(changes: list[Change], change: Change) -> None:

@@ -67,12 +67,12 @@ Login = tuple[()] | tuple[str] | tuple[str, str]
 class RedisStore:
     """See `entries.HotStore`. Any thread may use it. Nothing is asked of Redis when it is made."""
 
-    def __init__(self, url: str, login: Callable[[], Login] = lambda: (), ca: str | None = None) -> None:
-        """`url`: redis://HOST:PORT/DB, or rediss:// with TLS, for which `ca` names a file of trusted authorities.
+    def __init__(self, url: str, login: Callable[[], Login] = lambda: (), tls: Mapping[str, str] | None = None) -> None:
+        """`url`: redis://HOST:PORT/DB, or rediss:// with TLS. `tls`: redis-py's options with files in PEM.
 
         `login` is asked at each connection, so that a renewed password counts; it may raise ConfigError.
         """
-        options: dict[str, Any] = {"ssl_ca_certs": ca} if ca is not None else {}
+        options: dict[str, Any] = dict(tls or {})
         self._client = redis.Redis.from_url(
             url,
             credential_provider=_Credentials(login),

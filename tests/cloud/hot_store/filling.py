@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cloud.hot_store.entries import Filled, Key, Kind
+from cloud.hot_store.entries import Filled, Key
 from cloud.hot_store.filler import Filler, Lifetimes
 from cloud.kafka import Producer
 from cloud.librdkafka import Cluster
@@ -54,11 +54,10 @@ def filling(
     store: Filled,
     topic: str,
     group: str | None = None,
-    kind: Kind = "profile",
     lifetimes: Lifetimes = LIFETIMES,
 ) -> Iterator[Filler]:
     """A filler in a thread of its own, begun anew after an error as the supervisor does it."""
-    filler = Filler(cluster, store, kind, lifetimes, group, topic)
+    filler = Filler(cluster, store, lifetimes, group, {topic: "profile"})
     stop = threading.Event()
     broke: list[BaseException] = []
 

@@ -150,7 +150,7 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
     group = f"group-{name}"
     with filling(cluster, redis_store, name, group) as stays:
         with filling(cluster, redis_store, name, group) as leaves:
-            wait_until(lambda: len(stays._at) == len(leaves._at) == 2, 30, "each has two partitions")
+            wait_until(lambda: len(stays.places) == len(leaves.places) == 2, 30, "each has two partitions")
             send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
             _full(redis_store)
             wait_until(lambda: stays.counts.put + leaves.counts.put == COUNT, 5, "all were counted")
