@@ -7,7 +7,7 @@ import functools
 import signal
 from collections.abc import Awaitable, Callable
 
-from cloud import clock, recommender
+from cloud import clock, recommender, weather
 from cloud.config import CloudConfig
 from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
@@ -22,6 +22,7 @@ def parts(config: CloudConfig) -> dict[str, Part]:
     known: dict[str, Callable[[CloudConfig], Awaitable[None]]] = {
         "clock": clock.run,
         "hot_store": hot_store.run,
+        "weather": weather.run,
         "lake": lake.run,
         "recommender": recommender.run,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
@@ -17,6 +19,16 @@ PARTS = ("pipeline", "lake", "hot_store", "recommender", "clock", "weather", "tr
 """What `picante cloud run` consists of, each in a thread of its own."""
 REDIS_URL = re.compile(r"rediss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(?:/[0-9]{1,4})?")
 """Without a login."""
+
+
+_LOOPBACK = {("http", host) for host in ("127.0.0.1", "::1", "localhost")}
+
+
+def _name(value: str) -> str:
+    try:
+        return check_name(value, "value")
+    except DataError as error:
+        raise ValueError(str(error)) from error
 
 
 class CloudSection(Section):
@@ -32,10 +44,7 @@ class CloudSection(Section):
     @field_validator("name")
     @classmethod
     def _named(cls, value: str) -> str:
-        try:
-            return check_name(value, "value")
-        except DataError as error:
-            raise ValueError(str(error)) from error
+        return _name(value)
 
     @field_validator("parts")
     @classmethod
@@ -121,6 +130,59 @@ class RecommenderSection(Section):
     """Sauces for a customer at most: a shop has some of them."""
 
 
+class TrendsSection(Section):
+    """What regions pour, by the hour."""
+
+    wait_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+    """Minutes after its end for which an hour's events may still come; then the hour is closed."""
+
+
+class WeatherSection(Section):
+    """The service that knows the weather, of OpenWeatherMap's shape."""
+
+    url: str = "https://api.openweathermap.org/data/2.5/weather"
+    """Its current weather."""
+    key_file: str | None = None
+    """File with the key, and nothing else, mode 0600; without it there is no weather."""
+    calls_a_day: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """Calls from midnight to midnight, UTC, at most."""
+
+    @field_validator("url")
+    @classmethod
+    def _keeps_the_key(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if (parts.scheme != "https" and (parts.scheme, parts.hostname) not in _LOOPBACK) or not parts.hostname:
+            raise ValueError("must begin with https://HOST, or http://127.0.0.1: the key is sent with it")
+        return value
+
+
+class SiteSection(Section):
+    """A store, and where it is."""
+
+    store: str
+    """As the gateway's configuration has it."""
+    region: str
+    """Likewise."""
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+    time_zone: str = "UTC"
+    """As `Europe/Paris`."""
+
+    @field_validator("store", "region")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        return _name(value)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zoned(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError):
+            raise ValueError("is no time zone: write it as Europe/Paris") from None
+        return value
+
+
 class CloudConfig(Document):
     """The whole configuration."""
 
@@ -130,6 +192,17 @@ class CloudConfig(Document):
     lake: LakeSection = LakeSection()
     hot_store: HotStoreSection = HotStoreSection()
     recommender: RecommenderSection = RecommenderSection()
+    trends: TrendsSection = TrendsSection()
+    weather: WeatherSection = WeatherSection()
+    sites: Annotated[tuple[SiteSection, ...], Field(max_length=10_000)] = ()
+
+    @field_validator("sites")
+    @classmethod
+    def _once(cls, value: tuple[SiteSection, ...]) -> tuple[SiteSection, ...]:
+        stores = [site.store for site in value]
+        if twice := sorted({store for store in stores if stores.count(store) > 1}):
+            raise ValueError(f"store {twice[0]!r} stands there twice")
+        return value
 
     @classmethod
     def file_name(cls) -> str:

@@ -124,6 +124,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     hour: Count
     """Hours since 1970."""
+    utc_offset_minutes: Annotated[int, Meta(ge=-1440, le=1440)] | None = None
+    """What the store's clocks were ahead of UTC when the hour began."""
     as_of_ms: Count
     """Unix time, ms, at which it was measured, as its source says."""
     centi_celsius: Annotated[int, Meta(ge=-10_000, le=10_000)] | None = None

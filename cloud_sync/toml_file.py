@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,7 +75,8 @@ def _explain(top: type[BaseModel], path: Path, text: str, problem: Any) -> str:
         where = f"[{section}] needs" if section else "there must be a table"
         return f"{path}: {where} {location[-1] if section else f'[{location[-1]}]'}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}:{line_of(text, location)}: {'.'.join(location)}: {message} (got {problem['input']!r})"
+    got = "" if isinstance(problem["input"], tuple | dict) else f" (got {problem['input']!r})"
+    return f"{path}:{line_of(text, location)}: {'.'.join(location)}: {message}{got}"
 
 
 def _unknown(top: type[BaseModel], path: Path, text: str, location: tuple[str, ...]) -> str:
@@ -97,10 +99,14 @@ def line_of(text: str, location: tuple[str, ...]) -> int:
     """The line of a key: its own, or that of its table; 1 if neither is written out."""
     table: tuple[str, ...] = ()
     found = 1
+    seen: Counter[str] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w.\-\s]+?)\s*\]", line):
-            table = tuple(header[1].split("."))
-            if table == location[: len(table)]:
+        if header := re.match(r"\s*(\[\[?)\s*([\w.\-\s]+?)\s*\]", line):
+            table = tuple(header[2].split("."))
+            if header[1] == "[[":  # one of several tables, which are counted from 0
+                table = (*table, str(seen[header[2]]))
+                seen[header[2]] += 1
+            if table == location[: len(table)] or table[:-1] == location:
                 found = number
         elif (key := re.match(r"""\s*["']?([\w.\-]+)["']?\s*=""", line)) is not None:
             full = (*table, *key[1].split("."))

@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 
-def captures(below: Path = Path(__file__).parents[1]) -> list[Path]:
+
+def captures(below: Path = ROOT) -> list[Path]:
     """Raw captures of real serial lines, none of which speaks our protocol; skips the test where there are none."""
-    found = [path for folder in below.parents for path in sorted((folder / "shared/data/serial").glob("*.log"))]
+    return _found("captures of real lines", "serial/*.log", below)
+
+
+def weather_answers(below: Path = ROOT) -> list[Path]:
+    """What a weather service answered, of OpenWeatherMap's shape; skips the test where there are none."""
+    return _found("answers on the weather", "weather/*_weather_*.json", below)
+
+
+def _found(what: str, pattern: str, below: Path) -> list[Path]:
+    found = [path for folder in below.parents for path in sorted((folder / "shared/data").glob(pattern))]
     if not found:
-        pytest.skip(f"no captures of real lines in shared/data/serial beside {below}")
+        pytest.skip(f"no {what} at shared/data/{pattern} beside {below}")
     return found
