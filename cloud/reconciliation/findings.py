@@ -1,0 +1,270 @@
+"""Where the parts disagree: the hour, the source, how many, and what to look at. Pure.
+
+What can be compared exactly, and so is:
+
+- **outbox and topics** by the numbers of rows: they count rows without a gap, so what lies between the lowest and the
+  highest that a gateway sent in an epoch has to be there, once. What comes again after a restore is marked, and may be
+  there twice. That a hole lies in an hour is told by the record after it.
+- **topic and state** by partition, hour and source, once the state has passed the hour's last record.
+- **topic and dead letters** by offset: what the one verdict refuses has one letter, and nothing else has.
+- **topic and lake** by offset, as soon as the lake has passed the hour's last record.
+
+An hour that is open, or that a reader has not passed, is not judged but told of as waiting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Literal
+
+from cloud.fleet import Heard
+from cloud.reconciliation.ledger import HOUR_MS, NOBODY, Cell, Ledger, Rows
+from cloud_sync.topics import EVENTS
+
+Kind = Literal[
+    "rows_missing", "rows_doubled", "past_the_outbox",
+    "folded_differs", "letters_missing", "letters_odd", "lake_missing", "lake_odd",
+]  # fmt: skip
+LOOK: dict[Kind, str] = {
+    "rows_missing": "Kafka lost what it had confirmed: look at its log for unclean elections and deleted records",
+    "rows_doubled": "Two databases sent under one name: look at who has this gateway's login",
+    "past_the_outbox": "Another writer uses this gateway's name: look at who may write to the topic",
+    "folded_differs": "Keep the state for whoever looks for the cause; raise pipeline.generation to fold all anew",
+    "letters_missing": "These are in the topic and the lake alone: look at who moved the group picante-dead-letters",
+    "letters_odd": "Somebody else writes dead letters, or Kafka broke a transaction: look at who may write there",
+    "lake_missing": "Kafka has them still: look at what deleted them from the lake",
+    "lake_odd": "Rows twice, or such as Kafka never had: look at who else writes to the lake",
+}
+"""What to look at."""
+SURE_MS = 120_000
+"""ms after which a gateway's heartbeat knows of what it sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A disagreement."""
+
+    hour: int
+    """Hours since 1970, by the time of receipt."""
+    source: str
+    """A gateway, an app, a survey; empty where it can't be read."""
+    kind: Kind
+    count: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What the state of one partition says."""
+
+    position: int
+    counts: Mapping[Cell, int]
+    """Records of all outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class InLake:
+    """What the lake says of one partition of a topic."""
+
+    position: int
+    rows: Mapping[int, tuple[int, int]]
+    """By offset: its hour of receipt, and how many rows there are of it."""
+    from_hour: int = 0
+    """Of what is older, the lake drops some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What all others say."""
+
+    fleet: Collection[Heard] = ()
+    folded: Mapping[int, Folded] = field(default_factory=dict)
+    """By partition of the events; those that this machine has."""
+    lake: Mapping[tuple[str, int], InLake] | None = None
+    """None where there is no lake."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it."""
+
+    findings: list[Finding] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    """What could not be compared yet, in words."""
+
+
+def reconcile(ledger: Ledger, books: Books, hours: range) -> Report:
+    """Compare everything in these hours, which are over."""
+    report = Report()
+    report.findings += _outboxes(ledger, books.fleet, hours)
+    for partition in sorted({*_partitions(ledger, EVENTS.name), *books.folded}):
+        _fold(ledger, partition, books.folded.get(partition), hours, report)
+    report.findings += _letters(ledger, books.folded, hours)
+    if books.lake is not None:
+        for place in sorted(ledger.lines):
+            _lake(ledger, place, books.lake.get(place), hours, report)
+    report.findings.sort(key=lambda one: (one.hour, one.source, one.kind))
+    return report
+
+
+def _partitions(ledger: Ledger, topic: str) -> list[int]:
+    return sorted(partition for name, partition in ledger.lines if name == topic)
+
+
+# -- outbox and topics ------------------------------------------------------------------------------------------------
+
+
+def _outboxes(ledger: Ledger, fleet: Iterable[Heard], hours: range) -> Iterator[Finding]:
+    heard = {one.heartbeat.gateway: one for one in fleet if one.heartbeat.epoch}
+    for (origin, epoch), rows in sorted(ledger.rows.items()):
+        last = heard.get(origin)
+        yield from _holes(origin, rows, hours)
+        yield from _doubles(origin, rows, hours)
+        if last is not None and last.heartbeat.epoch == epoch:
+            yield from _strangers(origin, rows, last, hours)
+    for one in heard.values():
+        yield from _tail(one, ledger.rows.get((one.heartbeat.gateway, one.heartbeat.epoch)), hours)
+    for cell, n in sorted(ledger.unnumbered.items()):
+        if cell.origin in heard and cell.hour in hours:
+            yield Finding(*cell, "past_the_outbox", n, f"{_records(n)} that no outbox numbered")
+
+
+def _holes(origin: str, rows: Rows, hours: range) -> Iterator[Finding]:
+    ordered = sorted(zip(rows.positions, rows.times_ms, strict=True))
+    for (before, _), (after, time_ms) in pairwise(ordered):
+        lacking = after - before - 1
+        if lacking > 0 and (hour := time_ms // HOUR_MS) in hours:
+            what = f"{_rows(lacking)} of the outbox ({_span(before + 1, after - 1)}) not in Kafka"
+            yield Finding(hour, origin, "rows_missing", lacking, what)
+
+
+def _tail(one: Heard, rows: Rows | None, hours: range) -> Iterator[Finding]:
+    """What a gateway holds for sent, above the highest that is there."""
+    told = one.heartbeat
+    hour = (one.at_ms if told.sent_ms is None else told.sent_ms) // HOUR_MS
+    if hour not in hours:
+        return
+    if rows is not None:
+        highest = max(rows.positions)
+        if (lacking := told.confirmed - highest) > 0:
+            what = f"{_rows(lacking)} of the outbox ({_span(highest + 1, told.confirmed)}) not in Kafka"
+            yield Finding(hour, told.gateway, "rows_missing", lacking, what)
+    elif told.sent_ms is not None and told.confirmed:
+        what = f"nothing is in Kafka of what it sent, up to position {told.confirmed}"
+        yield Finding(hour, told.gateway, "rows_missing", told.confirmed, what)
+
+
+def _doubles(origin: str, rows: Rows, hours: range) -> Iterator[Finding]:
+    counted = Counter(rows.positions)
+    several = {position for position, n in counted.items() if n > 1 and position not in rows.again}
+    if several:
+        last = dict(zip(rows.positions, rows.times_ms, strict=True))
+        by_hour = Counter(last[position] // HOUR_MS for position in several)
+        for hour, n in sorted(by_hour.items()):
+            if hour in hours:
+                yield Finding(hour, origin, "rows_doubled", n, f"{_rows(n)} of the outbox more than once in Kafka")
+
+
+def _strangers(origin: str, rows: Rows, last: Heard, hours: range) -> Iterator[Finding]:
+    """Rows with numbers that the gateway has not given out."""
+    above: Counter[int] = Counter()
+    for position, time_ms in zip(rows.positions, rows.times_ms, strict=True):
+        if position > last.heartbeat.confirmed and last.at_ms - time_ms > SURE_MS:
+            above[time_ms // HOUR_MS] += 1
+    for hour, n in sorted(above.items()):
+        if hour in hours:
+            what = f"{_records(n)} with numbers that its outbox has not reached"
+            yield Finding(hour, origin, "past_the_outbox", n, what)
+
+
+# -- the pipeline -----------------------------------------------------------------------------------------------------
+
+
+def _fold(ledger: Ledger, partition: int, folded: Folded | None, hours: range, report: Report) -> None:
+    place = EVENTS.name, partition
+    topic = Counter(cell for _, cell in ledger.of(place) if cell.hour in hours)
+    last = ledger.lines[place].last
+    for hour in hours:
+        if folded is None or folded.position <= last.get(hour, -1):
+            why = "is not on this machine" if folded is None else "is behind"
+            report.waiting.append(f"{hour_text(hour)}: the state of partition {partition} {why}")
+            if folded is None:
+                return
+            continue
+        said = {cell.origin: n for cell, n in folded.counts.items() if cell.hour == hour}
+        there = {cell.origin: n for cell, n in topic.items() if cell.hour == hour}
+        for origin in sorted(said.keys() | there.keys()):
+            n, of = said.get(origin, 0), there.get(origin, 0)
+            if n != of:
+                what = f"{n:,} of {_records(of)} of partition {partition} were folded"
+                report.findings.append(Finding(hour, origin, "folded_differs", abs(n - of), what))
+
+
+def _letters(ledger: Ledger, folded: Mapping[int, Folded], hours: range) -> Iterator[Finding]:
+    passed = {partition: one.position for partition, one in folded.items()}
+    missing: Counter[Cell] = Counter()
+    odd: Counter[Cell] = Counter()
+    for (partition, offset), cell in ledger.refused.items():
+        n = ledger.letters[partition, offset]
+        if n == 0 and offset < passed.get(partition, 0):
+            missing[cell] += 1
+        odd[cell] += max(n - 1, 0)
+    for partition in _partitions(ledger, EVENTS.name):
+        for offset, cell in ledger.of((EVENTS.name, partition)):
+            if (partition, offset) not in ledger.refused and (n := ledger.letters.get((partition, offset), 0)):
+                odd[cell] += n
+    for cell, n in missing.items():
+        if cell.hour in hours:
+            yield Finding(*cell, "letters_missing", n, f"{_records(n)} refused, and no dead letter of them")
+    for cell, n in odd.items():
+        if n and cell.hour in hours:
+            yield Finding(*cell, "letters_odd", n, f"{n:,} dead letters too many")
+
+
+# -- the lake ---------------------------------------------------------------------------------------------------------
+
+
+def _lake(ledger: Ledger, place: tuple[str, int], lake: InLake | None, hours: range, report: Report) -> None:
+    topic, partition = place
+    last = ledger.lines[place].last
+    lake = lake or InLake(0, {})
+    behind = {hour for hour in hours if last.get(hour, -1) >= lake.position}
+    report.waiting += [f"{hour_text(hour)}: the lake is behind on {topic} {partition}" for hour in sorted(behind)]
+    passed = {hour for hour in hours if hour not in behind and hour >= lake.from_hour}
+    missing: Counter[Cell] = Counter()
+    odd: Counter[Cell] = Counter()
+    known = set()
+    for offset, cell in ledger.of(place):
+        if cell.hour in passed:
+            known.add(offset)
+            _, n = lake.rows.get(offset, (cell.hour, 0))
+            (missing if n == 0 else odd)[cell] += abs(n - 1)
+    odd.update(Cell(hour, NOBODY) for offset, (hour, _) in lake.rows.items() if hour in passed and offset not in known)
+    for cell, n in (+missing).items():
+        report.findings.append(Finding(*cell, "lake_missing", n, f"{_records(n)} of {topic} not in the lake"))
+    for cell, n in (+odd).items():
+        report.findings.append(Finding(*cell, "lake_odd", n, f"{_rows(n)} of {topic} too many in the lake"))
+
+
+# -- in words ---------------------------------------------------------------------------------------------------------
+
+
+def hour_text(hour: int) -> str:
+    """An hour as people write it, in UTC."""
+    return f"{datetime.fromtimestamp(hour * 3600, UTC):%Y-%m-%d %H}h UTC"
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row" if n == 1 else f"{n:,} rows"
+
+
+def _records(n: int) -> str:
+    return f"{n:,} record" if n == 1 else f"{n:,} records"
+
+
+def _span(first: int, last: int) -> str:
+    return f"position {first}" if first == last else f"positions {first} to {last}"
