@@ -11,6 +11,7 @@ from cloud import clock, recommender, weather
 from cloud.config import CloudConfig
 from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
+from cloud.pipeline import loop as pipeline
 from cloud_sync.supervisor import Supervisor
 from heat.errors import ConfigError
 
@@ -25,6 +26,7 @@ def parts(config: CloudConfig) -> dict[str, Part]:
         "weather": weather.run,
         "lake": lake.run,
         "recommender": recommender.run,
+        "pipeline": pipeline.run,
     }
     return {name: functools.partial(known[name], config) for name in config.cloud.parts if name in known}
 

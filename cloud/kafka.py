@@ -32,6 +32,8 @@ QUEUED_KIB = 16_384
 """KiB of records that wait in memory, and with them what one `poll` gives: 2,000 records could be 1.8 GB otherwise."""
 TRANSACTION_MS = 10_000
 """ms; an open transaction hides later records from readers for so long."""
+POLLED_MS = 1_800_000
+"""ms that a member may take between two `poll`s: what it rebuilds when it is given a partition is done within one."""
 COMPRESSION = "zstd"
 
 _DROPPED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 -- their names
@@ -84,6 +86,7 @@ class Consumer:
                 "session.timeout.ms": cluster.session_ms,
                 "heartbeat.interval.ms": cluster.session_ms // 4,
                 "partition.assignment.strategy": "range",
+                "max.poll.interval.ms": POLLED_MS,
             }
         )
 

@@ -129,7 +129,7 @@ def set_up_logging(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[BoundedHandler(sys.stderr)], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_last_words
-    for ours in ("gateway", "firmware_bridge", "cloud_sync", "models"):
+    for ours in ("gateway", "cloud", "firmware_bridge", "cloud_sync", "models"):
         logging.getLogger(ours).setLevel(level.upper())
     # aiokafka repeats itself while a broker is away: our own uplink says it once
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

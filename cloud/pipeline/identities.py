@@ -111,11 +111,16 @@ class Identities:
 
     def received(self, day: int, offset: int) -> None:
         """A record was received on this day; the first of a day is noted. A broker's clock that was set back is not."""
-        if day > max(self._receipts, default=-1):
+        if day > self.day:
             self._connection.execute("INSERT INTO receipts (day, first_offset) VALUES (?, ?)", (day, offset))
             self._receipts[day] = offset
             self._floors.clear()
             self._tidied = -1
+
+    @property
+    def day(self) -> int:
+        """The latest day of receipt; 0: nothing was received."""
+        return max(self._receipts, default=0)
 
     def floor(self, day: int) -> int:
         """The first offset whose identity is still remembered by a record that is received on this day."""
@@ -126,7 +131,7 @@ class Identities:
 
     def tidy(self) -> bool:
         """Forget some of what no record will ask for any more; whether there may be more to forget."""
-        today = max(self._receipts, default=-1)
+        today = self.day
         row = self._connection.execute("SELECT min(id) FROM lives WHERE id > ?", (self._tidied,)).fetchone()
         if row[0] is None or not (floor := self.floor(today)):
             return False

@@ -91,13 +91,12 @@ class PartitionState:
         self._earlier = earlier
         self._identities = Identities(connection)
         self._subjects = Subjects(connection)
-        self.seeded, self.position, self.tick_day = connection.execute(
-            "SELECT seeded, position, tick_day FROM log"
-        ).fetchone()
+        row: tuple[int, int, int] = connection.execute("SELECT seeded, position, tick_day FROM log").fetchone()
+        self.seeded, self.position, self.tick_day = row
 
     @classmethod
-    def open(cls, path: Path, log_: Log, earlier: Earlier | None = None) -> Self:
-        """The state that the file holds; a new one, with position 0, where it holds none of this log.
+    def open(cls, path: Path, log_: Log, earlier: Earlier | None = None, *, anew: bool = False) -> Self:
+        """The state that the file holds; a new one, with position 0, where it holds none of this log, or for `anew`.
 
         `earlier` reads events of this partition again, by offset; without it, a conflict is decided for whoever came
         first, unless both are in one batch.
@@ -110,7 +109,7 @@ class PartitionState:
         with _translated(path):
             with contextlib.suppress(sqlite3.DatabaseError):
                 connection = _connect(path)
-                if not _holds(connection, log_):
+                if anew or not _holds(connection, log_):
                     connection.close()
                     connection = None
             if connection is None:
@@ -176,10 +175,16 @@ class PartitionState:
         """
         for chunk in known:
             with self._transaction():
-                self._subjects.save(chunk)
+                self._subjects.seed(chunk)
         with self._transaction():
+            self._subjects.look_again()
             self._connection.execute("UPDATE log SET seeded = 1, position = ?", (position,))
         self.seeded, self.position = 1, position
+
+    @property
+    def day(self) -> int:
+        """The UTC day at which features are read: the clock's, or that of the last receipt where it never ticked."""
+        return self.tick_day or self._identities.day
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -222,6 +227,11 @@ class PartitionState:
             self._subjects.confirm(published)
             self._subjects.confirm_forgotten(forgotten)
 
+    def look_next(self, days: Iterable[tuple[Subject, int | None]]) -> None:
+        """Kafka has the features of these as of the latest day; with each the day of its next ones."""
+        with self._transaction():
+            self._subjects.look_next(days)
+
     # -- what others ask -----------------------------------------------------------------------------------------------
 
     def profile(self, subject: str) -> Profile:
@@ -234,6 +244,10 @@ class PartitionState:
         profile = self.profile(subject)
         n = sum(sums.n for key, sums in profile.buckets.items() if origin is None or key.origin == origin)
         return n, profile.digest(origin)
+
+    def count(self) -> int:
+        """How many subjects there are."""
+        return self._subjects.count()
 
     def names(self) -> Iterator[str]:
         """Every subject that there is."""

@@ -103,13 +103,28 @@ class Subjects:
             if s.row is None:
                 new.append((s.name, s.version, s.published, s.heard_day, sums))
             else:
-                old.append((s.version, s.heard_day, sums, s.row))
-        self._connection.executemany("UPDATE subjects SET version=?, heard_day=?, sums=? WHERE id=?", old)
+                old.append((s.version, s.published, s.heard_day, sums, s.row))
+        self._connection.executemany("UPDATE subjects SET version=?, published=?, heard_day=?, sums=? WHERE id=?", old)
         self._connection.executemany(
             "INSERT INTO subjects (name, version, published, heard_day, sums) VALUES (?, ?, ?, ?, ?)", new
         )
         if new:
             self._connection.executemany("DELETE FROM forgotten WHERE name = ?", [(row[0],) for row in new])
+
+    def seed(self, subjects: Iterable[Subject]) -> None:
+        """Take these over as Kafka has them, a version that is higher before a lower one; no version: a tombstone."""
+        given = {subject.name: subject for subject in subjects}
+        known = self.load(given)
+        for name, subject in known.items():
+            given[name].row = subject.row
+        self._connection.executemany(
+            "DELETE FROM subjects WHERE id = ?", [(known[name].row,) for name in known if given[name].version == NEVER]
+        )
+        self.save(s for s in given.values() if s.version > (known[s.name].version if s.name in known else NEVER))
+
+    def look_again(self) -> None:
+        """Have the features of all that were taken over published at the next occasion."""
+        self._connection.execute("UPDATE subjects SET next_day = 0")
 
     def forget(self, names: Iterable[str]) -> None:
         """Take these out, and have tombstones published."""
@@ -145,6 +160,12 @@ class Subjects:
         self._connection.executemany(
             "UPDATE subjects SET published = ?, next_day = ? WHERE id = ?",
             [(subject.version, next_day, subject.row) for subject, next_day in published],
+        )
+
+    def look_next(self, days: Iterable[tuple[Subject, int | None]]) -> None:
+        """Their features differ from those of now on these days."""
+        self._connection.executemany(
+            "UPDATE subjects SET next_day = ? WHERE id = ?", [(day, subject.row) for subject, day in days]
         )
 
     def confirm_forgotten(self, names: Iterable[str]) -> None:

@@ -1,0 +1,179 @@
+"""The pipeline's loop: partitions come and go with the consumer group, records are folded, what changed is published.
+
+One thread does all of it, in this order: read a batch, send its dead letters, commit its state, publish. Profiles are
+published when nothing waits to be read, or every few seconds under load; never before a partition has caught up with
+what lay there when it came, so that nobody is told of the past.
+
+Several processes share the partitions of the events. Each has its own directory of states: a partition that moves is
+caught up with from the file that its new owner has, however old, or rebuilt.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from cloud.config import CloudConfig
+from cloud.kafka import BEGINNING, Consumer, Place, Producer
+from cloud.librdkafka import cluster_of
+from cloud.pipeline.partition import Partition, Settings
+from cloud.threads import in_thread
+from cloud_sync.published import ClockTick, read_published
+from cloud_sync.record import Consumed
+from cloud_sync.topics import DAY_MS
+from heat.errors import ConfigError, PicanteError
+
+log = logging.getLogger("cloud.pipeline")
+
+POLL_S = 0.05
+"""s that are waited for the first record of a batch; the loop looks at all else so often, and ends so soon."""
+BUSY_PUBLISH_S = 5.0
+"""s between publications while there is always more to read: one profile for many of its events."""
+COMMIT_S = 5.0
+"""s between the positions that the group is told, for whoever watches its lag; nothing is read by them."""
+
+
+async def run(config: CloudConfig) -> None:
+    """The part `pipeline` of `picante cloud run`. Raises PicanteErrors; the supervisor runs it again."""
+    settings = Settings(
+        cluster=cluster_of(config),
+        directory=config.path(config.cloud.data_dir) / "pipeline",
+        name=config.cloud.name,
+        group=config.pipeline.group,
+        generation=config.pipeline.generation,
+        batch=config.pipeline.batch,
+    )
+    await in_thread("pipeline", lambda stop: Pipeline(settings).run(stop))
+
+
+class Pipeline:
+    """One member of the group. It is run once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.partitions: dict[Place, Partition] = {}
+        self._settings = settings
+        self._tick_day = 0
+        self._published_s = self._committed_s = time.monotonic()
+        self._consumer: Consumer | None = None
+        self._look: Consumer | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set.
+
+        Raises:
+            SinkUnavailable, SinkRefused, StoreError: run another one.
+            ConfigError: another process has the directory, or what is published comes from another log.
+        """
+        settings = self._settings
+        with ExitStack() as stack:
+            stack.enter_context(_locked(settings.directory))
+            self._look = stack.enter_context(Consumer(settings.cluster))
+            clock = stack.enter_context(Consumer(settings.cluster))
+            producer = stack.enter_context(Producer(settings.cluster))
+            self._begin_clock(clock)
+            self._consumer = stack.enter_context(Consumer(settings.cluster, settings.group))
+            stack.callback(self._close)
+            self._consumer.subscribe(settings.events, self)
+            while not stop.is_set():
+                self._tick(clock.poll(timeout_s=0))
+                records = self._consumer.poll(settings.batch, POLL_S)
+                self._take(records)
+                self._publish(producer, busy=len(records) >= settings.batch)
+                self._commit()
+
+    # -- partitions come and go (within poll) --------------------------------------------------------------------------
+
+    def assigned(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """See `cloud.kafka.Assignments`."""
+        assert self._look is not None
+        for place in places:
+            self.partitions[place] = Partition.open(self._settings, place, self._look, self._tick_day)
+        return {place: self.partitions[place].start for place in places}
+
+    def revoked(self, places: Collection[Place]) -> None:
+        """See `cloud.kafka.Assignments`."""
+        for place in places:
+            if (partition := self.partitions.pop(place, None)) is not None:
+                partition.close()
+                log.info("a partition was given away", extra={"line": f"{place.topic} {place.partition}"})
+
+    def _close(self) -> None:
+        for partition in self.partitions.values():
+            with suppress(PicanteError):
+                partition.close()
+        self.partitions.clear()
+
+    # -- the steps -----------------------------------------------------------------------------------------------------
+
+    def _take(self, records: Sequence[Consumed]) -> None:
+        by_place: defaultdict[Place, list[Consumed]] = defaultdict(list)
+        for record in records:
+            by_place[Place(record.topic, record.partition)].append(record)
+        for place, theirs in by_place.items():
+            if (partition := self.partitions.get(place)) is not None:
+                partition.take(theirs)
+        assert self._consumer is not None
+        for place in self._consumer.ended:
+            if (partition := self.partitions.get(place)) is not None and not partition.caught_up:
+                partition.caught_up = True
+                about = {"line": f"{place.topic} {place.partition}", "position": partition.state.position}
+                log.info("a partition has caught up", extra=about)
+
+    def _publish(self, producer: Producer, *, busy: bool) -> None:
+        if busy and time.monotonic() - self._published_s < BUSY_PUBLISH_S:
+            return
+        for partition in self.partitions.values():
+            if not partition.caught_up:
+                continue
+            while partition.publish(producer) and busy:
+                pass  # all of it, since the next occasion is far
+            if not busy:
+                partition.sweep(producer)
+                partition.state.tidy()
+        self._published_s = time.monotonic()
+
+    def _begin_clock(self, clock: Consumer) -> None:
+        """Know the day before any partition comes: sessions of other days are not folded."""
+        topic = self._settings.clock
+        places = [Place(topic, partition) for partition in range(clock.partitions(topic))]
+        clock.assign(dict.fromkeys(places, BEGINNING))
+        while len(clock.ended) < len(places):
+            self._tick(clock.poll())
+
+    def _tick(self, records: Sequence[Consumed]) -> None:
+        for record in records:
+            tick = None if record.value is None else read_published(record.value)
+            # a day that is ahead of its own record has not begun
+            if isinstance(tick, ClockTick) and self._tick_day < tick.day <= record.timestamp_ms // DAY_MS:
+                self._tick_day = tick.day
+                for partition in self.partitions.values():
+                    partition.state.tick(tick.day)
+
+    def _commit(self) -> None:
+        if time.monotonic() - self._committed_s >= COMMIT_S and self.partitions:
+            assert self._consumer is not None
+            self._consumer.commit({place: part.state.position for place, part in self.partitions.items()})
+            self._committed_s = time.monotonic()
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory of the states, so that no two processes write one file."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise ConfigError(f"{directory}: {error.strerror}", hint="cloud.data_dir names it") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            hint = "Give each process a cloud.data_dir of its own"
+            raise ConfigError(f"{directory}: another pipeline works there", hint=hint) from error
+        yield

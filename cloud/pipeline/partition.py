@@ -1,0 +1,173 @@
+"""One partition that this process was given: its state, its dead letters, and what it has to publish."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cloud.kafka import Consumer, Place, Producer, partition_of, read_to_end
+from cloud.librdkafka import Cluster, topic_id
+from cloud.pipeline import dead_letters
+from cloud.pipeline.again import Again
+from cloud.pipeline.dead_letters import DeadLetters
+from cloud.pipeline.publish import Publisher, known, next_day
+from cloud.pipeline.state import Applied, Log, PartitionState
+from cloud.pipeline.subjects import Subject
+from cloud.pipeline.verdict import judge
+from cloud_sync.record import Consumed
+from cloud_sync.topics import CLOCK, DEAD_LETTERS, EVENTS, FEATURES, PROFILES
+
+log = logging.getLogger("cloud.pipeline")
+
+MAX_CHANGED = 20_000
+"""Subjects that wait to be published, by name, in memory; of more, all are looked for in the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the pipeline is to work."""
+
+    cluster: Cluster
+    directory: Path
+    """Where the states lie; this process's alone."""
+    name: str = "cloud"
+    group: str = "picante-pipeline"
+    dead_letters_group: str = dead_letters.GROUP
+    generation: int = 1
+    batch: int = 2000
+    events: str = EVENTS.name
+    profiles: str = PROFILES.name
+    features: str = FEATURES.name
+    dead_letters: str = DEAD_LETTERS.name
+    clock: str = CLOCK.name
+
+
+class Partition:
+    """See the module."""
+
+    def __init__(self, state: PartitionState, letters: DeadLetters, again: Again, publisher: Publisher) -> None:
+        self.state = state
+        self.caught_up = False
+        """Whether all was folded that lay there when the partition became ours: until then nothing is published."""
+        self._letters = letters
+        self._again = again
+        self._publisher = publisher
+        self._changed: dict[str, None] | None = None
+        """Names of those to be published; None: the state is to be searched for them."""
+        self._searched = 0
+
+    @classmethod
+    def open(cls, settings: Settings, place: Place, look: Consumer, tick_day: int) -> Self:
+        """Open a partition's state, rebuilt where there is none that could go on. `look` asks Kafka for the log's ends.
+
+        Raises:
+            SinkUnavailable, SinkRefused, StoreError: it can't be opened now.
+            ConfigError: what is published was folded from another log.
+        """
+        cluster = settings.cluster
+        low, end = look.watermarks(place)
+        partitions = look.partitions(place.topic)
+        log_ = Log(place.topic, place.partition, partitions, settings.generation, topic_id(cluster, place.topic))
+        path = settings.directory / f"{place.topic}-{place.partition}.db"
+        letters = DeadLetters.open(cluster, place, (low, end), settings.dead_letters, settings.dead_letters_group)
+        again = Again(cluster, place)
+        try:
+            state = PartitionState.open(path, log_, again.read)
+            if state.seeded and not low <= state.position <= end:
+                log.warning("the state does not fit the log", extra=_about(state, low=low, end=end))
+                state.close()
+                state = PartitionState.open(path, log_, again.read, anew=True)
+            state.tick(tick_day)
+            if not state.seeded:
+                _rebuild(settings, state, look, low)
+        except BaseException:
+            letters.close()
+            raise
+        publisher = Publisher(log_, f"/cloud/{settings.name}", settings.profiles, settings.features)
+        log.info("a partition is ours", extra=_about(state, end=end, dead_letters=letters.position))
+        return cls(state, letters, again, publisher)
+
+    @property
+    def start(self) -> int:
+        """Where to begin to read: what one of state and dead letters has, it skips."""
+        return min(self.state.position, self._letters.position)
+
+    def take(self, records: Sequence[Consumed]) -> Applied:
+        """Dead letters and state of some records, each committed. Raises SyncError, StoreError."""
+        verdicts = [judge(record) for record in records]
+        self._letters.send(verdicts, records[-1].offset + 1)
+        applied = self.state.apply_judged(verdicts)
+        if self._changed is not None:
+            self._changed |= dict.fromkeys(applied.changed)
+            if len(self._changed) > MAX_CHANGED:
+                self._changed, self._searched = None, 0
+        return applied
+
+    def publish(self, producer: Producer) -> int:
+        """Have some of what changed in Kafka; how many records that took. 0: there is nothing to publish.
+
+        Raises:
+            SinkUnavailable, SinkRefused: nothing of it counts as published.
+        """
+        subjects = self._next_changed()
+        forgotten = self.state.forgotten()
+        if not subjects and not forgotten:
+            return 0
+        day, now_ms = self.state.day, time.time_ns() // 1_000_000
+        records = [record for subject in subjects for record in self._publisher.news(subject, day, now_ms)]
+        records += [record for name in forgotten for record in self._publisher.gone(name)]
+        for record in records:
+            producer.send(record)
+        producer.flush()
+        # whoever was heard of today changes tomorrow, most likely: that is found out then
+        self.state.confirm([(subject, day + 1) for subject in subjects], forgotten)
+        return len(records)
+
+    def _next_changed(self) -> list[Subject]:
+        if self._changed is None:
+            found = self.state.unpublished(self._searched)
+            if found:
+                self._searched = max(subject.row or 0 for subject in found)
+                return found
+            self._changed = {}
+        names, self._changed = list(self._changed), {}
+        return self.state.subjects(names)
+
+    def sweep(self, producer: Producer) -> int:
+        """Have the features of some in Kafka that became others by a new day; how many. Raises as `publish`."""
+        due = self.state.due()
+        if not due:
+            return 0
+        day, now_ms = self.state.day, time.time_ns() // 1_000_000
+        for subject in due:
+            producer.send(self._publisher.read_on(subject, day, now_ms))
+        producer.flush()
+        self.state.look_next([(subject, next_day(subject, day)) for subject in due])
+        return len(due)
+
+    def close(self) -> None:
+        """Let go of everything; what is not published is known to the state."""
+        self._letters.close()
+        self._again.close()
+        self.state.close()
+
+
+def _rebuild(settings: Settings, state: PartitionState, look: Consumer, low: int) -> None:
+    """Seed a new state with what Kafka has of the partition's subjects."""
+    log_ = state.log
+    there = look.partitions(settings.profiles)
+    wanted = [log_.partition] if there == log_.partitions else None
+    batches = (
+        [r for r in batch if r.key is not None and partition_of(r.key, log_.partitions) == log_.partition]
+        for batch in read_to_end(settings.cluster, settings.profiles, wanted)
+    )
+    state.seed(known(log_, batches), low)
+    log.warning("a state is rebuilt", extra=_about(state, subjects=state.count()))
+
+
+def _about(state: PartitionState, **more: int) -> dict[str, object]:
+    return {"line": f"{state.log.topic} {state.log.partition}", "position": state.position, **more}

@@ -1,0 +1,111 @@
+"""Subjects -> the records that tell of them: profile and features with their version, and tombstones. Pure.
+
+A profile's record names the log that its version counts in (`picante.log`: topic id, partition, partitions): whoever
+rebuilds a state from it must not take an offset of another log for one of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from cloud.pipeline.state import Log
+from cloud.pipeline.subjects import Subject
+from cloud_sync.published import Profile, Region, Version, features_of, publish, read_published
+from cloud_sync.record import Consumed, Record
+from cloud_sync.topics import FEATURES, PROFILES
+from heat.errors import ConfigError
+from heat.features import features, next_change_day
+from heat.identity import is_session
+from heat.tally import Tally
+
+LOG = "picante.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Makes the records of one partition's subjects."""
+
+    log: Log
+    source: str
+    """`/cloud/NAME`."""
+    profiles: str = PROFILES.name
+    features: str = FEATURES.name
+
+    def news(self, subject: Subject, day: int, now_ms: int) -> list[Record]:
+        """A subject whose sums changed: profile, and features as of `day`."""
+        buckets, flavours = subject.tally.rows()
+        profile = Profile(
+            version=Version(self.log.generation, subject.version),
+            regions=tuple(Region(*region) for region in sorted(subject.regions.items())),
+            buckets=buckets,
+            flavours=flavours,
+        )
+        id_ = f"{subject.name}:{self.log.generation}:{subject.version}"
+        record = publish(subject.name, profile, self.source, id_, now_ms)
+        headers = (*record.headers, (LOG, log_header(self.log)))
+        told = replace(record, topic=self.profiles, headers=headers)
+        return [told, self.read_on(subject, day, now_ms)]
+
+    def read_on(self, subject: Subject, day: int, now_ms: int) -> Record:
+        """The features of a subject as of a day."""
+        version = Version(self.log.generation, subject.version, day)
+        seen = features_of(features(subject.tally.profile(), day), version)
+        id_ = f"{subject.name}:{self.log.generation}:{subject.version}:{day}"
+        return replace(publish(subject.name, seen, self.source, id_, now_ms), topic=self.features)
+
+    def gone(self, name: str) -> list[Record]:
+        """A subject that is forgotten."""
+        return [Record(topic, name.encode(), None, ()) for topic in (self.profiles, self.features)]
+
+
+def next_day(subject: Subject, day: int) -> int | None:
+    """The day on which features as of `day` are to be looked at again. Sessions don't live that long."""
+    return None if is_session(subject.name) else next_change_day(subject.tally.profile(), day)
+
+
+def log_header(log: Log) -> bytes:
+    """How a profile's record names the log of its version."""
+    return f"{log.topic_id or ''}/{log.partition}/{log.partitions}".encode()
+
+
+def known(log: Log, batches: Iterable[Sequence[Consumed]]) -> Iterator[list[Subject]]:
+    """The subjects of a log's partition as profiles' records have them, batch by batch. Without sums: a tombstone.
+
+    Raises:
+        ConfigError: they were made from another log under this generation, or a higher one is published.
+    """
+    for batch in batches:
+        found: dict[str, Subject] = {}
+        for record in batch:
+            subject = _known_one(log, record)
+            if subject is not None:
+                found[subject.name] = subject
+        yield list(found.values())
+
+
+def _known_one(log: Log, record: Consumed) -> Subject | None:
+    name = (record.key or b"").decode(errors="replace")
+    header = dict(record.headers).get(LOG)
+    if is_session(name):
+        return None  # one of today is folded again
+    if record.value is None:
+        return Subject(name)  # it was forgotten after it was said
+    profile = read_published(record.value)
+    if not isinstance(profile, Profile) or header is None or profile.version.generation < log.generation:
+        return None
+    if profile.version.generation > log.generation:
+        raise ConfigError(
+            f"{record.topic} has profiles of generation {profile.version.generation}, and this is {log.generation}",
+            hint="Set pipeline.generation in cloud.toml to theirs, or to a higher one",
+        )
+    if header != log_header(log):
+        raise ConfigError(
+            f"{record.topic} has profiles of generation {log.generation} that were folded from another topic"
+            f" ({header.decode(errors='replace')}, not {log_header(log).decode()})",
+            hint="The events' topic was made anew or split: raise pipeline.generation in cloud.toml to begin anew",
+        )
+    tally = Tally()
+    tally.add_rows(profile.buckets, profile.flavours)
+    regions = {region.region: region.last_day for region in profile.regions}
+    return Subject(name, profile.version.offset, profile.version.offset, 0, tally, regions)
