@@ -236,6 +236,7 @@ class Producer:
             record.topic,
             record.value,
             record.key,
+            -1 if record.partition is None else record.partition,
             on_delivery=self._delivered,
             timestamp=record.timestamp_ms or 0,
             headers=list(record.headers),

@@ -18,6 +18,8 @@ class Record:
     headers: Headers
     timestamp_ms: int | None = None
     """Unix time, ms; None: now. Of no account where the broker stamps the topic's records."""
+    partition: int | None = None
+    """None: the one that the key says."""
 
     @property
     def size_bytes(self) -> int:

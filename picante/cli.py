@@ -9,6 +9,7 @@ import click
 from picante.cli_cloud import cloud
 from picante.cli_dispensers import dispensers
 from picante.cli_gateway import gateway
+from picante.cli_lake import lake
 from picante.cli_models import models
 from picante.cli_sim import sim
 from picante.demo.cli import demo
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (demo, gateway, dispensers, sim, models, cloud):
+for command in (demo, gateway, dispensers, sim, models, cloud, lake):
     main.add_command(command)

@@ -4,6 +4,9 @@
     events   what of `picante.events.v1` is an event: envelope and the types' simple fields as columns, all in `data`
     samples  the same of `picante.samples.v1`
 
+A table of events has each record that carries one, so an event that came twice is there twice. Of rows with one `id`
+the one with the smallest `content_hash` counts, for profiles and here.
+
 Tables are parted by `ingestion_date` (the UTC day at which Kafka took the record) and `subject_bucket` (CRC-32 of the
 record's key modulo 16, which Spark and Athena can compute, too). (topic, partition, offset) names a record.
 
@@ -68,6 +71,7 @@ _ENVELOPE = [
     ("heatday", pa.int32()),
     ("clockstate", pa.string()),
     ("redelivered", pa.bool_()),
+    ("content_hash", pa.int64()),
     ("data", pa.string()),
     ("extensions", pa.string()),
 ]

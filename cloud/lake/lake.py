@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cloud.lake.columns import RAW, TABLES, TableKind
 from cloud.lake.rows import event_rows, raw_rows
-from cloud.lake.table import LakeTable, Partition, Span
+from cloud.lake.table import LakeMissing, LakeTable, Partition, Span
 from cloud_sync.envelope import Received, verdict
 from cloud_sync.record import Consumed
 
@@ -52,6 +52,7 @@ class Lake:
     def __init__(
         self, folder: str, storage_options: Mapping[str, str] | None = None, kinds: Sequence[TableKind] = TABLES
     ) -> None:
+        self.folder = folder
         self.tables = {kind.name: LakeTable(folder, kind, storage_options) for kind in kinds}
         self._kinds = {kind.topic: kind for kind in kinds if kind.topic is not None}
 
@@ -64,6 +65,11 @@ class Lake:
         """The offset at which reading a partition goes on, as the tables were last read: the lowest of all."""
         keep = (table for table in self.tables.values() if table.kind.topic in {None, topic})
         return min(table.position(topic, partition) for table in keep)
+
+    def missing(self) -> LakeMissing:
+        """What a reader is told that finds none of the tables."""
+        hint = "See [lake] path in cloud.toml; the part `lake` of picante cloud run makes it"
+        return LakeMissing(f"{self.folder}: no lake there yet", hint=hint)
 
     def batch(self) -> Batch:
         """An empty one."""

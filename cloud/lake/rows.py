@@ -15,7 +15,7 @@ import pyarrow as pa
 from msgspec import Raw
 
 from cloud.lake.columns import HEADER, MOMENT, RAW_COLUMNS, TableKind, bucket, simple_fields
-from cloud_sync.envelope import Envelope, Received
+from cloud_sync.envelope import Envelope, Received, content_hash
 from cloud_sync.record import Consumed
 from heat.events import TYPES, AnyData
 from heat.identity import PSEUDONYM, SESSION
@@ -72,6 +72,7 @@ def event_rows(kind: TableKind, events: Sequence[tuple[Consumed, Received]]) -> 
         "heatday": [event.day for event in received],
         "clockstate": [event.clock for event in received],
         "redelivered": [event.redelivered for event in received],
+        "content_hash": [content_hash(record.value or b"", event) for record, event in events],
         "data": texts,
         "extensions": extensions,
         **_fields(received, set(kind.columns.names)),

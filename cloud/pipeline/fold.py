@@ -17,8 +17,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cloud.pipeline.verdict import Verdict, content_hash
-from cloud_sync.envelope import Received
+from cloud.pipeline.verdict import Verdict
+from cloud_sync.envelope import Received, content_hash
 from heat.events import SessionClaimed
 from heat.identity import EventId, is_session
 from heat.tally import is_evidence

@@ -6,7 +6,6 @@ verdict on the same record.
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 from cloud_sync.envelope import Received, verdict
@@ -16,8 +15,6 @@ from heat.quality import Refusal
 
 MAX_AGE_DAYS = 90
 """Days from an event's day to its receipt. Identities are remembered for longer, so what comes twice is known."""
-
-_REDELIVERED = b'"redelivered":true,'
 
 
 class Verdict(NamedTuple):
@@ -41,14 +38,3 @@ def judge(record: Consumed) -> Verdict:
     if found.day >= 0 and day - found.day > MAX_AGE_DAYS:
         return Verdict(record, found, Refusal("too_old", f"{day - found.day} days old at receipt"), day)
     return Verdict(record, found, None, day)
-
-
-def content_hash(value: bytes, event: Received) -> int:
-    """The first 64 bits of the SHA-256 of a record's value, as a signed integer of the same order.
-
-    Whether it comes again (`redelivered`) is no part of the content. Of two contents under one identity, the one with
-    the smaller hash is folded.
-    """
-    if event.redelivered:
-        value = value.replace(_REDELIVERED, b"", 1)
-    return int.from_bytes(hashlib.sha256(value).digest()[:8], "big") - 2**63

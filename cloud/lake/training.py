@@ -1,0 +1,114 @@
+"""The lake -> rows that a ranker learns from, each as of its pick: what was known then, and what came of it.
+
+An impression keeps all that its features were made of (`models.logged`), so they are computed from the event alone: no
+profile as it is now, no catalogue of today. What was poured and rated because of a pick names it by its `pick_id`. A
+row is a candidate: one of the sauces that could have been shown.
+
+Events that the lake has twice count once; of two with one identity and other content the one counts that counts for
+profiles, whatever their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from cloud.lake.columns import MOMENT
+from cloud.lake.query import ROWS, sql_errors
+from heat.events import Impression, Poured, Rated, read_data
+from models.features import FEATURES, SCHEMA, features
+from models.logged import asked
+
+_FIXED = [
+    ("pick_id", pa.string()),
+    ("time", MOMENT),
+    ("subject", pa.string()),
+    ("store", pa.string()),
+    ("region", pa.string()),
+    ("dispenser", pa.string()),
+    ("ranker", pa.string()),
+    ("catalog", pa.string()),
+    ("sauce", pa.string()),
+    ("slot", pa.int32()),  # where it was shown, from 1 on; null: it was not
+    ("propensity", pa.float64()),  # the chance with which it was shown there
+    ("score", pa.float64()),
+    ("poured_ul", pa.int64()),  # because of this pick; 0: nothing
+    ("verdict", pa.string()),  # the last one, of this sauce, on this pick
+]
+COLUMNS = pa.schema(
+    [*_FIXED, *((f"f_{name}", pa.float32()) for name in FEATURES)], metadata={"picante.features": SCHEMA}
+)
+"""`f_...` are the features, in the order of `models.features.FEATURES`; the metadata names their version."""
+
+_SQL = f"""
+WITH once AS (
+    SELECT * FROM events WHERE type IN ('{Impression.type}', '{Poured.type}', '{Rated.type}')
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY content_hash, topic, partition, "offset") = 1
+), poured AS (
+    SELECT pick_id, list({{'sauce': sauce, 'ul': volume_ul}} ORDER BY id) AS poured
+    FROM once WHERE type = '{Poured.type}' AND pick_id IS NOT NULL GROUP BY pick_id
+), rated AS (
+    SELECT pick_id, list({{'sauce': sauce, 'verdict': verdict}} ORDER BY time, id) AS rated
+    FROM once WHERE type = '{Rated.type}' AND pick_id IS NOT NULL GROUP BY pick_id
+)
+SELECT shown.subject, shown.time, shown.data, poured.poured, rated.rated
+FROM once AS shown LEFT JOIN poured USING (pick_id) LEFT JOIN rated USING (pick_id)
+WHERE shown.type = '{Impression.type}' AND shown.time >= ?::DATE AND shown.time < ?::DATE
+ORDER BY shown.time, shown.id
+"""  # noqa: S608 -- names of ours alone
+
+
+class TrainingRows:
+    """The rows of the impressions of a time; `skipped` counts those that did not keep what was known."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, since: date, until: date) -> None:
+        """`since` is the first day, `until` the one after the last."""
+        self.skipped = 0
+        self._connection = connection
+        self._days = [since.isoformat(), until.isoformat()]
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows, in the order of their picks, as they are made; columns as in `COLUMNS`."""
+        return pa.RecordBatchReader.from_batches(COLUMNS, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        with sql_errors():
+            found = self._connection.sql(_SQL, params=self._days).to_arrow_reader(ROWS // 10)
+            for batch in found:
+                rows = [row for shown in batch.to_pylist() for row in self._rows(shown)]
+                yield pa.RecordBatch.from_pylist(rows, schema=COLUMNS)
+
+    def _rows(self, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        impression = read_data(Impression.type, shown["data"].encode())
+        question = asked(impression) if isinstance(impression, Impression) else None
+        if not isinstance(impression, Impression) or question is None:
+            self.skipped += 1
+            return
+        picks = {pick.sauce: pick for pick in impression.picks}
+        poured: dict[str, int] = {}
+        for pour in shown["poured"] or ():
+            poured[pour["sauce"]] = poured.get(pour["sauce"], 0) + pour["ul"]
+        verdicts = {rating["sauce"]: rating["verdict"] for rating in shown["rated"] or ()}
+        for sauce, values in zip(impression.candidates, features(*question).tolist(), strict=True):
+            pick = picks.get(sauce)
+            yield {
+                "pick_id": impression.pick_id,
+                "time": shown["time"],
+                "subject": shown["subject"],
+                "store": impression.store,
+                "region": impression.region,
+                "dispenser": impression.dispenser,
+                "ranker": impression.ranker,
+                "catalog": impression.catalog,
+                "sauce": sauce,
+                "slot": pick and pick.slot,
+                "propensity": pick and pick.propensity,
+                "score": pick and pick.score,
+                "poured_ul": poured.get(sauce, 0),
+                "verdict": verdicts.get(sauce),
+                **{f"f_{name}": value for name, value in zip(FEATURES, values, strict=True)},
+            }
