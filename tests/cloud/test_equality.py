@@ -26,6 +26,8 @@ from tests.cloud.two_shops import Shop, live
 from tests.flow import truth
 from tests.gateway.conftest import NOON_MS
 
+pytestmark = pytest.mark.timeout(400)  # the shops' months are the first test's set-up
+
 EVENTS = 100_000
 DEEDS = 84_000
 """What dispensers send; claims and impressions make up the rest."""
@@ -56,8 +58,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     for shop in shops:
         days = {value["id"]: value["heatday"] for value in map(read, shop.records)}
         evidence += truth.evidence(shop.journal, shop.owners, days, shop.gateway)
-    everybody = reference.profiles(evidence)
-    return History(shops, {subject: rows for subject, rows in everybody.items() if not is_session(subject)})
+    return History(shops, reference.profiles(event for event in evidence if not is_session(event["subject"])))
 
 
 def text(record: Record) -> bytes:
