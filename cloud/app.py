@@ -7,7 +7,7 @@ import functools
 import signal
 from collections.abc import Awaitable, Callable
 
-from cloud import clock, recommender, weather
+from cloud import clock, metrics, recommender, weather
 from cloud.config import CloudConfig
 from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
@@ -41,8 +41,9 @@ async def run(config: CloudConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor()
-    running = [asyncio.create_task(supervisor.run(name, part), name=name) for name, part in chosen.items()]
-    await stop.wait()
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    with metrics.served(config.cloud.metrics):
+        running = [asyncio.create_task(supervisor.run(name, part), name=name) for name, part in chosen.items()]
+        await stop.wait()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

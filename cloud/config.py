@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 
 from cloud_sync.credentials import KafkaConnection, TlsSection
+from cloud_sync.settings import addresses
 from cloud_sync.toml_file import Document, Section
 from heat.errors import DataError
 from heat.identity import check_name
@@ -40,6 +41,15 @@ class CloudSection(Section):
     """Where the state lies; it can be rebuilt from Kafka."""
     parts: tuple[str, ...] = PARTS
     """What this process runs; several processes may run one part, and share its partitions."""
+    metrics: str | None = None
+    """HOST:PORT at which Prometheus finds this process's figures."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _one_address(cls, value: str | None) -> str | None:
+        if value is not None and len(addresses(value)) != 1:
+            raise ValueError("write one HOST:PORT")
+        return value
 
     @field_validator("name")
     @classmethod
