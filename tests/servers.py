@@ -20,6 +20,7 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -367,17 +368,26 @@ class RedisServer(LocalServer):
     kill() and start() lose nothing so; after empty() it starts without a memory.
     """
 
-    def __init__(self, directory: Path, port: int | None = None, *, password: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int | None = None,
+        *,
+        password: str | None = None,
+        tls: tuple[Path, Path, Path] | None = None,
+    ) -> None:
+        """`tls`: files of the authority, the certificate and its key; the port speaks nothing else then."""
         super().__init__(directory, "redis", port)
         self._program = shutil.which("redis-server")
         if self._program is None:
             raise ServerUnavailable("no redis-server: run scripts/test-setup")
         self._password = password
+        self._tls = tls
 
     @property
     def url(self) -> str:
         """What `hot_store.url` wants."""
-        return f"redis://{self.host}:{self.port}/0"
+        return f"{'redis' if self._tls is None else 'rediss'}://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """See `LocalServer.start`; what it had is loaded then."""
@@ -390,14 +400,22 @@ class RedisServer(LocalServer):
             "--save": "",
             **({"--requirepass": self._password} if self._password else {}),
         }
+        if self._tls is not None:
+            files = zip(("--tls-ca-cert-file", "--tls-cert-file", "--tls-key-file"), map(str, self._tls), strict=True)
+            options |= {"--port": "0", "--tls-port": str(self.port), "--tls-auth-clients": "no", **dict(files)}
         assert self._program is not None
         self._spawn([self._program, *(part for pair in options.items() for part in pair)], self._serves, REDIS_READY_S)
 
     def _serves(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1.0) as line:
-            line.sendall(b"PING\r\n")
-            return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1.0) as plain:
+            with plain if self._tls is None else self._encrypted(plain) as line:
+                line.sendall(b"PING\r\n")
+                return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
+
+    def _encrypted(self, plain: socket.socket) -> socket.socket:
+        assert self._tls is not None
+        return ssl.create_default_context(cafile=str(self._tls[0])).wrap_socket(plain, server_hostname=self.host)
 
     def empty(self) -> None:
         """Take its memory. It must not run."""

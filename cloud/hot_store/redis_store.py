@@ -167,7 +167,7 @@ class RedisStore:
             raise SinkUnavailable(f"{self._where}: Redis is full", hint=hint) from error
         except (redis.RedisError, OSError) as error:
             hint = "Look whether Redis runs at hot_store.url of cloud.toml; it is tried again"
-            raise SinkUnavailable(f"{self._where}: {error}", hint=hint) from error
+            raise SinkUnavailable(f"{self._where}: {str(error).rstrip('.')}", hint=hint) from error
 
 
 class _Credentials(redis.CredentialProvider):
