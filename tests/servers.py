@@ -407,10 +407,13 @@ class RedisServer(LocalServer):
         self._spawn([self._program, *(part for pair in options.items() for part in pair)], self._serves, REDIS_READY_S)
 
     def _serves(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1.0) as plain:
-            with plain if self._tls is None else self._encrypted(plain) as line:
-                line.sendall(b"PING\r\n")
-                return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((self.host, self.port), 1.0) as plain,
+            plain if self._tls is None else self._encrypted(plain) as line,
+        ):
+            line.sendall(b"PING\r\n")
+            return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def _encrypted(self, plain: socket.socket) -> socket.socket:
