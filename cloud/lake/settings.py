@@ -12,6 +12,10 @@ from cloud_sync.private import check_private, read_text
 from heat.errors import ConfigError
 
 
+PATIENCE = {"max_retries": "3", "retry_timeout": "30s", "connect_timeout": "5s"}
+"""Of delta-rs with an object store, unless the file of options says otherwise: the supervisor tries again anyway."""
+
+
 def folder(config: CloudConfig) -> str:
     """The lake's folder, or its place in an object store."""
     path = config.lake.path
@@ -21,7 +25,7 @@ def folder(config: CloudConfig) -> str:
 def storage_options(config: CloudConfig) -> dict[str, str]:
     """delta-rs' options of the object store, from the file that `storage_options` names. Raises ConfigError."""
     if config.lake.storage_options is None:
-        return {}
+        return PATIENCE
     file = config.path(config.lake.storage_options)
     check_private(file, "lake.storage_options")
     try:
@@ -32,7 +36,7 @@ def storage_options(config: CloudConfig) -> dict[str, str]:
     for name, value in options.items():
         if not isinstance(value, str):
             raise ConfigError(f"{file}: {name} is no text", hint='A line reads: AWS_ALLOW_HTTP = "true"')
-    return options
+    return {**PATIENCE, **options}
 
 
 def lake_of(config: CloudConfig) -> Lake:

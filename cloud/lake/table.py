@@ -12,6 +12,7 @@ S3 needs conditional writes, which Amazon, MinIO and others have; then no lock t
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -44,6 +45,7 @@ SETTINGS = {
     "delta.logRetentionDuration": "interval 7 days",  # older commits go once a checkpoint holds them
     "delta.dataSkippingStatsColumns": "partition,offset",
 }
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m|↳")
 COMPRESSION = WriterProperties(compression="ZSTD")
 
 
@@ -238,5 +240,5 @@ def _same(ours: pa.DataType, theirs: pa.DataType) -> bool:
 
 
 def _short(error: Exception | None) -> str:
-    """The first words of delta-rs' message, which may go over many lines."""
-    return " ".join(str(error).split())[:300]
+    """The first words of delta-rs' message, which may go over many lines, in colours."""
+    return " ".join(_COLOUR.sub(" ", str(error)).split())[:300]
