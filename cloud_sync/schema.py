@@ -27,13 +27,18 @@ ENVELOPE = "picante.envelope.v1"
 PUBLISHED_ENVELOPE = "picante.published-envelope.v1"
 
 
+def types() -> dict[str, type[msgspec.Struct]]:
+    """Every type that has a schema, by the name of its file without the suffix."""
+    return {**TYPES, **PUBLISHED, ENVELOPE: Envelope, PUBLISHED_ENVELOPE: PublishedEnvelope}
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """Every schema by the name of its file, without the suffix."""
-    envelopes: dict[str, type[msgspec.Struct]] = {ENVELOPE: Envelope, PUBLISHED_ENVELOPE: PublishedEnvelope}
-    return {name: _schema(name, type_) for name, type_ in {**TYPES, **PUBLISHED, **envelopes}.items()}
+    return {name: schema_of(name, type_) for name, type_ in types().items()}
 
 
-def _schema(name: str, type_: type[msgspec.Struct]) -> dict[str, Any]:
+def schema_of(name: str, type_: type[msgspec.Struct]) -> dict[str, Any]:
+    """The schema of one type, as its file holds it."""
     made = msgspec.json.schema(type_)
     return {"$schema": DRAFT, "$id": SCHEMA_URN + name, **_portable(made)}
 
