@@ -7,7 +7,7 @@ import functools
 import signal
 from collections.abc import Awaitable, Callable
 
-from cloud import clock, metrics, recommender, weather
+from cloud import clock, metrics, recommender, trends, weather
 from cloud.config import CloudConfig
 from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
@@ -24,6 +24,7 @@ def parts(config: CloudConfig) -> dict[str, Part]:
         "clock": clock.run,
         "hot_store": hot_store.run,
         "weather": weather.run,
+        "trends": trends.run,
         "lake": lake.run,
         "recommender": recommender.run,
         "pipeline": pipeline.run,

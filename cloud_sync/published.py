@@ -136,17 +136,26 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
-    """What a region poured in an hour that is over, by customers who are too many to be told apart."""
+    """What a region poured in an hour that is over, by customers who are too many to be told apart.
+
+    Each visit counts once, with the mean of what it poured: nobody's many pours outweigh the others'.
+    """
 
     type: ClassVar[str] = "picante.trend.v1"
     topic: ClassVar[Topic] = TRENDS
 
     region: str
     hour: Count
+    """Hours since 1970."""
     customers: Annotated[int, Meta(ge=10)]
+    """Pseudonyms: a session may be anybody's second visit, and proves no other customer."""
+    visits: Count
+    """Customers, and sessions that nobody claimed."""
     pours: Count
     mean_mo: MilliOctaves
+    """Of the visits, rounded down."""
     bands: tuple[Count, ...]
+    """Visits by heat band."""
 
 
 class DigestRow(msgspec.Struct, frozen=True, array_like=True):

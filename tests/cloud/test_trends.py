@@ -1,0 +1,125 @@
+"""Trends through Kafka: each hour told once, whoever tells, and whatever is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cloud.kafka import Place, Producer, read_to_end
+from cloud.librdkafka import Cluster
+from cloud.trend_hours import HOUR_MS, TrendHours
+from cloud.trends import SETTLE_MS, Roads, Trends, watermark_ms, work
+from cloud_sync.published import Trend, read_published
+from cloud_sync.record import Record
+from heat.errors import PicanteError
+from tests.cloud.test_trend_hours import HOUR, WAIT_MS, Log, customer, over
+from tests.servers import KafkaServer, ServerElsewhere
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+async def roads(kafka: KafkaServer | ServerElsewhere, topic: Callable[..., Awaitable[str]]) -> Roads:
+    events, clock, trends = await topic(partitions=3), await topic(), await topic()
+    return Roads(Cluster(kafka.bootstrap), "cloud", events, clock, trends, writer=f"writer-{trends}")
+
+
+def send(roads: Roads, *records: Record) -> None:
+    with Producer(roads.cluster) as producer:
+        for record in records:
+            producer.send(record)
+        producer.flush()
+
+
+def pours(roads: Roads, log: Log, customers: int, hour: int) -> list[Record]:
+    """One pour of each customer, as a broker would have stamped it."""
+    consumed = [log.pour(customer(number), hour) for number in range(customers)]
+    return [Record(roads.events, one.key, one.value, (), one.timestamp_ms) for one in consumed]
+
+
+def asked_at(roads: Roads, ms: int) -> Record:
+    """The clock's empty record."""
+    return Record(roads.clock, b"now", None, (), ms)
+
+
+def told(roads: Roads) -> list[tuple[bytes | None, int]]:
+    found = [(one.key, read_published(one.value or b"")) for b in read_to_end(roads.cluster, roads.trends) for one in b]
+    return [(key, trend.customers) for key, trend in found if isinstance(trend, Trend)]
+
+
+@contextmanager
+def telling(roads: Roads, path: Path) -> Iterator[None]:
+    stop = threading.Event()
+    failed: list[PicanteError] = []
+
+    def tell() -> None:
+        try:
+            work(roads, path, WAIT_MS, stop)
+        except PicanteError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(15)
+    assert not thread.is_alive()
+    assert failed == []
+
+
+async def test_each_hour_is_told_once_whatever_is_lost(roads: Roads, tmp_path: Path) -> None:
+    log = Log()
+    send(roads, *pours(roads, log, 12, HOUR), *pours(roads, log, 9, HOUR + 1))
+    with telling(roads, tmp_path / "a.db"):
+        # nobody pours any more: the clock says that it is late
+        send(roads, asked_at(roads, over(HOUR) + SETTLE_MS))
+        wait_until(lambda: told(roads), 15, "the first hour")
+    assert told(roads) == [(f"eu/{HOUR}".encode(), 12)]
+    send(
+        roads,
+        *pours(roads, log, 5, HOUR),
+        *pours(roads, log, 11, HOUR + 2),
+        asked_at(roads, over(HOUR + 2) + SETTLE_MS),
+    )
+    with telling(roads, tmp_path / "lost.db"):
+        wait_until(lambda: len(told(roads)) > 1, 15, "the third hour")
+    expected = [(f"eu/{HOUR}".encode(), 12), (f"eu/{HOUR + 2}".encode(), 11)]
+    assert told(roads) == expected, "of a lost state, what was told is told by Kafka"
+    forgetful = replace(roads, writer=f"{roads.writer}-of-a-group-that-kafka-forgot")
+    with TrendHours(tmp_path / "forgotten.db", WAIT_MS) as hours:
+        trends = Trends(forgetful, hours)
+        stop = threading.Event()
+        stop.set()
+        trends.work(stop)
+        assert hours.closed == HOUR + 3
+    assert told(roads) == expected
+
+
+async def test_two_that_tell_the_same_hour_tell_it_once(roads: Roads, tmp_path: Path) -> None:
+    log = Log()
+    records = [log.pour(customer(number)) for number in range(10)]
+    with TrendHours(tmp_path / "a.db", WAIT_MS) as one, TrendHours(tmp_path / "b.db", WAIT_MS) as other:
+        for hours in (one, other):
+            hours.fold(records)
+            Trends(roads, hours)._tell(HOUR + 1)
+            assert hours.closed == HOUR + 1
+        other.fold([log.pour(customer(number), HOUR + 3) for number in range(10)])
+        Trends(roads, other)._tell(HOUR + 4)
+        Trends(roads, one)._tell(HOUR + 2)
+        assert one.closed == HOUR + 4
+    assert told(roads) == [(f"eu/{HOUR}".encode(), 10), (f"eu/{HOUR + 3}".encode(), 10)]
+
+
+def test_the_watermark_is_the_least_of_what_was_read() -> None:
+    hour_ms = HOUR * HOUR_MS
+    assert watermark_ms({0: hour_ms, 1: hour_ms - 5}, set(), hour_ms) == hour_ms - 5
+    assert watermark_ms({0: hour_ms, 1: 0}, set(), hour_ms) == 0, "a partition of which nothing was read holds all up"
+    assert watermark_ms({0: hour_ms, 1: 0}, {1}, hour_ms) == hour_ms - SETTLE_MS
+    assert watermark_ms({0: hour_ms - 5, 1: 7}, {0, 1}, hour_ms) == hour_ms - SETTLE_MS
+    assert Roads(Cluster("k:1"), "a").told == Place("picante.trends.v1", 0)
