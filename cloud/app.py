@@ -12,6 +12,7 @@ from cloud.config import CloudConfig
 from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
 from cloud.pipeline import loop as pipeline
+from cloud.reconciliation import part as reconciliation
 from cloud_sync.supervisor import Supervisor
 from heat.errors import ConfigError
 
@@ -28,6 +29,7 @@ def parts(config: CloudConfig) -> dict[str, Part]:
         "lake": lake.run,
         "recommender": recommender.run,
         "pipeline": pipeline.run,
+        "reconciliation": reconciliation.run,
     }
     return {name: functools.partial(known[name], config) for name in config.cloud.parts if name in known}
 

@@ -166,6 +166,16 @@ class Consumer:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=REQUEST_S)
             return low, high
 
+    def offsets_at(self, places: Collection[Place], time_ms: int) -> dict[Place, int]:
+        """Where the records begin that are of `time_ms` (Unix) or later; `END` where there is none."""
+        with self._trouble.told("the log can't be searched by time"):
+            asked = [TopicPartition(*place, max(time_ms, 0)) for place in places]
+            found = self._consumer.offsets_for_times(asked, timeout=REQUEST_S)
+            for part in found:
+                if part.error is not None:
+                    raise KafkaException(part.error)
+            return {Place(p.topic, p.partition): p.offset if p.offset >= 0 else END for p in found}
+
     def committed(self, places: Collection[Place]) -> dict[Place, int | None]:
         """The positions that the group keeps; None where it has none. Positions of open transactions are waited for."""
         with self._trouble.told("positions can't be read"):

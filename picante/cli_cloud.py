@@ -13,6 +13,7 @@ from cloud_sync.log import set_up_logging
 from heat.errors import ConfigError, PicanteError
 from picante.cli_fleet import fleet
 from picante.cli_hot_store import hot_store
+from picante.cli_reconcile import reconcile
 from picante.cli_tail import tail
 from picante.cli_topics import topics
 from picante.cloud_options import CLOUD_CONFIG
@@ -49,6 +50,7 @@ def run(config_path: Path, log_level: str) -> None:
 for command in (
     fleet,
     hot_store,
+    reconcile,
     tail,
     topics,
 ):

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
+import confluent_kafka
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import TopicPartition
 
+from cloud.config import load_cloud_config
+from cloud.kafka import Consumer, Place, Producer
+from cloud.lake.settings import lake_of
+from cloud.librdkafka import Cluster, cluster_of
+from cloud.pipeline.dead_letters import GROUP as LETTERS
+from cloud.pipeline.reading import state_files
+from cloud.reconciliation.gathering import Outcome, compare
+from cloud.reconciliation.ledger import HOUR_MS
+from cloud_sync.envelope import encode
+from cloud_sync.topics import DAY_MS, EVENTS
 from picante.cli import main
-from tests.flow.world import Kafka, Mqtt, World, world
+from tests.cloud_sync.examples import POURED, stored
+from tests.flow.world import Mqtt, Process, World, world
+from tests.servers import KafkaServer
+from tests.serving import serving
 from tests.waiting import wait_until
 
 SCENARIO = """\
@@ -28,11 +47,24 @@ count = 2
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mqtt: Mqtt) -> Any:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka of our own: what the pipeline folds and publishes is ours alone."""
+    yield from serving(KafkaServer, tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, broker: KafkaServer, mqtt: Mqtt) -> Any:
     """A shop whose 300 events are all in Kafka, and whose gateway goes on."""
     name = f"gw-{uuid.uuid4().hex[:8]}"
-    with world(tmp_path_factory.mktemp("fleet"), kafka, mqtt, SCENARIO, name) as shop:
-        (shop.directory / "cloud.toml").write_text(f'[kafka]\nbootstrap = "{kafka.bootstrap}"\n')
+    with world(tmp_path_factory.mktemp("fleet"), broker, mqtt, SCENARIO, name) as shop:
+        (shop.directory / "cloud.toml").write_text(
+            f'[cloud]\ndata_dir = "cloud"\nparts = ["pipeline", "lake"]\n'
+            f'[kafka]\nbootstrap = "{broker.bootstrap}"\nreplication = 1\n[lake]\ncommit_seconds = 1\n'
+        )
+        made = CliRunner().invoke(
+            main, ["cloud", "topics", "apply", "--yes", "--config", str(shop.directory / "cloud.toml")]
+        )
+        assert made.exit_code == 0, made.output
         sim = shop.start_sim("--check")
         shop.start_gateway()
         wait_until(shop.sim_ended, 60, "all rings are empty")
@@ -79,6 +111,79 @@ def test_the_digests_that_it_tells_are_those_of_its_profiles(shop: World) -> Non
             digests |= {subject: digest for subject, _, digest in value["data"]["digests"]}
     assert digests == shop.digests()
     assert len(digests) > 3
+
+
+# -- reconciliation -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def cloud(shop: World) -> Iterator[Process]:
+    """The pipeline and the lake's writer, until they have all that there is."""
+    process = Process(shop.directory, "cloud", "cloud", "run", "--config", "cloud.toml")
+    try:
+        wait_until(lambda: _ready(shop, process), 60, "everybody has passed the last record")
+        yield process
+    finally:
+        process.stop()
+
+
+def _ready(shop: World, process: Process) -> bool:
+    assert process.process.poll() is None, process.said()
+    outcome = compared(shop)
+    return not outcome.report.waiting and any(line.lake for line in outcome.lines)
+
+
+def compared(shop: World) -> Outcome:
+    """All hours in which the test may have begun, the open one as if it were over."""
+    now = int(time.time() * 1000) // HOUR_MS
+    return compare(load_cloud_config(shop.directory / "cloud.toml"), range(now - 1, now + 1))
+
+
+def found(shop: World) -> list[tuple[str, str, int]]:
+    return [(one.source, one.kind, one.count) for one in compared(shop).report.findings]
+
+
+def test_all_agree_until_somebody_does_not(shop: World) -> None:
+    name, config = shop.gateway_id, load_cloud_config(shop.directory / "cloud.toml")
+    with cloud(shop):
+        assert found(shop) == []
+        [line] = compared(shop).lines
+        rows = shop.position()
+        assert (line.source, line.outbox, line.lake) == (name, rows, rows)
+        assert line.events + line.letters == rows
+        assert line.folded == line.events
+    raw = lake_of(config).tables["raw"]
+    raw.open()
+    [place] = [Place(EVENTS.name, 1)]
+    raw.delta.delete(f"topic = '{EVENTS.name}' AND partition = 1 AND offset = {_an_offset(cluster_of(config), place)}")
+    assert found(shop) == [(name, "lake_missing", 1)]
+
+    with closing(sqlite3.connect(state_files(shop.directory / "cloud" / "pipeline", EVENTS.name)[2])) as state, state:
+        changed = state.execute("UPDATE counts SET n = n - 1 WHERE origin = ? AND outcome = 'folded'", (name,)).rowcount
+    assert (name, "folded_differs", 1) in found(shop)
+    assert changed
+
+    today = int(time.time() * 1000)
+    old = encode(stored(POURED, 7, origin=name, time_ms=today - 100 * DAY_MS, day=today // DAY_MS - 100))
+    with Producer(cluster_of(config)) as producer:
+        producer.send(old)
+        producer.flush()
+    assert (name, "past_the_outbox", 1) in found(shop)
+
+    with closing(Consumer(cluster_of(config))) as look:
+        ends = [TopicPartition(EVENTS.name, n, look.watermarks(Place(EVENTS.name, n))[1]) for n in range(4)]
+    with closing(confluent_kafka.Consumer({"bootstrap.servers": shop.bootstrap, "group.id": LETTERS})) as group:
+        group.commit(offsets=ends, asynchronous=False)  # moved past the event that is too old
+    with cloud(shop):
+        assert (name, "letters_missing", 1) in found(shop)
+
+
+def _an_offset(cluster: Cluster, place: Place) -> int:
+    with closing(Consumer(cluster)) as consumer:
+        consumer.assign({place: consumer.watermarks(place)[0]})
+        records = wait_until(consumer.poll, 10, "there are records")
+        assert isinstance(records, list)
+        return int(records[len(records) // 2].offset)
 
 
 def test_one_that_is_no_more_is_forgotten(shop: World) -> None:

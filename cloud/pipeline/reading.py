@@ -1,0 +1,72 @@
+"""The states that a pipeline keeps, as others read them beside it, while they are written.
+
+with StateReader.open(directory / "picante.events.v1-0.db") as state:
+state.digest("p1-...", "gw-1")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from cloud.pipeline.state import SCHEMA_VERSION
+from cloud.pipeline.subjects import Subjects
+from heat.errors import StoreError
+
+BUSY_MS = 1_000
+
+
+class StateReader:
+    """One file. One thread's own."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        row = connection.execute("SELECT topic, partition, partitions, generation FROM log").fetchone()
+        self.topic, self.partition, self.partitions, self.generation = row
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: Path) -> Iterator[StateReader]:
+        """The state of a file. Raises StoreError where there is none, or it can't be read now."""
+        connection = None
+        try:
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):
+                raise StoreError(f"{path}: another version of Picante wrote it", hint="Run the pipeline of this one")
+            yield cls(connection)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path} can't be read: {error}", hint="cloud.data_dir is where the pipeline works"
+            ) from error
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def counts(self, from_hour: int) -> tuple[int, Counter[tuple[int, str]]]:
+        """The position, and how many records were taken by hour of receipt and origin; both as of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            (position,) = self._connection.execute("SELECT position FROM log").fetchone()
+            rows = self._connection.execute(
+                "SELECT hour, origin, sum(n) FROM counts WHERE hour >= ? GROUP BY hour, origin", (from_hour,)
+            )
+            return position, Counter({(hour, origin): n for hour, origin, n in rows})
+        finally:
+            self._connection.execute("COMMIT")
+
+    def digest(self, subject: str, origin: str) -> tuple[int, str]:
+        """How many pieces of evidence a subject has of one origin, and the digest of their sums."""
+        found = Subjects(self._connection).load([subject]).get(subject)
+        if found is None:
+            return 0, ""
+        profile = found.tally.profile()
+        return sum(sums.n for key, sums in profile.buckets.items() if key.origin == origin), profile.digest(origin)
+
+
+def state_files(directory: Path, topic: str) -> list[Path]:
+    """The files of a pipeline's states, by name; none where there is no pipeline."""
+    return sorted(directory.glob(f"{topic}-*.db"))
