@@ -270,8 +270,10 @@ class Producer:
         with self._trouble.told("transactions can't begin"):
             self._producer.init_transactions(REQUEST_S)
 
-    def transact(self, records: Iterable[Record], group: str, positions: Mapping[Place, int]) -> None:
-        """Records and a group's positions in one transaction.
+    def transact(
+        self, records: Iterable[Record], group: str | None = None, positions: Mapping[Place, int] | None = None
+    ) -> None:
+        """Records, and a group's positions where there are any, in one transaction.
 
         Raises:
             SinkUnavailable: Kafka may have all of it or none of it: ask for the positions.
@@ -279,13 +281,14 @@ class Producer:
 
         After either, this producer is of no use any more.
         """
-        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
+        offsets = [TopicPartition(*place, offset) for place, offset in (positions or {}).items()]
         with self._trouble.told("the transaction failed"):
             try:
                 self._producer.begin_transaction()
                 for record in records:
                     self._put(record)
-                self._producer.send_offsets_to_transaction(offsets, self._membership(group), REQUEST_S)
+                if group is not None:
+                    self._producer.send_offsets_to_transaction(offsets, self._membership(group), REQUEST_S)
                 self._producer.commit_transaction(REQUEST_S)
             except KafkaException:
                 with contextlib.suppress(KafkaException):

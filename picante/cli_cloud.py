@@ -11,6 +11,7 @@ import click
 from cloud.config import load_cloud_config
 from cloud_sync.log import set_up_logging
 from heat.errors import ConfigError, PicanteError
+from picante.cli_acls import acls
 from picante.cli_fleet import fleet
 from picante.cli_hot_store import hot_store
 from picante.cli_reconcile import reconcile
@@ -48,6 +49,7 @@ def run(config_path: Path, log_level: str) -> None:
 
 
 for command in (
+    acls,
     fleet,
     hot_store,
     reconcile,

@@ -5,6 +5,10 @@
         kafka.authority.certificate  # whom a client has to trust
         kafka.client  # a certificate that MUTUAL takes, with its key
 
+Each part of deploy/kafka/acls has a login of its name, which may do what the file says, and nothing else:
+
+    kafka.cloud_toml(directory, "pipeline")  # a configuration with which it logs in
+
 What it takes in clear on `bootstrap`, as every KafkaServer does, is for the test's own reading. All calls block.
 """
 
@@ -12,13 +16,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cloud.kafka_admin import Admin
+from cloud.librdkafka import Cluster
+from cloud.rights import Table, parse, rights_of
+from cloud.topic_plan import differences
+from cloud_sync.topics import ALL
 from tests.certificates import Authority
-from tests.servers import KafkaServer, free_port
+from tests.servers import HERE, KafkaServer, free_port
 
 USER = "gw-secure"
-"""May do everything, as `CLIENT` may."""
+"""May do what a gateway may, as `CLIENT` may: `let` says which gateway."""
 LIMITED = "gw-limited"
 """May do what it is granted."""
+GATEWAY = "gw-granted"
+"""Has the rights of a gateway, as deploy/kafka/acls has them."""
 PASSWORD = "correct horse battery"
 CLIENT = "gw-mutual"
 
@@ -31,6 +42,8 @@ PROTOCOLS = {
 }
 """LOGIN takes passwords, MUTUAL certificates. EXPIRED has a certificate that has expired, ELSEWHERE another host's.
 MOVED advertises a name that is not in its certificate."""
+
+ACLS = HERE.parent / "deploy" / "kafka" / "acls"
 
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -57,11 +70,37 @@ class SecureKafka(KafkaServer):
         """A listener's HOST:PORT."""
         return f"{self.host}:{self._ports[listener]}"
 
+    def start(self) -> None:
+        """See `LocalServer.start`; each part's login has its rights then, and the topics are there."""
+        super().start()
+        admin = Admin(Cluster(self.bootstrap))
+        admin.mend(differences(ALL, admin.topics([topic.name for topic in ALL]), 1), 1)
+        for part in acls():
+            login = login_of(part)
+            admin.grant(f"User:{login}", rights_of(acls(), [part], login))
+
+    def let(self, gateway: str) -> None:
+        """Give USER and CLIENT the rights of this gateway, too."""
+        for principal in (f"User:{USER}", f"User:CN={CLIENT}"):
+            Admin(Cluster(self.bootstrap)).grant(principal, rights_of(acls(), ["gateway"], gateway))
+
+    def cloud_toml(self, directory: Path, part: str) -> Path:
+        """A cloud.toml that logs a part in: `pipeline`, `lake`, `reader`, ... (see deploy/kafka/acls)."""
+        password = directory / f"{part}-password"
+        password.touch(0o600)
+        password.write_text(PASSWORD)
+        path = directory / f"{part}.toml"
+        path.write_text(
+            f'[kafka]\nbootstrap = "{self.at("LOGIN")}"\ntls = true\nca = "{self.authority.certificate}"\n'
+            f'username = "{login_of(part)}"\npassword_file = "{password}"\n'
+        )
+        return path
+
     def _format_options(self) -> list[str]:
         scram = [
             f'--add-scram={mechanism}=[name={user},password="{PASSWORD}"]'
             for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256")
-            for user in (USER, LIMITED)
+            for user in (USER, LIMITED, *map(login_of, acls()))
         ]
         return [*super()._format_options(), *scram]
 
@@ -81,7 +120,7 @@ class SecureKafka(KafkaServer):
             "ssl.truststore.location": self.authority.certificate,
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": f"User:ANONYMOUS;User:{USER};User:CN={CLIENT}",
+            "super.users": "User:ANONYMOUS",
             # a wrong password would be answered late, on purpose
             "connection.failed.authentication.delay.ms": 0,
             "listener.name.mutual.ssl.client.auth": "required",
@@ -94,3 +133,13 @@ class SecureKafka(KafkaServer):
                 own[f"{prefix}.scram-sha-256.sasl.jaas.config"] = f"{_SCRAM} required;"
                 own[f"{prefix}.plain.sasl.jaas.config"] = f'{_PLAIN} required user_{USER}="{PASSWORD}";'
         return common + "".join(f"{name}={value}\n" for name, value in own.items())
+
+
+def acls() -> Table:
+    """What deploy/kafka/acls says."""
+    return parse(ACLS.read_text(encoding="utf-8"), str(ACLS))
+
+
+def login_of(part: str) -> str:
+    """The login of a part."""
+    return GATEWAY if part == "gateway" else part

@@ -5,34 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs re-export nothing
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
 
+from cloud.kafka_admin import Admin
+from cloud.librdkafka import Cluster
+from cloud.rights import Right, rights_of
 from cloud_sync.settings import Security
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, SAMPLES, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import ConfigError, SinkRefused
+from heat.events import read_data
 from tests.certificates import Authority, Pair
 from tests.cloud_sync.examples import EVERY_TYPE, pours, refused, stored
 from tests.cloud_sync.kafka_reading import ids, read_events, read_samples
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
-from tests.docs.markdown import rows, section, text
-from tests.secure_kafka import CLIENT, LIMITED, PASSWORD, USER, SecureKafka
+from tests.secure_kafka import CLIENT, LIMITED, PASSWORD, USER, SecureKafka, acls
 from tests.waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.usefixtures("no_task_stays")
+
+
+@pytest.fixture(autouse=True)
+def _rights(secure_kafka: SecureKafka, gateway: str) -> None:
+    secure_kafka.let(gateway)
 
 
 def trusting(authority: Authority, own: Pair | None = None) -> ssl.SSLContext:
@@ -70,9 +69,9 @@ async def test_events_arrive_as_they_do_in_clear(
     got = [event for part in (await read_events(secure_kafka.bootstrap, gateway)).values() for event in part]
     got += await read_samples(secure_kafka.bootstrap, gateway)
     assert ids(got) == sorted(str(row.id) for row in [*events, *many])
-    assert {event.id.sequence: event.data for event in got if event.id.sequence <= len(events)} == dict(
-        enumerate(EVERY_TYPE, 1)
-    )
+    assert {event.id.sequence: event.data for event in got if event.id.sequence <= len(events)} == {
+        row.id.sequence: read_data(row.type, row.data) for row in events
+    }
     status = uplink.status
     assert (status.failures, status.refusals, status.last_error) == (0, 0, None)
     assert (status.dead_letters, status.redelivered) == (1, 0)
@@ -178,7 +177,7 @@ async def test_many_tries_are_one_line_and_the_mended_password_counts_at_once(
     assert "outdated" not in caplog.text
 
 
-async def test_a_login_needs_the_rights_that_are_documented_and_no_more(
+async def test_a_login_needs_the_rights_that_the_file_gives_and_no_more(
     secure_kafka: SecureKafka, outbox: SqliteOutbox, gateway: str
 ) -> None:
     async with running(uplink := Uplink(outbox, settings(secure_kafka.bootstrap, f"{gateway}-first"))):
@@ -187,13 +186,13 @@ async def test_a_login_needs_the_rights_that_are_documented_and_no_more(
     outbox.append(pours(3, origin=gateway))
     security = by_password(LIMITED, PASSWORD)(secure_kafka)
     uplink = Uplink(outbox, settings(secure_kafka.at("LOGIN"), gateway, security=lambda: security))
-    rights = documented_rights(gateway)
-    admin = AdminClient({"bootstrap.servers": secure_kafka.bootstrap, "log_level": 0})
+    rights = uplink_rights(gateway)
+    admin = Admin(Cluster(secure_kafka.bootstrap))
     for withheld in range(len(rights)):
         grant(admin, rights[:withheld] + rights[withheld + 1 :])
         with pytest.raises(SinkRefused, match="can't be created|may not do that") as caught:
             await asyncio.wait_for(uplink.run(), PATIENCE_S)
-        assert rights[withheld][1] in str(caught.value), "the error names what the right is for"
+        assert rights[withheld].name in str(caught.value), "the error names what the right is for"
     grant(admin, rights)
     async with running(uplink):
         await confirmed(outbox, 3)
@@ -207,10 +206,10 @@ async def test_a_right_that_is_missing_is_one_line_however_often_it_is_tried(
         await connected(uplink)  # the topics are there from now on
     outbox.db.execute("DELETE FROM instances")
     outbox.append(pours(3, origin=gateway))
-    rights = documented_rights(gateway)
-    admin = AdminClient({"bootstrap.servers": secure_kafka.bootstrap, "log_level": 0})
-    sees_it = (ResourceType.TOPIC, EVENTS.name, AclOperation.DESCRIBE)
-    grant(admin, [sees_it, *(right for right in rights if right[1] != EVENTS.name)])
+    rights = uplink_rights(gateway)
+    admin = Admin(Cluster(secure_kafka.bootstrap))
+    sees_it = Right("topic", EVENTS.name, False, "Describe")
+    grant(admin, [sees_it, *(right for right in rights if right.name != EVENTS.name)])
     security = by_password(LIMITED, PASSWORD)(secure_kafka)
     uplink = Uplink(outbox, settings(secure_kafka.at("LOGIN"), gateway, security=lambda: security))
     caplog.clear()
@@ -236,43 +235,16 @@ async def test_a_right_that_is_missing_is_one_line_however_often_it_is_tried(
     assert last.startswith("Kafka at ")
 
 
-Right = tuple[ResourceType, str, AclOperation]
+def uplink_rights(gateway: str) -> list[Right]:
+    """What deploy/kafka/acls gives a gateway's login, without what is for other roads than the one up."""
+    names = {topic.name for topic in (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX)} | {gateway, outbox_group(gateway)}
+    return sorted(right for right in rights_of(acls(), ["gateway"], gateway) if right.name in names)
 
 
-def documented_rights(gateway: str) -> list[Right]:
-    """What docs/operations.md says that the login needs."""
-    resources = {
-        **{
-            f"topic `{topic.name}`": (ResourceType.TOPIC, topic.name)
-            for topic in (EVENTS, SAMPLES, DEAD_LETTERS, OUTBOX)
-        },
-        "transactional id: the gateway's `id`": (ResourceType.TRANSACTIONAL_ID, gateway),
-        "group: `picante-outbox-` and the gateway's `id`": (ResourceType.GROUP, outbox_group(gateway)),
-    }
-    table = dict(rows(section(text("docs/operations.md"), "Logins and certificates of Kafka"), "resource"))
-    assert set(table) == set(resources)
-    return [(*resources[what], AclOperation[operation.upper()]) for what, operation in table.items()]
-
-
-def grant(admin: AdminClient, rights: list[Right]) -> None:
+def grant(admin: Admin, rights: Iterable[Right]) -> None:
     """Give these, and no others, to the limited login."""
-    whose, literal, allow = f"User:{LIMITED}", ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-    # its stub knows no None, which stands for any name here
-    anything = AclBindingFilter(
-        ResourceType.ANY,
-        None,  # type: ignore[arg-type]
-        ResourcePatternType.ANY,
-        whose,
-        None,  # type: ignore[arg-type]
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )
-    bindings = [AclBinding(kind, name, literal, whose, "*", operation, allow) for kind, name, operation in rights]
-    for done in (*admin.delete_acls([anything]).values(), *admin.create_acls(bindings).values()):
-        done.result(10)
-
-    def granted() -> bool:
-        found = admin.describe_acls(anything).result(10)
-        return {(one.restype, one.name, one.operation) for one in found} == set(rights)
-
-    wait_until(granted, 10, "the broker has heard of the rights")
+    whose, wanted = f"User:{LIMITED}", set(rights)
+    has = admin.rights(whose)
+    admin.revoke(whose, has - wanted)
+    admin.grant(whose, wanted - has)
+    wait_until(lambda: admin.rights(whose) == wanted, 10, "the broker has heard of the rights")

@@ -39,6 +39,7 @@ def warnings(shop: Shop) -> list[dict[str, Any]]:
 
 
 async def test_a_wrong_password_is_one_thing_to_mend(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    secure_kafka.let("gw-1")
     broker = secure_kafka.at("LOGIN")
     password = tmp_path / "password"
     password.touch(0o600)

@@ -187,6 +187,7 @@ async def test_a_renewed_certificate_counts_without_a_restart(secure_kafka: Secu
     kafka = f'tls = true\nca = "{secure_kafka.authority.certificate}"\ncertificate = "own.pem"\nkey = "own.key"\n'
     known = functools.partial(load_security, config(tmp_path, kafka))
     name = f"gw-{secrets.token_hex(6)}"
+    secure_kafka.let(name)
     with contextlib.closing(SqliteOutbox(tmp_path / "outbox.db")) as outbox:
         outbox.append(pours(3, origin=name))
         uplink = Uplink(outbox, UplinkSettings(secure_kafka.at("MUTUAL"), name, security=known))

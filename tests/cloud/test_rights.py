@@ -1,0 +1,219 @@
+"""deploy/kafka/acls on a Kafka that grants rights: each part can do what it has to, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+from click.testing import CliRunner
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]  # its stubs re-export nothing
+
+from cloud.config import load_cloud_config
+from cloud.kafka import BEGINNING, Consumer, Place, Producer
+from cloud.librdkafka import Cluster, Trouble, cluster_of, connection
+from cloud.rights import Right, parse, rights_of
+from cloud_sync.record import Record
+from cloud_sync.topics import ALL, outbox_group
+from heat.errors import ConfigError, SinkRefused
+from picante.cli import main
+from tests.docs.markdown import rows, section, text
+from tests.secure_kafka import ACLS, GATEWAY, LIMITED, SecureKafka, acls
+
+WRITERS = {
+    "events": {"gateway", "replay"},
+    "samples": {"gateway", "replay"},
+    "dlq": {"gateway", "pipeline"},
+    "replays": {"replay"},
+    "outbox": set(),
+    "profiles": {"pipeline"},
+    "features": {"pipeline"},
+    "picks": {"recommender"},
+    "clock": {"clock"},
+    "context": {"weather"},
+    "trends": {"trends"},
+    "gateways": {"gateway", "admin"},
+    "releases": {"releaser"},
+    "erasures": set(),
+}
+"""Who may write what: said twice, so that nobody widens it by a slip."""
+
+
+def cluster(kafka: SecureKafka, directory: Path, part: str) -> Cluster:
+    return cluster_of(load_cloud_config(kafka.cloud_toml(directory, part)))
+
+
+def allowed(cluster: Cluster) -> dict[str, set[AclOperation]]:
+    """What the broker says that a login may do, by topic."""
+    admin = AdminClient(connection(cluster, Trouble(cluster)))
+    asked = confluent_kafka.TopicCollection([topic.name for topic in ALL])
+    found: dict[str, set[AclOperation]] = {}
+    for name, answer in admin.describe_topics(asked, include_authorized_operations=True).items():
+        refused = answer.exception(10)
+        found[name.split(".")[1]] = set() if refused else set(answer.result().authorized_operations)
+        assert refused is None or "TOPIC_AUTHORIZATION_FAILED" in str(refused)
+    return found
+
+
+def in_file(part: str, operation: str) -> set[str]:
+    """The topics on which a part has an operation, as the file says."""
+    own = [right for right in acls()[part] if (right.resource, right.operation) == ("topic", operation)]
+    return {
+        topic.name.split(".")[1]
+        for topic in ALL
+        for right in own
+        if topic.name == right.name or (right.prefix and topic.name.startswith(right.name))
+    }
+
+
+def test_each_topic_is_written_by_those_whose_word_it_is() -> None:
+    assert {topic.name.split(".")[1] for topic in ALL} == set(WRITERS)
+    assert {name: {part for part in acls() if name in in_file(part, "Write")} for name in WRITERS} == WRITERS
+
+
+@pytest.mark.parametrize("part", acls())
+def test_a_part_reads_and_writes_its_topics_and_no_others(secure_kafka: SecureKafka, tmp_path: Path, part: str) -> None:
+    found = allowed(cluster(secure_kafka, tmp_path, part))
+    reads = {name for name, operations in found.items() if AclOperation.READ in operations}
+    writes = {name for name, operations in found.items() if AclOperation.WRITE in operations}
+    assert (reads, writes) == (in_file(part, "Read"), in_file(part, "Write"))
+    changes = {AclOperation.ALTER, AclOperation.ALTER_CONFIGS, AclOperation.CREATE, AclOperation.DELETE}
+    assert part == "admin" or not any(operations & changes for operations in found.values())
+
+
+def test_the_pipeline_works_under_its_rights_and_no_other_part_takes_its_place(
+    secure_kafka: SecureKafka, tmp_path: Path
+) -> None:
+    own, place = cluster(secure_kafka, tmp_path, "pipeline"), Place("picante.events.v1", 0)
+    with Producer(own, "picante-dead-letters-0") as producer:
+        producer.open()
+        producer.transact([Record("picante.dlq.v1", b"k", b"v", ())], "picante-dead-letters", {place: 0})
+    with Consumer(own, "picante-dead-letters") as consumer:
+        assert consumer.committed([place]) == {place: 0}
+        consumer.assign({place: BEGINNING})
+        consumer.poll()
+    with Producer(own, "picante-dead-letters-1") as producer:
+        producer.open()
+        with pytest.raises(SinkRefused, match="deploy/kafka/acls"):
+            producer.transact([Record("picante.events.v1", b"k", b"v", ())])
+    lake = cluster(secure_kafka, tmp_path, "lake")
+    with Producer(lake, "picante-dead-letters-0") as producer, pytest.raises(SinkRefused, match="deploy/kafka/acls"):
+        producer.open()
+
+
+@pytest.mark.parametrize("topic", ["profiles", "features", "clock", "releases", "picks"])
+def test_a_gateway_writes_nothing_that_is_the_clouds(secure_kafka: SecureKafka, tmp_path: Path, topic: str) -> None:
+    with Producer(cluster(secure_kafka, tmp_path, "gateway")) as producer:
+        producer.send(Record(f"picante.{topic}.v1", b"k", b"v", ()))
+        with pytest.raises(SinkRefused, match="deploy/kafka/acls"):
+            producer.flush()
+
+
+def test_a_gateway_neither_sends_as_another_nor_sees_how_far_it_is(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    own = cluster(secure_kafka, tmp_path, "gateway")
+    with Producer(own, "gw-other") as producer, pytest.raises(SinkRefused, match="deploy/kafka/acls"):
+        producer.open()
+    admin = AdminClient(connection(own, Trouble(own)))
+    for group in ("picante-outbox-gw-other", "picante-pipeline", "picante-dead-letters"):
+        [answer] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+        assert "GROUP_AUTHORIZATION_FAILED" in str(answer.exception(10))
+    [answer] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(outbox_group(GATEWAY))]).values()
+    assert answer.exception(10) is None
+
+
+def test_what_the_manual_says_of_a_gateway_is_what_the_file_gives() -> None:
+    manual = section(text("docs/operations.md"), "Logins and certificates of Kafka")
+    table = dict(rows(manual, "resource"))
+    down = {("profiles", "Read"), ("releases", "Read"), ("gateways", "Write")}
+    given = {str(right) for right in rights_of(acls(), ["gateway"], "ID")}
+    for name, operation in down:
+        assert f"`picante.{name}.v1`" in manual
+        given.remove(f"{operation} topic picante.{name}.v1")
+    assert given == {
+        f"{operation} "
+        + what.replace("`", "")
+        .replace("transactional id: the gateway's id", "transactional-id ID")
+        .replace("group: picante-outbox- and the gateway's id", "group picante-outbox-ID")
+        for what, operation in table.items()
+    }
+
+
+# -- the command ----------------------------------------------------------------------------------------------------
+
+
+FILE = """
+one  topic  picante.clock.v1    Read,Write
+two  topic  picante.context.v1  Read,Write
+"""
+
+
+def say(config: Path, *words: str, file: Path = ACLS) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["cloud", "acls", *words, "--file", str(file), "--config", str(config)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def test_a_login_gets_what_it_lacks_and_loses_what_is_beyond_its_parts(
+    secure_kafka: SecureKafka, tmp_path: Path
+) -> None:
+    config, file = tmp_path / "cloud.toml", tmp_path / "acls"
+    config.write_text(f'[kafka]\nbootstrap = "{secure_kafka.bootstrap}"\n')
+    file.write_text(FILE)
+    tell = functools.partial(say, config, file=file)
+    assert tell("apply", "one", "--login", LIMITED, "--yes")[0] == 0
+    status, planned = tell("plan", "two", "--login", LIMITED)
+    assert (status, planned.splitlines()) == (
+        3,
+        [
+            f"User:{LIMITED}",
+            "  + Read topic picante.context.v1",
+            "  + Write topic picante.context.v1",
+            "  - Read topic picante.clock.v1",
+            "  - Write topic picante.clock.v1",
+        ],
+    )
+    assert tell("apply", "two", "--login", LIMITED) == (3, planned), "nothing is changed without --yes"
+    assert tell("plan", "two", "--login", LIMITED) == (3, planned)
+    assert tell("apply", "two", "--login", LIMITED, "--yes") == (0, planned)
+    assert tell("plan", "two", "--login", LIMITED)[0] == 0
+    assert tell("plan", "one", "two", "--login", LIMITED)[1].count("+") == 2, "one login, two parts"
+
+
+def test_each_gateway_has_its_own_rights(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    config = tmp_path / "cloud.toml"
+    config.write_text(f'[kafka]\nbootstrap = "{secure_kafka.bootstrap}"\n')
+    logins = ("--login", "gw-8", "--login", "gw-9", "--principal", "User:CN={login}")
+    status, planned = say(config, "plan", "gateway", *logins)
+    assert status == 3
+    assert "User:CN=gw-8\n" in planned
+    assert "Read group picante-outbox-gw-9" in planned
+    status, refused = say(config, "plan", "dispenser", "--login", "x")
+    assert (status, "no part 'dispenser'" in refused) == (2, True)
+    status, refused = say(config, "plan", "gateway", "--login", "x", file=tmp_path / "nowhere")
+    assert (status, "deploy/kafka" in refused) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("gateway topic x", "four words"),
+        ("gateway queue x Read", "'queue' is no resource"),
+        ("gateway topic x Read,Drink", "'Drink' is no operation"),
+        ("gateway topic * Read", "no part needs everything"),
+        ("gateway cluster x Read", "the cluster's name is kafka-cluster"),
+    ],
+)
+def test_a_line_that_can_not_be_read_is_named(line: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"rights:2: {why}"):
+        parse(f"# one\n{line}\n", "rights")
+
+
+def test_names_may_be_prefixes_and_hold_the_login() -> None:
+    table = parse("a topic x-{login} Read,Write # why\na group g* Read\n", "rights")
+    assert rights_of(table, ["a"], "me") == {
+        Right("topic", "x-me", False, "Read"),
+        Right("topic", "x-me", False, "Write"),
+        Right("group", "g", True, "Read"),
+    }
