@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 
 from cloud.config import CloudConfig
 from cloud.kafka import Place
 from cloud.lake.maintenance import keep_small
 from cloud.lake.settings import bounds, lake_of, retention
-from cloud.lake.writer import LakeWriter
+from cloud.lake.writer import TOPICS, LakeWriter
 from cloud.librdkafka import cluster_of
 from cloud.threads import in_thread
-from cloud_sync.topics import EVENTS
-
-FIRST = Place(EVENTS.name, 0)
-"""Of several writers, the one that has this partition maintains the tables."""
 
 
-async def run(config: CloudConfig) -> None:
+async def run(config: CloudConfig, topics: Sequence[str] = TOPICS) -> None:
     """Write the lake until cancelled.
 
     Raises:
         SinkUnavailable, SinkRefused: Kafka or the storage can't be used now. ConfigError: they never can.
     """
-    writer = LakeWriter(cluster_of(config), lake_of(config), bounds(config))
+    writer = LakeWriter(cluster_of(config), lake_of(config), bounds(config), topics)
     tables = list(lake_of(config).tables.values())
     keep = functools.partial(
-        keep_small, tables, retention(config), config.lake.maintain_minutes * 60.0, lambda: FIRST in writer.places
+        keep_small,
+        tables,
+        retention(config),
+        config.lake.maintain_minutes * 60.0,
+        lambda: Place(topics[0], 0) in writer.places,  # of several writers one has it
     )
     try:
         async with asyncio.TaskGroup() as group:

@@ -11,7 +11,6 @@ from cloud.lake.writer import Bounds
 from cloud_sync.private import check_private, read_text
 from heat.errors import ConfigError
 
-
 PATIENCE = {"max_retries": "3", "retry_timeout": "30s", "connect_timeout": "5s"}
 """Of delta-rs with an object store, unless the file of options says otherwise: the supervisor tries again anyway."""
 

@@ -1,0 +1,90 @@
+"""The lake: rows a second from Kafka into its tables, beside bare delta-rs appends of the very same columns."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from cloud.kafka import Producer, read_to_end
+from cloud.lake.columns import EVENT_TABLE, PARTED_BY, RAW
+from cloud.lake.lake import Batch, Lake
+from cloud.lake.table import COMPRESSION
+from cloud.lake.writer import Bounds, LakeWriter
+from cloud.librdkafka import Cluster
+from cloud_sync.record import Record
+
+BOUNDS = Bounds(rows=20_000, seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFigures:
+    """Rows are records: each is in both tables."""
+
+    rows: int
+    rows_s: float
+    """From the writer's start on, over verdicts and both commits."""
+    bare_rows_s: float
+    """Ready columns of the same batches into the same two tables."""
+    cpu_us: float
+    """CPU of this process for a row."""
+    bytes_row: float
+    """On disk, of both tables, before compaction."""
+
+    @property
+    def share(self) -> float:
+        """Of the bare appends."""
+        return self.rows_s / self.bare_rows_s
+
+
+def measure(bootstrap: str, topic: str, records: list[Record], directory: Path) -> LakeFigures:
+    """Send records to an empty topic, and have them in a lake; then append the same columns barely."""
+    cluster = Cluster(bootstrap)
+    with Producer(cluster) as producer:
+        for record in records:
+            producer.send(replace(record, topic=topic))
+        producer.flush()
+    lake = Lake(str(directory / "lake"), kinds=(RAW, replace(EVENT_TABLE, topic=topic)))
+    rows_s, cpu_us = _written(LakeWriter(cluster, lake, BOUNDS, [topic], f"{topic}-lake"), len(records))
+    size = sum(file.stat().st_size for file in (directory / "lake").rglob("*.parquet"))
+    bare_s = _appended(_batches(cluster, topic, lake), directory / "bare")
+    return LakeFigures(len(records), rows_s, len(records) / bare_s, cpu_us, size / len(records))
+
+
+def _written(writer: LakeWriter, count: int) -> tuple[float, float]:
+    stop = threading.Event()
+    thread = threading.Thread(target=writer.run, args=(stop,))
+    cpu, begun = sum(os.times()[:2]), time.perf_counter()
+    thread.start()
+    while writer.counts.rows < count and thread.is_alive():
+        time.sleep(0.005)
+    took, cpu = time.perf_counter() - begun, sum(os.times()[:2]) - cpu
+    stop.set()
+    thread.join()
+    assert writer.counts.rows == count
+    return count / took, cpu / count * 1e6
+
+
+def _batches(cluster: Cluster, topic: str, lake: Lake) -> list[dict[str, pa.Table]]:
+    batches: list[Batch] = [lake.batch()]
+    for records in read_to_end(cluster, topic):
+        for record in records:
+            if len(batches[-1].records) == BOUNDS.rows:
+                batches.append(lake.batch())
+            batches[-1].add(record, 0)
+    return [batch.rows() for batch in batches]
+
+
+def _appended(batches: list[dict[str, pa.Table]], directory: Path) -> float:
+    begun = time.perf_counter()
+    for batch in batches:
+        for name, rows in batch.items():
+            write_deltalake(
+                directory / name, rows, mode="append", partition_by=list(PARTED_BY), writer_properties=COMPRESSION
+            )
+    return time.perf_counter() - begun
