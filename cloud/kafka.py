@@ -328,6 +328,9 @@ def read_range(cluster: Cluster, place: Place, first: int, end: int) -> Iterator
     if first >= end:
         return
     with Consumer(cluster) as consumer:
+        consumer.partitions(
+            place.topic
+        )  # asked first: a partition that is not known yet is looked for in half a second
         consumer.assign({place: first})
         while place not in consumer.ended:
             if batch := consumer.poll():
@@ -342,7 +345,8 @@ def read_to_end(cluster: Cluster, topic: str, partitions: Collection[int] | None
     Of a compacted topic, the last record of a key counts. Raises as `read_range` does.
     """
     with Consumer(cluster) as consumer:
-        wanted = range(consumer.partitions(topic)) if partitions is None else partitions
+        there = consumer.partitions(topic)  # asked for in any case, as in `read_range`
+        wanted = range(there) if partitions is None else partitions
         places = [Place(topic, partition) for partition in wanted]
         consumer.assign(dict.fromkeys(places, BEGINNING))
         reached: set[Place] = set()

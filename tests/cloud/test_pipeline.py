@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -261,15 +261,3 @@ def test_two_never_work_in_one_directory(stage: Stage) -> None:
         wait_until(lambda: pipeline.partitions, 20, "it works")
         with pytest.raises(ConfigError, match="another pipeline"), stage.running():
             pass
-
-
-def test_it_ends_soon_though_kafka_is_gone(killable_kafka: KafkaServer, stage: Stage) -> None:
-    def killed_while(events: Sequence[Pair]) -> None:
-        with stage.running():
-            stage.send(events)
-            stage.wait_for(digests(1, 5))
-            killable_kafka.kill()
-
-    started = time.monotonic()
-    killed_while(pours(1, 5))
-    assert time.monotonic() - started < 60
