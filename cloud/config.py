@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from cloud_sync.credentials import KafkaConnection, TlsSection
 from cloud_sync.settings import addresses
 from cloud_sync.toml_file import Document, Section
+from cloud_sync.topics import EVENTS
 from heat.errors import DataError
 from heat.identity import check_name
 
@@ -75,6 +76,8 @@ class KafkaSection(KafkaConnection):
 class PipelineSection(Section):
     """What folds events into profiles."""
 
+    topic: str = EVENTS.name
+    """The topic of the events; another one once history was replayed into it."""
     group: str = "picante-pipeline"
     """The consumer group whose members share the partitions."""
     generation: Annotated[int, Field(ge=1, le=1_000_000)] = 1

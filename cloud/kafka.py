@@ -160,10 +160,13 @@ class Consumer:
                 raise KafkaException(found.error)
             return len(found.partitions)
 
-    def watermarks(self, place: Place) -> tuple[int, int]:
-        """The first offset that the log holds, and the one after the last that readers may see."""
+    def watermarks(self, place: Place, *, cached: bool = False) -> tuple[int, int]:
+        """The first offset that the log holds, and the one after the last that readers may see.
+
+        `cached`: as they were when something of the partition was read last; nothing is asked of Kafka.
+        """
         with self._trouble.told(f"the ends of {place.topic} {place.partition} are not known"):
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=REQUEST_S)
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=REQUEST_S, cached=cached)
             return low, high
 
     def offsets_at(self, places: Collection[Place], time_ms: int) -> dict[Place, int]:

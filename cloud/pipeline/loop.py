@@ -22,6 +22,7 @@ from pathlib import Path
 from cloud.config import CloudConfig
 from cloud.kafka import BEGINNING, Consumer, Place, Producer
 from cloud.librdkafka import cluster_of
+from cloud.pipeline import metrics
 from cloud.pipeline.partition import Partition, Settings
 from cloud.threads import in_thread
 from cloud_sync.published import ClockTick, read_published
@@ -47,6 +48,7 @@ async def run(config: CloudConfig) -> None:
         name=config.cloud.name,
         group=config.pipeline.group,
         generation=config.pipeline.generation,
+        events=config.pipeline.topic,
         batch=config.pipeline.batch,
     )
     await in_thread("pipeline", lambda stop: Pipeline(settings).run(stop))
@@ -101,6 +103,8 @@ class Pipeline:
         for place in places:
             if (partition := self.partitions.pop(place, None)) is not None:
                 partition.close()
+                with suppress(KeyError):
+                    metrics.LAG.remove(str(place.partition))
                 log.info("a partition was given away", extra={"line": f"{place.topic} {place.partition}"})
 
     def _close(self) -> None:
@@ -117,7 +121,8 @@ class Pipeline:
             by_place[Place(record.topic, record.partition)].append(record)
         for place, theirs in by_place.items():
             if (partition := self.partitions.get(place)) is not None:
-                partition.take(theirs)
+                with metrics.BATCH_S.time():
+                    partition.take(theirs)
         assert self._consumer is not None
         for place in self._consumer.ended:
             if (partition := self.partitions.get(place)) is not None and not partition.caught_up:
@@ -159,6 +164,10 @@ class Pipeline:
         if time.monotonic() - self._committed_s >= COMMIT_S and self.partitions:
             assert self._consumer is not None
             self._consumer.commit({place: part.state.position for place, part in self.partitions.items()})
+            for place, part in self.partitions.items():
+                ended = place in self._consumer.ended
+                lag = 0 if ended else self._consumer.watermarks(place, cached=True)[1] - part.state.position
+                metrics.LAG.labels(str(place.partition)).set(max(lag, 0))
             self._committed_s = time.monotonic()
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from cloud.kafka import Consumer, Place, Producer, partition_of, read_to_end
 from cloud.librdkafka import Cluster, topic_id
-from cloud.pipeline import dead_letters
+from cloud.pipeline import dead_letters, metrics
 from cloud.pipeline.again import Again
 from cloud.pipeline.dead_letters import DeadLetters
 from cloud.pipeline.publish import Publisher, known, next_day
@@ -101,6 +101,9 @@ class Partition:
         verdicts = [judge(record) for record in records]
         self._letters.send(verdicts, records[-1].offset + 1)
         applied = self.state.apply_judged(verdicts)
+        for (_, _, outcome), n in applied.counts:
+            metrics.RECORDS.labels(outcome).inc(n)
+        metrics.IRREVERSIBLE.inc(applied.irreversible)
         if self._changed is not None:
             self._changed |= dict.fromkeys(applied.changed)
             if len(self._changed) > MAX_CHANGED:
@@ -125,6 +128,8 @@ class Partition:
         producer.flush()
         # whoever was heard of today changes tomorrow, most likely: that is found out then
         self.state.confirm([(subject, day + 1) for subject in subjects], forgotten)
+        metrics.PUBLISHED.labels("profile").inc(len(subjects))
+        metrics.PUBLISHED.labels("tombstone").inc(len(forgotten))
         return len(records)
 
     def _next_changed(self) -> list[Subject]:
@@ -147,6 +152,7 @@ class Partition:
             producer.send(self._publisher.read_on(subject, day, now_ms))
         producer.flush()
         self.state.look_next([(subject, next_day(subject, day)) for subject in due])
+        metrics.PUBLISHED.labels("features").inc(len(due))
         return len(due)
 
     def close(self) -> None:
@@ -166,6 +172,7 @@ def _rebuild(settings: Settings, state: PartitionState, look: Consumer, low: int
         for batch in read_to_end(settings.cluster, settings.profiles, wanted)
     )
     state.seed(known(log_, batches), low)
+    metrics.REBUILDS.inc()
     log.warning("a state is rebuilt", extra=_about(state, subjects=state.count()))
 
 

@@ -15,6 +15,7 @@ import click
 import pytest
 from fastapi.routing import APIRoute
 
+from cloud.metrics import REGISTRY
 from cloud_sync.topics import ALL as TOPICS
 from firmware_bridge.codec import BadMessageReason
 from firmware_bridge.framing import BadFrameReason
@@ -30,6 +31,7 @@ from picante.cli import main
 from tests.docs.markdown import ROOT, anchors, codes, fences, links, pages, rows, section, spans, text
 
 README = text("README.md")
+SUFFIX = {"counter": "_total", "info": "_info"}
 OPERATIONS = text("docs/operations.md")
 ARCHITECTURE = text("docs/architecture.md")
 PROTOCOL = text("docs/protocol.md")
@@ -181,11 +183,19 @@ def warning_codes() -> set[str]:
 
 
 async def test_every_metric_is_documented(tmp_path: Path) -> None:
-    names = await metric_names(tmp_path)
-    assert set(codes(OPERATIONS, "metric")) == names
+    gateway, cloud = await metric_names(tmp_path), cloud_metric_names()
+    assert set(codes(OPERATIONS, "metric")) == gateway
+    assert set(codes(text("docs/cloud.md"), "metric")) == cloud
+    names = gateway | cloud
     for path in pages():
         named = set(re.findall(r"\bpicante_[a-z_]+[a-z]\b", path.read_text(encoding="utf-8")))
         assert named - names == set(), path
+
+
+def cloud_metric_names() -> set[str]:
+    """The metrics of all parts of the cloud, as Prometheus names them; their modules make them when imported."""
+    importlib.import_module("cloud.app")
+    return {family.name + SUFFIX.get(family.type, "") for family in REGISTRY.collect()}
 
 
 async def metric_names(directory: Path) -> set[str]:
@@ -196,10 +206,9 @@ async def metric_names(directory: Path) -> set[str]:
     (directory / "gateway.toml").write_text(
         '[gateway]\nid = "g"\nstore = "s"\nregion = "r"\ndata_dir = "d"\nballast_mb = 0\n[kafka]\nbootstrap = "k:1"\n'
     )
-    suffix = {"counter": "_total", "info": "_info"}
     async with assemble(load_config(directory / "gateway.toml")) as state:
         families = list(Figures(state, Watch(state)).collect())
-    return {family.name + suffix.get(family.type, "") for family in families}
+    return {family.name + SUFFIX.get(family.type, "") for family in families}
 
 
 # -- logs, reasons, bounds, topics ----------------------------------------------------------------------------------
