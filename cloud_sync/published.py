@@ -178,6 +178,18 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     redelivered: Count = 0
 
 
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the release of a kind that is meant for a gateway."""
+
+    kind: str
+    target: str
+    number: Count
+    sha256: str
+    state: Literal["used", "on_trial", "waiting", "refused"]
+    """`refused`: it can't be used, or was taken back; `detail` says why, and what is used instead."""
+    detail: str = ""
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway is."""
 
@@ -219,6 +231,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     free_mib: Count | None = None
     """MiB left on its disk."""
     since_start: Tally = Tally()
+    applied: tuple[Applied, ...] = ()
+    """Releases, one a kind."""
 
 
 Kind = Literal["catalogue", "words", "configuration", "bundle"]

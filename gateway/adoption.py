@@ -94,7 +94,7 @@ class Adoption:
         self._dispensers = dispensers
         self._keyring: Keyring = dispensers.keyring
         self._plans = plans
-        self._catalog = catalog
+        self.catalog = catalog
         self._queue = queue
         self._handings: dict[tuple[str, type], _Handing] = {}
 
@@ -113,7 +113,7 @@ class Adoption:
         stranger = self._dispensers.strangers.get(dispenser)
         title = None if name is None else self._free(dispenser, name)
         nozzles = None if stranger is None else [nozzle.nozzle for nozzle in stranger.hello.nozzles]
-        placed = check_planogram(planogram, self._catalog, nozzles) if planogram else {}
+        placed = check_planogram(planogram, self.catalog, nozzles) if planogram else {}
         if stranger is not None and key is None and (elsewhere := self._elsewhere(stranger)) is not None:
             what = f"{dispenser} on {stranger.link} is not the only one: another of this name {elsewhere}"
             raise AdoptionRefused("name-taken", what, hint=ANOTHER_ID)
@@ -145,7 +145,7 @@ class Adoption:
             StoreError: it can't be kept.
         """
         self._check_known(dispenser)
-        await self._plans.place(dispenser, check_planogram(planogram, self._catalog, self._nozzles(dispenser)))
+        await self._plans.place(dispenser, check_planogram(planogram, self.catalog, self._nozzles(dispenser)))
         self._handings.pop((dispenser, SetPlanogram), None)
         await self.carry_on()
 
@@ -166,7 +166,7 @@ class Adoption:
                     names[wanted.name] = dispenser
                     plan = replace(plan, name=wanted.name)
                 if wanted.planogram:
-                    plan = plan.placed(check_planogram(wanted.planogram, self._catalog, self._nozzles(dispenser)))
+                    plan = plan.placed(check_planogram(wanted.planogram, self.catalog, self._nozzles(dispenser)))
             except DataError as error:
                 refused[dispenser] = error
             plans[dispenser] = plan

@@ -7,6 +7,7 @@ and the daemon is gone within 5 s, whatever Kafka, brokers or browsers do meanwh
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import signal
@@ -19,7 +20,17 @@ from gateway.config import Config
 from gateway.heartbeat import Heart
 from gateway.home_assistant import HomeAssistant
 from gateway.notify import Notifier
-from gateway.parts import keep_adopting, keep_house, keep_uplink, ports, run_mqtt, status_line, use_onnx
+from gateway.parts import (
+    DaemonHands,
+    is_ready,
+    keep_adopting,
+    keep_house,
+    keep_uplink,
+    ports,
+    run_mqtt,
+    status_line,
+    use_onnx,
+)
 from gateway.state import GatewayState
 from gateway.web.server import serve
 from gateway.web.web import Web
@@ -30,8 +41,8 @@ STOP_GRACE_S = 3.0
 """s that parts get to end after they were cancelled."""
 
 
-async def run(config: Config) -> None:
-    """Run the gateway until it is told to stop.
+async def run(config: Config) -> bool:
+    """Run the gateway until it is told to stop. Returns whether it is to be started anew, with what was released.
 
     Raises:
         ConfigError: a file that the configuration names can't be used.
@@ -46,7 +57,8 @@ async def run(config: Config) -> None:
         work = asyncio.create_task(run_parts(state, notifier), name="parts")
         stop = asyncio.create_task(state.stopping.wait(), name="stop")
         await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
-        notifier.tell("STOPPING=1")
+        if not state.restart:
+            notifier.tell("STOPPING=1")
         stop.cancel()
         work.cancel()
         _, late = await asyncio.wait([work], timeout=STOP_GRACE_S)
@@ -56,6 +68,7 @@ async def run(config: Config) -> None:
             raise _first(error)
     if state.store.broken is not None:
         raise state.store.broken
+    return state.restart
 
 
 def leave_to_stay() -> None:
@@ -68,6 +81,7 @@ def leave_to_stay() -> None:
 
 def _stop(state: GatewayState, told: signal.Signals) -> None:
     log.info("told to stop by %s", told.name)
+    state.restart = False
     state.stopping.set()
 
 
@@ -106,5 +120,9 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
             state.uplink.pulse = Pulse(Heart(web))
             start("uplink", keep_uplink(state, state.uplink))
             start("summaries", supervise("summaries", state.summaries.run))
+        hands = DaemonHands(state)
+        start("releases", supervise("releases", lambda: state.releases.run(hands)))
+        ready = functools.partial(is_ready, state, answering)
+        start("trial", supervise("trial", lambda: state.releases.watch_trial(ready, hands)))
         if state.downlink is not None:
             start("downlink", supervise("downlink", state.downlink.run))

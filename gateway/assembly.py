@@ -25,14 +25,15 @@ from gateway.config import Config, load_dispenser_keys, load_pseudonym_key
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
-from gateway.downlink import StoreInbox
-from gateway.ingest import Ingest, Stored
+from gateway.downlink import StoreInbox, Wanted
+from gateway.ingest import Ingest
 from gateway.judge import Limits
 from gateway.orders import Order
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.plans import load_plans
 from gateway.provisioning import Provisioning
+from gateway.releases import Releases
 from gateway.sample_file import FILE, SampleFile
 from gateway.samples import Samples
 from gateway.security import load_credentials, load_security
@@ -40,11 +41,10 @@ from gateway.state import GatewayState
 from gateway.summaries import Summaries
 from gateway.tracing import Tracer
 from heat.catalog import Catalog, default_catalog, parse_catalog
-from heat.errors import ConfigError, DataError
-from heat.identity import EventId
+from heat.errors import ConfigError, DataError, ModelError
 from heat.scale import default_words, parse_words
 from models.bundle import pretrained
-from models.ranker import open_ranker
+from models.ranker import Ranker, open_ranker
 
 log = logging.getLogger("gateway.assembly")
 
@@ -55,28 +55,16 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
     dispenser_keys = given_keys(config)
     pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
     load_credentials(config)
-    door = open_door(config)
-    ranker, model_error = open_ranker(bundle_path(config))
-    if model_error is not None:
-        log.warning("%s", model_error)
-    section = config.gateway
-    opened = store.open_store(
-        store.Settings(
-            config.path(section.data_dir),
-            section.id,
-            section.quota_mb * 1024 * 1024,
-            section.ballast_mb * 1024 * 1024,
-            section.commit_interval_ms,
-        )
-    )
+    door, section = open_door(config), config.gateway
+    opened = _open_store(config)
     try:
+        releases = Releases(opened, config, door)
+        begun = await releases.begin()
+        config, door, bundle = begun.config, begun.door, begun.bundle or bundle_path(config)
+        ranker, model_error = _open_ranker(bundle)
         clock, boot = await _start_clock(config, opened)
         outbox = StoreOutbox(opened, lambda: clock.holds)
-
-        def on_commit(_stored: Stored, _event_id: EventId) -> None:
-            outbox.wake()
-
-        ingest = Ingest(opened, clock, door, boot, on_commit)
+        ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake())
         recommender = Recommender(opened, clock, door, boot, ranker, pseudonym_key, outbox.wake)
         commands = Commands(opened, clock, boot)
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
@@ -106,11 +94,13 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
-            downlink=_downlink(config, opened, clock),
+            downlink=_downlink(config, opened, clock, releases),
             model_error=model_error,
             stopping=asyncio.Event(),
             boot=boot,
             tracer=Tracer(section.id),
+            releases=releases,
+            bundle=bundle,
         )
         try:
             if state.provisioning is not None:
@@ -120,9 +110,30 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             await dispensers.aclose()
             recommender.close()
             reader.close()
+            releases.close()
             await asyncio.to_thread(samples.close)
     finally:
         await asyncio.to_thread(opened.close)
+
+
+def _open_store(config: Config) -> store.Store:
+    section = config.gateway
+    return store.open_store(
+        store.Settings(
+            config.path(section.data_dir),
+            section.id,
+            section.quota_mb * 1024 * 1024,
+            section.ballast_mb * 1024 * 1024,
+            section.commit_interval_ms,
+        )
+    )
+
+
+def _open_ranker(bundle: Path) -> tuple[Ranker, ModelError | None]:
+    ranker, error = open_ranker(bundle)
+    if error is not None:
+        log.warning("%s", error)
+    return ranker, error
 
 
 def given_keys(config: Config) -> dict[str, bytes]:
@@ -205,10 +216,11 @@ def _uplink(config: Config, outbox: StoreOutbox) -> Uplink | None:
     )
 
 
-def _downlink(config: Config, opened: store.Store, clock: Clock) -> Downlink | None:
+def _downlink(config: Config, opened: store.Store, clock: Clock, releases: Releases) -> Downlink | None:
     if config.kafka is None:
         return None
-    inbox = StoreInbox(opened, clock, config.gateway.region, config.downlink.share_percent)
+    wanted = Wanted(config.gateway.region, config.downlink.share_percent, releases.wake)
+    inbox = StoreInbox(opened, clock, wanted)
     security = functools.partial(load_security, config)
     settings = ConnectionSettings(config.kafka.bootstrap, config.gateway.id, config.kafka.position, security=security)
-    return Downlink(inbox, settings, inbox.topics)
+    return Downlink(inbox, settings, wanted.topics)

@@ -1,5 +1,7 @@
 """The store as the downlink's memory: what comes down, and how far it was read, change in one transaction.
 
+Profiles go to `regulars`, releases to the `shelf`, from which `releases` takes them over.
+
 A record that makes no sense is passed over and counted: what the cloud says of one customer must not hold up the rest.
 What a turn brings goes in pieces of some hundred rows, each with its own mark, since events wait for the same writer.
 """
@@ -16,9 +18,10 @@ from cloud_sync.inbox import Inbox
 from cloud_sync.kafka_reader import Arrived
 from cloud_sync.published import Profile as PublishedProfile
 from cloud_sync.published import read_published
+from cloud_sync.releases import read_key, read_release, targets
 from cloud_sync.resume import Mark, Place
-from cloud_sync.topics import PROFILES
-from gateway import regulars
+from cloud_sync.topics import PROFILES, RELEASES
+from gateway import regulars, shelf
 from gateway.clock import Clock
 from gateway.regulars import Regular
 from gateway.store import Store
@@ -39,6 +42,28 @@ Change = Callable[[Transaction], bool]
 """What a record does; whether it changed anything."""
 
 
+def _nobody() -> None:
+    """Nobody waits for releases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a gateway reads down."""
+
+    region: str
+    share_percent: int
+    """Share of the store's quota that profiles may take."""
+    on_release: Callable[[], None] = _nobody
+    """Hears of releases, in the event loop's thread."""
+    profiles: str = PROFILES.name
+    releases: str = RELEASES.name
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that are worth reading."""
+        return (self.profiles, self.releases) if self.share_percent else (self.releases,)
+
+
 @dataclass(slots=True)
 class _Piece:
     """What goes into one transaction, and the record that it ends with."""
@@ -49,22 +74,21 @@ class _Piece:
 
 
 class StoreInbox(Inbox):
-    """Profiles of a region's customers into the store."""
+    """Profiles of a region's customers, and releases for a gateway, into the store."""
 
-    def __init__(self, store: Store, clock: Clock, region: str, share_percent: int) -> None:
+    def __init__(self, store: Store, clock: Clock, wanted: Wanted) -> None:
         self._passed_over = 0
         self._store = store
         self._clock = clock
-        self._region = region
-        self._budget_bytes = store.settings.quota_bytes * share_percent // 100
-        self.topics = (PROFILES.name,) if share_percent else ()
-        """What is worth reading."""
+        self._wanted = wanted
+        self._targets = targets(store.settings.gateway_id, wanted.region)
+        self._budget_bytes = store.settings.quota_bytes * wanted.share_percent // 100
         self._kept: dict[Place, tuple[Mark, float]] = {}
         """Marks as the store has them, and when they were written (monotonic)."""
 
     def scope(self, topic: str) -> str:
         """See `Inbox.scope`."""
-        return self._region if topic == PROFILES.name else f"{self._region} {self._store.settings.gateway_id}"
+        return " ".join(self._targets) if topic == self._wanted.releases else self._wanted.region
 
     def now_ms(self) -> int | None:
         """See `Inbox.now_ms`."""
@@ -117,6 +141,8 @@ class StoreInbox(Inbox):
         """What a record does, and how many rows it writes, about."""
         try:
             key = (record.key or b"").decode("ascii")
+            if place.topic == self._wanted.releases:
+                return self._read_release(key, record.value, snapshot)
             return self._read_profile(key, record.value, place.partition, snapshot)
         except (DataError, UnicodeDecodeError):
             self._passed_over += 1
@@ -127,11 +153,20 @@ class StoreInbox(Inbox):
             return None, 0
         if value is None:
             return lambda tx: regulars.remove(tx, key), 1
-        regular = _regular(key, value, self._region)
+        regular = _regular(key, value, self._wanted.region)
         if regular is None:
             return lambda tx: regulars.remove(tx, key), 1
         rows = len(regular.profile.buckets) + len(regular.profile.flavours) + 1
         return lambda tx: regulars.take(tx, regular, partition, snapshot), rows
+
+    def _read_release(self, key: str, value: bytes | None, snapshot: int) -> tuple[Change | None, int]:
+        kind, target = read_key(key)
+        if target not in self._targets:
+            return None, 0
+        if value is None:
+            return lambda tx: shelf.withdraw(tx, kind, target), 1
+        release = read_release(key, value)
+        return lambda tx: shelf.keep(tx, release, snapshot), PIECE_ROWS
 
     async def _commit(self, place: Place, changes: Sequence[Change], mark: Mark, *, whole: bool) -> None:
         kept, written_s = self._kept.get(place, (None, 0.0))
@@ -139,15 +174,19 @@ class StoreInbox(Inbox):
 
         def work(tx: Transaction) -> bool:
             changed = sum([change(tx) for change in changes])
-            if whole:
-                changed += regulars.remove_unnamed(tx, place.partition, mark.snapshot)
-            changed += regulars.evict(tx, self._budget_bytes)
+            if place.topic == self._wanted.releases:
+                changed += shelf.withdraw_unnamed(tx, mark.snapshot) if whole else 0
+            else:
+                changed += regulars.remove_unnamed(tx, place.partition, mark.snapshot) if whole else 0
+                changed += regulars.evict(tx, self._budget_bytes)
             if not changed and not due:
                 return False
             _write_mark(tx, place, mark, whole=whole)
             return True
 
         if await asyncio.wrap_future(self._store.write(work)):
+            if place.topic == self._wanted.releases:
+                self._wanted.on_release()
             self._kept[place] = (replace(mark, until=None) if whole else mark), time.monotonic()
 
 

@@ -9,10 +9,11 @@ import sqlite3
 import time
 from collections.abc import Hashable
 
-from cloud_sync.published import DigestRow, Heartbeat, Tally, publish
+from cloud_sync.published import Applied, DigestRow, Heartbeat, Tally, publish
 from cloud_sync.record import Record
 from cloud_sync.uplink import Uplink
 from gateway import seen
+from gateway.releases import Releases
 from gateway.web.glance import Status
 from gateway.web.web import Web
 from heat.errors import StoreError
@@ -21,6 +22,8 @@ LOOK_S = 5.0
 """s between two looks at all that may be wrong: on a Pi one takes 10 ms of the event loop."""
 RETELL_S = 600.0
 """s after which a customer's digest is told again though nothing has changed: the cloud may have begun anew."""
+DETAIL_CHARS = 300
+"""Characters of why a release is refused."""
 
 
 class Heart:
@@ -93,6 +96,7 @@ class Heart:
             dispensers=len(known),
             online=sum(dispenser.online for dispenser in known),
             free_mib=shutil.disk_usage(state.store.settings.data_dir).free // 2**20,
+            applied=_applied(state.releases),
             since_start=Tally(
                 duplicates=status.counts.duplicates,
                 refused=status.counts.refused,
@@ -102,3 +106,17 @@ class Heart:
                 redelivered=uplink.status.redelivered,
             ),
         )
+
+
+def _applied(releases: Releases) -> tuple[Applied, ...]:
+    return tuple(
+        Applied(
+            kind=one.kind,
+            target=one.target,
+            number=one.number,
+            sha256=one.sha256,
+            state=one.state,
+            detail=one.detail[:DETAIL_CHARS],
+        )
+        for one in releases.report()
+    )

@@ -59,7 +59,7 @@ class Ingest:
         """Deliveries by outcome."""
         self._store = store
         self._clock = clock
-        self._door = door
+        self.door = door
         self._boot = boot
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
@@ -170,7 +170,7 @@ class Ingest:
         when = self._when(tx, message, hello, now)
         session = self._session(tx, message, hello, now)
         previous = _dose_before(session, message) if isinstance(body, RatedBody) else None
-        data = self._door.admit(body, "profile" if session and session.claimed else "session", previous)
+        data = self.door.admit(body, "profile" if session and session.claimed else "session", previous)
         if isinstance(data, Refusal):
             return self._refuse(tx, message, hello, data, now)
         subject = session.subject if session else None
@@ -245,8 +245,8 @@ class Ingest:
 
     def _gap(self, hello: Hello, first: int, last: int) -> SequenceGap:
         return SequenceGap(
-            store=self._door.store,
-            region=self._door.region,
+            store=self.door.store,
+            region=self.door.region,
             channel="gateway",
             consent="none",
             dispenser=hello.dispenser,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+from pathlib import Path
 from typing import NoReturn
 
 from cloud_sync.log import catch_up as log_catch_up
@@ -18,13 +19,14 @@ from gateway import housekeeping
 from gateway.assembly import bundle_path
 from gateway.commands import CommandRefused
 from gateway.config import MqttSection, SerialSection
+from gateway.door import Door
 from gateway.home_assistant import HomeAssistant
 from gateway.ports import Ports, Rates
 from gateway.scorer import open_onnx
 from gateway.security import load_credentials
 from gateway.state import GatewayState
 from heat.errors import ModelError, ScorerError, StoreError
-from models.ranker import RuleRanker
+from models.ranker import RuleRanker, open_ranker
 
 log = logging.getLogger("gateway.parts")
 
@@ -75,12 +77,50 @@ def status_line(state: GatewayState) -> str:
 async def use_onnx(state: GatewayState) -> None:
     """Let onnxruntime score, if it works here; NumPy has the same scores, unless the bundle contradicts itself."""
     try:
-        state.recommender.ranker = await open_onnx(bundle_path(state.config))
+        state.recommender.ranker = await open_onnx(state.bundle)
     except ModelError as error:
         if not isinstance(error, ScorerError):
             state.recommender.ranker = RuleRanker()
         state.model_error = error
         log.warning("%s", error)
+
+
+class DaemonHands:
+    """What releases change in the running daemon."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    def use_door(self, door: Door) -> None:
+        """See `releases.Hands`. An event that is being let in meets the old tables; the next one meets these."""
+        state = self._state
+        state.ingest.door = door
+        state.recommender.use(door)
+        state.catalog, state.words = door.catalog, door.words.version
+        state.adoption.catalog = door.catalog
+        if state.provisioning is not None:
+            state.provisioning.catalog = door.catalog
+
+    async def use_bundle(self, path: Path | None) -> None:
+        """See `releases.Hands`. NumPy scores until onnxruntime has shown that it can."""
+        state = self._state
+        state.bundle = path or bundle_path(state.config)
+        state.recommender.ranker, state.model_error = open_ranker(state.bundle)
+        if state.model_error is None:
+            await use_onnx(state)
+
+    def restart(self) -> None:
+        """See `releases.Hands`."""
+        if not self._state.stopping.is_set():
+            log.info("the gateway starts anew, with another configuration")
+            self._state.restart = True
+            self._state.stopping.set()
+
+
+def is_ready(state: GatewayState, answering: asyncio.Event) -> bool:
+    """Whether the page answers, the store works, and no part but the uplink, which waits for a person, has stopped."""
+    stopped = {part.name for part in state.supervisor.parts.values() if part.state == "stopped"} - {"uplink"}
+    return answering.is_set() and state.store.broken is None and not stopped
 
 
 async def keep_adopting(state: GatewayState) -> None:

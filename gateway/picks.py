@@ -109,6 +109,11 @@ class Recommender:
         self._recorded: dict[str, tuple[int, int]] = {}
         """By dispenser: a minute (of boot time), and how many impressions were recorded in it."""
 
+    def use(self, door: Door) -> None:
+        """Know sauces and words by this door from now on."""
+        self._door = door
+        self._menus.clear()
+
     def close(self) -> None:
         """Give back the reading connection."""
         self._reader.close()

@@ -97,7 +97,7 @@ class Provisioning:
         self.error: ConfigError | None = None
         """Why the file, as it is now, can't be applied."""
         self._path = path
-        self._catalog = catalog
+        self.catalog = catalog
         self._adoption = adoption
         self._dispensers = dispensers
         self._keyring = dispensers.keyring
@@ -111,7 +111,7 @@ class Provisioning:
     async def start(self) -> None:
         """Read the file, and apply it, as far as the disk has room; `look` goes on with it. Raises ConfigError."""
         self._seen = self._stamp()
-        self._take(load_fleet(self._path, self._catalog))
+        self._take(load_fleet(self._path, self.catalog))
         try:
             await self.look()
         except StoreError as error:
@@ -123,7 +123,7 @@ class Provisioning:
         if stamp != self._seen:
             self._seen = stamp
             try:
-                fleet = await asyncio.to_thread(load_fleet, self._path, self._catalog)
+                fleet = await asyncio.to_thread(load_fleet, self._path, self.catalog)
             except ConfigError as error:
                 self.error = error
                 log.warning("%s", error)

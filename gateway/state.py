@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cloud_sync.downlink import Downlink
 from cloud_sync.supervisor import Supervisor
@@ -23,6 +24,7 @@ from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.plans import Plans
 from gateway.provisioning import Provisioning
+from gateway.releases import Releases
 from gateway.samples import Samples
 from gateway.store import Store
 from gateway.summaries import Summaries
@@ -65,6 +67,11 @@ class GatewayState:
     """This kernel boot's number in the store."""
     stopping: asyncio.Event
     tracer: Tracer
+    releases: Releases
+    bundle: Path
+    """The directory of the ranker's bundle."""
+    restart: bool = False
+    """Whether the daemon is to start anew once it has stopped."""
     serial: dict[str, SerialLink] = field(default_factory=dict)
     mqtt: MqttLink | None = None
     untold: set[str] = field(default_factory=set)

@@ -10,7 +10,10 @@ is wrong with a bundle is a ModelError that says what, where, and what to do: th
 from __future__ import annotations
 
 import hashlib
+import io
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,6 +29,8 @@ MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.onnx"
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 """A model larger than this is not one of ours; reading it could exhaust a Pi."""
+MAX_MANIFEST_BYTES = 1 << 20
+"""The same, of a manifest."""
 AGAIN = "Copy the bundle again, or train a new one with `picante models train`"
 """What to do about most that can be wrong with one."""
 
@@ -77,7 +82,7 @@ def pretrained() -> Path:
 
 def load(path: Path) -> Bundle:
     """The bundle in the directory `path`. Raises ModelError if anything about it is wrong."""
-    text = _read(path / MANIFEST_NAME, 1 << 20)
+    text = _read(path / MANIFEST_NAME, MAX_MANIFEST_BYTES)
     manifest = _parse(path / MANIFEST_NAME, text)
     if Path(manifest.model).name != manifest.model:
         raise ModelError(f"{path / MANIFEST_NAME}: 'model' must be a file name, not {manifest.model!r}", hint=AGAIN)
@@ -99,6 +104,33 @@ def save(path: Path, manifest: Manifest, model: bytes) -> Bundle:
     text = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
     (path / MANIFEST_NAME).write_bytes(text)
     return load(path)
+
+
+def pack(bundle: Bundle) -> bytes:
+    """A bundle as one file, for a release: a ZIP of its two files, the same bytes each time."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (
+            (MANIFEST_NAME, _read(bundle.path / MANIFEST_NAME, MAX_MANIFEST_BYTES)),
+            (bundle.manifest.model, bundle.model),
+        ):
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def unpack(packed: bytes) -> dict[str, bytes]:
+    """The two files of a packed bundle, by name. Nothing is unpacked beyond what they may have. Raises ModelError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
+            if len(names) != 2 or MANIFEST_NAME not in names or any(Path(name).name != name for name in names):
+                raise ModelError(f"a packed bundle has a manifest and a model, not {names[:4]}", hint=AGAIN)
+            if sum(member.file_size for member in members) > MAX_MODEL_BYTES + MAX_MANIFEST_BYTES:
+                raise ModelError(f"a packed bundle is larger than {MAX_MODEL_BYTES} bytes", hint=AGAIN)
+            return {name: archive.read(name) for name in names}
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ModelError(f"it is no packed bundle: {error}", hint=AGAIN) from error
 
 
 def _read(path: Path, limit: int) -> bytes:

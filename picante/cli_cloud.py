@@ -15,6 +15,7 @@ from picante.cli_acls import acls
 from picante.cli_fleet import fleet
 from picante.cli_hot_store import hot_store
 from picante.cli_reconcile import reconcile
+from picante.cli_release import release
 from picante.cli_tail import tail
 from picante.cli_topics import topics
 from picante.cloud_options import CLOUD_CONFIG
@@ -53,6 +54,7 @@ for command in (
     fleet,
     hot_store,
     reconcile,
+    release,
     tail,
     topics,
 ):

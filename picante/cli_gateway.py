@@ -52,13 +52,16 @@ def run(config_path: Path, log_level: str) -> None:
 
     set_up_logging(log_level)
     try:
-        asyncio.run(run_gateway(load_config(config_path)))
+        restart = asyncio.run(run_gateway(load_config(config_path)))
     except ConfigError as error:
         _end(error, 2)
     except StoreError as error:
         _end(error, 3)
     except PicanteError as error:
         _end(error, 1)
+    if restart:
+        # the same process for systemd, and nothing left of the one before
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- our own command line
     sys.exit(0)
 
 

@@ -37,26 +37,26 @@ CREATE TABLE downlink (
 CREATE TABLE releases (
     kind TEXT NOT NULL,
     target TEXT NOT NULL,
-    version INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
     content BLOB NOT NULL,
     snapshot INTEGER NOT NULL,
     refused TEXT,
     PRIMARY KEY (kind, target)
-);
+) WITHOUT ROWID;
 
 -- What this gateway runs of each kind, and what it ran before: to go back to while `starts` (not NULL) is counted.
 CREATE TABLE applied (
     kind TEXT NOT NULL,
     place TEXT NOT NULL,
     target TEXT NOT NULL,
-    version INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
     content BLOB NOT NULL,
     since_ms INTEGER NOT NULL,
     starts INTEGER,
     PRIMARY KEY (kind, place)
-);
+) WITHOUT ROWID;
 """
 
 

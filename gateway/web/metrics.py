@@ -204,6 +204,10 @@ class Figures(Collector):
         customers, used_bytes = regulars.figures(self._state.reader)
         yield _gauge("picante_regulars", "Customers of whom the cloud told.", customers)
         yield _gauge("picante_regulars_bytes", "Bytes of the store that they take, about.", used_bytes)
+        releases = GaugeMetricFamily("picante_release", "Number of what is released to us.", labels=("kind", "state"))
+        for one in self._state.releases.report():
+            releases.add_metric((one.kind, one.state), one.number)
+        yield releases
         if self._state.downlink is None:
             return
         status = self._state.downlink.status

@@ -59,6 +59,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_ports(state, dispensers),
         *_of_commands(state),
         *_of_model(state),
+        *_of_releases(state),
         *sensor_troubles(state, dispensers),
         *bottle_troubles(dispensers),
     ]
@@ -222,6 +223,13 @@ def _of_parts(state: GatewayState, watch: Watch) -> Iterator[Trouble]:
                 fix=fix or "It is tried again every few seconds",
                 since=reads.moment(part.since * 1000),
             )
+
+
+def _of_releases(state: GatewayState) -> Iterator[Trouble]:
+    for one in state.releases.report():
+        if one.state == "refused":
+            what = f"{one.kind.capitalize()} {one.number}, released for {one.target}, is refused: {one.detail}"
+            yield _later("release_refused", what, "Release one that is mended, or withdraw it: picante cloud release")
 
 
 def _is_cut_off(state: GatewayState) -> bool:

@@ -18,7 +18,7 @@ from cloud_sync.published import Profile as PublishedProfile
 from cloud_sync.published import Region, Version, publish
 from cloud_sync.settings import ConnectionSettings
 from gateway.clock import DAY_MS, Clock
-from gateway.downlink import StoreInbox
+from gateway.downlink import StoreInbox, Wanted
 from gateway.store import Store
 from gateway.transaction import read_profile
 from heat.errors import SinkUnavailable
@@ -86,7 +86,8 @@ class Edge:
     @contextlib.asynccontextmanager
     async def running(self, region: str = REGION, share_percent: int = 10) -> AsyncIterator[Downlink]:
         """A downlink at work."""
-        inbox = StoreInbox(self.store, self.clock, region, share_percent)
+        wanted = Wanted(region, share_percent, profiles=self.cloud.topic)
+        inbox = StoreInbox(self.store, self.clock, wanted)
         settings = ConnectionSettings(self.cloud.bootstrap, "gw-1", self.position)
         downlink = Downlink(inbox, settings, (self.cloud.topic,))
         task = asyncio.create_task(downlink.run())
@@ -216,7 +217,7 @@ async def test_the_share_of_the_quota_holds(edge: Edge, cloud: Cloud) -> None:
 
 async def test_a_kafka_that_does_not_answer_is_told(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     edge.cloud = Cloud("127.0.0.1:1", "nowhere")
-    inbox = StoreInbox(edge.store, edge.clock, REGION, 10)
+    inbox = StoreInbox(edge.store, edge.clock, Wanted(REGION, 10))
     downlink = Downlink(inbox, ConnectionSettings("127.0.0.1:1", "gw-1", connect_timeout_s=2.0), ("nowhere",))
     with pytest.raises(SinkUnavailable):
         await downlink.run()

@@ -1,0 +1,68 @@
+"""What is released to gateways: read from `picante.releases.v1`, and written there. It blocks: for commands."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from cloud.kafka import Producer, read_to_end
+from cloud.librdkafka import Cluster
+from cloud_sync.published import Kind, Release, publish
+from cloud_sync.record import Record
+from cloud_sync.releases import check_target, key_of, read_release, release
+from cloud_sync.topics import RELEASES
+from heat.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A release as the topic has it."""
+
+    key: str
+    release: Release | None
+    """None: what lies there can't be read; gateways pass it over."""
+    time_ms: int
+    fault: str = ""
+
+
+def released(cluster: Cluster) -> list[Released]:
+    """What counts now, by key. Raises SinkUnavailable, SinkRefused."""
+    newest: dict[bytes, tuple[bytes | None, int]] = {}
+    for batch in read_to_end(cluster, RELEASES.name):
+        newest |= {record.key: (record.value, record.timestamp_ms or 0) for record in batch if record.key is not None}
+    return [_read(key, value, time_ms) for key, (value, time_ms) in sorted(newest.items()) if value is not None]
+
+
+def _read(key: bytes, value: bytes, time_ms: int) -> Released:
+    name = key.decode(errors="replace")
+    try:
+        return Released(name, read_release(name, value), time_ms)
+    except DataError as error:
+        return Released(name, None, time_ms, str(error))
+
+
+def put(cluster: Cluster, kind: Kind, target: str, content: bytes, source: str) -> Release:
+    """Release content, numbered after what is there. `source`: `/cloud/NAME`.
+
+    Raises:
+        DataError: it is too large, or the target is none.
+        SinkUnavailable, SinkRefused, RecordRejected: it was not released.
+    """
+    key = key_of(kind, check_target(target))
+    before = [one.release.number for one in released(cluster) if one.key == key and one.release is not None]
+    made = release(kind, target, max(before, default=0) + 1, content)
+    with Producer(cluster) as producer:
+        producer.send(publish(key, made, source, secrets.token_hex(8), int(time.time() * 1000)))
+        producer.flush()
+    return made
+
+
+def withdraw(cluster: Cluster, kind: Kind, target: str) -> None:
+    """Have gateways use what they used without it. Raises DataError if there is no such release, else as `put`."""
+    key = key_of(kind, check_target(target))
+    if all(one.key != key for one in released(cluster)):
+        raise DataError(f"there is no release {key}", hint="picante cloud release list shows what there is")
+    with Producer(cluster) as producer:
+        producer.send(Record(RELEASES.name, key.encode(), None, ()))
+        producer.flush()

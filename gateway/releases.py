@@ -1,0 +1,277 @@
+"""Releases, taken over: checked, used from one moment to the next, taken back where they do no good, and told of.
+
+Catalogue, words and bundle change while the gateway runs: the next event and the next ASK meet the new one. A
+configuration takes a restart of the daemon, and is on trial from then on: if the daemon does not get ready, or dies at
+its start three times, the last good one is used again, by itself. `shelf` has what is kept of all this; nothing here
+knows the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, NoReturn, Protocol, TypeVar, assert_never
+
+from cloud_sync.published import Kind
+from cloud_sync.releases import KINDS, targets
+from gateway import bundle_folder, shelf
+from gateway.config import Config
+from gateway.door import Door
+from gateway.pushed import overlay
+from gateway.scorer import probe
+from gateway.shelf import InUse, Kept
+from gateway.store import Store
+from gateway.transaction import Transaction
+from heat.catalog import parse_catalog
+from heat.errors import DataError, ModelError, ScorerError, StoreError
+from heat.scale import parse_words
+
+log = logging.getLogger("gateway.releases")
+
+T = TypeVar("T")
+
+READY_S = 90.0
+"""s from the start in which a configuration on trial has to be ready: twice what the slowest start is given."""
+STEADY_S = 60.0
+"""s for which it has to stay so: the supervisor takes a part for healthy after as long."""
+LOOK_S = 1.0
+
+State = Literal["used", "on_trial", "waiting", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the releases of a kind, for the page, the metrics and the heartbeat."""
+
+    kind: Kind
+    target: str
+    number: int
+    sha256: str
+    state: State
+    detail: str = ""
+    """Why it is refused, and what is used instead."""
+
+
+class Hands(Protocol):
+    """What a release changes in the running daemon."""
+
+    def use_door(self, door: Door) -> None:
+        """Let events in by these tables from now on."""
+
+    async def use_bundle(self, path: Path | None) -> None:
+        """Rank by this from now on; None: by what gateway.toml names."""
+
+    def restart(self) -> None:
+        """Start the daemon anew, in good order."""
+
+
+@dataclass(slots=True)
+class Begun:
+    """What a start uses."""
+
+    config: Config
+    door: Door
+    bundle: Path | None = None
+    """None: the one that gateway.toml names."""
+
+
+class Releases:
+    """The releases of one gateway."""
+
+    def __init__(self, store: Store, config: Config, door: Door) -> None:
+        """`config` and `door` are as gateway.toml has them."""
+        gateway = config.gateway
+        self.targets = targets(gateway.id, gateway.region)
+        self._store = store
+        self._plain = Begun(config, door)
+        self._door = door
+        self._folder = config.path(gateway.data_dir) / bundle_folder.FOLDER
+        self._reader = store.reader()
+        self._woken = asyncio.Event()
+        self._woken.set()
+        self.idle = False
+        """Whether all that came down has been taken over, or refused."""
+
+    def close(self) -> None:
+        """Give back the reading connection."""
+        self._reader.close()
+
+    def wake(self) -> None:
+        """Something came down. Call it in the event loop's thread."""
+        self.idle = False
+        self._woken.set()
+
+    # -- the start --------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> Begun:
+        """What this start uses. A release that can't be used any more, as after an update, is refused, and told of."""
+        if (told := await self._write(shelf.count_start)) is not None:
+            log.warning("%s", told)
+        begun = replace(self._plain)
+        for kind in KINDS:
+            if (used := shelf.in_use(self._reader, kind)) is None:
+                continue
+            try:
+                self._put_into(begun, used)
+            except (DataError, ModelError, OSError) as error:
+                log.warning("%s %s: %s", used.kind, used.number, error)
+                await self._write(partial(_drop, used=used, why=str(error)))
+                if kind == "configuration" and (before := shelf.in_use(self._reader, kind)) is not None:
+                    self._put_into(begun, before)
+        bundle_folder.tidy(self._folder, begun.bundle)
+        self._door = begun.door
+        return begun
+
+    def _put_into(self, begun: Begun, used: InUse) -> None:
+        match used.kind:
+            case "catalogue":
+                begun.door = replace(begun.door, catalog=parse_catalog(used.content))
+            case "words":
+                begun.door = replace(begun.door, words=parse_words(used.content))
+            case "bundle":
+                begun.bundle = bundle_folder.put(self._folder, used.sha256, used.content)
+            case "configuration":
+                begun.config = overlay(self._plain.config, used.content)
+            case _:
+                assert_never(used.kind)
+
+    # -- while it runs ----------------------------------------------------------------------------------------------
+
+    async def run(self, hands: Hands) -> NoReturn:
+        """Take over what comes. Raises StoreError, to be run again."""
+        while True:
+            self._woken.clear()
+            self.idle = False
+            for kind in KINDS:
+                await self._settle(kind, hands)
+            self.idle = not self._woken.is_set()
+            await self._woken.wait()
+
+    async def _settle(self, kind: Kind, hands: Hands) -> None:
+        """Use what is wanted of a kind, if it isn't used already and can be."""
+        wanted, used = shelf.wanted(self._reader, kind, self.targets), shelf.in_use(self._reader, kind)
+        if wanted is None:
+            if used is not None:
+                await self._use_none(kind, hands)
+            return
+        if wanted.refused is not None or (used is not None and used.is_of(wanted)):
+            return
+        if used is not None and used.sha256 == wanted.sha256:
+            await self._write(partial(shelf.rename, kept=wanted))
+            return
+        try:
+            await self._use(wanted, hands)
+        except (DataError, ModelError) as error:
+            log.warning("%s %s for %s is refused: %s", kind, wanted.number, wanted.target, error)
+            await self._write(partial(shelf.refuse, kept=wanted, why=str(error)))
+        except OSError as error:
+            hint = "Free space, and let the gateway write there"
+            raise StoreError(f"{self._folder}: {error.strerror}", hint=hint) from error
+        else:
+            log.info("%s %s for %s is used", kind, wanted.number, wanted.target)
+
+    async def _use(self, wanted: Kept, hands: Hands) -> None:
+        """Check a release, note that it is used, use it, in this order: a kill leaves the old one or the new one."""
+        now_ms, on_trial = time.time_ns() // 1_000_000, wanted.kind == "configuration"
+        use = partial(shelf.use, kept=wanted, now_ms=now_ms, on_trial=on_trial)
+        match wanted.kind:
+            case "catalogue":
+                door = replace(self._door, catalog=parse_catalog(wanted.content))
+                await self._write(use, upkeep=False)
+                self._use_door(door, hands)
+            case "words":
+                door = replace(self._door, words=parse_words(wanted.content))
+                await self._write(use, upkeep=False)
+                self._use_door(door, hands)
+            case "bundle":
+                path = await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
+                await _try(path)
+                await self._write(use, upkeep=False)
+                await hands.use_bundle(path)
+                bundle_folder.tidy(self._folder, path)
+            case "configuration":
+                overlay(self._plain.config, wanted.content)
+                await self._write(use, upkeep=False)
+                hands.restart()
+            case _:
+                assert_never(wanted.kind)
+
+    async def _use_none(self, kind: Kind, hands: Hands) -> None:
+        log.info("%s: what gateway.toml names is used again", kind)
+        await self._write(partial(shelf.stop_using, kind=kind))
+        match kind:
+            case "catalogue":
+                self._use_door(replace(self._door, catalog=self._plain.door.catalog), hands)
+            case "words":
+                self._use_door(replace(self._door, words=self._plain.door.words), hands)
+            case "bundle":
+                await hands.use_bundle(None)
+                bundle_folder.tidy(self._folder, None)
+            case "configuration":
+                hands.restart()
+            case _:
+                assert_never(kind)
+
+    def _use_door(self, door: Door, hands: Hands) -> None:
+        self._door = door
+        hands.use_door(door)
+
+    # -- the trial --------------------------------------------------------------------------------------------------
+
+    async def watch_trial(self, is_ready: Callable[[], bool], hands: Hands) -> None:
+        """See that a configuration on trial gets ready and stays so; else take it back, and start anew."""
+        used = shelf.in_use(self._reader, "configuration")
+        if used is None or used.starts is None:
+            return
+        loop = asyncio.get_running_loop()
+        give_up_s, since_s = loop.time() + READY_S, None
+        while since_s is None or loop.time() - since_s < STEADY_S:
+            if is_ready():
+                since_s = since_s or loop.time()
+            elif since_s is not None or loop.time() >= give_up_s:
+                why = "the gateway did not stay ready" if since_s is not None else f"it was not ready in {READY_S:g} s"
+                log.warning("%s", await self._write(partial(shelf.take_back, used=used, why=why)))
+                hands.restart()
+                return
+            await asyncio.sleep(LOOK_S)
+        await self._write(partial(shelf.pass_trial, kind="configuration"))
+        log.info("configuration %s for %s has passed its trial", used.number, used.target)
+
+    # -- what is told -----------------------------------------------------------------------------------------------
+
+    def report(self) -> Sequence[Report]:
+        """What became of the releases that are meant for this gateway, one a kind."""
+        found = []
+        for kind in KINDS:
+            wanted, used = shelf.wanted(self._reader, kind, self.targets), shelf.in_use(self._reader, kind)
+            if wanted is not None and (used is None or not used.is_of(wanted)):
+                instead = f"number {used.number} for {used.target}" if used else "what gateway.toml names"
+                detail = f"{wanted.refused}. Used instead: {instead}" if wanted.refused else ""
+                state: State = "refused" if wanted.refused else "waiting"
+                found.append(Report(kind, wanted.target, wanted.number, wanted.sha256, state, detail))
+            elif used is not None:
+                state = "used" if used.starts is None else "on_trial"
+                found.append(Report(kind, used.target, used.number, used.sha256, state))
+        return found
+
+    async def _write(self, work: Callable[[Transaction], T], *, upkeep: bool = True) -> T:
+        """What only changes rows that are there is done on a full store, too."""
+        return await asyncio.wrap_future(self._store.write(work, upkeep=upkeep))
+
+
+def _drop(tx: Transaction, used: InUse, why: str) -> None:
+    """What was used can't be any more."""
+    shelf.take_back(tx, used, why)
+
+
+async def _try(path: Path) -> None:
+    """Have a bundle score in a process of its own; where onnxruntime does not work, NumPy will. Raises ModelError."""
+    try:
+        await probe(path)
+    except ScorerError as error:
+        log.info("%s", error)

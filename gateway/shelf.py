@@ -1,0 +1,175 @@
+"""Releases in the store: what is meant for this gateway, what it uses of it, and what it would go back to.
+
+Content lies in the database, so a release is taken over in one transaction, wholly or not at all, wherever a kill or a
+power cut comes. `releases` is what the topic says, `applied` what is used of each kind (`now`), and before that while a
+configuration is on trial (`before`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cloud_sync.published import Kind, Release
+from gateway.transaction import Transaction
+
+MAX_STARTS = 3
+"""Starts that a configuration on trial gets to become ready in."""
+TAKEN_BACK = "taken back"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A release that is meant for this gateway."""
+
+    kind: Kind
+    target: str
+    number: int
+    sha256: str
+    content: bytes
+    refused: str | None
+    """Why it is not used, and will not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """What is used of a kind."""
+
+    kind: Kind
+    target: str
+    number: int
+    sha256: str
+    content: bytes
+    since_ms: int
+    """Unix time, ms, as the gateway's clock had it."""
+    starts: int | None
+    """Starts since then; None once it is off trial."""
+
+    def is_of(self, kept: Kept) -> bool:
+        """Whether this is that release."""
+        return (self.target, self.number, self.sha256) == (kept.target, kept.number, kept.sha256)
+
+
+# -- what the topic says --------------------------------------------------------------------------------------------
+
+
+def keep(tx: Transaction, release: Release, snapshot: int) -> bool:
+    """Put a release on the shelf, in place of the one of its kind and target. Returns whether it is another one."""
+    same = tx.connection.execute(
+        "SELECT snapshot FROM releases WHERE kind = ? AND target = ? AND number = ? AND sha256 = ?",
+        (release.kind, release.target, release.number, release.sha256),
+    ).fetchone()
+    if same is not None:
+        if same[0] != snapshot:
+            tx.connection.execute(
+                "UPDATE releases SET snapshot = ? WHERE kind = ? AND target = ?",
+                (snapshot, release.kind, release.target),
+            )
+        return False
+    tx.connection.execute(
+        "INSERT OR REPLACE INTO releases VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        (release.kind, release.target, release.number, release.sha256, release.content, snapshot),
+    )
+    return True
+
+
+def withdraw(tx: Transaction, kind: Kind, target: str) -> bool:
+    """Take a release from the shelf. Returns whether it was there."""
+    done = tx.connection.execute("DELETE FROM releases WHERE kind = ? AND target = ?", (kind, target))
+    return done.rowcount > 0
+
+
+def withdraw_unnamed(tx: Transaction, snapshot: int) -> int:
+    """Take away what a full snapshot of the topic did not name. Returns how many."""
+    return tx.connection.execute("DELETE FROM releases WHERE snapshot <> ?", (snapshot,)).rowcount
+
+
+def wanted(connection: sqlite3.Connection, kind: Kind, targets: Sequence[str]) -> Kept | None:
+    """The release that this gateway is to use; `targets` are those that name it, the nearest first."""
+    for target in targets:
+        row = connection.execute(
+            "SELECT kind, target, number, sha256, content, refused FROM releases WHERE kind = ? AND target = ?",
+            (kind, target),
+        ).fetchone()
+        if row is not None:
+            return Kept(*row)
+    return None
+
+
+def refuse(tx: Transaction, kept: Kept | InUse, why: str) -> None:
+    """Note why a release is not used, if it is still on the shelf."""
+    tx.connection.execute(
+        "UPDATE releases SET refused = ? WHERE kind = ? AND target = ? AND number = ? AND sha256 = ?",
+        (why, kept.kind, kept.target, kept.number, kept.sha256),
+    )
+
+
+# -- what is used ---------------------------------------------------------------------------------------------------
+
+
+def in_use(connection: sqlite3.Connection, kind: Kind) -> InUse | None:
+    """What is used of a kind; None where it is what gateway.toml names."""
+    row = connection.execute(
+        "SELECT kind, target, number, sha256, content, since_ms, starts FROM applied WHERE kind = ? AND place = 'now'",
+        (kind,),
+    ).fetchone()
+    return InUse(*row) if row else None
+
+
+def use(tx: Transaction, kept: Kept, now_ms: int, *, on_trial: bool) -> None:
+    """Use a release from now on. On trial, what was used before is kept; on top of a trial, that is what was before."""
+    if on_trial:
+        tx.connection.execute(
+            "INSERT OR REPLACE INTO applied SELECT kind, 'before', target, number, sha256, content, since_ms, NULL"
+            " FROM applied WHERE kind = ? AND place = 'now' AND starts IS NULL",
+            (kept.kind,),
+        )
+    starts = 0 if on_trial else None
+    tx.connection.execute(
+        "INSERT OR REPLACE INTO applied VALUES (?, 'now', ?, ?, ?, ?, ?, ?)",
+        (kept.kind, kept.target, kept.number, kept.sha256, kept.content, now_ms, starts),
+    )
+
+
+def rename(tx: Transaction, kept: Kept) -> None:
+    """Call what is used by another release's name, which has the same content."""
+    tx.connection.execute(
+        "UPDATE applied SET target = ?, number = ? WHERE kind = ? AND place = 'now'",
+        (kept.target, kept.number, kept.kind),
+    )
+
+
+def stop_using(tx: Transaction, kind: Kind) -> None:
+    """Use what gateway.toml names again."""
+    tx.connection.execute("DELETE FROM applied WHERE kind = ?", (kind,))
+
+
+def count_start(tx: Transaction) -> str | None:
+    """Count this start for what is on trial; after too many, it is taken back. Returns what was taken back, and why.
+
+    What was refused for another reason may be looked at again: Picante may have been updated.
+    """
+    tx.connection.execute("UPDATE releases SET refused = NULL WHERE refused NOT LIKE ?", (f"{TAKEN_BACK}%",))
+    used = in_use(tx.connection, "configuration")
+    if used is None or used.starts is None:
+        return None
+    if used.starts >= MAX_STARTS:
+        return take_back(tx, used, f"the gateway was not ready in {used.starts} starts")
+    tx.connection.execute("UPDATE applied SET starts = starts + 1 WHERE kind = 'configuration' AND place = 'now'")
+    return None
+
+
+def take_back(tx: Transaction, used: InUse, why: str) -> str:
+    """Use what was used before, and never this one again. Returns what is told of it."""
+    told = f"{TAKEN_BACK}: {why}"
+    refuse(tx, used, told)
+    tx.connection.execute("DELETE FROM applied WHERE kind = ? AND place = 'now'", (used.kind,))
+    tx.connection.execute("UPDATE applied SET place = 'now' WHERE kind = ? AND place = 'before'", (used.kind,))
+    return f"{used.kind} {used.number} for {used.target} is {told}"
+
+
+def pass_trial(tx: Transaction, kind: Kind) -> None:
+    """It works: nothing will be taken back."""
+    tx.connection.execute("UPDATE applied SET starts = NULL WHERE kind = ? AND place = 'now'", (kind,))
+    tx.connection.execute("DELETE FROM applied WHERE kind = ? AND place = 'before'", (kind,))

@@ -1,0 +1,420 @@
+"""Releases taken over: checked, used at once or after a restart, taken back, whole after any end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from cloud_sync import releases as contract
+from cloud_sync.published import Kind, Release, publish
+from gateway import shelf
+from gateway.config import Config
+from gateway.door import Door
+from gateway.releases import Begun, Releases, Report
+from gateway.store import Settings, Store, open_store
+from heat.catalog import default_catalog
+from heat.errors import DataError
+from models.bundle import MANIFEST_NAME, load, pack, pretrained, unpack
+from tests.waiting import wait_until_async
+
+GATEWAY, REGION = "gw-1", "south"
+
+
+def catalogue(version: str) -> bytes:
+    """A catalogue like ours, of another version."""
+    document = json.loads(resources.files("heat").joinpath("data/catalog.json").read_bytes())
+    return json.dumps(document | {"version": version}).encode()
+
+
+def words(version: str) -> bytes:
+    """The same of the words."""
+    document = json.loads(resources.files("heat").joinpath("data/words.json").read_bytes())
+    return json.dumps(document | {"version": version}).encode()
+
+
+def configuration(**samples: int) -> bytes:
+    """A configuration that sets limits of the sensors."""
+    return "\n".join(["[samples]", *(f"{key} = {value}" for key, value in samples.items())]).encode()
+
+
+@dataclass
+class Hands:
+    """The daemon, as releases change it."""
+
+    door: Door
+    bundle: Path | None = None
+    restarts: int = 0
+    bundles: list[Path | None] = field(default_factory=list)
+
+    def use_door(self, door: Door) -> None:
+        """See `releases.Hands`."""
+        self.door = door
+
+    async def use_bundle(self, path: Path | None) -> None:
+        """See `releases.Hands`."""
+        self.bundles.append(path)
+
+    def restart(self) -> None:
+        """See `releases.Hands`."""
+        self.restarts += 1
+
+
+@dataclass
+class Site:
+    """A gateway that is started and stopped; each start opens the store that the last one left."""
+
+    directory: Path
+    door: Door
+    store: Store = field(init=False)
+    releases: Releases = field(init=False)
+    hands: Hands = field(init=False)
+
+    @property
+    def config(self) -> Config:
+        """As gateway.toml has it."""
+        section = {"id": GATEWAY, "store": "plaza", "region": REGION, "data_dir": str(self.directory / "data")}
+        return Config.model_validate({"gateway": section, "directory": self.directory})
+
+    @contextlib.asynccontextmanager
+    async def started(self) -> AsyncIterator[Begun]:
+        """One run of the daemon."""
+        self.store = open_store(Settings(self.directory / "data", GATEWAY))
+        self.releases = Releases(self.store, self.config, self.door)
+        try:
+            begun = await self.releases.begin()
+            self.hands = Hands(begun.door)
+            task = asyncio.create_task(self.releases.run(self.hands))
+            yield begun
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        finally:
+            self.releases.close()
+            self.store.close()
+
+    def put(self, kind: Kind, content: bytes, number: int = 1, target: str = "all", snapshot: int = 1) -> None:
+        """A release has come down."""
+        made = contract.release(kind, target, number, content)
+        self.store.write(lambda tx: shelf.keep(tx, made, snapshot)).result(5)
+        self.releases.wake()
+
+    def withdraw(self, kind: Kind, target: str = "all") -> None:
+        """Its tombstone has come down."""
+        self.store.write(lambda tx: shelf.withdraw(tx, kind, target)).result(5)
+        self.releases.wake()
+
+    async def told(self, state: str, number: int = 1) -> Report:
+        """Wait until a release has come to this."""
+
+        def found() -> Report | None:
+            return next((one for one in self.releases.report() if (one.state, one.number) == (state, number)), None)
+
+        await wait_until_async(lambda: found() is not None, 20, f"release {number} is {state}")
+        await wait_until_async(lambda: self.releases.idle, 20, "and the daemon knows")
+        report = found()
+        assert report is not None
+        return report
+
+    async def all_used(self, count: int) -> None:
+        """Wait until so many releases are used."""
+
+        def used() -> bool:
+            return [one.state in {"used", "on_trial"} for one in self.releases.report()] == [True] * count
+
+        await wait_until_async(used, 20, f"{count} are used")
+        await wait_until_async(lambda: self.releases.idle, 20, "and the daemon knows")
+
+    async def nothing_told(self) -> None:
+        """Wait until nothing that was released is used."""
+        await wait_until_async(lambda: not self.releases.report(), 10, "nothing is used")
+
+
+@pytest.fixture
+def site(tmp_path: Path, door: Door) -> Site:
+    """A gateway that has no release yet."""
+    return Site(tmp_path, door)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "version"),
+    [
+        ("catalogue", catalogue, lambda door: door.catalog.version),
+        ("words", words, lambda door: door.words.version),
+    ],
+)
+async def test_a_table_is_used_at_once_and_after_a_restart(
+    site: Site, kind: Kind, content: Callable[[str], bytes], version: Callable[[Door], str]
+) -> None:
+    async with site.started():
+        site.put(kind, content("v-2"))
+        await site.told("used")
+        await wait_until_async(lambda: version(site.hands.door) == "v-2", 10, "it is used")
+        site.put(kind, content("v-3"), number=2)
+        await site.told("used", 2)
+        await wait_until_async(lambda: version(site.hands.door) == "v-3", 10, "it is used")
+    async with site.started() as begun:
+        assert version(begun.door) == "v-3"
+        site.withdraw(kind)
+        await site.nothing_told()
+        await wait_until_async(lambda: site.hands.door == site.door, 10, "gateway.toml's is used")
+    async with site.started() as begun:
+        assert begun.door == site.door
+    assert site.hands.restarts == 0
+
+
+async def test_both_tables_are_used_together(site: Site) -> None:
+    async with site.started():
+        site.put("catalogue", catalogue("c-2"))
+        site.put("words", words("w-2"))
+        await site.all_used(2)
+        assert (site.hands.door.catalog.version, site.hands.door.words.version) == ("c-2", "w-2")
+        site.withdraw("words")
+        await wait_until_async(lambda: site.hands.door.words == site.door.words, 10, "gateway.toml's is used")
+        assert site.hands.door.catalog.version == "c-2"
+
+
+async def test_the_nearest_target_counts(site: Site) -> None:
+    async with site.started():
+        site.put("catalogue", catalogue("everywhere"))
+        site.put("catalogue", catalogue("here"), target=f"gateway/{GATEWAY}")
+        site.put("catalogue", catalogue("in the south"), target=f"region/{REGION}")
+        site.put("catalogue", catalogue("elsewhere"), target="region/north")
+        for expected, target in (
+            ("here", f"gateway/{GATEWAY}"),
+            ("in the south", f"region/{REGION}"),
+            ("everywhere", "all"),
+        ):
+            await wait_until_async(lambda v=expected: site.hands.door.catalog.version == v, 10, expected)  # type: ignore[misc]
+            site.withdraw("catalogue", target)
+        await wait_until_async(lambda: site.hands.door == site.door, 10, "gateway.toml's")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "why"),
+    [
+        ("catalogue", b"{", "catalogue"),
+        ("catalogue", catalogue("x").replace(b'"shu"', b'"heat"', 1), "catalogue"),
+        ("words", b"[]", "word table"),
+        ("bundle", b"PK", "no packed bundle"),
+        ("configuration", b"[gateway]\nid = 'gw-2'", "gateway.id can't be released"),
+        ("configuration", b"[samples]\nbudget_mib = 'all'", "samples.budget_mib"),
+        ("configuration", b"[samples]\nwarmest_c = 3", "coldest_c"),
+        ("configuration", b"samples = 3", "samples can't be released"),
+        ("configuration", b"[", "configuration"),
+    ],
+)
+async def test_what_can_not_be_used_is_refused_and_what_was_used_stays(
+    site: Site, kind: Kind, content: bytes, why: str
+) -> None:
+    async with site.started():
+        site.put(kind, content)
+        report = await site.told("refused")
+        assert why in report.detail
+        assert "what gateway.toml names" in report.detail
+        assert (site.hands.door, site.hands.bundles, site.hands.restarts) == (site.door, [], 0)
+    async with site.started() as begun:
+        assert (begun.config, begun.door, begun.bundle) == (site.config, site.door, None)
+        await site.told("refused")
+
+
+async def test_a_bundle_is_tried_and_used(site: Site) -> None:
+    async with site.started():
+        site.put("bundle", pack(load(pretrained())))
+        await site.told("used")
+        (path,) = site.hands.bundles
+        assert path is not None
+        assert load(path).id == load(pretrained()).id
+    async with site.started() as begun:
+        assert begun.bundle == path
+        site.withdraw("bundle")
+        await site.nothing_told()
+        assert site.hands.bundles == [None]
+        assert not path.exists()
+
+
+def _unmade(folder: Path) -> None:
+    """A kill came before its name was there."""
+    (path,) = folder.iterdir()
+    path.rename(path.with_name(path.name + ".new"))
+    (path.with_name(path.name + ".new") / MANIFEST_NAME).write_bytes(b"{")
+
+
+def _damaged(folder: Path) -> None:
+    (path,) = folder.iterdir()
+    (path / MANIFEST_NAME).write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [_unmade, _damaged, shutil.rmtree])
+async def test_a_bundles_directory_is_made_again_from_the_store(site: Site, harm: Callable[[Path], None]) -> None:
+    async with site.started():
+        site.put("bundle", pack(load(pretrained())))
+        await site.told("used")
+    folder = site.directory / "data" / "releases"
+    harm(folder)
+    async with site.started() as begun:
+        assert begun.bundle is not None
+        assert load(begun.bundle).id == load(pretrained()).id
+        assert list(folder.iterdir()) == [begun.bundle]
+
+
+async def test_a_bundle_whose_model_contradicts_its_manifest_is_refused(site: Site, tmp_path: Path) -> None:
+    files = unpack(pack(load(pretrained())))
+    manifest = json.loads(files[MANIFEST_NAME])
+    manifest["weights"][0] += 1
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for name, content in (files | {MANIFEST_NAME: json.dumps(manifest).encode()}).items():
+        (odd / name).write_bytes(content)
+    async with site.started():
+        site.put("bundle", pack(load(odd)))
+        assert "does not score as the weights" in (await site.told("refused")).detail
+        assert site.hands.bundles == []
+
+
+async def test_a_configuration_takes_a_restart_and_is_on_trial(site: Site) -> None:
+    async with site.started() as begun:
+        assert begun.config.samples.warmest_c == 30
+        site.put("configuration", configuration(warmest_c=20))
+        await site.told("on_trial")
+        assert site.hands.restarts == 1
+    async with site.started() as begun:
+        assert begun.config.samples.warmest_c == 20
+        assert begun.config.gateway == site.config.gateway
+        await asyncio.sleep(0)
+        assert site.hands.restarts == 0, "it is used already"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials that take a moment."""
+    monkeypatch.setattr("gateway.releases.READY_S", 0.1)
+    monkeypatch.setattr("gateway.releases.STEADY_S", 0.1)
+    monkeypatch.setattr("gateway.releases.LOOK_S", 0.01)
+
+
+async def _used_well(site: Site, number: int, **samples: int) -> None:
+    """A configuration comes, is started with, and passes its trial."""
+    async with site.started():
+        site.put("configuration", configuration(**samples), number)
+        await site.told("on_trial", number)
+    async with site.started():
+        await site.releases.watch_trial(lambda: True, site.hands)
+        await site.told("used", number)
+        assert site.hands.restarts == 0
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_one_that_does_not_get_ready_is_taken_back_to_the_last_good_one(site: Site) -> None:
+    await _used_well(site, 1, warmest_c=25)
+    async with site.started():
+        site.put("configuration", configuration(warmest_c=20), 2)
+        await site.told("on_trial", 2)
+    async with site.started() as begun:
+        assert begun.config.samples.warmest_c == 20
+        await site.releases.watch_trial(lambda: False, site.hands)
+        report = await site.told("refused", 2)
+        assert "taken back: it was not ready" in report.detail
+        assert "number 1 for all" in report.detail
+        assert site.hands.restarts == 1
+    for _ in range(2):
+        async with site.started() as begun:
+            assert begun.config.samples.warmest_c == 25
+            await site.told("refused", 2)
+            assert site.hands.restarts == 0
+    await _used_well(site, 3, warmest_c=22)
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_one_that_does_not_stay_ready_is_taken_back(site: Site) -> None:
+    async with site.started():
+        site.put("configuration", configuration(warmest_c=20))
+        await site.told("on_trial")
+    looks: Iterator[bool] = iter([True, True, False])
+    async with site.started():
+        await site.releases.watch_trial(lambda: next(looks), site.hands)
+        assert "did not stay ready" in (await site.told("refused")).detail
+    async with site.started() as begun:
+        assert begun.config == site.config
+
+
+async def test_one_with_which_three_starts_die_is_taken_back(site: Site) -> None:
+    async with site.started():
+        site.put("configuration", configuration(warmest_c=20))
+        await site.told("on_trial")
+    for _ in range(shelf.MAX_STARTS):
+        async with site.started() as begun:
+            assert begun.config.samples.warmest_c == 20
+    async with site.started() as begun:
+        assert begun.config == site.config
+        assert "not ready in 3 starts" in (await site.told("refused")).detail
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_trial_upon_a_trial_goes_back_to_what_was_good_before_both(site: Site) -> None:
+    await _used_well(site, 1, warmest_c=25)
+    async with site.started():
+        site.put("configuration", configuration(warmest_c=20), 2)
+        await site.told("on_trial", 2)
+        site.put("configuration", configuration(warmest_c=21), 3)
+        await site.told("on_trial", 3)
+    async with site.started():
+        await site.releases.watch_trial(lambda: False, site.hands)
+    async with site.started() as begun:
+        assert begun.config.samples.warmest_c == 25
+
+
+async def test_the_same_content_under_another_number_is_no_news(site: Site) -> None:
+    async with site.started():
+        site.put("configuration", configuration(warmest_c=20))
+        await site.told("on_trial")
+        site.put("configuration", configuration(warmest_c=20), 2, f"region/{REGION}")
+        await site.told("on_trial", 2)
+        assert site.hands.restarts == 1
+
+
+async def test_what_an_update_can_not_read_any_more_does_not_keep_it_from_starting(site: Site) -> None:
+    async with site.started():
+        site.put("catalogue", catalogue("c-2"))
+        site.put("configuration", configuration(warmest_c=20))
+        await site.all_used(2)
+        site.store.write(lambda tx: tx.connection.execute("UPDATE applied SET content = x'5b'").rowcount).result(5)
+    async with site.started() as begun:
+        assert (begun.config, begun.door) == (site.config, site.door)
+
+
+async def test_a_snapshot_withdraws_what_it_does_not_name(site: Site) -> None:
+    async with site.started():
+        site.put("catalogue", catalogue("c-2"))
+        site.put("words", words("w-2"), snapshot=2)
+        await site.all_used(2)
+        assert site.store.write(lambda tx: shelf.withdraw_unnamed(tx, 2)).result(5) == 1
+        site.releases.wake()
+        await wait_until_async(lambda: site.hands.door.catalog is default_catalog(), 10, "gateway.toml's is used")
+        assert site.hands.door.words.version == "w-2"
+
+
+def test_a_release_says_what_it_is_and_lies_where_it_belongs() -> None:
+    made = contract.release("words", "region/south", 3, b"x")
+    record = publish(contract.key_of("words", "region/south"), made, "/cloud/test", "1", 0).value or b""
+    assert contract.read_release("words/region/south", record) == made
+    for key in ("words/region/north", "catalogue/region/south", "nonsense/all", "words/gateway/", "words/shop/a"):
+        with pytest.raises(DataError):
+            contract.read_release(key, record)
+    with pytest.raises(DataError, match="damaged"):
+        contract.read_release("words/region/south", record.replace(b'"eA=="', b'"eQ=="'))
+    with pytest.raises(DataError, match="too many for a release"):
+        contract.release("bundle", "all", 1, bytes(contract.MAX_CONTENT_BYTES + 1))
+    largest = contract.release("bundle", "gateway/" + "g" * 32, 2**53 - 1, bytes(contract.MAX_CONTENT_BYTES))
+    assert isinstance(contract.read_release("bundle/gateway/" + "g" * 32, _value(largest)), Release)
+
+
+def _value(made: Release) -> bytes:
+    return publish(contract.key_of(made.kind, made.target), made, "/cloud/" + "c" * 32, "9" * 32, 0).value or b""
