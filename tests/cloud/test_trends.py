@@ -103,16 +103,15 @@ async def test_each_hour_is_told_once_whatever_is_lost(roads: Roads, tmp_path: P
 
 async def test_two_that_tell_the_same_hour_tell_it_once(roads: Roads, tmp_path: Path) -> None:
     log = Log()
-    records = [log.pour(customer(number)) for number in range(10)]
+    hour, third = ([log.pour(customer(number), HOUR + later) for number in range(10)] for later in (0, 3))
     with TrendHours(tmp_path / "a.db", WAIT_MS) as one, TrendHours(tmp_path / "b.db", WAIT_MS) as other:
-        for hours in (one, other):
-            hours.fold(records)
-            Trends(roads, hours)._tell(HOUR + 1)
-            assert hours.closed == HOUR + 1
-        other.fold([log.pour(customer(number), HOUR + 3) for number in range(10)])
+        one.fold(hour)
+        Trends(roads, one)._tell(HOUR + 1)
+        other.fold([*hour, *third])
         Trends(roads, other)._tell(HOUR + 4)
+        one.fold([log.pour(customer(number), HOUR + 1) for number in range(10)])
         Trends(roads, one)._tell(HOUR + 2)
-        assert one.closed == HOUR + 4
+        assert one.closed == other.closed == Trends(roads, one)._told() == HOUR + 4, "who is late sets nothing back"
     assert told(roads) == [(f"eu/{HOUR}".encode(), 10), (f"eu/{HOUR + 3}".encode(), 10)]
 
 
