@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Arrow, Delta Lake and DuckDB are imported by the commands that use them: `picante --help` should not wait for them
 
+FOLLOW_S = 5.0
+"""s between two looks at the lake."""
 FORMATS = ("table", "csv", "json", "parquet")
 _OUT = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; screen if left out.")
 
@@ -108,9 +111,10 @@ def maintain(config_path: Path, *, dry_run: bool) -> None:
 @lake.command()
 @click.argument("target")
 @click.option("--source", default=EVENTS.name, show_default=True, help="The topic whose records are replayed.")
+@click.option("--follow", is_flag=True, help="Go on with what the lake gets, until Ctrl-C.")
 @YES
 @CLOUD_CONFIG
-def replay(target: str, source: str, config_path: Path, *, yes: bool) -> None:
+def replay(target: str, source: str, config_path: Path, *, follow: bool, yes: bool) -> None:
     """Send a topic's raw records through Kafka again, into topic TARGET: bytes, keys, headers, times and order.
 
     It can be interrupted, and run again: what is there already is not sent twice.
@@ -129,8 +133,14 @@ def replay(target: str, source: str, config_path: Path, *, yes: bool) -> None:
         if not yes:
             click.echo(f"{waiting(lake_of(config), source)} records of {source}; with --yes they go into {target}")
             return
-        done = run(lake_of(config), cluster_of(config), source, target, config.kafka.replication, _told_every(100_000))
-        click.echo(f"{done.records} records added to {target}, which has all of {source} that the lake has")
+        lake, cluster = lake_of(config), cluster_of(config)
+        while True:
+            done = run(lake, cluster, source, target, config.kafka.replication, _told_every(100_000))
+            if done.records or not follow:
+                click.echo(f"{done.records} records added to {target}, which has all of {source} that the lake has")
+            if not follow:
+                return
+            time.sleep(FOLLOW_S)
 
 
 @lake.command()
