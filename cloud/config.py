@@ -84,8 +84,6 @@ class PipelineSection(Section):
     """Raised to fold everything anew: what a higher one publishes replaces what a lower one did."""
     batch: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Events in one transaction at most."""
-    events: Annotated[str, Field(min_length=1, max_length=249)] = EVENTS.name
-    """The topic that is folded: another one where `picante lake replay` filled it."""
 
 
 class LakeSection(Section):

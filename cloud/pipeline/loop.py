@@ -50,7 +50,6 @@ async def run(config: CloudConfig) -> None:
         generation=config.pipeline.generation,
         events=config.pipeline.topic,
         batch=config.pipeline.batch,
-        events=config.pipeline.events,
     )
     await in_thread("pipeline", lambda stop: Pipeline(settings).run(stop))
 
