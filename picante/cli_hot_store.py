@@ -16,6 +16,8 @@ from picante.cloud_options import CLOUD_CONFIG, told
 
 NOT_BEGUN_S = 15.0
 """s without a step after which nobody seems to fill the store: a process that joins takes a few."""
+LOOK_S = 0.25
+"""s between two looks at how far it is."""
 
 
 @click.group("hot-store")
@@ -83,7 +85,7 @@ def rebuild(config_path: Path, empty: bool, wait_s: float) -> None:
                 sys.exit(0)
             if time.monotonic() > stepped_s + NOT_BEGUN_S:
                 break
-            time.sleep(0.5)
+            time.sleep(LOOK_S)
     if wait_s:
         click.echo("error: it is not filled. Does `picante cloud run` run, with hot_store among its parts?", err=True)
         sys.exit(1)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import confluent_kafka
 import pytest
 
-from cloud.hot_store.entries import HotStore, Key
+from cloud.hot_store import filler as filler_module
+from cloud.hot_store.entries import Change, HotStore, Key, Move
 from cloud.hot_store.filler import Lifetimes
 from cloud.hot_store.memory import MemoryStore
 from cloud.hot_store.redis_store import RedisStore
@@ -184,6 +185,44 @@ async def test_a_position_beyond_the_log_is_forgotten_and_all_read(
     redis_store._client.hset("picante:positions", field, 99_999)
     with filling(cluster, redis_store, name):
         _full(redis_store)
+
+
+class Breaking(MemoryStore):
+    """A store that now and then fails: before it took anything, after a part, or after all but the positions."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.left = 12
+        self._chance = chance
+
+    def put(self, changes: Sequence[Change], moves: Mapping[str, Move]) -> int:
+        if self.left and self._chance.random() < 0.7:
+            self.left -= 1
+            super().put(changes[: self._chance.randint(0, len(changes))], {})
+            raise SinkUnavailable("cut")
+        return super().put(changes, moves)
+
+
+async def test_a_fill_that_is_cut_anywhere_comes_to_the_same(
+    kafka: Kafka, topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filler_module, "BATCH", 40)
+    name, cluster, chance = await topic(partitions=2), Cluster(kafka.bootstrap), random.Random(34)
+    records: list[Record] = []
+    for _ in range(600):
+        number = chance.randrange(1, 60)
+        here = profile(name, customer(number), chance.randrange(50))
+        records.append(here if chance.random() < 0.8 else tombstone(name, customer(number)))
+    last = profile(name, customer(0), 1)
+    send(cluster, *records, *(profile(name, customer(n), 99) for n in range(60, 80)), last)
+    broken, whole = Breaking(chance), MemoryStore()
+    with filling(cluster, broken, name), filling(cluster, whole, name):
+        for store in (broken, whole):
+            wait_until(lambda s=store: _found(s, 80) >= 21 and _value(s, 0), 20, "the last one is there")  # type: ignore[misc]
+        wait_until(lambda: broken.left == 0, 1, "it was cut twelve times")
+        keys = [key(n) for n in range(80)]
+        wait_until(lambda: broken.get_many(keys) == whole.get_many(keys), 10, "both are the same")
+    assert broken._positions == whole._positions
 
 
 async def test_what_is_no_record_of_the_topic_is_counted_and_passed_over(kafka: Kafka, topic: MakeTopic) -> None:
