@@ -12,6 +12,7 @@ from cloud.config import load_cloud_config
 from cloud_sync.log import set_up_logging
 from heat.errors import ConfigError, PicanteError
 from picante.cli_acls import acls
+from picante.cli_dlq import dlq
 from picante.cli_fleet import fleet
 from picante.cli_hot_store import hot_store
 from picante.cli_reconcile import reconcile
@@ -51,6 +52,7 @@ def run(config_path: Path, log_level: str) -> None:
 
 for command in (
     acls,
+    dlq,
     fleet,
     hot_store,
     reconcile,
