@@ -7,7 +7,7 @@ import functools
 import signal
 from collections.abc import Awaitable, Callable
 
-from cloud import clock, metrics, recommender, trends, weather
+from cloud import clock, fleet_watch, metrics, recommender, trends, weather
 from cloud.config import CloudConfig
 from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
@@ -23,6 +23,7 @@ def parts(config: CloudConfig) -> dict[str, Part]:
     """The parts that this process is to run, by name. A new one is joined on here."""
     known: dict[str, Callable[[CloudConfig], Awaitable[None]]] = {
         "clock": clock.run,
+        "fleet": fleet_watch.run,
         "hot_store": hot_store.run,
         "weather": weather.run,
         "trends": trends.run,

@@ -17,7 +17,7 @@ from cloud_sync.topics import EVENTS
 from heat.errors import DataError
 from heat.identity import check_name
 
-PARTS = ("pipeline", "lake", "hot_store", "recommender", "clock", "weather", "trends", "reconciliation")
+PARTS = ("pipeline", "lake", "hot_store", "recommender", "clock", "weather", "trends", "fleet", "reconciliation")
 """What `picante cloud run` consists of, each in a thread of its own."""
 REDIS_URL = re.compile(r"rediss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(?:/[0-9]{1,4})?")
 """Without a login."""

@@ -18,6 +18,7 @@ from cloud_sync.topics import GATEWAYS
 from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, table, told
 
 if TYPE_CHECKING:
+    from cloud.config import CloudConfig
     from cloud.fleet import Complaint, Judged
     from cloud.librdkafka import Cluster
 
@@ -31,8 +32,9 @@ _UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
 @CLOUD_CONFIG
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: all that the gateways tell, and what is wrong.")
 @click.option("--watch", is_flag=True, help="Go on looking, until Ctrl-C.")
+@click.option("--digests", is_flag=True, help="Print the customers of whom edge and cloud differ.")
 @click.option("--forget", metavar="GATEWAY", help="Forget a gateway that is no more; heard again, it is back.")
-def fleet(config_path: Path, *, as_json: bool, watch: bool, forget: str | None) -> None:
+def fleet(config_path: Path, *, as_json: bool, watch: bool, digests: bool, forget: str | None) -> None:
     """Say how each gateway is, the worst first, and who has fallen silent.
 
     Gateways are heard every 30 s. Silent is who was not heard for 90 s; then come those that are stopped, have a
@@ -48,10 +50,13 @@ def fleet(config_path: Path, *, as_json: bool, watch: bool, forget: str | None) 
         from cloud.config import load_cloud_config
         from cloud.librdkafka import cluster_of
 
-        cluster = cluster_of(load_cloud_config(config_path))
+        config = load_cloud_config(config_path)
+        cluster = cluster_of(config)
         if forget is not None:
             _forget(cluster, forget)
             return
+        if digests:
+            sys.exit(_differences(config, as_json=as_json))
         judged: list[Judged] = []
         try:
             for judged in _look(cluster):
@@ -80,6 +85,27 @@ def _look(cluster: Cluster) -> Iterator[list[Judged]]:
                 hear(known, batch)
             if consumer.ended.keys() >= set(places):
                 yield judge(known.values(), int(time.time() * 1000))
+
+
+def _differences(config: CloudConfig, *, as_json: bool) -> int:
+    """Print of whom edge and cloud differ; the exit status that it means."""
+    from cloud.fleet_watch import FleetWatch
+    from cloud.librdkafka import cluster_of
+
+    found = FleetWatch(cluster_of(config), config.path(config.cloud.data_dir) / "pipeline").differences()
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(one) for one in found], indent=2))
+    elif found:
+        rows = [("CUSTOMER", "GATEWAY", "", "EDGE", "CLOUD", "SINCE")]
+        for one in found:
+            how = "other sums" if one.outcome == "differs" else "events lack"
+            rows.append(
+                (one.key.subject, one.key.gateway, how, str(one.edge_n), str(one.cloud_n), _moment(one.since_ms))
+            )
+        click.echo("\n".join(table(rows)))
+    else:
+        click.echo("Edge and cloud agree on all customers whom gateways told of lately")
+    return NEEDS_A_PERSON if found else 0
 
 
 def _forget(cluster: Cluster, gateway: str) -> None:

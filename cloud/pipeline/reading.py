@@ -15,6 +15,7 @@ from pathlib import Path
 from cloud.pipeline.state import SCHEMA_VERSION
 from cloud.pipeline.subjects import Subjects
 from heat.errors import StoreError
+from heat.profile import Profile
 
 BUSY_MS = 1_000
 
@@ -46,25 +47,37 @@ class StateReader:
             if connection is not None:
                 connection.close()
 
+    def position(self) -> int:
+        """The offset up to which, exclusively, all is folded."""
+        (position,) = self._connection.execute("SELECT position FROM log").fetchone()
+        return int(position)
+
     def counts(self, from_hour: int) -> tuple[int, Counter[tuple[int, str]]]:
         """The position, and how many records were taken by hour of receipt and origin; both as of one moment."""
-        self._connection.execute("BEGIN")
-        try:
-            (position,) = self._connection.execute("SELECT position FROM log").fetchone()
+        with self._moment():
+            position = self.position()
             rows = self._connection.execute(
                 "SELECT hour, origin, sum(n) FROM counts WHERE hour >= ? GROUP BY hour, origin", (from_hour,)
-            )
-            return position, Counter({(hour, origin): n for hour, origin, n in rows})
+            ).fetchall()
+        return position, Counter({(hour, origin): n for hour, origin, n in rows})
+
+    def held(self, subject: str, origin: str) -> tuple[int, int, str]:
+        """The position, how many pieces of evidence a subject has of one origin, and the digest of their sums."""
+        with self._moment():
+            position = self.position()
+            found = Subjects(self._connection).load([subject]).get(subject)
+        profile = found.tally.profile() if found else Profile()
+        n = sum(sums.n for key, sums in profile.buckets.items() if key.origin == origin)
+        return position, n, profile.digest(origin)
+
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[None]:
+        """What is read within is of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
         finally:
             self._connection.execute("COMMIT")
-
-    def digest(self, subject: str, origin: str) -> tuple[int, str]:
-        """How many pieces of evidence a subject has of one origin, and the digest of their sums."""
-        found = Subjects(self._connection).load([subject]).get(subject)
-        if found is None:
-            return 0, ""
-        profile = found.tally.profile()
-        return sum(sums.n for key, sums in profile.buckets.items() if key.origin == origin), profile.digest(origin)
 
 
 def state_files(directory: Path, topic: str) -> list[Path]:
