@@ -11,14 +11,17 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import confluent_kafka
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import TopicPartition
 
-from cloud.config import load_cloud_config
+from cloud.config import CloudConfig, load_cloud_config
+from cloud.fleet_watch import FleetWatch
 from cloud.kafka import Consumer, Place, Producer
 from cloud.lake.settings import lake_of
 from cloud.librdkafka import Cluster, cluster_of
+from cloud.metrics import REGISTRY
 from cloud.pipeline.dead_letters import GROUP as LETTERS
 from cloud.pipeline.reading import state_files
 from cloud.reconciliation.gathering import Outcome, compare
@@ -152,6 +155,7 @@ def test_all_agree_until_somebody_does_not(shop: World) -> None:
         assert (line.source, line.outbox, line.lake) == (name, rows, rows)
         assert line.events + line.letters == rows
         assert line.folded == line.events
+        _digests_agree(shop, config)
     raw = lake_of(config).tables["raw"]
     raw.open()
     [place] = [Place(EVENTS.name, 1)]
@@ -176,6 +180,33 @@ def test_all_agree_until_somebody_does_not(shop: World) -> None:
         group.commit(offsets=ends, asynchronous=False)  # moved past the event that is too old
     with cloud(shop):
         assert (name, "letters_missing", 1) in found(shop)
+
+
+def _digests_agree(shop: World, config: CloudConfig) -> None:
+    watch = FleetWatch(cluster_of(config), shop.directory / "cloud" / "pipeline")
+    equal = REGISTRY.get_sample_value("picante_cloud_digests_compared_total", {"outcome": "equal"}) or 0
+    assert watch.differences() == []
+    after = REGISTRY.get_sample_value("picante_cloud_digests_compared_total", {"outcome": "equal"}) or 0
+    assert after - equal == len(shop.digests())
+    assert "agree" in fleet(shop, "--digests").output
+
+
+def test_one_altered_event_makes_edge_and_cloud_differ(shop: World) -> None:
+    """A sum of one customer is another in the state; no event came since their digest was told."""
+    subject = min(shop.digests())
+    for path in state_files(shop.directory / "cloud" / "pipeline", EVENTS.name):
+        with closing(sqlite3.connect(path)) as state, state:
+            row = state.execute("SELECT sums FROM subjects WHERE name = ?", (subject,)).fetchone()
+            if row is not None:
+                buckets, flavours, regions = msgspec.msgpack.decode(row[0])
+                buckets[0][4] += 1  # its sum of weights
+                sums = msgspec.msgpack.encode((buckets, flavours, regions))
+                state.execute("UPDATE subjects SET sums = ? WHERE name = ?", (sums, subject))
+    done = fleet(shop, "--digests", "--json")
+    assert done.exit_code == 4, done.output
+    assert [(one["key"], one["outcome"]) for one in json.loads(done.output)] == [
+        ([shop.gateway_id, subject], "differs")
+    ]
 
 
 def _an_offset(cluster: Cluster, place: Place) -> int:
