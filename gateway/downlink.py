@@ -142,7 +142,7 @@ class StoreInbox(Inbox):
         try:
             key = (record.key or b"").decode("ascii")
             if place.topic == self._wanted.releases:
-                return self._read_release(key, record.value, snapshot)
+                return self._read_release(key, record.value, place.partition, snapshot)
             return self._read_profile(key, record.value, place.partition, snapshot)
         except (DataError, UnicodeDecodeError):
             self._passed_over += 1
@@ -159,35 +159,42 @@ class StoreInbox(Inbox):
         rows = len(regular.profile.buckets) + len(regular.profile.flavours) + 1
         return lambda tx: regulars.take(tx, regular, partition, snapshot), rows
 
-    def _read_release(self, key: str, value: bytes | None, snapshot: int) -> tuple[Change | None, int]:
+    def _read_release(self, key: str, value: bytes | None, partition: int, snapshot: int) -> tuple[Change | None, int]:
         kind, target = read_key(key)
         if target not in self._targets:
             return None, 0
         if value is None:
             return lambda tx: shelf.withdraw(tx, kind, target), 1
         release = read_release(key, value)
-        return lambda tx: shelf.keep(tx, release, snapshot), PIECE_ROWS
+        return lambda tx: shelf.keep(tx, release, partition, snapshot), PIECE_ROWS
 
     async def _commit(self, place: Place, changes: Sequence[Change], mark: Mark, *, whole: bool) -> None:
+        of_releases = place.topic == self._wanted.releases
         kept, written_s = self._kept.get(place, (None, 0.0))
         due = kept is None or _told(kept) != _told(mark) or time.monotonic() - written_s >= MARK_S
 
         def work(tx: Transaction) -> bool:
             changed = sum([change(tx) for change in changes])
-            if place.topic == self._wanted.releases:
-                changed += shelf.withdraw_unnamed(tx, mark.snapshot) if whole else 0
-            else:
-                changed += regulars.remove_unnamed(tx, place.partition, mark.snapshot) if whole else 0
-                changed += regulars.evict(tx, self._budget_bytes)
+            if whole:
+                remove = shelf.withdraw_unnamed if of_releases else regulars.remove_unnamed
+                changed += remove(tx, place.partition, mark.snapshot)
             if not changed and not due:
                 return False
             _write_mark(tx, place, mark, whole=whole)
             return True
 
         if await asyncio.wrap_future(self._store.write(work)):
-            if place.topic == self._wanted.releases:
+            if of_releases:
                 self._wanted.on_release()
             self._kept[place] = (replace(mark, until=None) if whole else mark), time.monotonic()
+            await self._evict()
+
+    async def _evict(self) -> None:
+        """Have the share hold again, some customers at a time: there may be many, where it was made smaller."""
+        while await asyncio.wrap_future(
+            self._store.write(lambda tx: regulars.evict(tx, self._budget_bytes), upkeep=True)
+        ):
+            pass
 
 
 def _regular(subject: str, value: bytes, region: str) -> Regular | None:

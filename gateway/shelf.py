@@ -54,22 +54,24 @@ class InUse:
 # -- what the topic says --------------------------------------------------------------------------------------------
 
 
-def keep(tx: Transaction, release: Release, snapshot: int) -> bool:
-    """Put a release on the shelf, in place of the one of its kind and target. Returns whether it is another one."""
+def keep(tx: Transaction, release: Release, partition: int, snapshot: int) -> bool:
+    """Put a release on the shelf, in place of the one of its kind and target. Returns whether anything changed."""
+    named = partition, snapshot
     same = tx.connection.execute(
-        "SELECT snapshot FROM releases WHERE kind = ? AND target = ? AND number = ? AND sha256 = ?",
+        "SELECT partition, snapshot FROM releases WHERE kind = ? AND target = ? AND number = ? AND sha256 = ?",
         (release.kind, release.target, release.number, release.sha256),
     ).fetchone()
-    if same is not None:
-        if same[0] != snapshot:
-            tx.connection.execute(
-                "UPDATE releases SET snapshot = ? WHERE kind = ? AND target = ?",
-                (snapshot, release.kind, release.target),
-            )
+    if same == named:
         return False
+    if same is not None:
+        tx.connection.execute(
+            "UPDATE releases SET partition = ?, snapshot = ? WHERE kind = ? AND target = ?",
+            (*named, release.kind, release.target),
+        )
+        return True
     tx.connection.execute(
-        "INSERT OR REPLACE INTO releases VALUES (?, ?, ?, ?, ?, ?, NULL)",
-        (release.kind, release.target, release.number, release.sha256, release.content, snapshot),
+        "INSERT OR REPLACE INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+        (release.kind, release.target, release.number, release.sha256, release.content, *named),
     )
     return True
 
@@ -80,9 +82,10 @@ def withdraw(tx: Transaction, kind: Kind, target: str) -> bool:
     return done.rowcount > 0
 
 
-def withdraw_unnamed(tx: Transaction, snapshot: int) -> int:
-    """Take away what a full snapshot of the topic did not name. Returns how many."""
-    return tx.connection.execute("DELETE FROM releases WHERE snapshot <> ?", (snapshot,)).rowcount
+def withdraw_unnamed(tx: Transaction, partition: int, snapshot: int) -> int:
+    """Take away what a full snapshot of a partition did not name. Returns how many."""
+    done = tx.connection.execute("DELETE FROM releases WHERE partition = ? AND snapshot <> ?", (partition, snapshot))
+    return done.rowcount
 
 
 def wanted(connection: sqlite3.Connection, kind: Kind, targets: Sequence[str]) -> Kept | None:

@@ -28,6 +28,7 @@ SLOWEST_FIRST = (
     "tests/benchmarks/test_link.py",
     "tests/faults/test_freezes.py",
     "tests/faults/test_power_cut.py",
+    "tests/flow/test_down_again.py",
     "tests/flow/test_demo.py",
     "tests/flow/test_main_road.py",
     "tests/benchmarks/test_road.py",

@@ -40,6 +40,7 @@ CREATE TABLE releases (
     number INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
     content BLOB NOT NULL,
+    partition INTEGER NOT NULL,
     snapshot INTEGER NOT NULL,
     refused TEXT,
     PRIMARY KEY (kind, target)

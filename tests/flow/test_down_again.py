@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs re-export nothing
 
-from cloud_sync.published import Profile, Region, Version, publish
-from cloud_sync.topics import PROFILES, RELEASES, Topic
-from gateway.transaction import read_profile
+from cloud_sync.topics import ALL, Topic
+from heat.profile import Profile
 from hw_sim.journal import read_journal
 from models.bundle import load, pretrained
 from picante.cli import main
 from tests.flow.verdict import NOTHING_WRONG, generated, judge
-from tests.flow.world import Kafka, Mqtt, World, world
+from tests.flow.world import Kafka, Mqtt, Process, World, world
 from tests.servers import free_port
 from tests.waiting import wait_until
 
@@ -45,14 +41,14 @@ count = 2
 
 @pytest.fixture(scope="module")
 def topics(kafka: Kafka) -> None:
-    """The compacted topics, on a Kafka that others use, too."""
+    """The contract's topics, on a Kafka that others use, too."""
 
     def make(topic: Topic) -> NewTopic:
         return NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=1, config=topic.settings)
 
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     there = admin.list_topics(timeout=20).topics
-    missing = [make(topic) for topic in (PROFILES, RELEASES) if topic.name not in there]
+    missing = [make(topic) for topic in ALL if topic.name not in there]
     for made in admin.create_topics(missing).values() if missing else ():
         made.result(20)
 
@@ -61,7 +57,10 @@ def topics(kafka: Kafka) -> None:
 def shop(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mqtt: Mqtt, topics: None) -> Iterator[World]:
     """A shop in which much goes on."""
     with world(tmp_path_factory.mktemp("near"), kafka, mqtt, SCENARIO, f"gw-{uuid.uuid4().hex[:8]}") as shop:
-        (shop.directory / "cloud.toml").write_text(f'[kafka]\nbootstrap = "{kafka.bootstrap}"\n')
+        (shop.directory / "cloud.toml").write_text(
+            f'[kafka]\nbootstrap = "{kafka.bootstrap}"\n[cloud]\ndata_dir = "cloud"\nparts = ["pipeline"]\n'
+            f'[pipeline]\ngroup = "picante-pipeline-{shop.gateway_id}"\n'
+        )
         yield shop
 
 
@@ -148,25 +147,17 @@ def test_a_configuration_that_kills_three_starts_is_taken_back(shop: World) -> N
 def test_a_regular_is_known_offline_in_the_next_store(
     shop: World, tmp_path: Path, kafka: Kafka, mqtt: Mqtt, topics: None
 ) -> None:
-    """What the cloud's pipeline publishes of a customer is made here of what the first gateway holds."""
+    """The cloud's pipeline tells both gateways: what one holds of its customers, the other has within a minute."""
     shop.wait_until_ready(60)
-    customers = sorted(shop.digests())
-    producer = Producer({"bootstrap.servers": kafka.bootstrap})
-    with closing(sqlite3.connect(f"file:{shop.database}?mode=ro", uri=True)) as connection:
-        for customer in customers:
-            buckets, flavours = read_profile(connection, customer).rows()
-            seen = (Region("south", max(row.day for row in buckets)),)
-            said = Profile(version=Version(1, 1), regions=seen, buckets=buckets, flavours=flavours)
-            record = publish(customer, said, "/cloud/test", "1", 0)
-            producer.produce(record.topic, record.value, record.key)
-    producer.flush(20)
     with world(tmp_path, kafka, mqtt, SCENARIO, f"gw-{uuid.uuid4().hex[:8]}") as far:
-        keys = far.directory / "sim" / "keys.toml"
-        keys.parent.mkdir()
-        keys.write_text("[dispensers]\n")
-        keys.chmod(0o600)
+        far.without_dispensers()
         far.start_gateway()
-        wait_until(lambda: far.digests().items() >= shop.digests().items(), 60, "known", promised=True)
+        customers = sorted(shop.digests())
+        cloud = Process(shop.directory, "cloud", "cloud", "run", "--config", "cloud.toml")
+        try:
+            wait_until(lambda: _agree(shop, far, customers), 60, f"known: {cloud.said()}", promised=True)
+        finally:
+            cloud.stop()
         assert far.gateway is not None
         far.gateway.kill()
         toml = far.directory / "gateway.toml"
@@ -175,5 +166,10 @@ def test_a_regular_is_known_offline_in_the_next_store(
         for customer in customers:
             here, there = (one.get(f"/api/v1/profiles/{customer}") for one in (far, shop))
             assert (here["digest"]["all"], here["state"]) == (there["digest"]["all"], there["state"])
-            assert here["digest"]["own"] != here["digest"]["all"]
+            assert there["digest"]["own"] != here["digest"]["own"] == Profile().digest()
             assert here["evidence"] > 0
+
+
+def _agree(near: World, far: World, customers: list[str]) -> bool:
+    here, there = far.digests(), near.digests()
+    return len(customers) > 3 and all(here.get(customer) == there[customer] for customer in customers)

@@ -124,6 +124,13 @@ class World:
         wait_until(lambda: keys.exists() or self.sim_ended(), 20, "the simulator has made its keys")
         return self.sim
 
+    def without_dispensers(self) -> None:
+        """Let the gateway start where no simulator ever made keys."""
+        keys = self.directory / "sim" / "keys.toml"
+        keys.parent.mkdir()
+        keys.write_text("[dispensers]\n")
+        keys.chmod(0o600)
+
     def sim_ended(self) -> bool:
         """Whether the simulator is over."""
         return self.sim is None or self.sim.process.poll() is not None

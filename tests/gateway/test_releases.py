@@ -103,7 +103,7 @@ class Site:
     def put(self, kind: Kind, content: bytes, number: int = 1, target: str = "all", snapshot: int = 1) -> None:
         """A release has come down."""
         made = contract.release(kind, target, number, content)
-        self.store.write(lambda tx: shelf.keep(tx, made, snapshot)).result(5)
+        self.store.write(lambda tx: shelf.keep(tx, made, 0, snapshot)).result(5)
         self.releases.wake()
 
     def withdraw(self, kind: Kind, target: str = "all") -> None:
@@ -395,7 +395,7 @@ async def test_a_snapshot_withdraws_what_it_does_not_name(site: Site) -> None:
         site.put("catalogue", catalogue("c-2"))
         site.put("words", words("w-2"), snapshot=2)
         await site.all_used(2)
-        assert site.store.write(lambda tx: shelf.withdraw_unnamed(tx, 2)).result(5) == 1
+        assert site.store.write(lambda tx: shelf.withdraw_unnamed(tx, 0, 2)).result(5) == 1
         site.releases.wake()
         await wait_until_async(lambda: site.hands.door.catalog is default_catalog(), 10, "gateway.toml's is used")
         assert site.hands.door.words.version == "w-2"
