@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from heat.events import AnyData, BucketRow, FlavourRow, Kind, Poured, Rated, SessionClaimed, Stated
 from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
 from heat.scale import BANDS, band
 
-Row = list[Any]
-"""A key, and then integers."""
+BucketTotals = dict[tuple[str, int, Kind], list[int]]
+"""(origin, day, kind) -> n, sum w, sum w*q, sum w*q*q, and a count for each band."""
+FlavourTotals = dict[tuple[str, int, Kind, str], list[int]]
+"""(origin, day, kind, tag) -> n, sum w."""
+
 
 _N, _W, _WQ, _WQQ, _BANDS = range(5)
 _WIDTH = _BANDS + BANDS
-"""Integers of a bucket: n, sum w, sum w*q, sum w*q*q, and a count for each band."""
+"""Integers of a bucket."""
 
 
 def is_evidence(body: AnyData) -> bool:
@@ -34,14 +36,17 @@ def is_evidence(body: AnyData) -> bool:
 class Tally:
     """The sums of one subject, mutable. Sums that have fallen to zero are left out of its rows."""
 
-    __slots__ = ("_buckets", "_flavours")
+    __slots__ = ("_buckets", "_flavours", "_taken_back")
 
     def __init__(self) -> None:
-        self._buckets: dict[tuple[str, int, Kind], list[int]] = {}
-        self._flavours: dict[tuple[str, int, Kind, str], list[int]] = {}
+        self._buckets: BucketTotals = {}
+        self._flavours: FlavourTotals = {}
+        self._taken_back = False
+        """Whether sums may have fallen to zero."""
 
     def add(self, body: AnyData, origin: str, day: int, sign: int = 1) -> None:
         """Add (or, with sign -1, take back) an event that `origin` took on the UTC day `day`."""
+        self._taken_back |= sign < 0
         match body:
             case Poured():
                 self._evidence((origin, day, "poured"), body.heat.milli_octaves, sign * body.w, body.flavours)
@@ -102,17 +107,17 @@ class Tally:
             result.add_flavour(FlavourKey(*flavour_key), FlavourSums(n, w))
         return result
 
-    def dump(self) -> tuple[list[Row], list[Row]]:
-        """Flat rows of bucket and flavour sums, keys first: the cheapest form to keep."""
-        return (
-            [[*key, *sums] for key, sums in self._buckets.items() if any(sums)],
-            [[*flavour_key, *sums] for flavour_key, sums in self._flavours.items() if any(sums)],
-        )
+    def dump(self) -> tuple[BucketTotals, FlavourTotals]:
+        """The sums by key, for `load`: the cheapest form to keep. They are the tally's own: don't change them."""
+        if self._taken_back:
+            self._buckets = {key: sums for key, sums in self._buckets.items() if any(sums)}
+            self._flavours = {key: sums for key, sums in self._flavours.items() if any(sums)}
+            self._taken_back = False
+        return self._buckets, self._flavours
 
     @classmethod
-    def load(cls, buckets: Iterable[Row], flavours: Iterable[Row]) -> Tally:
-        """The tally whose `dump()` this is."""
+    def load(cls, buckets: BucketTotals, flavours: FlavourTotals) -> Tally:
+        """The tally whose `dump()` this is; it takes them over."""
         result = cls()
-        result._buckets = {(row[0], row[1], row[2]): row[3:] for row in buckets}
-        result._flavours = {(row[0], row[1], row[2], row[3]): row[4:] for row in flavours}
+        result._buckets, result._flavours = buckets, flavours
         return result

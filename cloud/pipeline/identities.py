@@ -42,6 +42,8 @@ class Identities:
         self._lives: dict[tuple[str, int], list[int]] = {}
         """(source, generation) -> [id, highest sequence]."""
         self._receipts = dict(connection.execute("SELECT day, first_offset FROM receipts ORDER BY day"))
+        self.day = max(self._receipts, default=0)
+        """The latest UTC day of receipt; 0: nothing was received."""
         self._floors: dict[int, int] = {}
         self._tidied = -1
         """The life that was tidied last, in this round."""
@@ -113,14 +115,9 @@ class Identities:
         """A record was received on this day; the first of a day is noted. A broker's clock that was set back is not."""
         if day > self.day:
             self._connection.execute("INSERT INTO receipts (day, first_offset) VALUES (?, ?)", (day, offset))
-            self._receipts[day] = offset
+            self._receipts[day], self.day = offset, day
             self._floors.clear()
             self._tidied = -1
-
-    @property
-    def day(self) -> int:
-        """The latest day of receipt; 0: nothing was received."""
-        return max(self._receipts, default=0)
 
     def floor(self, day: int) -> int:
         """The first offset whose identity is still remembered by a record that is received on this day."""

@@ -85,8 +85,11 @@ class Pipeline:
             while not stop.is_set():
                 self._tick(clock.poll(timeout_s=0))
                 records = self._consumer.poll(settings.batch, POLL_S)
+                polled_s = time.monotonic()
                 self._take(records)
-                self._publish(producer, busy=len(records) >= settings.batch)
+                # one that was frozen may have lost its partitions, and must not tell of the past: the next poll knows
+                if time.monotonic() - polled_s < settings.cluster.session_ms / 2000:
+                    self._publish(producer, busy=len(records) >= settings.batch)
                 self._commit()
 
     # -- partitions come and go (within poll) --------------------------------------------------------------------------

@@ -172,8 +172,10 @@ def _rebuild(settings: Settings, state: PartitionState, look: Consumer, low: int
         for batch in read_to_end(settings.cluster, settings.profiles, wanted)
     )
     state.seed(known(log_, batches), low)
-    metrics.REBUILDS.inc()
-    log.warning("a state is rebuilt", extra=_about(state, subjects=state.count()))
+    subjects = state.count()
+    if low or subjects:
+        metrics.REBUILDS.inc()
+        log.warning("a state is rebuilt", extra=_about(state, subjects=subjects))
 
 
 def _about(state: PartitionState, **more: int) -> dict[str, object]:

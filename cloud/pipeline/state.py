@@ -148,7 +148,8 @@ class PartitionState:
             return Applied()
         with self._transaction():
             for verdict in verdicts:
-                self._identities.received(verdict.day, verdict.record.offset)
+                if verdict.day > self._identities.day:
+                    self._identities.received(verdict.day, verdict.record.offset)
             ids = [verdict.event.id for verdict in verdicts if verdict.event and not verdict.refusal]
             memory = Memory(
                 self._identities.find(ids), self._identities.floor, self.tick_day - SESSION_DAYS + 1, self._earlier

@@ -4,7 +4,7 @@ version     offset of the last record that changed the sums
 published   the version that Kafka is known to have
 heard_day   UTC day of receipt of that record
 next_day    the day on which the features will differ though nothing happens; NULL: never
-sums        [bucket rows, flavour rows, {region: last day}], as `heat.tally` dumps them
+sums        [buckets, flavours, {region: last day}], as `heat.tally` dumps them
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from cloud.pipeline.fold import Effect
 from heat.identity import is_session
-from heat.tally import Tally
+from heat.tally import BucketTotals, FlavourTotals, Tally
 
 SCHEMA = """
 CREATE TABLE subjects (
@@ -35,7 +34,7 @@ NEVER = -1
 
 _json = msgspec.json.Encoder()
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[list[list[Any]], list[list[Any]], dict[str, int]]).decode
+_unpack = msgspec.msgpack.Decoder(tuple[BucketTotals, FlavourTotals, dict[str, int]]).decode
 
 
 @dataclass(slots=True)
