@@ -31,10 +31,12 @@ from heat.identity import SAFE_INTEGER, check_subject, is_session
 from heat.profile import KINDS, profile_of_rows
 from heat.scale import BANDS
 
-BREATH = 16
+BREATH = 4
 """Records that are decoded before the event loop gets its turn: a customer's pick may be waiting."""
 PIECE_ROWS = 500
 """Rows of profiles in one transaction, about: some 5 ms of the writer's time."""
+PAUSE_S = 0.02
+"""s between two of them: events and picks have most of a core while thousands of customers come down."""
 MARK_S = 30.0
 """s after which a mark is written where nothing else was; what was read since then is read again after a kill."""
 
@@ -115,6 +117,7 @@ class StoreInbox(Inbox):
         for piece in pieces[:-1]:
             between = mark.after(piece.last.offset + 1, piece.last.offset, piece.last.timestamp_ms)
             await self._commit(place, piece.changes, between, whole=False)
+            await asyncio.sleep(PAUSE_S)
         await self._commit(place, pieces[-1].changes if pieces else [], mark, whole=mark.whole)
         return self._passed_over - before
 

@@ -136,11 +136,16 @@ class Transaction:
 
     def fold(self, subject: str, profile: Profile, sign: int = 1) -> None:
         """Add a contribution to a subject's profile, or with sign -1 take it back."""
-        for key, s in profile.buckets.items():
-            sums = (sign * s.n, sign * s.w, sign * s.wq, sign * s.wqq, *(sign * b for b in s.bands))
-            self.connection.execute(_FOLD_BUCKET, (subject, *key, *sums))
-        for flavour_key, f in profile.flavours.items():
-            self.connection.execute(_FOLD_FLAVOUR, (subject, *flavour_key, sign * f.n, sign * f.w))
+        self.connection.executemany(
+            _FOLD_BUCKET,
+            (
+                (subject, *key, sign * s.n, sign * s.w, sign * s.wq, sign * s.wqq, *(sign * b for b in s.bands))
+                for key, s in profile.buckets.items()
+            ),
+        )
+        self.connection.executemany(
+            _FOLD_FLAVOUR, ((subject, *key, sign * f.n, sign * f.w) for key, f in profile.flavours.items())
+        )
         if sign < 0:
             self.connection.execute("DELETE FROM buckets WHERE subject = ? AND n = 0", (subject,))
             self.connection.execute("DELETE FROM flavours WHERE subject = ? AND n = 0", (subject,))
