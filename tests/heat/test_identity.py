@@ -16,6 +16,7 @@ from heat.identity import (
     check_name,
     check_subject,
     is_session,
+    keyed_event_id,
     parse_event_id,
     pseudonym,
     session_subject,
@@ -50,6 +51,19 @@ def test_an_event_id_survives_writing(source: str, generation: int, sequence: in
 def test_what_is_no_event_id(text: str) -> None:
     with pytest.raises(DataError, match=r"not an event id.*source:generation:sequence"):
         parse_event_id(text)
+
+
+def test_a_key_has_one_identity_that_any_language_can_make() -> None:
+    # SHA-256 of answer-17: 45586167 bba4112996432a4a ...
+    assert str(keyed_event_id("autumn-2026", "answer-17")) == "autumn-2026:45586167:1144770219159592"
+    assert 0xBBA4112996432A4A % (2**53 - 1) + 1 == 1144770219159592
+    assert keyed_event_id("shop", "") == EventId("shop", 0xE3B0C442, 7912174173026704)
+
+
+@given(st.text())
+def test_every_key_s_identity_can_be_written_and_read(key: str) -> None:
+    identity = keyed_event_id("hot-app", key)
+    assert parse_event_id(str(identity)) == identity
 
 
 _INTERVALS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), max_size=30)
