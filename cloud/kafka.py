@@ -71,6 +71,7 @@ class Consumer:
         """Nothing is asked of Kafka yet. `group` is needed to subscribe and to commit; without it, none is touched."""
         self.ended: dict[Place, int] = {}
         """Partitions of which all was read, and where they ended; one that goes on is taken out."""
+        self._group = group
         self._trouble = Trouble(cluster)
         self._consumer = confluent_kafka.Consumer(
             {
@@ -149,6 +150,8 @@ class Consumer:
                 )
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its name
                 self.ended[Place(topic, partition)] = offset
+            elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._group:
+                pass  # librdkafka looks for the coordinator of a group that we don't use, and a part has no right to
             elif not error.retriable() or error.fatal():
                 raise KafkaException(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import secrets
 from pathlib import Path
 
 import confluent_kafka
@@ -12,13 +13,15 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]  # its stubs re-export nothing
 
 from cloud.config import load_cloud_config
-from cloud.kafka import BEGINNING, Consumer, Place, Producer
+from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
+from cloud.lake.replay import replay
 from cloud.librdkafka import Cluster, Trouble, cluster_of, connection
 from cloud.rights import Right, parse, rights_of
 from cloud_sync.record import Record
-from cloud_sync.topics import ALL, outbox_group
+from cloud_sync.topics import ALL, EVENTS, outbox_group
 from heat.errors import ConfigError, SinkRefused
 from picante.cli import main
+from tests.cloud.lake.records import consumed, opened, put
 from tests.docs.markdown import rows, section, text
 from tests.secure_kafka import ACLS, GATEWAY, LIMITED, SecureKafka, acls
 
@@ -101,6 +104,19 @@ def test_the_pipeline_works_under_its_rights_and_no_other_part_takes_its_place(
     lake = cluster(secure_kafka, tmp_path, "lake")
     with Producer(lake, "picante-dead-letters-0") as producer, pytest.raises(SinkRefused, match="deploy/kafka/acls"):
         producer.open()
+
+
+def test_a_replay_makes_its_topic_under_its_rights_and_the_pipeline_reads_it(
+    secure_kafka: SecureKafka, tmp_path: Path
+) -> None:
+    lake, target = opened(tmp_path / "lake"), f"{EVENTS.name}.{secrets.token_hex(4)}"
+    put(lake, [consumed(0), consumed(1)])
+    own = cluster(secure_kafka, tmp_path, "lake_replay")
+    assert replay(lake, own, EVENTS.name, target).records == 2
+    [batch] = read_to_end(cluster(secure_kafka, tmp_path, "pipeline"), target)
+    assert [record.value for record in batch] == [consumed(0).value, consumed(1).value]
+    with pytest.raises(SinkRefused, match="deploy/kafka/acls"):
+        replay(lake, own, EVENTS.name, "picante.samples.v1.g2")
 
 
 @pytest.mark.parametrize("topic", ["profiles", "features", "clock", "releases", "picks"])
