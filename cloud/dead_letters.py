@@ -1,7 +1,8 @@
 """The dead letters: which there are, which were sent again already, and sending them again once their cause is mended.
 
-A replay puts key, value and headers back where they lay, so the event keeps its identity and is folded once. A mark to
-`picante.replays.v1` goes in the same transaction; who replays fences everybody else who does, and then reads the marks.
+A replay puts key, value and headers back where they lay, with the letter's id in one more: the event keeps its identity
+and is folded once, and whoever counts an outbox's rows knows that this is none. A mark to `picante.replays.v1` goes in
+the same transaction; who replays fences everybody else who does, and then reads the marks.
 So each letter is sent again once, whoever is killed or in a hurry.
 """
 
@@ -19,7 +20,7 @@ from cloud.librdkafka import Cluster
 from cloud.pipeline.verdict import judge
 from cloud_sync.dead_letter import DeadLetter, read
 from cloud_sync.record import Consumed, Record
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYS, SAMPLES
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYED, REPLAYS, SAMPLES
 from heat.errors import DataError
 
 REPLAYER = "picante-dlq-replay"
@@ -166,7 +167,8 @@ def _groups(chosen: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
 def _again(letter: DeadLetter, marks_topic: str) -> tuple[Record, Record]:
     record, mark = letter.record, mark_of(letter)
     assert record is not None
-    return record, Record(marks_topic, mark.letter.encode(), msgspec.json.encode(mark), ())
+    again = record.with_header(REPLAYED, mark.letter.encode())
+    return again, Record(marks_topic, mark.letter.encode(), msgspec.json.encode(mark), ())
 
 
 def _all(cluster: Cluster, topic: str) -> Iterator[Consumed]:

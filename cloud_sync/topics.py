@@ -88,6 +88,8 @@ TIME = "picante.time"
 TIMESTAMP = "picante.timestamp"
 """Header of a dead letter that was a record: its Kafka timestamp, Unix ms. The dead letter's own is the broker's."""
 REDELIVERED = "picante.redelivered"
+REPLAYED = "picante.replayed"
+"""Header of a record that was sent again out of the dead letters: the letter's id."""
 FULL_SIZE = "picante.full.size"
 """Header of a dead letter that is cut short, because nothing of its size fits into Kafka: bytes that there were."""
 

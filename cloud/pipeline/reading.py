@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloud.pipeline.fold import CONFLICT, DUPLICATE, FOLDED, SESSION_OVER
 from cloud.pipeline.state import SCHEMA_VERSION
 from cloud.pipeline.subjects import Subjects
 from heat.errors import StoreError
 from heat.profile import Profile
 
 BUSY_MS = 1_000
+NO_REFUSAL = {FOLDED, DUPLICATE, CONFLICT, SESSION_OVER}
 
 
 class StateReader:
@@ -52,14 +54,22 @@ class StateReader:
         (position,) = self._connection.execute("SELECT position FROM log").fetchone()
         return int(position)
 
-    def counts(self, from_hour: int) -> tuple[int, Counter[tuple[int, str]]]:
-        """The position, and how many records were taken by hour of receipt and origin; both as of one moment."""
+    def counts(self, from_hour: int) -> tuple[int, Counter[tuple[int, str]], Counter[tuple[int, str]]]:
+        """The position, and by hour of receipt and origin how many records were taken, and how many of them refused.
+
+        All as of one moment.
+        """
         with self._moment():
             position = self.position()
             rows = self._connection.execute(
-                "SELECT hour, origin, sum(n) FROM counts WHERE hour >= ? GROUP BY hour, origin", (from_hour,)
+                "SELECT hour, origin, outcome, n FROM counts WHERE hour >= ?", (from_hour,)
             ).fetchall()
-        return position, Counter({(hour, origin): n for hour, origin, n in rows})
+        taken: Counter[tuple[int, str]] = Counter()
+        refused: Counter[tuple[int, str]] = Counter()
+        for hour, origin, outcome, n in rows:
+            taken[hour, origin] += n
+            refused[hour, origin] += n if outcome not in NO_REFUSAL else 0
+        return position, taken, refused
 
     def held(self, subject: str, origin: str) -> tuple[int, int, str]:
         """The position, how many pieces of evidence a subject has of one origin, and the digest of their sums."""

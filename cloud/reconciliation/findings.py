@@ -6,7 +6,7 @@ What can be compared exactly, and so is:
   highest that a gateway sent in an epoch has to be there, once. What comes again after a restore is marked, and may be
   there twice. That a hole lies in an hour is told by the record after it.
 - **topic and state** by partition, hour and source, once the state has passed the hour's last record.
-- **topic and dead letters** by offset: what the one verdict refuses has one letter, and nothing else has.
+- **state and dead letters** by hour and source of what was refused: each has one letter, and nothing else has one.
 - **topic and lake** by offset, as soon as the lake has passed the hour's last record.
 
 An hour that is open, or that a reader has not passed, is not judged but told of as waiting.
@@ -64,6 +64,8 @@ class Folded:
     position: int
     counts: Mapping[Cell, int]
     """Records of all outcomes."""
+    refused: Mapping[Cell, int] = field(default_factory=dict)
+    """Those of them that were refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,24 +207,21 @@ def _fold(ledger: Ledger, partition: int, folded: Folded | None, hours: range, r
 
 
 def _letters(ledger: Ledger, folded: Mapping[int, Folded], hours: range) -> Iterator[Finding]:
-    passed = {partition: one.position for partition, one in folded.items()}
-    missing: Counter[Cell] = Counter()
-    odd: Counter[Cell] = Counter()
-    for (partition, offset), cell in ledger.refused.items():
-        n = ledger.letters[partition, offset]
-        if n == 0 and offset < passed.get(partition, 0):
-            missing[cell] += 1
-        odd[cell] += max(n - 1, 0)
-    for partition in _partitions(ledger, EVENTS.name):
+    """What each state has refused, and the letters of it: both were made by one verdict, which may be an older one."""
+    wanted: Counter[Cell] = Counter()
+    there: Counter[Cell] = Counter()
+    doubled: Counter[Cell] = Counter()
+    for partition, state in folded.items():
+        passed = {hour for hour in hours if ledger.lines[EVENTS.name, partition].last.get(hour, -1) < state.position}
+        wanted.update({cell: n for cell, n in state.refused.items() if cell.hour in passed})
         for offset, cell in ledger.of((EVENTS.name, partition)):
-            if (partition, offset) not in ledger.refused and (n := ledger.letters.get((partition, offset), 0)):
-                odd[cell] += n
-    for cell, n in missing.items():
-        if cell.hour in hours:
-            yield Finding(*cell, "letters_missing", n, f"{_records(n)} refused, and no dead letter of them")
-    for cell, n in odd.items():
-        if n and cell.hour in hours:
-            yield Finding(*cell, "letters_odd", n, f"{n:,} dead letters too many")
+            if cell.hour in passed and (n := ledger.letters[partition, offset]):
+                there[cell] += 1
+                doubled[cell] += n - 1
+    for cell, n in (wanted - there).items():
+        yield Finding(*cell, "letters_missing", n, f"{_records(n)} refused, and no dead letter of them")
+    for cell, n in ((there - wanted) + doubled).items():
+        yield Finding(*cell, "letters_odd", n, f"{n:,} dead letters too many")
 
 
 # -- the lake ---------------------------------------------------------------------------------------------------------

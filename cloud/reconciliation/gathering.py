@@ -104,8 +104,9 @@ def read_states(directory: Path, hours: range) -> Mapping[int, Folded]:
     found: dict[int, Folded] = {}
     for path in state_files(directory, EVENTS.name):
         with suppress(StoreError), StateReader.open(path) as state:
-            position, counts = state.counts(hours.start)
-            found[state.partition] = Folded(position, {Cell(*cell): n for cell, n in counts.items()})
+            position, taken, refused = state.counts(hours.start)
+            cells = ({Cell(*cell): n for cell, n in counts.items()} for counts in (taken, refused))
+            found[state.partition] = Folded(position, *cells)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Records of the topics -> who wrote how many in which hour, and which of them each other part has to have. Pure.
+"""Records of the topics -> who wrote how many in which hour, and what each other part has to have. Pure.
 
 An hour is one of receipt: the broker's time in the record. Lines are kept as numbers: 12 bytes a record.
 """
@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cloud.pipeline.verdict import Verdict, judge
+from cloud.pipeline.verdict import judge
 from cloud_sync.dead_letter import PIPELINE
 from cloud_sync.record import Consumed
-from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED
+from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED, REPLAYED
 
 HOUR_MS = 3_600_000
 NOBODY = ""
 """The source of what can't be read."""
-_POSITION = POSITION
 _Place = tuple[str, int]
 
 
@@ -60,8 +59,6 @@ class Ledger:
         """By gateway and epoch."""
         self.unnumbered: Counter[Cell] = Counter()
         """Records that no outbox numbered."""
-        self.refused: dict[tuple[int, int], Cell] = {}
-        """Events that the pipeline has to have refused, by partition and offset."""
         self.letters: Counter[tuple[int, int]] = Counter()
         """The pipeline's dead letters, by the partition and offset of what they were."""
         self._cells: list[Cell] = []
@@ -77,12 +74,12 @@ class Ledger:
                 self._line(record, origin)
                 return
         else:
-            verdict = judge(record)
-            again, origin = _again(verdict), verdict.event.origin if verdict.event else NOBODY
-            if verdict.refusal is not None and record.topic == EVENTS.name:
-                self.refused[record.partition, record.offset] = Cell(record.timestamp_ms // HOUR_MS, origin)
+            event = judge(record).event
+            again, origin = event is not None and event.redelivered, event.origin if event else NOBODY
         cell = self._line(record, origin)
-        if (position := _position(headers.get(_POSITION))) is None:
+        if REPLAYED in headers:
+            return  # a dead letter that was sent again, perhaps after weeks
+        if (position := _position(headers.get(POSITION))) is None:
             self.unnumbered[cell] += 1
             return
         rows = self.rows[origin, position[0]]
@@ -123,10 +120,6 @@ class Ledger:
         lines.cells.append(number)
         lines.last[cell.hour] = record.offset
         return cell
-
-
-def _again(verdict: Verdict) -> bool:
-    return verdict.event is not None and verdict.event.redelivered
 
 
 def _position(header: bytes | None) -> tuple[int, int] | None:

@@ -116,10 +116,11 @@ class Shops:
                     assert verdict.refusal
                     letter = from_record(verdict.record, verdict.refusal, verdict.event)
                     self.topics.append(letter, verdict.record.timestamp_ms + 1_000)
-                counts: Counter[Cell] = Counter()
-                for (hour, origin, _), n in state.counts().items():
+                counts, refused = Counter[Cell](), Counter[Cell]()
+                for (hour, origin, outcome), n in state.counts().items():
                     counts[Cell(hour, origin)] += n
-                self.states[partition] = Folded(state.position, counts)
+                    refused[Cell(hour, origin)] += n if outcome == "too_old" else 0
+                self.states[partition] = Folded(state.position, counts, refused)
 
     def books(self) -> Books:
         """What everybody says when all goes well."""

@@ -14,7 +14,7 @@ from cloud.reconciliation.findings import LOOK, Books, reconcile
 from cloud.reconciliation.ledger import HOUR_MS, Cell
 from cloud.reconciliation.sums import Line, sums
 from cloud_sync.envelope import encode
-from cloud_sync.topics import DEAD_LETTERS, EVENTS
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYED
 from tests.cloud.reconciliation.books import HOUR, HOURS, PARTITIONS, Shops, by_pipeline, said, sent_by, shops
 from tests.cloud_sync.examples import stored
 
@@ -195,3 +195,18 @@ def test_the_open_hour_is_not_judged(world: Shops) -> None:
             world.topics.remove(record)
     books = world.books()
     assert found(world, replace(books, folded=world.states)) == []
+
+
+def test_a_dead_letter_that_was_sent_again_is_no_row(world: Shops, tmp_path: Path) -> None:
+    """It has the number of its old row, which may be weeks old: neither a double nor the beginning of a hole."""
+    gateway = world.gateways[0]
+    record = encode(stored(sequence=7, origin="gw-1", day=HOUR // 24, time_ms=HOUR * HOUR_MS))
+    replayed = gateway.numbered(record, 1).with_header(REPLAYED, b"0:17")
+    gateway.position = 5_000
+    later = (HOUR + 1) * HOUR_MS + 59 * 60_000
+    gateway.epoch = 2
+    gateway.send(later)
+    world.topics.append(gateway.numbered(record, 4).with_header(REPLAYED, b"0:18"), later)
+    world.topics.append(replayed, later)
+    world.fold(tmp_path / "again")
+    assert found(world) == []
