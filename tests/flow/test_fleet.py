@@ -24,6 +24,7 @@ from cloud.librdkafka import Cluster, cluster_of
 from cloud.metrics import REGISTRY
 from cloud.pipeline.dead_letters import GROUP as LETTERS
 from cloud.pipeline.reading import state_files
+from cloud.pipeline.subjects import Subjects
 from cloud.reconciliation.gathering import Outcome, compare
 from cloud.reconciliation.ledger import HOUR_MS
 from cloud_sync.envelope import encode
@@ -196,12 +197,11 @@ def test_one_altered_event_makes_edge_and_cloud_differ(shop: World) -> None:
     subject = min(shop.digests())
     for path in state_files(shop.directory / "cloud" / "pipeline", EVENTS.name):
         with closing(sqlite3.connect(path)) as state, state:
-            row = state.execute("SELECT sums FROM subjects WHERE name = ?", (subject,)).fetchone()
-            if row is not None:
-                buckets, flavours, regions = msgspec.msgpack.decode(row[0])
-                buckets[0][4] += 1  # its sum of weights
-                sums = msgspec.msgpack.encode((buckets, flavours, regions))
-                state.execute("UPDATE subjects SET sums = ? WHERE name = ?", (sums, subject))
+            if (one := Subjects(state).load([subject]).get(subject)) is not None:
+                (first, *_), _ = one.tally.rows()
+                one.tally.add_rows([first], [], -1)
+                one.tally.add_rows([msgspec.structs.replace(first, w=first.w + 1)], [])
+                Subjects(state).save([one])
     done = fleet(shop, "--digests", "--json")
     assert done.exit_code == 4, done.output
     assert [(one["key"], one["outcome"]) for one in json.loads(done.output)] == [
