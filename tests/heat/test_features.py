@@ -58,6 +58,15 @@ def test_windows_count_kinds_heats_bands_and_days() -> None:
     assert features(profile, TODAY).evidence == 6
 
 
+@pytest.mark.parametrize(
+    ("age", "pours"),
+    [(0, (1, 1, 1)), (6, (1, 1, 1)), (7, (0, 1, 1)), (29, (0, 1, 1)), (30, (0, 0, 1)), (90, (0, 0, 0))],
+)
+def test_windows_end_on_the_day_of_the_features(age: int, pours: tuple[int, ...]) -> None:
+    windows = features(_profile((poured(4000), TODAY - age)), TODAY).windows
+    assert tuple(window.n.poured for window in windows) == tuple(window.pour_days for window in windows) == pours
+
+
 def test_every_kind_is_counted() -> None:
     assert KindCounts.__struct_fields__ == KINDS
     profile = Profile()
@@ -231,6 +240,14 @@ def test_a_change_goes_both_ways_and_ages_out() -> None:
     assert features(milder, TODAY).flags == ("turned_milder",)
     assert features(hotter, TODAY).flags == ("turned_hotter",)
     assert features(hotter, TODAY + 50).flags == ()
+
+
+@pytest.mark.parametrize(("after_shu", "told"), [(4600, ()), (7000, ("turned_hotter",))])
+def test_a_change_below_what_laboratories_tell_apart_is_none_however_sure(
+    after_shu: int, told: tuple[str, ...]
+) -> None:
+    before, after = rated(4000, "just_right", w=400), rated(after_shu, "just_right", w=400)
+    assert features(_profile(*((before, TODAY - 40),) * 99, *((after, TODAY),) * 99), TODAY).flags == told
 
 
 def test_verdicts_that_point_one_way_make_no_change() -> None:
