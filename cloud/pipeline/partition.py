@@ -56,9 +56,10 @@ class Partition:
         self._letters = letters
         self._again = again
         self._publisher = publisher
-        self._changed: dict[str, None] | None = None
-        """Names of those to be published; None: the state is to be searched for them."""
-        self._searched = 0
+        self._changed: dict[str, None] = {}
+        """Names of those to be published."""
+        self._search_from: int | None = 0
+        """Row of the state above which others may be, of whom no name is kept; None: there are none."""
 
     @classmethod
     def open(cls, settings: Settings, place: Place, look: Consumer, tick_day: int) -> Self:
@@ -85,7 +86,7 @@ class Partition:
             if not state.seeded:
                 _rebuild(settings, state, look, low)
         except BaseException:
-            letters.close()
+            letters.close()  # a state that was opened is closed when nobody refers to it
             raise
         publisher = Publisher(log_, f"/cloud/{settings.name}", settings.profiles, settings.features)
         log.info("a partition is ours", extra=_about(state, end=end, dead_letters=letters.position))
@@ -104,10 +105,9 @@ class Partition:
         for (_, _, outcome), n in applied.counts:
             metrics.RECORDS.labels(outcome).inc(n)
         metrics.IRREVERSIBLE.inc(applied.irreversible)
-        if self._changed is not None:
-            self._changed |= dict.fromkeys(applied.changed)
-            if len(self._changed) > MAX_CHANGED:
-                self._changed, self._searched = None, 0
+        self._changed |= dict.fromkeys(applied.changed)
+        if len(self._changed) > MAX_CHANGED:
+            self._changed, self._search_from = {}, 0
         return applied
 
     def publish(self, producer: Producer) -> int:
@@ -133,12 +133,12 @@ class Partition:
         return len(records)
 
     def _next_changed(self) -> list[Subject]:
-        if self._changed is None:
-            found = self.state.unpublished(self._searched)
+        if self._search_from is not None:
+            found = self.state.unpublished(self._search_from)
             if found:
-                self._searched = max(subject.row or 0 for subject in found)
+                self._search_from = found[-1].row
                 return found
-            self._changed = {}
+            self._search_from = None
         names, self._changed = list(self._changed), {}
         return self.state.subjects(names)
 

@@ -91,6 +91,8 @@ class PartitionState:
         self._earlier = earlier
         self._identities = Identities(connection)
         self._subjects = Subjects(connection)
+        self._tidied_on: tuple[int, int] | None = None
+        """The days, of tick and receipt, for which there is nothing left to tidy."""
         row: tuple[int, int, int] = connection.execute("SELECT seeded, position, tick_day FROM log").fetchone()
         self.seeded, self.position, self.tick_day = row
 
@@ -199,10 +201,16 @@ class PartitionState:
 
     def tidy(self) -> bool:
         """Do a little of what a new day brings: sessions to be forgotten, identities too. Whether there may be more."""
+        days = self.tick_day, self._identities.day
+        if days == self._tidied_on:
+            return False
         with self._transaction():
             over = self._subjects.sessions_before(self.tick_day - SESSION_DAYS + 1, CHUNK)
             self._subjects.forget(over)
-            return self._identities.tidy() or bool(over)
+            more = self._identities.tidy() or bool(over)
+        if not more:
+            self._tidied_on = days
+        return more
 
     # -- what is to be published ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,131 @@
+"""What a partition has to publish: each change, whatever happens while others are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cloud.kafka import Producer
+from cloud.pipeline import partition as module
+from cloud.pipeline import state as state_module
+from cloud.pipeline.again import Again
+from cloud.pipeline.dead_letters import DeadLetters
+from cloud.pipeline.partition import Partition
+from cloud.pipeline.publish import Publisher
+from cloud.pipeline.state import Log as LogKey
+from cloud.pipeline.state import PartitionState
+from cloud_sync.published import Profile, read_published
+from cloud_sync.record import Record
+from heat.errors import SinkUnavailable
+from heat.profile import contribution, merge, profile_of_rows
+from tests.cloud.logs import TODAY, Log, pour, value_of
+
+KEY = LogKey("events", 0)
+
+
+class Sent:
+    """A producer's place: what was sent, and whether it arrives."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.broken = False
+        self._waiting: list[Record] = []
+
+    def send(self, record: Record) -> None:
+        self._waiting.append(record)
+
+    def flush(self) -> None:
+        if self.broken:
+            raise SinkUnavailable("away")
+        self.records += self._waiting
+        self._waiting = []
+
+    def digests(self) -> dict[str, str]:
+        """Of the last profile of each key."""
+        found = {}
+        for record in self.records:
+            if record.value is not None and isinstance(profile := read_published(record.value), Profile):
+                found[(record.key or b"").decode()] = profile_of_rows(profile.buckets, profile.flavours).digest()
+        return found
+
+
+class NoLetters:
+    """Nothing is refused here."""
+
+    position = 0
+
+    def send(self, *_: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[PartitionState]:
+    with PartitionState.open(tmp_path / "0.db", KEY) as state:
+        yield state
+
+
+def partition_of(state: PartitionState) -> Partition:
+    letters, again = cast("DeadLetters", NoLetters()), cast("Again", NoLetters())
+    return Partition(state, letters, again, Publisher(KEY, "/cloud/test"))
+
+
+def customer(number: int) -> str:
+    return f"p1-{number:032x}"
+
+
+def test_who_changes_while_others_are_searched_for_is_published_too(
+    state: PartitionState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_module, "CHUNK", 2)
+    log, sent = Log(), Sent()
+    producer = cast("Producer", sent)
+    for number in range(5):
+        log.append(*value_of(number + 1, pour(), customer(number)))
+    state.apply(log.records)
+    partition = partition_of(state)
+    assert partition.publish(producer) > 0
+    assert sent.digests().keys() == {customer(0), customer(1)}
+    partition.take([log.append(*value_of(9, pour(900), customer(0)))])
+    while partition.publish(producer):
+        pass
+    one = contribution(pour(), "gw-1", TODAY)
+    assert sent.digests() == {
+        customer(0): merge([one, contribution(pour(900), "gw-1", TODAY)]).digest(),
+        **{customer(number): one.digest() for number in range(1, 5)},
+    }
+
+
+def test_more_than_are_kept_by_name_are_found_in_the_state(
+    state: PartitionState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CHANGED", 3)
+    log, sent = Log(), Sent()
+    partition = partition_of(state)
+    assert partition.publish(cast("Producer", sent)) == 0
+    for number in range(9):
+        partition.take([log.append(*value_of(number + 1, pour(), customer(number)))])
+    while partition.publish(cast("Producer", sent)):
+        pass
+    assert len(sent.digests()) == 9
+
+
+def test_what_did_not_arrive_is_published_by_the_next_one(state: PartitionState) -> None:
+    log, sent = Log(), Sent()
+    partition = partition_of(state)
+    partition.publish(cast("Producer", sent))
+    sent.broken = True
+    partition.take([log.append(*value_of(1, pour(), customer(1)))])
+    with pytest.raises(SinkUnavailable):
+        partition.publish(cast("Producer", sent))
+    again = Sent()
+    assert partition_of(state).publish(cast("Producer", again)) == 2
+    assert partition_of(state).publish(cast("Producer", again)) == 0
+    state.tick(TODAY + 1)
+    assert partition_of(state).sweep(cast("Producer", again)) == 1
+    assert partition_of(state).sweep(cast("Producer", again)) == 0
