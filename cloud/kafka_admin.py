@@ -98,6 +98,10 @@ class Admin:
     def rights(self, principal: str) -> set[Right]:
         """What a principal is allowed, from whatever host; what is forbidden to it is not looked at."""
         with self._trouble.told("rights can't be looked at"):
+            ours = _done(self._admin.describe_cluster(include_authorized_operations=True, request_timeout=REQUEST_S))
+            # to one who may not ask, it tells of no rights
+            if AclOperation.DESCRIBE not in (ours.authorized_operations or ()):
+                raise KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED))
             found = _done(self._admin.describe_acls(_filter(principal), request_timeout=REQUEST_S))
         allowed = AclPermissionType.ALLOW
         return {_right(one) for one in found if one.permission_type == allowed and one.host == "*"}

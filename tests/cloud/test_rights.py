@@ -156,6 +156,38 @@ def test_what_the_manual_says_of_a_gateway_is_what_the_file_gives() -> None:
     }
 
 
+COMMANDS = {
+    "reader": (("tail", "events", "--last", "1", "--no-wait"), ("tail", "profiles", "--no-wait"), ("dlq", "list")),
+    "replay": (("dlq", "list"), ("dlq", "replay", "--since", "2999-01-01", "--yes")),
+    "admin": (("topics", "plan"), ("acls", "plan", "gateway", "--login", GATEWAY, "--file", str(ACLS))),
+}
+REFUSED = {
+    "gateway": (("tail", "events"), ("dlq", "list"), ("acls", "plan", "gateway", "--login", "x", "--file", str(ACLS))),
+    "reader": (("dlq", "replay", "--since", "2999-01-01", "--yes"), ("topics", "plan")),
+    "replay": (("tail", "events"), ("topics", "plan")),
+    "admin": (("tail", "events"), ("dlq", "list")),
+}
+
+
+@pytest.mark.parametrize("part", COMMANDS)
+def test_people_run_their_commands_with_a_login_of_their_own(
+    secure_kafka: SecureKafka, tmp_path: Path, part: str
+) -> None:
+    config = ("--config", str(secure_kafka.cloud_toml(tmp_path, part)))
+    for words in COMMANDS[part]:
+        done = CliRunner().invoke(main, ["cloud", *words, *config])
+        assert (words, done.exit_code) == (words, 0), done.output
+
+
+@pytest.mark.parametrize("part", REFUSED)
+def test_nobody_runs_a_command_that_is_not_theirs(secure_kafka: SecureKafka, tmp_path: Path, part: str) -> None:
+    config = ("--config", str(secure_kafka.cloud_toml(tmp_path, part)))
+    for words in REFUSED[part]:
+        done = CliRunner().invoke(main, ["cloud", *words, *config])
+        assert (words, done.exit_code) == (words, 1), done.output
+        assert "deploy/kafka/acls" in done.output
+
+
 # -- the command ----------------------------------------------------------------------------------------------------
 
 
