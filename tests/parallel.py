@@ -16,6 +16,7 @@ SLOWEST_FIRST = (
     TOGETHER,
     "tests/faults/test_kills.py",
     "tests/cloud/test_equality.py",
+    "tests/cloud/lake/test_writer.py",
     "tests/mutants/test_mutants.py",
     "tests/faults/test_clock.py",
     "tests/faults/test_edge.py",
