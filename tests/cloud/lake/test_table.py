@@ -49,6 +49,14 @@ def test_a_batch_that_comes_again_in_other_pieces_adds_what_is_new(tmp_path: Pat
     assert offsets(lake) == sorted([*range(15), *range(4)])
 
 
+def test_a_partition_that_is_ahead_does_not_go_back_with_one_that_is_behind(tmp_path: Path) -> None:
+    lake = opened(tmp_path)
+    put(lake, map(consumed, range(10)))
+    put(lake, [consumed(3), consumed(0, partition=1)], start=0)
+    assert [lake.position(EVENTS.name, partition) for partition in (0, 1)] == [10, 1]
+    assert offsets(lake) == [0, *range(10)]
+
+
 def test_a_table_that_was_left_behind_by_a_kill_catches_up(tmp_path: Path) -> None:
     lake = opened(tmp_path)
     put(lake, [consumed(0)])
