@@ -36,6 +36,7 @@ SLOWEST_FIRST = (
     "tests/flow/test_refused_by_kafka.py",
     "tests/flow/test_secured_broker.py",
     "tests/deploy/test_squeezed.py",
+    "tests/cloud/hot_store/test_filler.py",
 )
 """What takes more than twenty seconds where two workers keep two cores busy; `make test ARGS=--durations=50` tells."""
 
