@@ -13,9 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from cloud.kafka import BATCH, BEGINNING, Consumer, Place
 from cloud.lake.columns import RAW
-from cloud.lake.lake import Lake
+from cloud.lake.lake import Batch, Lake
+from cloud.lake.metrics import COMMIT_S, GONE, NEWEST, ROWS
 from cloud.lake.table import Partition, Span
 from cloud.librdkafka import Cluster, PositionLost
 from cloud_sync.topics import CONTEXT, DEAD_LETTERS, EVENTS, SAMPLES
@@ -98,7 +101,13 @@ class LakeWriter:
                     self._settle(consumer)
                     batch, self._batch = self._batch, self._lake.batch()
                     self._spans = batch.spans
-                    self._commit = thread.submit(self._lake.append, batch.rows(), batch.spans)
+                    self._commit = thread.submit(self._append, batch, batch.rows())
+
+    def _append(self, batch: Batch, rows: Mapping[str, pa.Table]) -> dict[str, int]:
+        with COMMIT_S.time():
+            new = self._lake.append(rows, batch.spans)
+        NEWEST.set(batch.records[-1].timestamp_ms / 1000)
+        return new
 
     def assigned(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `cloud.kafka.Assignments`. Others may have written since we looked."""
@@ -121,6 +130,8 @@ class LakeWriter:
     def _count(self, new: Mapping[str, int]) -> None:
         self.counts.rows += new[RAW.name]
         self.counts.commits += 1
+        for table, rows in new.items():
+            ROWS.labels(table).inc(rows)
 
     def _read(self, consumer: Consumer) -> None:
         try:
@@ -162,6 +173,7 @@ class LakeWriter:
                 ) from lost
             if position < first:
                 self.counts.gone += first - position
+                GONE.inc(first - position)
                 log.error(
                     "offsets were deleted before the lake had them",
                     extra={"topic": place.topic, "partition": place.partition, "first": position, "last": first - 1},

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from cloud.lake.columns import RAW
 from cloud.lake.table import LakeTable, Span
 from cloud.lake.writer import Bounds
+from cloud.metrics import REGISTRY
 from cloud_sync.envelope import encode
 from cloud_sync.outbox import StoredEvent
 from heat.errors import ConfigError, SinkUnavailable
@@ -135,10 +136,12 @@ async def test_offsets_that_kafka_deleted_are_counted_and_the_rest_comes(
     for table in lake.tables.values():
         table.append(table.kind.columns.empty_table(), {(name, 0): Span(0, 4)})
     delete_before(kafka.bootstrap, name, 10)
+    before = REGISTRY.get_sample_value("picante_cloud_lake_gone_total") or 0
     writer = writer_of(kafka.bootstrap, name, tmp_path)
     with running(writer):
         wait_for_rows(tmp_path, 12)
     assert (places(tmp_path)[0], writer.counts.gone) == ((0, 10), 5)
+    assert REGISTRY.get_sample_value("picante_cloud_lake_gone_total") == before + 5
 
 
 async def test_a_topic_that_was_made_anew_stops_the_writer(kafka: Kafka, topic: MakeTopic, tmp_path: Path) -> None:
