@@ -80,6 +80,13 @@ class StateReader:
         n = sum(sums.n for key, sums in profile.buckets.items() if key.origin == origin)
         return position, n, profile.digest(origin)
 
+    def outcomes(self, origin: str) -> Counter[str]:
+        """What became of an origin's records, in the words of `fold`."""
+        rows = self._connection.execute(
+            "SELECT outcome, sum(n) FROM counts WHERE origin = ? GROUP BY outcome", (origin,)
+        )
+        return Counter(dict(rows.fetchall()))
+
     @contextlib.contextmanager
     def _moment(self) -> Iterator[None]:
         """What is read within is of one moment."""

@@ -120,6 +120,25 @@ def pull_a_cable(stage: Stage, tell: Tell) -> None:
     )
 
 
+def meet_the_cloud(stage: Stage, tell: Tell) -> None:
+    """What the cloud half made of the same events."""
+    cloud = stage.cloud
+    if cloud is None:
+        return
+    wait_for(lambda: cloud.numbers.digests_equal, 5)
+    numbers = cloud.numbers
+    tell(
+        f"[bold]The cloud half[/] has folded {numbers.events} events into {numbers.profiles} profiles,"
+        f" and keeps {numbers.lake_rows} rows in its lake."
+    )
+    customer = max(cloud.customers(), key=lambda one: one.pieces, default=None)
+    if customer is not None:
+        edge, above = customer.digests
+        same = "[green]the same[/]" if edge == above else "[yellow]not the same yet[/]"
+        tell(f"   {customer.subject[:11]}… after {customer.pieces} pours, ratings and dials, as a digest of all sums:")
+        tell(f"   gateway {edge[:16]}…   cloud {above[:16]}…   {same}")
+
+
 ACTS = (
     Act(2, 6, come_online),
     Act(6, 3, follow_a_pour),
@@ -128,6 +147,7 @@ ACTS = (
     Act(22, 5, mend_the_internet, embedded_only=True),
     Act(27, 10, kill_the_gateway),
     Act(37, 10, pull_a_cable),
+    Act(47, 6, meet_the_cloud, embedded_only=True),
 )
 
 
@@ -138,11 +158,12 @@ def playable(seconds: float | None, embedded: bool) -> list[Act]:
 
 
 def drain(stage: Stage, within_s: float) -> Numbers:
-    """Let nobody come any more, and wait until everything generated is in Kafka, or time is up."""
+    """Let nobody come any more, and wait until everything generated is in Kafka and in the cloud, or time is up."""
     deadline = time.monotonic() + within_s
     with contextlib.suppress(LinkLost):
         stage.ask_sim("pause")
     wait_for(lambda: _all_there(stage.numbers()), deadline - time.monotonic())
+    wait_for(lambda: stage.cloud is None or stage.cloud.has_all(), deadline - time.monotonic())
     return stage.numbers()
 
 

@@ -26,7 +26,7 @@ from picante.errors import exit_with_hint
     "--state", type=click.Path(path_type=Path), help="Keep all state here; a directory that is thrown away if left out."
 )
 def demo(seconds: float | None, as_json: bool, kafka: str | None, port: int | None, state: Path | None) -> None:
-    """A store on your machine: six dispensers, shoppers, the gateway, a page, and a Kafka.
+    """A store on your machine: six dispensers, shoppers, the gateway, a page, a Kafka, and the cloud half.
 
     It plays a minute of what happens in a store (a pour, a pick, a cut line, a kill -9, a pulled cable) and goes on
     until Ctrl-C, which reconciles every event.
@@ -35,9 +35,9 @@ def demo(seconds: float | None, as_json: bool, kafka: str | None, port: int | No
     Exit status: 0 nothing lost and nothing twice, 1 otherwise, 2 it could not start.
     Example:  picante demo --seconds 30 --json
     """
-    if importlib.util.find_spec("confluent_kafka") is None or importlib.util.find_spec("rich") is None:
-        exit_with_hint(ConfigError("the demo's packages are missing", hint="pip install 'picante[sim]'"), 2)
-    from picante.demo.play import Demo  # its packages are the extra [sim]
+    if any(importlib.util.find_spec(name) is None for name in ("confluent_kafka", "rich", "deltalake")):
+        exit_with_hint(ConfigError("the demo's packages are missing", hint="pip install 'picante[sim,cloud]'"), 2)
+    from picante.demo.play import Demo  # its packages are the extras [sim] and [cloud]
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

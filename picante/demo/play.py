@@ -9,11 +9,14 @@ from typing import Any
 
 from heat.errors import LinkLost, PicanteError
 from picante.demo.acts import Act, drain, playable
+from picante.demo.cloud_half import CloudNumbers
 from picante.demo.show import WHAT_IS_REAL, Show
 from picante.demo.stage import MQTT, SERIAL, Numbers, Stage
 
 DRAIN_S = 4.0
-"""Seconds that the end may take to see everything in Kafka; Ctrl-C leaves nothing running within 5 s."""
+"""Seconds that the end may take to see all in Kafka and in the cloud; Ctrl-C leaves nothing running within 5 s."""
+PATIENCE_S = 30.0
+"""Seconds that it may take where nobody waits at the keyboard."""
 VERDICT_S = 60.0
 STEP_S = 0.25
 
@@ -42,7 +45,7 @@ class Demo:
                 except KeyboardInterrupt:
                     show.tell("[dim]Ctrl-C: nobody comes any more; what is under way still arrives …[/]")
                 picks = self._pick_ms()
-                numbers = drain(stage, DRAIN_S if seconds is None else DRAIN_S * 3)
+                numbers = drain(stage, DRAIN_S if seconds is None else PATIENCE_S)
             show.verdict(numbers, picks)
         finally:
             stage.end()
@@ -82,6 +85,7 @@ class Demo:
         self._show.verdict(self._numbers(), self._pick_ms())
         self._show.tell("It goes on until Ctrl-C. Try next, in another terminal:")
         for command in (
+            *([f"{command_name()} lake info --config {self._stage.state}/cloud.toml"] if self._stage.cloud else []),
             f"curl -s {self._stage.page}api/v1/sync",
             f"{command_name()} sim screen {SERIAL[0]} --state {self._stage.state}/sim",
             f"{command_name()} sim ctl power {SERIAL[0]} cycle --state {self._stage.state}/sim",
@@ -125,4 +129,15 @@ def _reckoning(numbers: Numbers, picks: dict[str, float], stage: Stage) -> dict[
         "picks_accepted": numbers.picks_accepted,
         "pick_ms": picks,
         "position": "kafka" if stage.kafka else "sqlite",
+        "cloud": None if (cloud := numbers.cloud) is None else _cloud(cloud),
+    }
+
+
+def _cloud(numbers: CloudNumbers) -> dict[str, Any]:
+    return {
+        "events": numbers.events,
+        "duplicates": numbers.duplicates,
+        "profiles": numbers.profiles,
+        "digests_equal": numbers.digests_equal,
+        "lake_rows": numbers.lake_rows,
     }

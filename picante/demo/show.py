@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from rich.console import Console, Group
@@ -9,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from picante.demo.cloud_half import CloudNumbers
 from picante.demo.stage import Numbers
 
 WHAT_IS_REAL = (
@@ -42,7 +44,7 @@ class Show:
         """Draw the table anew."""
         if self._has_table:
             self._live.update(
-                Group(Text(""), _table(numbers), Text(f"{elapsed_s:5.0f} s · Ctrl-C ends it", "dim")), refresh=True
+                Group(Text(""), *_tables(numbers), Text(f"{elapsed_s:5.0f} s · Ctrl-C ends it", "dim")), refresh=True
             )
 
     def verdict(self, numbers: Numbers, picks: dict[str, float]) -> None:
@@ -50,20 +52,42 @@ class Show:
         good = numbers.lost == 0 and numbers.duplicates == 0
         sign = "[bold green]✔ nothing lost, nothing twice[/]" if good else "[bold red]✘ something went wrong[/]"
         accepted = f"{numbers.picks_accepted / numbers.picks_shown:.0%}" if numbers.picks_shown else "none"
-        self._console.print(_table(numbers))
+        self._console.print(*_tables(numbers), sep="\n")
         self.tell(
             f"{sign}: {numbers.generated} events generated, {numbers.in_topic} in Kafka, {numbers.lost} lost,"
             f" {numbers.duplicates} doubled"
         )
+        if (cloud := numbers.cloud) is not None:
+            same = f"[green]{cloud.equal}[/]" if cloud.digests_equal else f"[yellow]{cloud.equal}[/]"
+            self.tell(
+                f"cloud: {cloud.events} events folded, {cloud.lake_rows} rows in the lake;"
+                f" {same} of {cloud.customers} customers have the digest that the gateway has"
+            )
         self.tell(
             f"picks: {numbers.picks_shown} shown, {accepted} accepted;"
             f" ASK → PICKS p50 {picks['p50']:.1f} ms, p99 {picks['p99']:.1f} ms"
         )
 
 
-def _table(numbers: Numbers) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    cells = {
+def _tables(numbers: Numbers) -> list[Table]:
+    return [_edge(numbers)] if numbers.cloud is None else [_edge(numbers), _cloud(numbers.cloud)]
+
+
+def _cloud(numbers: CloudNumbers) -> Table:
+    digests = f"{numbers.equal}/{numbers.customers}"
+    return _table(
+        {
+            "in the cloud": (numbers.events, ""),
+            "repeated": (numbers.duplicates, ""),
+            "profiles": (numbers.profiles, ""),
+            "digests =": (digests, "green" if numbers.digests_equal else "yellow"),
+            "lake rows": (numbers.lake_rows, ""),
+        }
+    )
+
+
+def _edge(numbers: Numbers) -> Table:
+    cells: dict[str, tuple[int | str, str]] = {
         "online": (numbers.online, "green" if numbers.online == 6 else "yellow"),
         "generated": (numbers.generated, ""),
         "stored": (numbers.stored, ""),
@@ -74,7 +98,12 @@ def _table(numbers: Numbers) -> Table:
         "picks shown": (numbers.picks_shown, ""),
         "accepted": (numbers.picks_accepted, ""),
     }
+    return _table(cells)
+
+
+def _table(cells: Mapping[str, tuple[int | str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for name in cells:
         table.add_column(name, justify="right", min_width=9)
-    table.add_row(*(Text(f"{value:,}", style) for value, style in cells.values()))
+    table.add_row(*(Text(value if isinstance(value, str) else f"{value:,}", style) for value, style in cells.values()))
     return table

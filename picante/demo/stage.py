@@ -27,6 +27,7 @@ from heat.catalog import default_catalog
 from heat.errors import LinkLost, PicanteError
 from hw_sim.control import call
 from picante.demo.children import Child, any_free_port, end_all, free_port, listening, python_module
+from picante.demo.cloud_half import CloudHalf, CloudNumbers
 from picante.demo.reader import TopicReader
 
 SERIAL = ("counter-1", "counter-2", "window-1", "terrace-1")
@@ -95,6 +96,8 @@ class Numbers:
     online: int
     lost: int
     """Freed by a dispenser and not on disk, or confirmed some seconds ago and not in the topic."""
+    cloud: CloudNumbers | None
+    """None where no cloud half is played."""
 
 
 class Stage:
@@ -107,6 +110,8 @@ class Stage:
         self.page = f"http://127.0.0.1:{self.http_port}/"
         self.mqtt_kind = "mosquitto" if shutil.which("mosquitto", path=_broker_path()) else "amqtt"
         self.reader: TopicReader | None = None
+        self.cloud: CloudHalf | None = None
+        """None on a Kafka of one's own, where it would publish among what a real one does."""
         self._mqtt_port = any_free_port()
         self._children: dict[str, Child] = {}
         self._confirmed: deque[tuple[float, int]] = deque(maxlen=1000)
@@ -123,6 +128,7 @@ class Stage:
             PicanteError: a process ended, or did not come up in time.
         """
         self._start_mqtt()
+        (self.state / "kafka.address").unlink(missing_ok=True)  # of an earlier demo
         if self.kafka is None:
             self._start("kafka", python_module("picante.demo.kafka_mock", str(self.state / "kafka.address")))
         self._write_scenario()
@@ -130,14 +136,20 @@ class Stage:
         address = self.state / "kafka.address"
         bootstrap = self.kafka or self._wait(lambda: address.exists() and address.read_text(), "the embedded Kafka", 10)
         self._write_gateway_config(bootstrap)
+        if self.kafka is None:
+            self.cloud = CloudHalf(self.state, bootstrap, self._gateway_id())
         self._wait((self.state / "sim" / "keys.toml").exists, "the simulator", 10)
         self._start("gateway", self._picante("gateway", "run", "--config", "gateway.toml"))
         self.reader = TopicReader(bootstrap, EVENTS.name, self._gateway_id())
+        if self.cloud is not None:
+            self._start("cloud", self.cloud.command)
+            self.cloud.watch()
 
     def end(self) -> None:
         """End every process that was started."""
-        if self.reader is not None:
-            self.reader.stop()
+        for watcher in (self.reader, self.cloud):
+            if watcher is not None:
+                watcher.stop()
         end_all(list(self._children.values()))
         self._http.close()
 
@@ -248,6 +260,7 @@ class Stage:
             picks_shown=sum(unit["picks_shown"] for unit in units.values()),
             picks_accepted=sum(unit["picks_accepted"] for unit in units.values()),
             online=sum(unit["online"] for unit in units.values()),
+            cloud=None if self.cloud is None else self.cloud.numbers,
             lost=max(generated - held - stored, 0) + max(self._confirmed_lately(stored - waiting) - in_topic, 0),
         )
 

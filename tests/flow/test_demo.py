@@ -30,6 +30,7 @@ KEYS = {
     "picks_accepted",
     "pick_ms",
     "position",
+    "cloud",
 }
 
 
@@ -51,6 +52,12 @@ def test_through_a_cut_line_and_a_kill_nothing_is_lost_and_the_reckoning_is_json
     assert reckoning["events_generated"] == reckoning["events_stored"] == reckoning["events_in_topic"] > 50
     assert 0 < reckoning["picks_accepted"] <= reckoning["picks_shown"]
     assert 0 < reckoning["pick_ms"]["p50"] <= reckoning["pick_ms"]["p99"]
+    cloud = reckoning["cloud"]
+    assert set(cloud) == {"events", "duplicates", "profiles", "digests_equal", "lake_rows"}
+    assert cloud["digests_equal"] is True
+    assert cloud["events"] >= reckoning["events_in_topic"], "the gateway's own events are folded, too"
+    assert cloud["lake_rows"] == cloud["events"] + cloud["duplicates"]
+    assert cloud["duplicates"] == 0 < cloud["profiles"]
 
 
 def test_ctrl_c_ends_everything_in_time_with_a_browsers_stream_open(tmp_path: Path) -> None:
