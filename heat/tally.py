@@ -101,10 +101,12 @@ class Tally:
     def profile(self) -> Profile:
         """The sums as a profile."""
         result = Profile()
-        for key, (n, w, wq, wqq, *bands) in self._buckets.items():
-            result.add(BucketKey(*key), Sums(n, w, wq, wqq, tuple(bands)))
-        for flavour_key, (n, w) in self._flavours.items():
-            result.add_flavour(FlavourKey(*flavour_key), FlavourSums(n, w))
+        result.buckets = {
+            BucketKey(*key): Sums(n, w, wq, wqq, tuple(bands))
+            for key, (n, w, wq, wqq, *bands) in self._buckets.items()
+            if n or w or any(bands)
+        }
+        result.flavours = {FlavourKey(*key): FlavourSums(n, w) for key, (n, w) in self._flavours.items() if n or w}
         return result
 
     def dump(self) -> tuple[BucketTotals, FlavourTotals]:
