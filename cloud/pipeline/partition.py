@@ -140,7 +140,7 @@ class Partition:
                 return found
             self._search_from = None
         names, self._changed = list(self._changed), {}
-        return self.state.subjects(names)
+        return [subject for subject in self.state.subjects(names) if subject.version > subject.published]
 
     def sweep(self, producer: Producer) -> int:
         """Have the features of some in Kafka that became others by a new day; how many. Raises as `publish`."""

@@ -140,8 +140,7 @@ class PartitionState:
         Raises:
             StoreFull, StoreError: nothing was committed. Close this, and open it again.
         """
-        fresh = [record for record in records if record.offset >= self.position]
-        return self.apply_judged([judge(record) for record in fresh]) if fresh else Applied()
+        return self.apply_judged([judge(record) for record in records])
 
     def apply_judged(self, verdicts: Sequence[Verdict]) -> Applied:
         """`apply` for records whose verdict is there already."""

@@ -94,6 +94,7 @@ def test_who_changes_while_others_are_searched_for_is_published_too(
     partition.take([log.append(*value_of(9, pour(900), customer(0)))])
     while partition.publish(producer):
         pass
+    assert len(sent.records) == 2 * 6, "profile and features of five, and of one of them again"
     one = contribution(pour(), "gw-1", TODAY)
     assert sent.digests() == {
         customer(0): merge([one, contribution(pour(900), "gw-1", TODAY)]).digest(),
