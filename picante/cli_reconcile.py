@@ -14,6 +14,7 @@ import click
 from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, table, told
 
 if TYPE_CHECKING:
+    from cloud.reconciliation.findings import Finding
     from cloud.reconciliation.gathering import Outcome
 
 _HEAD = ("SOURCE", "OUTBOX", "EVENTS", "SAMPLES", "DEAD LETTERS", "FOLDED", "LAKE", "")
@@ -26,8 +27,8 @@ _HEAD = ("SOURCE", "OUTBOX", "EVENTS", "SAMPLES", "DEAD LETTERS", "FOLDED", "LAK
 def reconcile(config_path: Path, *, hours: int, as_json: bool) -> None:
     """Compare, by hour of receipt and source, what gateways sent with what everybody has of it.
 
-    An hour is over five minutes after its end. States are those of this machine's pipeline; a partition that another
-    process has is told of as waiting, and so is whoever is behind.
+    An hour is over five minutes after its end. Whoever is behind is told of. States are those of this machine's
+    pipeline: which partitions another process has is told, too.
 
     \b
     Exit status: 0 all agree, or wait, 1 Kafka or the lake is not there or refuses, 2 configuration,
@@ -61,8 +62,14 @@ def _as_text(outcome: Outcome) -> list[str]:
         lines += ["", f"{hour_text(finding.hour)}  {finding.source or '(unknown)'}: {finding.what}"]
         lines += [f"  {LOOK[finding.kind]}"]
     lines += ["", *(f"Not compared: {waits}" for waits in report.waiting)] if report.waiting else []
-    verdict = f"{len(report.findings)} disagreements" if report.findings else "no disagreement"
+    if report.elsewhere:
+        lines += ["", f"Another process has the states of partitions {', '.join(map(str, report.elsewhere))}"]
+    verdict = f"{_count(report.findings)} of the parts" if report.findings else "no disagreement"
     return [*lines, "", f"{over}: {verdict}"]
+
+
+def _count(findings: list[Finding]) -> str:
+    return "1 disagreement" if len(findings) == 1 else f"{len(findings)} disagreements"
 
 
 def _as_json(outcome: Outcome) -> str:
@@ -75,6 +82,7 @@ def _as_json(outcome: Outcome) -> str:
             "sources": [asdict(line) for line in outcome.lines],
             "findings": [asdict(finding) | {"look": LOOK[finding.kind]} for finding in outcome.report.findings],
             "waiting": outcome.report.waiting,
+            "elsewhere": outcome.report.elsewhere,
         },
         indent=2,
     )

@@ -85,7 +85,7 @@ class Books:
 
     fleet: Collection[Heard] = ()
     folded: Mapping[int, Folded] = field(default_factory=dict)
-    """By partition of the events; those that this machine has."""
+    """By partition of the events; those that a process on this machine has."""
     lake: Mapping[tuple[str, int], InLake] | None = None
     """None where there is no lake."""
 
@@ -97,6 +97,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     """What could not be compared yet, in words."""
+    elsewhere: list[int] = field(default_factory=list)
+    """Partitions of the events whose states another process has."""
 
 
 def reconcile(ledger: Ledger, books: Books, hours: range) -> Report:
@@ -190,12 +192,12 @@ def _fold(ledger: Ledger, partition: int, folded: Folded | None, hours: range, r
     place = EVENTS.name, partition
     topic = Counter(cell for _, cell in ledger.of(place) if cell.hour in hours)
     last = ledger.lines[place].last
+    if folded is None:
+        report.elsewhere.append(partition)
+        return
     for hour in hours:
-        if folded is None or folded.position <= last.get(hour, -1):
-            why = "is not on this machine" if folded is None else "is behind"
-            report.waiting.append(f"{hour_text(hour)}: the state of partition {partition} {why}")
-            if folded is None:
-                return
+        if folded.position <= last.get(hour, -1):
+            report.waiting.append(f"{hour_text(hour)}: the state of partition {partition} is behind")
             continue
         said = {cell.origin: n for cell, n in folded.counts.items() if cell.hour == hour}
         there = {cell.origin: n for cell, n in topic.items() if cell.hour == hour}

@@ -66,7 +66,9 @@ def compare(config: CloudConfig, hours: range, stop: threading.Event | None = No
     """
     cluster = cluster_of(config)
     fleet = read_fleet(cluster)
-    folded = read_states(config.path(config.cloud.data_dir) / "pipeline", hours)
+    folded = read_states(
+        config.path(config.cloud.data_dir) / "pipeline", hours, positions(cluster, config.pipeline.group)
+    )
     ledger = read_topics(cluster, hours, stop or threading.Event())
     lake = read_lake(lake_of(config).tables[RAW.name], hours, ledger.lines.keys(), config.lake.raw_days)
     books = Books(fleet, folded, lake)
@@ -99,14 +101,25 @@ def read_topics(cluster: Cluster, hours: range, stop: threading.Event) -> Ledger
     return ledger
 
 
-def read_states(directory: Path, hours: range) -> Mapping[int, Folded]:
-    """The states of this machine's pipeline; those that can't be read now are left out."""
+def positions(cluster: Cluster, group: str) -> Mapping[int, int]:
+    """How far the pipeline's processes are, by partition of the events, as of some seconds ago."""
+    with Consumer(cluster, group) as look:
+        places = [Place(EVENTS.name, number) for number in range(look.partitions(EVENTS.name))]
+        return {place.partition: position or 0 for place, position in look.committed(places).items()}
+
+
+def read_states(directory: Path, hours: range, at: Mapping[int, int]) -> Mapping[int, Folded]:
+    """The states of this machine's pipeline, without those that another process has got further with.
+
+    Those that can't be read now are left out, too.
+    """
     found: dict[int, Folded] = {}
     for path in state_files(directory, EVENTS.name):
         with suppress(StoreError), StateReader.open(path) as state:
             position, taken, refused = state.counts(hours.start)
             cells = ({Cell(*cell): n for cell, n in counts.items()} for counts in (taken, refused))
-            found[state.partition] = Folded(position, *cells)
+            if position >= at.get(state.partition, 0):
+                found[state.partition] = Folded(position, *cells)
     return found
 
 

@@ -84,12 +84,8 @@ class Reconciler:
             if finding not in self._told:
                 self._told[finding] = None
                 FINDINGS.labels(finding.kind).inc()
-                about = {
-                    "hour": hour_text(finding.hour),
-                    "source": finding.source or "unknown",
-                    "look": LOOK[finding.kind],
-                }
-                log.error("the parts disagree: %s", finding.what, extra=about)
+                where = f"{hour_text(finding.hour)}, {finding.source or 'unknown source'}"
+                log.error("Disagreement in %s: %s. %s", where, finding.what, LOOK[finding.kind])
         while len(self._told) > REMEMBERED:
             del self._told[next(iter(self._told))]
 

@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from cloud.kafka import read_to_end
+from cloud.librdkafka import Cluster
+from cloud_sync.pulse import Pulse
+from cloud_sync.topics import GATEWAYS
 from cloud_sync.uplink import Uplink
 from tests.cloud_sync.examples import pours, refused
 from tests.cloud_sync.kafka_reading import ids
 from tests.cloud_sync.mock_cluster import MockCluster, mock_cluster, read_events
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
+from tests.cloud_sync.test_pulse import Hand
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, process, progress, running, settings
 from tests.waiting import wait_until_async
 
@@ -52,6 +57,16 @@ async def test_a_restart_goes_on_from_the_databases_position(
         async with running(Uplink(outbox, settings(mock.bootstrap, gateway, position="sqlite"))):
             await confirmed(outbox, int(part[-1].id.sequence))
     assert ids(await asyncio.to_thread(read_events, mock.bootstrap)) == sorted(str(row.id) for row in rows)
+
+
+async def test_a_gateway_tells_of_itself_here_too(mock: MockCluster, outbox: SqliteOutbox, gateway: str) -> None:
+    uplink = Uplink(outbox, settings(mock.bootstrap, gateway, position="sqlite"), pulse=Pulse(Hand(gateway)))
+    outbox.append(pours(3, origin=gateway))
+    async with running(uplink):
+        await wait_until_async(lambda: uplink.pulse.count == 1, PATIENCE_S, "it told of itself")
+        await confirmed(outbox, 3)
+    batches = await asyncio.to_thread(lambda: list(read_to_end(Cluster(mock.bootstrap), GATEWAYS.name)))
+    assert [record.key for batch in batches for record in batch] == [gateway.encode()]
 
 
 async def test_frozen_for_ten_seconds_it_loses_nothing(mock: MockCluster, outbox: SqliteOutbox, gateway: str) -> None:

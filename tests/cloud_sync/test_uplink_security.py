@@ -13,8 +13,9 @@ import pytest
 from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
 from cloud.rights import Right, rights_of
+from cloud_sync.pulse import Pulse
 from cloud_sync.settings import Security
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, OUTBOX, SAMPLES, outbox_group
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, GATEWAYS, OUTBOX, SAMPLES, outbox_group
 from cloud_sync.uplink import Uplink
 from heat.errors import ConfigError, SinkRefused
 from heat.events import read_data
@@ -22,6 +23,7 @@ from tests.certificates import Authority, Pair
 from tests.cloud_sync.examples import EVERY_TYPE, pours, refused, stored
 from tests.cloud_sync.kafka_reading import ids, read_events, read_samples
 from tests.cloud_sync.sqlite_outbox import SqliteOutbox
+from tests.cloud_sync.test_pulse import Hand
 from tests.cloud_sync.uplinks import PATIENCE_S, confirmed, connected, running, settings
 from tests.secure_kafka import CLIENT, LIMITED, PASSWORD, USER, SecureKafka, acls
 from tests.waiting import wait_until, wait_until_async
@@ -233,6 +235,29 @@ async def test_a_right_that_is_missing_is_one_line_however_often_it_is_tried(
     assert EVENTS.name in first
     assert first.startswith("Uplink: ")
     assert last.startswith("Kafka at ")
+
+
+@pytest.mark.parametrize("sees_it", [False, True])
+async def test_without_a_right_to_tell_of_itself_its_events_go_up_as_ever(
+    secure_kafka: SecureKafka, outbox: SqliteOutbox, gateway: str, *, sees_it: bool
+) -> None:
+    async with running(uplink := Uplink(outbox, settings(secure_kafka.bootstrap, f"{gateway}-first"))):
+        await connected(uplink)  # the topics are there from now on
+    outbox.db.execute("DELETE FROM instances")
+    outbox.append(pours(3, origin=gateway))
+    grant(Admin(Cluster(secure_kafka.bootstrap)), [
+        *uplink_rights(gateway), *([Right("topic", GATEWAYS.name, False, "Describe")] if sees_it else []),
+    ])  # fmt: skip
+    security = by_password(LIMITED, PASSWORD)(secure_kafka)
+    pulse = Pulse(hand := Hand(gateway))
+    uplink = Uplink(outbox, settings(secure_kafka.at("LOGIN"), gateway, security=lambda: security), pulse=pulse)
+    async with running(uplink):
+        await wait_until_async(lambda: pulse.last_error is not None, PATIENCE_S, "the heartbeat is refused")
+        await confirmed(outbox, 3)
+        await connected(uplink)
+    assert "may not do that" in str(pulse.last_error)
+    assert (pulse.count, hand.told) == (0, 1)
+    assert len(ids(await read_events(secure_kafka.bootstrap, gateway))) == 3
 
 
 def uplink_rights(gateway: str) -> list[Right]:
