@@ -160,6 +160,7 @@ def playable(seconds: float | None, embedded: bool) -> list[Act]:
 def drain(stage: Stage, within_s: float) -> Numbers:
     """Let nobody come any more, and wait until everything generated is in Kafka and in the cloud, or time is up."""
     deadline = time.monotonic() + within_s
+    stage.mend_internet()  # Ctrl-C may have come while it was cut
     with contextlib.suppress(LinkLost):
         stage.ask_sim("pause")
     wait_for(lambda: _all_there(stage.numbers()), deadline - time.monotonic())

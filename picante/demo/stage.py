@@ -295,8 +295,9 @@ class Stage:
         self._children["kafka"].signal(signal.SIGSTOP)
 
     def mend_internet(self) -> None:
-        """Let the embedded Kafka go on."""
-        self._children["kafka"].signal(signal.SIGCONT)
+        """Let the embedded Kafka go on, if it was cut off."""
+        if "kafka" in self._children:
+            self._children["kafka"].signal(signal.SIGCONT)
 
     def kill_gateway(self) -> float:
         """SIGKILL, and start it again at once, as systemd would. Returns the (monotonic) time of the kill."""
