@@ -57,7 +57,10 @@ async def test_a_wrong_password_is_one_thing_to_mend(secure_kafka: SecureKafka, 
         assert parts["uplink"] == "failing"
         assert shop.json("/readyz")["ready"], "dispensers are served all the same"
         lines = shop.gateway.log.read_text().splitlines()
-        assert 1 <= len([line for line in lines if "refuses user" in line]) <= 2
+        told_of = [line for line in lines if "refuses user" in line]
+        for road in ("Uplink: ", "Downlink: "):
+            assert len([line for line in told_of if road in line]) == 1, "each of the two roads tells it once"
+        assert len(told_of) <= 4, "and the supervisor once for each"
         shown = "\n".join([*lines, *(shop.get(path).text for path in PATHS)])
         assert WRONG not in shown
         stored = shop.json("/api/v1/events")["events"]
