@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has no stubs, and few lines need them
 
+import cloud.app  # noqa: F401 -- each part's figures are there once it is imported
 from cloud.fleet import Trouble
 from cloud.metrics import REGISTRY
 from picante.cli import main
