@@ -72,6 +72,8 @@ class Consumer:
         self.ended: dict[Place, int] = {}
         """Partitions of which all was read, and where they ended; one that goes on is taken out."""
         self._group = group
+        self._turns = 0
+        """How often partitions came or went."""
         self._trouble = Trouble(cluster)
         self._consumer = confluent_kafka.Consumer(
             {
@@ -110,11 +112,13 @@ class Consumer:
         names = [topics] if isinstance(topics, str) else list(topics)
 
         def assigned(consumer: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
+            self._turns += 1
             positions = listener.assigned([Place(part.topic, part.partition) for part in parts])
             self.ended.clear()
             consumer.assign([TopicPartition(*place, offset) for place, offset in positions.items()])
 
         def revoked(consumer: confluent_kafka.Consumer, parts: list[TopicPartition]) -> None:
+            self._turns += 1
             self.ended.clear()
             try:
                 listener.revoked([Place(part.topic, part.partition) for part in parts])
@@ -136,7 +140,10 @@ class Consumer:
             first = self._consumer.poll(timeout_s)
             if first is None:
                 return []
-            return list(self._records([first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first]))
+            turns = self._turns
+            more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+            # partitions that were given anew meanwhile begin where their listener said, not with what was read before
+            return list(self._records([first, *more] if turns == self._turns else more))
 
     def _records(self, messages: Iterable[Message]) -> Iterator[RawRecord]:
         for message in messages:

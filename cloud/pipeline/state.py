@@ -144,7 +144,7 @@ class PartitionState:
 
     def apply_judged(self, verdicts: Sequence[Verdict]) -> Applied:
         """`apply` for records whose verdict is there already."""
-        verdicts = [verdict for verdict in verdicts if verdict.record.offset >= self.position]
+        verdicts = list(_onwards(verdicts, self.position))
         if not verdicts:
             return Applied()
         with self._transaction():
@@ -279,6 +279,14 @@ class PartitionState:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+def _onwards(verdicts: Iterable[Verdict], position: int) -> Iterator[Verdict]:
+    """Those at or above the position, each offset once."""
+    for verdict in verdicts:
+        if verdict.record.offset >= position:
+            yield verdict
+            position = verdict.record.offset + 1
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -197,6 +197,13 @@ def test_a_conflict_over_whose_event_it_is_takes_from_one_and_gives_to_the_other
     assert {s.name: s.version for s in state.unpublished()} == {ANNA: 1, BERT: 1}
 
 
+def test_a_record_that_is_handed_over_twice_is_no_duplicate(state: PartitionState, log: Log) -> None:
+    first, second = (log.append(*value_of(number, pour())) for number in (1, 2))
+    state.apply([first, first])
+    state.apply([first, second])
+    assert {outcome: n for (_, _, outcome), n in state.counts().items()} == {"folded": 2}
+
+
 def test_an_earlier_content_that_kafka_dropped_stays_and_is_told_of(tmp_path: Path, log: Log) -> None:
     larger, smaller = sorted((value_of(1, pour(100)), value_of(1, pour(200))), key=lambda pair: sha(pair[1]))[::-1]
     with PartitionState.open(tmp_path / "1.db", KEY) as state:
