@@ -12,13 +12,18 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from prometheus_client import Gauge
+
 from cloud.config import CloudConfig
 from cloud.kafka import Producer, read_to_end
 from cloud.librdkafka import Cluster, cluster_of
+from cloud.metrics import REGISTRY
 from cloud.threads import in_thread
 from cloud_sync.published import ClockTick, publish, read_published
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import CLOCK, DAY_MS
+
+TIME = Gauge("picante_cloud_clock_seconds", "Unix time that the broker said at the last look.", registry=REGISTRY)
 
 ASKED_KEY = b"now"
 """Of the empty records."""
@@ -74,6 +79,7 @@ class Ticker:
         if told.day is None or told.day < today:
             tick = publish(str(today), ClockTick(day=today), self._source, f"clock:{today}", today * DAY_MS)
             self._write(producer, replace(tick, topic=self._topic))
+        TIME.set(told.now_ms / 1000)
         return told.now_ms
 
     def _write(self, producer: Producer, record: Record) -> None:

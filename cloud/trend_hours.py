@@ -111,8 +111,11 @@ class TrendHours:
 
     # -- events in, trends out --------------------------------------------------------------------------------------
 
-    def fold(self, records: Iterable[Consumed]) -> None:
-        """Records of the events' topic, each partition's in order, and the positions after them: all or nothing."""
+    def fold(self, records: Iterable[Consumed]) -> Counter[str]:
+        """Records of the events' topic, each partition's in order, and the positions after them: all or nothing.
+
+        Returns what became of them, in a word for each.
+        """
         counts: Counter[str] = Counter()
         last: dict[int, Consumed] = {}
         with transaction(self._connection) as db:
@@ -123,6 +126,7 @@ class TrendHours:
             places = [(number, record.offset + 1, record.timestamp_ms) for number, record in last.items()]
             db.executemany("INSERT OR REPLACE INTO places VALUES (?, ?, ?)", places)
             _count(db, counts)
+        return counts
 
     def _fold(self, db: sqlite3.Connection, record: Consumed, closed: int) -> str:
         """What became of the record, in a word."""
@@ -162,15 +166,16 @@ class TrendHours:
         """What is to be told of the open hours before `below`, in their order."""
         return [trend for trend in self._hours(below) if isinstance(trend, Trend)]
 
-    def close(self, below: int) -> None:
-        """The hours before `below` are told, and over."""
+    def close(self, below: int) -> Counter[str]:
+        """The hours before `below` are told, and over. Returns how many were `told` and `withheld`, by region."""
         with transaction(self._connection) as db:
-            for trend in self._hours(below):
-                _count(db, {"withheld" if trend is None else "told": 1})
+            counts = Counter("withheld" if trend is None else "told" for trend in self._hours(below))
+            _count(db, counts)
             db.execute("UPDATE closed SET below = MAX(below, ?)", (below,))
             db.execute("DELETE FROM seen WHERE hour < ?", (below,))
             db.execute("DELETE FROM tastes WHERE hour < ?", (below,))
             db.execute("DELETE FROM claims WHERE hour < ?", (below - 1,))  # a visit may last beyond its hour
+        return counts
 
     def _hours(self, below: int) -> Iterator[Trend | None]:
         """For each region and hour, its trend, or None where too few would be told of."""
@@ -197,5 +202,5 @@ def trend_of(region: str, hour: int, visits: list[tuple[str, int, int]]) -> Tren
     )
 
 
-def _count(db: sqlite3.Connection, counts: dict[str, int]) -> None:
+def _count(db: sqlite3.Connection, counts: Counter[str]) -> None:
     db.executemany("INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", counts.items())

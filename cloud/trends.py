@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from prometheus_client import Counter, Gauge
+
 from cloud.config import CloudConfig
 from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
 from cloud.librdkafka import Cluster, PositionLost, cluster_of, topic_id
+from cloud.metrics import REGISTRY
 from cloud.threads import in_thread
 from cloud.trend_hours import HOUR_MS, TrendHours
 from cloud_sync.published import Trend, publish, read_published
@@ -28,6 +31,10 @@ log = logging.getLogger("cloud.trends")
 SETTLE_MS = 60_000
 """ms by which a partition that was read to its end may lag behind another's stamps: brokers' clocks differ, and a
 transaction hides what it holds for up to 20 s."""
+
+RECORDS = Counter("picante_cloud_trends_records", "Records read for trends.", ["outcome"], registry=REGISTRY)
+HOURS = Counter("picante_cloud_trends_hours", "Hours of regions that were closed.", ["outcome"], registry=REGISTRY)
+CLOSED = Gauge("picante_cloud_trends_closed_seconds", "Unix time up to which all hours are closed.", registry=REGISTRY)
 
 POLL_S = 0.5
 """s that it may take until we hear that we are to stop."""
@@ -74,6 +81,7 @@ class Trends:
         roads = self._roads
         self._hours.begin(topic_id(roads.cluster, roads.events))
         self._hours.close(max(self._told(), self._told_in_trends()))
+        CLOSED.set(self._hours.closed * HOUR_MS / 1000)
         with Consumer(roads.cluster) as consumer:
             places = range(consumer.partitions(roads.events))
             known = self._hours.positions()
@@ -90,7 +98,8 @@ class Trends:
         """Fold what is there, and tell the hours that it closes."""
         records = consumer.poll(timeout_s=POLL_S)
         if events := [record for record in records if record.topic == self._roads.events]:
-            self._hours.fold(events)
+            for outcome, n in self._hours.fold(events).items():
+                RECORDS.labels(outcome).inc(n)
         self._newest_ms = max([self._newest_ms, *(record.timestamp_ms for record in records)])
         stamps = dict.fromkeys(places, 0) | self._hours.stamps()
         at_end = {place.partition for place in consumer.ended if place.topic == self._roads.events}
@@ -106,7 +115,9 @@ class Trends:
             trends = [trend for trend in self._hours.trends(below) if trend.hour >= told]
             if told < below:
                 producer.transact([self._record(trend) for trend in trends], roads.writer, {roads.told: below})
-        self._hours.close(max(below, told))
+        for outcome, n in self._hours.close(max(below, told)).items():
+            HOURS.labels(outcome).inc(n)
+        CLOSED.set(self._hours.closed * HOUR_MS / 1000)
         log.info("hours are closed", extra={"trends": len(trends), **self._hours.counts()})
 
     def _record(self, trend: Trend) -> Record:

@@ -19,9 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from prometheus_client import Counter
+
 from cloud.config import CloudConfig, SiteSection
 from cloud.kafka import Producer
 from cloud.librdkafka import cluster_of
+from cloud.metrics import REGISTRY
 from cloud.open_weather import NoWeather, OpenWeather, Spot, spot_of
 from cloud.threads import in_thread
 from cloud.weather_book import HOUR_MS, WeatherBook
@@ -31,6 +34,8 @@ from cloud_sync.record import Record
 from heat.errors import ConfigError
 
 log = logging.getLogger("cloud.weather")
+
+CALLS = Counter("picante_cloud_weather_calls", "Calls of the weather service.", ["outcome"], registry=REGISTRY)
 
 LOOK_S = 15.0
 """s from one look at what is due to the next."""
@@ -72,6 +77,7 @@ class Weatherman:
         self._book.spend(due[0], now_ms)
         answer = await self._service.ask(due[0], now_ms)
         self._book.note(due[0], answer, now_ms)
+        CALLS.labels(answer.reason if isinstance(answer, NoWeather) else "weather").inc()
         if isinstance(answer, NoWeather):
             log.warning("no weather: %s", answer.reason, extra={"spot": due[0], "detail": answer.detail})
         return True
