@@ -16,6 +16,9 @@ LAG = Gauge(
     registry=REGISTRY,
 )
 PUBLISHED = Counter("picante_cloud_published", "Records that tell of subjects.", ["what"], registry=REGISTRY)
+UNTOLD = Counter(
+    "picante_cloud_profiles_untold", "Times that a profile was too large for any reader.", registry=REGISTRY
+)
 IRREVERSIBLE = Counter(
     "picante_cloud_conflicts_irreversible",
     "Conflicts whose earlier content should have been taken back, and is not in Kafka any more.",

@@ -111,7 +111,7 @@ class Partition:
         return applied
 
     def publish(self, producer: Producer) -> int:
-        """Have some of what changed in Kafka; how many records that took. 0: there is nothing to publish.
+        """Have some of what changed in Kafka; how many subjects that was. 0: there is nothing to publish.
 
         Raises:
             SinkUnavailable, SinkRefused: nothing of it counts as published.
@@ -121,7 +121,12 @@ class Partition:
         if not subjects and not forgotten:
             return 0
         day, now_ms = self.state.day, time.time_ns() // 1_000_000
-        records = [record for subject in subjects for record in self._publisher.news(subject, day, now_ms)]
+        records = []
+        for subject in subjects:
+            records += (news := self._publisher.news(subject, day, now_ms))
+            if not news:
+                metrics.UNTOLD.inc()
+                log.warning("a profile is too large to be told", extra=_about(self.state, version=subject.version))
         records += [record for name in forgotten for record in self._publisher.gone(name)]
         for record in records:
             producer.send(record)
@@ -130,7 +135,7 @@ class Partition:
         self.state.confirm([(subject, day + 1) for subject in subjects], forgotten)
         metrics.PUBLISHED.labels("profile").inc(len(subjects))
         metrics.PUBLISHED.labels("tombstone").inc(len(forgotten))
-        return len(records)
+        return len(subjects) + len(forgotten)
 
     def _next_changed(self) -> list[Subject]:
         if self._search_from is not None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from cloud.pipeline.state import Log
 from cloud.pipeline.subjects import Subject
+from cloud_sync.envelope import MAX_ENVELOPE_BYTES
 from cloud_sync.published import Profile, Region, Version, features_of, publish, read_published
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import FEATURES, PROFILES
 from heat.errors import ConfigError
 from heat.features import features, next_change_day
-from heat.identity import is_session
+from heat.identity import SAFE_INTEGER, is_session
 from heat.tally import Tally
 
 LOG = "picante.log"
@@ -33,8 +34,10 @@ class Publisher:
     features: str = FEATURES.name
 
     def news(self, subject: Subject, day: int, now_ms: int) -> list[Record]:
-        """A subject whose sums changed: profile, and features as of `day`."""
+        """A subject whose sums changed: profile, and features as of `day`. None of it where no reader would take it."""
         buckets, flavours = subject.tally.rows()
+        if any(row.wqq > SAFE_INTEGER for row in buckets):
+            return []  # 56,000 sure verdicts on pure capsaicin in one day
         profile = Profile(
             version=Version(self.log.generation, subject.version),
             regions=tuple(Region(*region) for region in sorted(subject.regions.items())),
@@ -45,6 +48,8 @@ class Publisher:
         record = publish(subject.name, profile, self.source, id_, now_ms)
         headers = (*record.headers, (LOG, log_header(self.log)))
         told = replace(record, topic=self.profiles, headers=headers)
+        if len(told.value or b"") > MAX_ENVELOPE_BYTES:
+            return []  # 9,000 buckets
         return [told, self.read_on(subject, day, now_ms)]
 
     def read_on(self, subject: Subject, day: int, now_ms: int) -> Record:

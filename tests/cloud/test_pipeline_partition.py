@@ -10,6 +10,7 @@ import pytest
 
 from cloud.kafka import Producer
 from cloud.pipeline import partition as module
+from cloud.pipeline import publish as publish_module
 from cloud.pipeline import state as state_module
 from cloud.pipeline.again import Again
 from cloud.pipeline.dead_letters import DeadLetters
@@ -116,6 +117,22 @@ def test_more_than_are_kept_by_name_are_found_in_the_state(
     assert len(sent.digests()) == 9
 
 
+def test_a_profile_that_no_reader_would_take_stops_nobody(
+    state: PartitionState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "MAX_ENVELOPE_BYTES", 2_000)
+    log, sent = Log(), Sent()
+    for number in range(40):
+        log.append(*value_of(number + 1, pour(), customer(1), day=TODAY - number))
+    log.append(*value_of(99, pour(), customer(2)))
+    state.apply(log.records)
+    partition = partition_of(state)
+    while partition.publish(cast("Producer", sent)):
+        pass
+    assert sent.digests().keys() == {customer(2)}
+    assert state.unpublished() == []
+
+
 def test_what_did_not_arrive_is_published_by_the_next_one(state: PartitionState) -> None:
     log, sent = Log(), Sent()
     partition = partition_of(state)
@@ -125,7 +142,7 @@ def test_what_did_not_arrive_is_published_by_the_next_one(state: PartitionState)
     with pytest.raises(SinkUnavailable):
         partition.publish(cast("Producer", sent))
     again = Sent()
-    assert partition_of(state).publish(cast("Producer", again)) == 2
+    assert partition_of(state).publish(cast("Producer", again)) == 1
     assert partition_of(state).publish(cast("Producer", again)) == 0
     state.tick(TODAY + 1)
     assert partition_of(state).sweep(cast("Producer", again)) == 1
