@@ -1,4 +1,7 @@
-"""What is released to gateways: read from `picante.releases.v1`, and written there. It blocks: for commands."""
+"""What is released to gateways, read from `picante.releases.v1` and written there, and what they made of it.
+
+All of it blocks: it is for commands.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from dataclasses import dataclass
 
 from cloud.kafka import Producer, read_to_end
 from cloud.librdkafka import Cluster
-from cloud_sync.published import Kind, Release, publish
+from cloud_sync.published import Applied, Heartbeat, Kind, Release, publish, read_published
 from cloud_sync.record import Record
 from cloud_sync.releases import check_target, key_of, read_release, release
-from cloud_sync.topics import RELEASES
+from cloud_sync.topics import GATEWAYS, RELEASES
 from heat.errors import DataError
 
 
@@ -40,6 +43,23 @@ def _read(key: bytes, value: bytes, time_ms: int) -> Released:
         return Released(name, read_release(name, value), time_ms)
     except DataError as error:
         return Released(name, None, time_ms, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a gateway made of a release, by its last heartbeat."""
+
+    gateway: str
+    applied: Applied
+
+
+def reported(cluster: Cluster) -> list[Reported]:
+    """What all gateways made of what was released to them, by gateway. Raises SinkUnavailable, SinkRefused."""
+    newest: dict[bytes, bytes | None] = {}
+    for batch in read_to_end(cluster, GATEWAYS.name):
+        newest |= {record.key: record.value for record in batch if record.key is not None}
+    told = [read_published(value) for _, value in sorted(newest.items()) if value is not None]
+    return [Reported(one.gateway, applied) for one in told if isinstance(one, Heartbeat) for applied in one.applied]
 
 
 def put(cluster: Cluster, kind: Kind, target: str, content: bytes, source: str) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from heat.scale import parse_words
 from models.bundle import load, pack
 from picante.cloud_options import CLOUD_CONFIG, table, told
 
+_STATES = {"used": "use it", "on_trial": "try it", "waiting": "will try it", "refused": "refuse it"}
 KIND = click.argument("kind", type=click.Choice(KINDS))
 TARGET = click.option("--target", default="all", show_default=True, help="all, region/NAME or gateway/NAME.")
 
@@ -39,8 +41,8 @@ def release() -> None:
 def publish_(kind: Kind, path: Path, target: str, config_path: Path) -> None:
     """Release a file, or the directory of a bundle, having checked it as the gateways will.
 
-    Gateways that are there use it within seconds, others when they come. What each made of it is in its heartbeat:
-    picante cloud fleet.
+    Gateways that are there use it within seconds, others when they come. What they made of it:
+    picante cloud release list.
 
     \b
     Example:  picante cloud release publish catalogue sauces.json --target region/south --config cloud.toml
@@ -59,29 +61,40 @@ def publish_(kind: Kind, path: Path, target: str, config_path: Path) -> None:
 @release.command("list")
 @CLOUD_CONFIG
 def list_(config_path: Path) -> None:
-    """Show what is released.
+    """Show what is released, and what gateways made of it, by their last heartbeats.
 
     \b
     Example:  picante cloud release list --config cloud.toml
     """
     from cloud.config import load_cloud_config
     from cloud.librdkafka import cluster_of
-    from cloud.releases import released
+    from cloud.releases import released, reported
 
     with told():
-        found = released(cluster_of(load_cloud_config(config_path)))
+        cluster = cluster_of(load_cloud_config(config_path))
+        found, reports = released(cluster), reported(cluster)
     if not found:
         click.echo("Nothing is released: gateways use what their gateway.toml names")
         return
-    rows = [("KIND", "TARGET", "NUMBER", "BYTES", "SHA-256", "RELEASED")]
+    states: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+    for report in reports:
+        states[report.applied.kind, report.applied.target, report.applied.number][report.applied.state] += 1
+    rows = [("KIND", "TARGET", "NUMBER", "BYTES", "SHA-256", "RELEASED", "GATEWAYS")]
     for one in found:
         when = f"{datetime.fromtimestamp(one.time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
         if (made := one.release) is None:
-            rows.append((*one.key.partition("/")[::2], "", "", "unreadable", f"{when}: {one.fault}"))
+            rows.append((*one.key.partition("/")[::2], "", "", "unreadable", when, one.fault))
         else:
-            rows.append((made.kind, made.target, str(made.number), f"{len(made.content):,}", made.sha256[:12], when))
+            counts = states[made.kind, made.target, made.number]
+            gateways = ", ".join(f"{count} {_STATES[state]}" for state, count in sorted(counts.items()))
+            size, digest = f"{len(made.content):,}", made.sha256[:12]
+            rows.append((made.kind, made.target, str(made.number), size, digest, when, gateways))
     for line in table(rows):
         click.echo(line)
+    for report in reports:
+        if (applied := report.applied).state == "refused":
+            what = f"{applied.kind} {applied.number} for {applied.target}"
+            click.echo(f"{report.gateway} does not use {what}: {applied.detail}")
 
 
 @release.command()

@@ -122,6 +122,11 @@ def test_releases_are_used_while_events_go_up_and_none_is_lost_or_doubled(shop: 
     told = [r["value"]["data"] for r in shop.read_topic("picante.gateways.v1") if r["value"]]
     mine = [data for data in told if data["gateway"] == shop.gateway_id]
     assert mine[-1]["catalogue"] == "c-2"
+    listed = [line.split() for line in release(shop, "list").splitlines() if shop.gateway_id in line]
+    assert {(line[0], *line[-3:]) for line in listed} == {
+        *((kind, "1", "use", "it") for kind in ("catalogue", "words", "bundle")),
+        ("configuration", "1", "try", "it"),
+    }
     assert {(one["kind"], one["state"]) for one in mine[-1]["applied"]} == {
         *(("catalogue", "used"), ("words", "used"), ("bundle", "used"), ("configuration", "on_trial")),
     }
@@ -139,9 +144,13 @@ def test_a_configuration_that_kills_three_starts_is_taken_back(shop: World) -> N
     assert applied(shop, "configuration")[0] != 2
     warnings = {one["code"]: one for one in shop.get("/api/v1/status")["warnings"]}
     assert "not ready in 3 starts" in warnings["release_refused"]["what"]
+    refusal = f"{shop.gateway_id} does not use configuration 2"
+    wait_until(lambda: refusal in release(shop, "list"), 60, "the cloud hears of it")
     release(shop, "withdraw", "configuration")
     wait_until(lambda: applied(shop, "configuration") == (0, None), 30, "gateway.toml's is used")
-    assert "configuration" not in release(shop, "list").partition(shop.gateway_id)[0].splitlines()[-1]
+    assert not [
+        line for line in release(shop, "list").splitlines() if line.startswith("conf") and shop.gateway_id in line
+    ]
 
 
 def test_a_regular_is_known_offline_in_the_next_store(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -20,12 +22,14 @@ from gateway.config import Config
 from gateway.door import Door
 from gateway.releases import Begun, Releases, Report
 from gateway.store import Settings, Store, open_store
+from gateway.transaction import Transaction
 from heat.catalog import default_catalog
 from heat.errors import DataError
 from models.bundle import MANIFEST_NAME, load, pack, pretrained, unpack
 from tests.waiting import wait_until_async
 
 GATEWAY, REGION = "gw-1", "south"
+T = TypeVar("T")
 
 
 def catalogue(version: str) -> bytes:
@@ -43,6 +47,10 @@ def words(version: str) -> bytes:
 def configuration(**samples: int) -> bytes:
     """A configuration that sets limits of the sensors."""
     return "\n".join(["[samples]", *(f"{key} = {value}" for key, value in samples.items())]).encode()
+
+
+class Dead(Exception):
+    """The process ends here."""
 
 
 @dataclass
@@ -94,7 +102,7 @@ class Site:
             task = asyncio.create_task(self.releases.run(self.hands))
             yield begun
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, Dead):
                 await task
         finally:
             self.releases.close()
@@ -195,6 +203,48 @@ async def test_the_nearest_target_counts(site: Site) -> None:
             await wait_until_async(lambda v=expected: site.hands.door.catalog.version == v, 10, expected)  # type: ignore[misc]
             site.withdraw("catalogue", target)
         await wait_until_async(lambda: site.hands.door == site.door, 10, "gateway.toml's")
+
+
+@pytest.mark.parametrize("noted", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "contents"),
+    [
+        ("catalogue", (catalogue("v-1"), catalogue("v-2"))),
+        ("bundle", (pack(load(pretrained())), pack(load(pretrained())) + b"\0" * 8)),
+        ("configuration", (configuration(warmest_c=25), configuration(warmest_c=20))),
+    ],
+)
+async def test_where_the_process_ends_midway_the_next_start_uses_the_old_one_or_the_new_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch, kind: Kind, contents: tuple[bytes, bytes], noted: bool
+) -> None:
+    async def die(self: Releases, work: Callable[[Transaction], T], *, upkeep: bool = True) -> T:
+        if upkeep:
+            return await write(self, work)
+        if noted:
+            await write(self, work)
+        died.set()
+        raise Dead
+
+    async with site.started():
+        site.put(kind, contents[0])
+        await site.all_used(1)
+    write, died = Releases._write, asyncio.Event()
+    async with site.started():
+        monkeypatch.setattr(Releases, "_write", die)
+        site.put(kind, contents[1], 2)
+        await asyncio.wait_for(died.wait(), 20)
+    monkeypatch.setattr(Releases, "_write", write)
+    async with site.started() as begun:
+        used = 2 if noted else 1
+        match kind:
+            case "catalogue":
+                assert begun.door.catalog.version == f"v-{used}"
+            case "configuration":
+                assert begun.config.samples.warmest_c == {1: 25, 2: 20}[used]
+            case _:
+                assert begun.bundle is not None
+                assert begun.bundle.name[len("bundle-") :] == hashlib.sha256(contents[used - 1]).hexdigest()[:12]
+        await site.told("on_trial" if kind == "configuration" else "used", 2)
 
 
 @pytest.mark.parametrize(
