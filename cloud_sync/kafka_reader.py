@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from cloud_sync.kafka_connection import be_quiet, connecting, connection, translated
 from cloud_sync.resume import Log, Place
@@ -89,9 +89,9 @@ class KafkaReader:
                 logs = await reader._logs(places)
             yield reader, logs
         finally:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(settings.close_timeout_s):
-                    await consumer.stop()
+            # a fetch under way cancels aiokafka's stop() before it comes to its connections
+            await _end(consumer.stop(), settings.close_timeout_s)
+            await _end(consumer._client.close(), settings.close_timeout_s)  # noqa: SLF001 -- no public way
 
     def seek(self, place: Place, offset: int) -> None:
         """Read on from here."""
@@ -143,3 +143,14 @@ async def _look(
     described = await admin.describe_topics(wanted) if wanted else []
     places = [Place(topic["topic"], p["partition"]) for topic in described for p in topic["partitions"]]
     return str(cluster), sorted(places)
+
+
+async def _end(closing: Coroutine[Any, Any, None], within_s: float) -> None:
+    """Close something, whatever comes of it."""
+    task = asyncio.create_task(closing)
+    _, late = await asyncio.wait({task}, timeout=within_s)
+    if late:
+        task.cancel()
+        await asyncio.wait({task}, timeout=within_s)
+    if task.done() and not task.cancelled():
+        task.exception()

@@ -28,8 +28,7 @@ from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.errors import DataError
 from heat.identity import SAFE_INTEGER, check_subject, is_session
-from heat.profile import KINDS, profile_of_rows
-from heat.scale import BANDS
+from heat.profile import profile_of_rows
 
 BREATH = 4
 """Records that are decoded before the event loop gets its turn: a customer's pick may be waiting."""
@@ -208,8 +207,6 @@ def _regular(subject: str, value: bytes, region: str) -> Regular | None:
     last_day = next((seen.last_day for seen in said.regions if seen.region == region), None)
     if last_day is None:
         return None
-    if any(len(row.bands) != BANDS or row.kind not in KINDS for row in said.buckets):
-        raise DataError("it has a bucket that is none")
     profile = profile_of_rows(said.buckets, said.flavours)
     if any(max(sums.n, sums.w, sums.wq, sums.wqq) > SAFE_INTEGER for sums in profile.buckets.values()):
         raise DataError("it has sums that no events add up to")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import secrets
-import ssl
 from pathlib import Path
 
 import confluent_kafka
@@ -19,19 +17,13 @@ from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
 from cloud.lake.replay import replay
 from cloud.librdkafka import Cluster, Trouble, cluster_of, connection
 from cloud.rights import Right, parse, rights_of
-from cloud_sync.downlink import Downlink
 from cloud_sync.record import Record
-from cloud_sync.settings import ConnectionSettings, Security
-from cloud_sync.topics import ALL, EVENTS, PROFILES, RELEASES, outbox_group
-from gateway.clock import Clock
-from gateway.downlink import StoreInbox, Wanted
-from gateway.store import Settings, open_store
+from cloud_sync.topics import ALL, EVENTS, outbox_group
 from heat.errors import ConfigError, SinkRefused
 from picante.cli import main
 from tests.cloud.lake.records import consumed, opened, put
 from tests.docs.markdown import rows, section, text
-from tests.secure_kafka import ACLS, GATEWAY, LIMITED, PASSWORD, SecureKafka, acls
-from tests.waiting import wait_until_async
+from tests.secure_kafka import ACLS, GATEWAY, LIMITED, SecureKafka, acls
 
 WRITERS = {
     "events": {"gateway", "replay"},
@@ -133,23 +125,6 @@ def test_a_gateway_writes_nothing_that_is_the_clouds(secure_kafka: SecureKafka, 
         producer.send(Record(f"picante.{topic}.v1", b"k", b"v", ()))
         with pytest.raises(SinkRefused, match="deploy/kafka/acls"):
             producer.flush()
-
-
-async def test_a_gateway_reads_what_comes_down(secure_kafka: SecureKafka, tmp_path: Path) -> None:
-    store = open_store(Settings(tmp_path / "data", GATEWAY))
-    tls = ssl.create_default_context(cafile=str(secure_kafka.authority.certificate))
-    login = Security(tls, "SCRAM-SHA-512", GATEWAY, PASSWORD)
-    settings = ConnectionSettings(secure_kafka.at("LOGIN"), GATEWAY, security=lambda: login)
-    wanted = Wanted("south", 10)
-    downlink = Downlink(StoreInbox(store, Clock("system"), wanted), settings, wanted.topics)
-    reading = asyncio.create_task(downlink.run())
-    try:
-        await wait_until_async(lambda: downlink.status.state == "following", 20, f"it reads: {downlink.status}")
-        assert downlink.status.snapshots == PROFILES.partitions + RELEASES.partitions
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-        store.close()
 
 
 def test_a_gateway_neither_sends_as_another_nor_sees_how_far_it_is(secure_kafka: SecureKafka, tmp_path: Path) -> None:
