@@ -31,6 +31,7 @@ SLOWEST_FIRST = (
     "tests/faults/test_power_cut.py",
     "tests/flow/test_down_again.py",
     "tests/flow/test_demo.py",
+    "tests/flow/test_fleet.py",
     "tests/flow/test_main_road.py",
     "tests/benchmarks/test_road.py",
     "tests/flow/test_refused_by_kafka.py",
