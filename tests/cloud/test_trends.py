@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import threading
+import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cloud.app import parts
+from cloud.config import load_cloud_config
 from cloud.kafka import Place, Producer, read_to_end
+from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
+from cloud.topic_plan import differences
 from cloud.trend_hours import HOUR_MS, TrendHours
 from cloud.trends import SETTLE_MS, Roads, Trends, watermark_ms, work
 from cloud_sync.published import Trend, read_published
 from cloud_sync.record import Record
+from cloud_sync.topics import CLOCK, EVENTS, TRENDS
 from heat.errors import PicanteError
 from tests.cloud.test_trend_hours import HOUR, WAIT_MS, Log, customer, over
 from tests.servers import KafkaServer, ServerElsewhere
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_async
 
 
 @pytest.fixture
@@ -122,3 +131,29 @@ def test_the_watermark_is_the_least_of_what_was_read() -> None:
     assert watermark_ms({0: hour_ms, 1: 0}, {1}, hour_ms) == hour_ms - SETTLE_MS
     assert watermark_ms({0: hour_ms - 5, 1: 7}, {0, 1}, hour_ms) == hour_ms - SETTLE_MS
     assert Roads(Cluster("k:1"), "a").told == Place("picante.trends.v1", 0)
+
+
+async def test_the_parts_of_the_cloud_tick_and_tell(kafka: KafkaServer | ServerElsewhere, tmp_path: Path) -> None:
+    cluster = Cluster(kafka.bootstrap)
+    wanted, admin = [EVENTS, CLOCK, TRENDS], Admin(cluster)
+    admin.mend(differences(wanted, admin.topics([one.name for one in wanted]), 1), 1)
+    (tmp_path / "cloud.toml").write_text(f'[cloud]\ndata_dir = "data"\n[kafka]\nbootstrap = "{kafka.bootstrap}"\n')
+    config = load_cloud_config(tmp_path / "cloud.toml")
+    send(Roads(cluster, "cloud"), *pours(Roads(cluster, "cloud"), Log(), 1, HOUR))
+    with TrendHours(tmp_path / "data" / "trends.db", WAIT_MS):
+        pass
+
+    def read() -> bool:
+        with closing(sqlite3.connect(f"file:{tmp_path}/data/trends.db?mode=ro", uri=True)) as state:
+            return bool(state.execute("SELECT 1 FROM places").fetchall()) and any(
+                record.value is not None for batch in read_to_end(cluster, CLOCK.name) for record in batch
+            )
+
+    chosen = parts(config)
+    running = [asyncio.ensure_future(chosen[name]()) for name in ("clock", "trends")]
+    await wait_until_async(lambda: asyncio.to_thread(read), 20, "a tick, and a position")
+    for task in running:
+        task.cancel()
+    began = time.monotonic()
+    assert [type(error) for error in await asyncio.gather(*running, return_exceptions=True)] == [CancelledError] * 2
+    assert time.monotonic() - began < 10
