@@ -284,9 +284,14 @@ class Producer:
             self._producer.init_transactions(REQUEST_S)
 
     def transact(
-        self, records: Iterable[Record], group: str | None = None, positions: Mapping[Place, int] | None = None
+        self,
+        records: Iterable[Record],
+        group: str | None = None,
+        positions: Mapping[Place, int] | None = None,
+        *,
+        patience_s: float = REQUEST_S,
     ) -> None:
-        """Records, and a group's positions where there are any, in one transaction.
+        """Records, and a group's positions where there are any, in one transaction; each step has `patience_s`.
 
         Raises:
             SinkUnavailable: Kafka may have all of it or none of it: ask for the positions.
@@ -301,11 +306,11 @@ class Producer:
                 for record in records:
                     self._put(record)
                 if group is not None:
-                    self._producer.send_offsets_to_transaction(offsets, self._membership(group), REQUEST_S)
-                self._producer.commit_transaction(REQUEST_S)
+                    self._producer.send_offsets_to_transaction(offsets, self._membership(group), patience_s)
+                self._producer.commit_transaction(patience_s)
             except KafkaException:
                 with contextlib.suppress(KafkaException):
-                    self._producer.abort_transaction(REQUEST_S / 4)
+                    self._producer.abort_transaction(patience_s / 4)
                     self._producer.poll(0)  # it tells which record failed
                 self._raise_failed()  # the first record's failure says more than what came of it
                 raise

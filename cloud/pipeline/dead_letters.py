@@ -22,6 +22,9 @@ GROUP = "picante-dead-letters"
 SETTLED_EVERY = 100_000
 """Records that pass without a dead letter until their position is committed: after a kill, so many are judged again."""
 
+CLOSE_S = 0.5
+"""s for the last position: what is lost of it is judged again, and whoever stops us, or the next try, is waiting."""
+
 
 class DeadLetters:
     """The dead letters of one partition."""
@@ -74,5 +77,6 @@ class DeadLetters:
         """Commit the position, if Kafka answers, and let go of the connections."""
         if self.position > self._settled:
             with contextlib.suppress(SyncError):
-                self._producer.transact((), self._group, {self._place: self.position})
+                at_the_end = {self._place: self.position}
+                self._producer.transact((), self._group, at_the_end, patience_s=CLOSE_S)
         self._producer.close()
