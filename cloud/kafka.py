@@ -283,15 +283,20 @@ class Producer:
         with self._trouble.told("transactions can't begin"):
             self._producer.init_transactions(REQUEST_S)
 
+    def answers(self, timeout_s: float) -> bool:
+        """Whether Kafka does, now: a transaction, once begun, waits for it longer than it is told to."""
+        with contextlib.suppress(KafkaException):
+            self._producer.list_topics(timeout=timeout_s)
+            return True
+        return False
+
     def transact(
         self,
         records: Iterable[Record],
         group: str | None = None,
         positions: Mapping[Place, int] | None = None,
-        *,
-        patience_s: float = REQUEST_S,
     ) -> None:
-        """Records, and a group's positions where there are any, in one transaction; each step has `patience_s`.
+        """Records, and a group's positions where there are any, in one transaction.
 
         Raises:
             SinkUnavailable: Kafka may have all of it or none of it: ask for the positions.
@@ -306,11 +311,11 @@ class Producer:
                 for record in records:
                     self._put(record)
                 if group is not None:
-                    self._producer.send_offsets_to_transaction(offsets, self._membership(group), patience_s)
-                self._producer.commit_transaction(patience_s)
+                    self._producer.send_offsets_to_transaction(offsets, self._membership(group), REQUEST_S)
+                self._producer.commit_transaction(REQUEST_S)
             except KafkaException:
                 with contextlib.suppress(KafkaException):
-                    self._producer.abort_transaction(patience_s / 4)
+                    self._producer.abort_transaction(REQUEST_S / 4)
                     self._producer.poll(0)  # it tells which record failed
                 self._raise_failed()  # the first record's failure says more than what came of it
                 raise

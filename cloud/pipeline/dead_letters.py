@@ -23,7 +23,7 @@ SETTLED_EVERY = 100_000
 """Records that pass without a dead letter until their position is committed: after a kill, so many are judged again."""
 
 CLOSE_S = 0.5
-"""s for the last position: what is lost of it is judged again, and whoever stops us, or the next try, is waiting."""
+"""s for Kafka to show that it could take the last position: whoever stops us, or the next try, is waiting."""
 
 
 class DeadLetters:
@@ -75,8 +75,7 @@ class DeadLetters:
 
     def close(self) -> None:
         """Commit the position, if Kafka answers, and let go of the connections."""
-        if self.position > self._settled:
+        if self.position > self._settled and self._producer.answers(CLOSE_S):
             with contextlib.suppress(SyncError):
-                at_the_end = {self._place: self.position}
-                self._producer.transact((), self._group, at_the_end, patience_s=CLOSE_S)
+                self._producer.transact((), self._group, {self._place: self.position})
         self._producer.close()
