@@ -32,7 +32,7 @@ class GatewaySection(Section):
     region: str
     data_dir: str = "/var/lib/picante"
     quota_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
-    """MiB that the database may take: 18 days offline at 33,000 events a day, an impression being 1.7 KB of it."""
+    """MiB that the database may take: a month offline at 33,000 events a day."""
     ballast_mb: Annotated[int, Field(ge=0, le=1024)] = 8
     """MiB kept aside, to be given up when the disk is full."""
     commit_interval_ms: Annotated[int, Field(ge=0, le=1000)] = 0

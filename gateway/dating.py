@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
+from gateway.packed import pack, unpack
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
 from heat.events import AnyData, SessionClaimed, Stamp, read_data
@@ -162,7 +163,7 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
     position, type_, subject, old_day, text = row
     day = time_ms // DAY_MS
     rewritten = None
-    data = read_data(type_, text) if type_ is not None else None
+    data = read_data(type_, unpack(text)) if type_ is not None else None
     if isinstance(data, SessionClaimed):
         rewritten = _move_claim(tx, position, subject, data, old_day, day)
     elif data is not None and day != old_day:
@@ -185,13 +186,13 @@ def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day
 def _move_claim(
     tx: Transaction, position: int, subject: str | None, data: SessionClaimed, old_day: int, day: int
 ) -> bytes | None:
-    """Give a claim's sums the days that its session's events have by now; the claim as rewritten."""
+    """Give a claim's sums the days that its session's events have by now; the claim as it is stored then."""
     before = contribution(data, tx.gateway_id, old_day)
     if subject is None or not before.buckets:
         return None
     after = Profile()
     for type_, text, event_day in tx.connection.execute(_OF_SESSION, (position, position - CLAIM_ROWS, data.session)):
-        if (event := read_data(type_, text)) is not None:
+        if (event := read_data(type_, unpack(text))) is not None:
             after.fold(contribution(event, tx.gateway_id, event_day))
     if _moved(after, _days(after), day) != _moved(before, _days(before), day):
         # some of the events are gone: the claim's own day is the next best
@@ -199,7 +200,7 @@ def _move_claim(
     tx.fold(subject, before, -1)
     tx.fold(subject, after)
     buckets, flavours = after.rows()
-    return msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours))
+    return pack(msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours)))
 
 
 def _days(profile: Profile) -> set[int]:

@@ -13,6 +13,7 @@ from cloud_sync.outbox import FIRST_EPOCH, Row, StoredEvent, StoredRefusal
 from cloud_sync.position import Author
 from gateway.database import mended_text
 from gateway.instances import Instances
+from gateway.packed import unpack
 from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.identity import EventId
@@ -100,7 +101,8 @@ class StoreOutbox:
         event_id = EventId(source, generation, sequence)
         if reason is not None:
             return StoredRefusal(position, event_id, time_ms, origin, reason, detail or "", data, bool(again))
-        return StoredEvent(position, event_id, type_, subject, time_ms, day, clock, origin, data, bool(again))
+        text = unpack(data)
+        return StoredEvent(position, event_id, type_, subject, time_ms, day, clock, origin, text, bool(again))
 
     async def id_at(self, position: int) -> str | None:
         """See `Outbox.id_at`."""

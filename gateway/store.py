@@ -58,7 +58,7 @@ class Settings:
     data_dir: Path
     gateway_id: str
     quota_bytes: int = 512 * 1024 * 1024
-    """Bytes; 18 days of 33,000 events a day without Internet, every third of them an impression of twelve sauces."""
+    """Bytes; a month of 33,000 events a day without Internet, every third of them an impression of twelve sauces."""
     ballast_bytes: int = 8 * 1024 * 1024
     """Bytes kept to be given up when the disk is full: SQL can't free a full disk, since DELETE needs space too."""
     min_commit_interval_ms: int = 0

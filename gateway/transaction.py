@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
+from gateway.packed import pack
 from heat.events import Event, Stamp
 from heat.identity import EventId, SequenceSet
 from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
@@ -117,7 +118,7 @@ class Transaction:
                 when.boot_ms,
                 when.day,
                 when.clock,
-                event.encode_data(),
+                pack(event.encode_data()),
             ),
         )
         if event.id.source != self.gateway_id:  # nobody sends us our own events

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+
+from gateway.packed import unpack
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
@@ -117,12 +119,17 @@ def used_bytes(reader: sqlite3.Connection) -> int:
 
 def rows_after(reader: sqlite3.Connection, position: int, limit: int) -> list[Row]:
     """Rows above a position, in order."""
-    return [Row(*row) for row in reader.execute(_ROWS_AFTER, (position, limit))]
+    return [_row(*row) for row in reader.execute(_ROWS_AFTER, (position, limit))]
 
 
 def last_rows(reader: sqlite3.Connection, limit: int) -> list[Row]:
     """The last rows, newest first."""
-    return [Row(*row) for row in reader.execute(_LAST_ROWS, (limit,))]
+    return [_row(*row) for row in reader.execute(_LAST_ROWS, (limit,))]
+
+
+def _row(*columns: Any) -> Row:
+    row = Row(*columns)
+    return row if row.type is None else row._replace(data=unpack(row.data))
 
 
 def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:

@@ -18,6 +18,7 @@ from gateway.clock import DAY_MS, HOUR_MS, Clock
 from gateway.dating import register_boot
 from gateway.door import Door
 from gateway.outbox import StoreOutbox
+from gateway.packed import unpack
 from gateway.picks import Recommender
 from gateway.store import Store
 from gateway.transaction import read_profile
@@ -73,7 +74,7 @@ class Bar:
         profile = self.store.write(lambda tx: read_profile(tx.connection, customer)).result(5)
         ((text,),) = self.rows("SELECT data FROM events WHERE type = 'picante.session-claimed.v1'")
         poured = Tally(day for (day,) in self.rows("SELECT day FROM events WHERE type = 'picante.poured.v1'"))
-        claimed = {bucket[1]: bucket[3] for bucket in msgspec.json.decode(text)["buckets"]}
+        claimed = {bucket[1]: bucket[3] for bucket in msgspec.json.decode(unpack(text))["buckets"]}
         return {key.day: sums.n for key, sums in profile.buckets.items()}, claimed, dict(poured)
 
 

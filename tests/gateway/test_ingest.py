@@ -16,6 +16,7 @@ from gateway import sessions
 from gateway.clock import Clock
 from gateway.door import Door
 from gateway.ingest import Ingest
+from gateway.packed import unpack
 from gateway.store import Store
 from gateway.transaction import Transaction, read_profile
 from heat.catalog import default_catalog
@@ -253,7 +254,8 @@ async def test_profiles_equal_the_naive_reference(counter: Counter, store: Store
     await counter.settled(180)
     stored = rows("SELECT subject, day, type, data FROM events")
     events = [
-        {"subject": s, "origin": "gw-1", "day": d, "type": t, "data": msgspec.json.decode(x)} for s, d, t, x in stored
+        {"subject": s, "origin": "gw-1", "day": d, "type": t, "data": msgspec.json.decode(unpack(x))}
+        for s, d, t, x in stored
     ]
     subject = session_subject("hot-bar-1", 7, 5)
     assert profile(store, subject).digest() == reference_profiles(events)[subject]["digest"]

@@ -10,6 +10,7 @@ import pytest
 
 from firmware_bridge.bodies import PouredBody, RatedBody
 from firmware_bridge.messages import NozzleInfo, Picks
+from gateway.packed import unpack
 from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
 from heat.catalog import default_catalog
@@ -29,7 +30,7 @@ TOKEN = "loyalty-4711-jane"
 async def impressions(rows: Query, count: int) -> list[dict[str, Any]]:
     sql = "SELECT data FROM events WHERE type = 'picante.impression.v1' ORDER BY position"
     await wait_until_async(lambda: len(rows(sql)) >= count, 5, f"{count} impressions stored")
-    return [msgspec.json.decode(row[0]) for row in rows(sql)]
+    return [msgspec.json.decode(unpack(row[0])) for row in rows(sql)]
 
 
 def claimants(rows: Query) -> list[str]:
