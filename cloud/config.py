@@ -12,10 +12,8 @@ from pydantic import Field, field_validator
 
 from cloud_sync.credentials import KafkaConnection, TlsSection
 from cloud_sync.settings import addresses
-from cloud_sync.toml_file import Document, Section
+from cloud_sync.toml_file import Document, Name, Section
 from cloud_sync.topics import EVENTS
-from heat.errors import DataError
-from heat.identity import check_name
 
 PARTS = ("pipeline", "lake", "hot_store", "recommender", "clock", "weather", "trends", "fleet", "reconciliation")
 """What `picante cloud run` consists of, each in a thread of its own."""
@@ -26,17 +24,10 @@ REDIS_URL = re.compile(r"rediss?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{
 _LOOPBACK = {("http", host) for host in ("127.0.0.1", "::1", "localhost")}
 
 
-def _name(value: str) -> str:
-    try:
-        return check_name(value, "value")
-    except DataError as error:
-        raise ValueError(str(error)) from error
-
-
 class CloudSection(Section):
     """This installation."""
 
-    name: str = "cloud"
+    name: Name = "cloud"
     """Who says so in what is published: `/cloud/NAME`."""
     data_dir: str = "/var/lib/picante-cloud"
     """Where the state lies; it can be rebuilt from Kafka."""
@@ -51,11 +42,6 @@ class CloudSection(Section):
         if value is not None and len(addresses(value)) != 1:
             raise ValueError("write one HOST:PORT")
         return value
-
-    @field_validator("name")
-    @classmethod
-    def _named(cls, value: str) -> str:
-        return _name(value)
 
     @field_validator("parts")
     @classmethod
@@ -172,19 +158,14 @@ class WeatherSection(Section):
 class SiteSection(Section):
     """A store, and where it is."""
 
-    store: str
+    store: Name
     """As the gateway's configuration has it."""
-    region: str
+    region: Name
     """Likewise."""
     latitude: Annotated[float, Field(ge=-90, le=90)]
     longitude: Annotated[float, Field(ge=-180, le=180)]
     time_zone: str = "UTC"
     """As `Europe/Paris`."""
-
-    @field_validator("store", "region")
-    @classmethod
-    def _named(cls, value: str) -> str:
-        return _name(value)
 
     @field_validator("time_zone")
     @classmethod

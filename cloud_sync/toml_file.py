@@ -10,11 +10,23 @@ import re
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from heat.errors import ConfigError
+from heat.errors import ConfigError, DataError
+from heat.identity import check_name
+
+
+def _named(value: str) -> str:
+    try:
+        return check_name(value, "value")
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+Name = Annotated[str, AfterValidator(_named)]
+"""What can be a gateway, a store, a part of the cloud (`heat.identity.check_name`)."""
 
 
 class Section(BaseModel):

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from cloud_sync.credentials import KafkaConnection, TlsSection
 from cloud_sync.private import check_private, read_text
-from cloud_sync.toml_file import Document, Section, line_of
+from cloud_sync.toml_file import Document, Name, Section, line_of
 from firmware_bridge.line import check_url, is_url
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
@@ -25,11 +25,11 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 class GatewaySection(Section):
     """Who this gateway is and where it keeps its data."""
 
-    id: str
+    id: Name
     """Name of the gateway; also its Kafka transactional id."""
-    store: str
+    store: Name
     """Name of the shop or restaurant."""
-    region: str
+    region: Name
     data_dir: str = "/var/lib/picante"
     quota_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
     """MiB that the database may take: a month offline at 33,000 events a day."""
@@ -37,14 +37,6 @@ class GatewaySection(Section):
     """MiB kept aside, to be given up when the disk is full."""
     commit_interval_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     """ms between commits at least; above 0 it spares an SD card and costs latency."""
-
-    @field_validator("id", "store", "region")
-    @classmethod
-    def _named(cls, value: str) -> str:
-        try:
-            return check_name(value, "value")
-        except DataError as error:
-            raise ValueError(str(error)) from error
 
 
 class KeysSection(Section):

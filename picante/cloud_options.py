@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import click
 
 from heat.errors import ConfigError, PicanteError
 from picante.errors import exit_with_hint
+from picante.installed import config_option
 
-INSTALLED = Path("/etc/picante/cloud.toml")
 WAITS_FOR_YES = 3
 """Exit status: there is something to do, and nothing was done without --yes."""
 NEEDS_A_PERSON = 4
 """Exit status: some of it can't be done by the command; it says why, and what to do."""
 
 
-def _default() -> Path:
-    here = Path("cloud.toml")
-    return INSTALLED if not here.exists() and INSTALLED.exists() else here
-
-
-CLOUD_CONFIG = click.option(
-    "--config",
-    "config_path",
-    default=_default,
-    type=click.Path(path_type=Path),
-    help=f"The cloud's configuration: cloud.toml here, or else {INSTALLED}.",
-)
+CLOUD_CONFIG = config_option("cloud.toml", "The cloud's configuration")
 YES = click.option("--yes", is_flag=True, help="Do it. Without it, say what would be done, and change nothing.")
 
 

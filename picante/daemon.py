@@ -14,11 +14,10 @@ from gateway.config import Config, load_config
 from heat.errors import ConfigError, DataError, PicanteError
 from heat.identity import check_name
 from picante.errors import exit_with_hint
+from picante.installed import config_option
 
 DAEMON_S = 10.0
 """s that a daemon may take for an answer."""
-INSTALLED = Path("/etc/picante/gateway.toml")
-"""Where docs/operations.md puts the configuration on a Pi."""
 
 
 class Refused(PicanteError):
@@ -30,18 +29,7 @@ class Refused(PicanteError):
         self.faults: list[tuple[str, str]] = [(fault["where"], fault["what"]) for fault in problem["errors"]]
 
 
-def _default() -> Path:
-    here = Path("gateway.toml")
-    return INSTALLED if not here.exists() and INSTALLED.exists() else here
-
-
-DAEMON = click.option(
-    "--config",
-    "config_path",
-    default=_default,
-    type=click.Path(path_type=Path),
-    help=f"The gateway's configuration, which says where its daemon listens: gateway.toml here, or else {INSTALLED}.",
-)
+DAEMON = config_option("gateway.toml", "The gateway's configuration, which says where its daemon listens")
 
 
 def dispenser_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
