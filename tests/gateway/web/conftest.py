@@ -178,7 +178,7 @@ class Inside:
         return Link("/dev/ttyUSB0", Down(), self.state.dispensers, self.state.dispensers)
 
     def hello(self, *nozzles: tuple[int, str, int]) -> Hello:
-        """A dispenser comes online with these nozzles."""
+        """A dispenser comes online with these nozzles, and that is on disk."""
         hello = Hello(
             dispenser="hot-bar-1",
             firmware="1.4.2",
@@ -198,6 +198,7 @@ class Inside:
         link.session.feed(Ready(mac=ready_mac(DISPENSER_KEY, hello, welcome.message)), 0)
         assert link.session.dispenser == hello.dispenser
         self.state.dispensers.opened(link, hello, None)
+        self.state.store.write(lambda tx: None, upkeep=True).result(10)  # what was queued before is done by then
         return hello
 
     async def deliver(self, hello: Hello, body: EventBody, kind: int | None = None) -> None:
