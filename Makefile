@@ -44,7 +44,7 @@ test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest --numprocesses=logical --maxprocesses=$(WORKERS) $(ARGS)
 
-faults: ## Bad lines, noise, kills of all parts, again and again (ARGS="kills --runs 3 --seed 7")
+faults: ## Bad lines, noise, kills of all parts, again and again (ARGS="cloud --runs 3 --seed 7")
 	@scripts/test-setup
 	@$(BIN)/python -m tests.faults $(ARGS)
 

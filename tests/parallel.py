@@ -9,12 +9,12 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = "tests/cloud_sync/test_uplink"
-"""Files that begin so share one Kafka, and a gateway that rests from the first of them to the last."""
+TOGETHER = ("tests/cloud_sync/test_uplink", "tests/faults/test_kills")
+"""Files that begin so share a server: one Kafka, with a gateway that rests from the first of them to the last; three
+brokers that are killed."""
 
 SLOWEST_FIRST = (
-    TOGETHER,
-    "tests/faults/test_kills.py",
+    *TOGETHER,
     "tests/cloud/test_equality.py",
     "tests/cloud/lake/test_writer.py",
     "tests/mutants/test_mutants.py",
@@ -51,7 +51,7 @@ class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no
 
 def unit(nodeid: str) -> str:
     """What a test is handed out with: its file, or the files that belong together."""
-    return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+    return next((begin for begin in TOGETHER if nodeid.startswith(begin)), nodeid.partition("::")[0])
 
 
 def slowest_first(items: list[pytest.Item]) -> None:

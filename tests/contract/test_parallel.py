@@ -44,8 +44,8 @@ def test_what_goes_first_is_there() -> None:
 
 def test_a_unit_is_a_file_or_what_rests_together() -> None:
     assert unit("tests/heat/test_scale.py::test_a[1::2]") == "tests/heat/test_scale.py"
-    assert unit("tests/cloud_sync/test_uplink_edge.py::test_a") == TOGETHER
-    assert unit("tests/cloud_sync/test_uplink_rested.py::test_a") == TOGETHER
+    assert unit("tests/cloud_sync/test_uplink_edge.py::test_a") == TOGETHER[0]
+    assert unit("tests/cloud_sync/test_uplink_rested.py::test_a") == TOGETHER[0]
 
 
 def test_no_two_workers_are_given_one_port(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 """`make faults`: what `make test` tries a few times, again and again, each time with another seed.
 
-python -m tests.faults [link | serial | cables | kills] [--runs 100] [--seed 1]
+python -m tests.faults [link | serial | cables | kills | cloud] [--runs 100] [--seed 1]
 
     link    firmware and gateway's session on a bad line, both dying, in virtual time: 10,000 runs
     serial  a real serial port that brings noise, torn frames and floods among 10,000 frames: 100 runs
     cables  of four real ports, pulled, plugged and swapped under a gateway: 500 times
     kills   gateway, Mosquitto and Kafka's brokers killed under load: 100 runs
+    cloud   pipeline and lake's writer killed 20 times each, Kafka's brokers and Redis beside them: 5 runs
 
 Without a name all of them. Run number n has the seed `seed + n`; one that fails is printed with the command that has it
 again.
@@ -26,10 +27,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.faults import sweep
+from tests.faults.cloud import sweep as cloud_sweep
 from tests.faults.sweep import bound, tell
 from tests.firmware_bridge import noise, trial
 
-RUNS = {"link": 10_000, "serial": 100, "cables": 500, "kills": sweep.RUNS}
+RUNS = {"link": 10_000, "serial": 100, "cables": 500, "kills": sweep.RUNS, "cloud": cloud_sweep.RUNS}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,6 +62,8 @@ def _try(what: str, seeds: Sequence[int]) -> int:
             return repeat(what, seeds, noise.attempt)
         case "cables":
             return pull_cables(seeds)
+        case "cloud":
+            return cloud_sweep.cloud(seeds)
         case _:
             return sweep.kills(seeds)
 

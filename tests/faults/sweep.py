@@ -16,21 +16,47 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from tests.cluster import KafkaCluster
-from tests.faults.kills import KINDS, PATIENCE_S, Outcome, Recovery, run
+from tests.faults.kills import KINDS, PATIENCE_S, Outcome, run
 from tests.waiting import TooLate
 
 RUNS = 100
 
 
+class Tried(Protocol):
+    """What came of a run, whatever was killed."""
+
+    @property
+    def seed(self) -> int:
+        """What has it again."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the promise held, and was tried."""
+
+
+T = TypeVar("T", bound=Tried)
+
+
 def kills(seeds: Iterable[int]) -> int:
     """Sweep; 1 if a run failed, else 0."""
+    return on_a_cluster(seeds, attempt, summary, table)
+
+
+def on_a_cluster(
+    seeds: Iterable[int],
+    go: Callable[[Path, KafkaCluster, int], T],
+    summary: Callable[[T], str],
+    table: Callable[[Sequence[T]], str],
+) -> int:
+    """Sweep with one cluster for all runs; 1 if a run failed, else 0."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers are dead is no news here
     place = Path(tempfile.mkdtemp(prefix="picante-faults-"))
     try:
         with KafkaCluster(place / "kafka") as cluster:
-            sweep(place, seeds, lambda directory, seed: attempt(directory, cluster, seed))
+            sweep(place, seeds, lambda directory, seed: go(directory, cluster, seed), summary, table)
     finally:
         failed = list(place.glob("run-*"))
         if not failed:
@@ -38,9 +64,15 @@ def kills(seeds: Iterable[int]) -> int:
     return 1 if failed else 0
 
 
-def sweep(place: Path, seeds: Iterable[int], go: Callable[[Path, int], Outcome]) -> list[Outcome]:
+def sweep(
+    place: Path,
+    seeds: Iterable[int],
+    go: Callable[[Path, int], T],
+    summary: Callable[[T], str],
+    table: Callable[[Sequence[T]], str],
+) -> list[T]:
     """A run for each seed, its summary after each, and the table at the end, an early one by Ctrl-C too."""
-    outcomes: list[Outcome] = []
+    outcomes: list[T] = []
     try:
         for seed in seeds:
             directory = place / f"run-{seed}"
@@ -66,12 +98,21 @@ def attempt(directory: Path, cluster: KafkaCluster, seed: int) -> Outcome:
     try:
         return run(directory, cluster, seed, tell=lambda line: tell(f"  {line}"))
     except Exception as why:  # noqa: BLE001 -- whatever ends a run is this run's failure, and the sweep goes on
-        for node in cluster.nodes:
-            if not node.alive:
-                node.start()
-        cluster.wait_until_in_sync(PATIENCE_S)
-        too_slow = isinstance(why, (TooLate, TimeoutError, subprocess.TimeoutExpired))
-        return Outcome(seed, directory / "kills.jsonl", broken=traceback.format_exc(), too_slow=too_slow)
+        mend(cluster)
+        return Outcome(seed, directory / "kills.jsonl", broken=traceback.format_exc(), too_slow=is_too_slow(why))
+
+
+def mend(cluster: KafkaCluster) -> None:
+    """Bring the nodes back that a run left dead when it broke off."""
+    for node in cluster.nodes:
+        if not node.alive:
+            node.start()
+    cluster.wait_until_in_sync(PATIENCE_S)
+
+
+def is_too_slow(why: Exception) -> bool:
+    """Whether a run broke off at a deadline."""
+    return isinstance(why, (TooLate, TimeoutError, subprocess.TimeoutExpired))
 
 
 def summary(outcome: Outcome) -> str:
@@ -111,7 +152,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         ("out of order", sum(len(verdict.disordered) for verdict in verdicts)),
         ("made up", sum(len(verdict.made_up) for verdict in verdicts)),
         ("written twice, seen once", sum(outcome.written_twice for outcome in outcomes)),
-        *((f"recovery, {what}", _spread(recoveries, name)) for what, name in _RECOVERY.items()),
+        *((f"recovery, {what}", spread(getattr(r, name) for r in recoveries)) for what, name in _RECOVERY.items()),
     ]
     lines = [f"{name:<36} {value:>24}" for name, value in rows]
     lines.append(bound(len(outcomes), bad))
@@ -123,9 +164,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
 _RECOVERY = {"to ready": "ready_s", "to an event on disk": "stored_s", "to an event in Kafka": "confirmed_s"}
 
 
-def _spread(recoveries: Sequence[Recovery], name: str) -> str:
-    seconds = [getattr(recovery, name) for recovery in recoveries]
-    return f"p50 {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s" if seconds else "-"
+def spread(seconds: Iterable[float]) -> str:
+    """How long it took, as a table has it."""
+    found = list(seconds)
+    return f"p50 {statistics.median(found):.1f} s, max {max(found):.1f} s" if found else "-"
 
 
 def bound(tries: int, failures: int, of: str = "tries") -> str:

@@ -11,7 +11,6 @@ import functools
 import json
 import random
 import secrets
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -27,18 +26,11 @@ from tests.cluster import KafkaCluster, KafkaNode
 from tests.faults.kills import KILLS_EACH, KINDS, Outcome, run
 from tests.flow.verdict import NOTHING_WRONG, judge
 from tests.proxy import END_TRANSACTION, Line
-from tests.serving import serving
 from tests.waiting import wait_until_async
 
 SEED = 20_261
 
 pytestmark = pytest.mark.timeout(600)  # the first test has the cluster's start and the whole run in it
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """Three brokers of our own, whatever Kafka the other tests use: they are killed."""
-    yield from serving(KafkaCluster, tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from tests.cluster import KafkaCluster
 from tests.faults.__main__ import main, repeat
 from tests.faults.kills import Kill, Kind, Outcome, Recovery
-from tests.faults.sweep import attempt, bound, summary, sweep
+from tests.faults.sweep import attempt, bound, summary, sweep, table
 from tests.flow.verdict import Verdict
 from tests.waiting import TooLate
 
@@ -64,7 +64,7 @@ def told(output: str) -> dict[str, str]:
 
 
 def test_the_table_sums_up_all_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(sweep(tmp_path, [1, 2, 3], outcome)) == 3
+    assert len(sweep(tmp_path, [1, 2, 3], outcome, summary, table)) == 3
     output = capsys.readouterr().out
     assert told(output) == {
         "tries": "3",
@@ -110,7 +110,7 @@ def test_a_failed_run_keeps_its_files_and_names_its_seed(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outcomes = sweep(tmp_path, [7, 8, 9], broken_at(8, how))
+    outcomes = sweep(tmp_path, [7, 8, 9], broken_at(8, how), summary, table)
     assert [run.good for run in outcomes] == [True, False, True]
     output = capsys.readouterr().out
     assert told(output)["failed"] == "1"
@@ -128,7 +128,7 @@ def test_a_sweep_that_is_cut_short_tells_what_it_found(tmp_path: Path, capsys: p
         return made
 
     with pytest.raises(KeyboardInterrupt):
-        sweep(tmp_path, [1, 2, 3], go)
+        sweep(tmp_path, [1, 2, 3], go, summary, table)
     assert told(capsys.readouterr().out)["tries"] == "2"
     assert list(tmp_path.iterdir()) == [], "no run failed, so nothing is left to look at"
 
