@@ -57,14 +57,14 @@ class Admin:
             present = [name for name in names if name in there and there[name].error is None]
             asked = [ConfigResource(ResourceType.TOPIC, name) for name in present]
             answers = self._admin.describe_configs(asked, request_timeout=REQUEST_S) if asked else {}
-            settings = {resource.name: _done(answer) for resource, answer in answers.items()}
+            settings = {resource.name: found for resource, answer in answers.items() if (found := _if_there(answer))}
         return {
             name: Found(
                 partitions=len(there[name].partitions),
                 replication=min(len(one.replicas) for one in there[name].partitions.values()),
                 settings={key: str(entry.value or "") for key, entry in settings[name].items()},
             )
-            for name in present
+            for name in settings
         }
 
     def mend(self, differences: Sequence[Difference], replication: int) -> None:
@@ -124,6 +124,16 @@ def _done(answer: Future[Any]) -> Any:
         return answer.result(REQUEST_S)
     except TimeoutError as error:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error  # noqa: SLF001 -- its name
+
+
+def _if_there(answer: Future[Any]) -> Any:
+    """None where the broker that was asked has not heard of a topic yet, or not any more: others may have."""
+    try:
+        return _done(answer)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+        return None
 
 
 def _all_done(answers: Mapping[Any, Future[Any]]) -> None:

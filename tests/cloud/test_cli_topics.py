@@ -10,9 +10,12 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs re-export nothing
 
+from cloud.kafka_admin import Admin
+from cloud.librdkafka import Cluster
 from cloud_sync.topics import ALL, DAY_MS, DEAD_LETTERS, EVENTS, PROFILES, Topic
 from picante.cli import main
 from tests.servers import KafkaServer, ServerElsewhere
+from tests.waiting import wait_until
 
 Kafka = KafkaServer | ServerElsewhere
 
@@ -57,13 +60,14 @@ def test_what_can_be_set_is_set_and_what_would_move_keys_is_left(
     kafka: Kafka, config: Path, topics: dict[str, Topic]
 ) -> None:
     events, letters, profiles = (topics[topic.name] for topic in (EVENTS, DEAD_LETTERS, PROFILES))
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin, look = AdminClient({"bootstrap.servers": kafka.bootstrap}), Admin(Cluster(kafka.bootstrap))
     there = [
         NewTopic(events.name, 2, 1, config={**events.settings, "retention.ms": str(365 * DAY_MS)}),
         NewTopic(profiles.name, 6, 1, config={"cleanup.policy": "delete", "segment.bytes": "2000000"}),
     ]
     for done in admin.create_topics(there).values():
         done.result(10)
+    wait_until(lambda: len(look.topics([events.name, profiles.name])) == 2, 20, "the broker has heard of both")
     status, text = say(config, "plan")
     assert status == 3
     rows = [line.split() for line in text.splitlines()]
