@@ -55,7 +55,7 @@ mutants: ## Break each promise in a copy of the tree: which test notices?
 	@scripts/test-setup
 	@$(BIN)/python -m tests.mutants.mutate
 
-bench: dev ## Run the benchmarks (ARGS=--million drains a million events, too)
+bench: dev ## Run the benchmarks (ARGS=--million drains and folds a million events, too)
 	@scripts/test-setup
 	@for bench in $(sort $(wildcard benchmarks/*.py)); do echo "$$bench"; $(BIN)/python "$$bench" $(ARGS) || exit 1; done
 

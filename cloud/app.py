@@ -36,6 +36,12 @@ def parts(config: CloudConfig) -> dict[str, Part]:
     return {name: functools.partial(known[name], config) for name in config.cloud.parts if name in known}
 
 
+def spare_the_collector() -> None:
+    """What is here stays; batches make young objects by the ten thousand, which Python would look through 60 times."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 async def run(config: CloudConfig) -> None:
     """Run until SIGTERM or SIGINT."""
     chosen = parts(config)
@@ -45,9 +51,7 @@ async def run(config: CloudConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # what is here stays; batches make young objects by the ten thousand, which Python would look through 60 times
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    spare_the_collector()
     supervisor = Supervisor()
     with metrics.served(config.cloud.metrics):
         running = [asyncio.create_task(supervisor.run(name, part), name=name) for name, part in chosen.items()]

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Literal, get_args
@@ -86,8 +85,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data: Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, kw_only=True):
     """An event as a reader of the topic gets it; the members mean what they mean in `StoredEvent`."""
 
     id: EventId

@@ -33,6 +33,8 @@ class LakeFigures:
     """Ready columns of the same batches into the same two tables."""
     cpu_us: float
     """CPU of this process for a row."""
+    bare_cpu_us: float
+    """Likewise."""
     bytes_row: float
     """On disk, of both tables, before compaction."""
 
@@ -52,8 +54,9 @@ def measure(bootstrap: str, topic: str, records: list[Record], directory: Path) 
     lake = Lake(str(directory / "lake"), kinds=(RAW, replace(EVENT_TABLE, topic=topic)))
     rows_s, cpu_us = _written(LakeWriter(cluster, lake, BOUNDS, [topic], f"{topic}-lake"), len(records))
     size = sum(file.stat().st_size for file in (directory / "lake").rglob("*.parquet"))
-    bare_s = _appended(_batches(cluster, topic, lake), directory / "bare")
-    return LakeFigures(len(records), rows_s, len(records) / bare_s, cpu_us, size / len(records))
+    bare_s, bare_cpu_us = _appended(_batches(cluster, topic, lake), directory / "bare")
+    count = len(records)
+    return LakeFigures(count, rows_s, count / bare_s, cpu_us, bare_cpu_us / count, size / count)
 
 
 def _written(writer: LakeWriter, count: int) -> tuple[float, float]:
@@ -80,11 +83,12 @@ def _batches(cluster: Cluster, topic: str, lake: Lake) -> list[dict[str, pa.Tabl
     return [batch.rows() for batch in batches]
 
 
-def _appended(batches: list[dict[str, pa.Table]], directory: Path) -> float:
-    begun = time.perf_counter()
+def _appended(batches: list[dict[str, pa.Table]], directory: Path) -> tuple[float, float]:
+    """Seconds, and µs of CPU."""
+    cpu, begun = time.process_time(), time.perf_counter()
     for batch in batches:
         for name, rows in batch.items():
             write_deltalake(
                 directory / name, rows, mode="append", partition_by=list(PARTED_BY), writer_properties=COMPRESSION
             )
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, 1e6 * (time.process_time() - cpu)
