@@ -34,8 +34,10 @@ from confluent_kafka.admin import AdminClient
 
 from cloud.kafka import Consumer, Place, Producer, read_to_end
 from cloud.librdkafka import Cluster
+from cloud.pipeline.partition import Settings
 from cloud_sync.topics import ALL, DEAD_LETTERS, EVENTS
 from heat.errors import SyncError
+from tests.cloud.pipelines import Stage
 from tests.cluster import KafkaCluster
 from tests.faults.cloud.outcome import HURTS, Kill, Outcome
 from tests.faults.cloud.parts import (
@@ -89,7 +91,7 @@ def run(
             for part in (world.pipeline, world.lake):
                 wait_until(lambda part=part: any(part.positions().values()), PATIENCE_S, f"{part.name} works")  # type: ignore[misc]
             killer.kill_all(feeder)
-        world.settle(stream)
+        world.settle()
         for part in world.parts:
             part.stop()
         outcome.records, outcome.events = len(stream.sent), len(stream.counted())
@@ -127,14 +129,15 @@ class _World:
         assert done.returncode == 0, done.stdout + done.stderr
         self.cluster.wait_until_in_sync(PATIENCE_S)
 
-    def settle(self, stream: Stream) -> None:
-        """Until everything is everywhere, as far as positions tell."""
+    def settle(self) -> None:
+        """Until each part has done what there is for it to do, right or wrong."""
         cluster = Cluster(self.cluster.bootstrap)
         with Consumer(cluster) as look:
             ends = {n: look.watermarks(Place(EVENTS.name, n))[1] for n in range(EVENTS.partitions)}
         wait_until(lambda: self.pipeline.positions() == ends, PATIENCE_S, f"the pipeline is at {ends}")
-        digests = stream.digests()
-        wait_until(lambda: dict(in_redis(self.redis.url, digests)) == digests, PATIENCE_S, "the hot store has it")
+        wait_until(self.pipeline.has_published, PATIENCE_S, "the pipeline has published all of it")
+        told = Stage(Settings(cluster, self.pipeline.directory)).digests()
+        wait_until(lambda: dict(in_redis(self.redis.url, told)) == told, PATIENCE_S, "the hot store has what was told")
         letters = [record for batch in read_to_end(cluster, DEAD_LETTERS.name) for record in batch]
         end = letters[-1].offset + 1
         wait_until(lambda: self.lake.positions() == ends, PATIENCE_S, f"the lake is at {ends}")

@@ -137,6 +137,19 @@ class PipelinePart(Part):
                 found |= state.execute("SELECT partition, position FROM log").fetchall()
         return found
 
+    def has_published(self) -> bool:
+        """Whether nothing that was folded waits to be published."""
+        waiting = 0
+        for path in self.files:
+            with closing(_readers(path)) as state:
+                waiting += _unpublished(state)
+        return not waiting
+
+
+def _unpublished(state: sqlite3.Connection) -> int:
+    (count,) = state.execute("SELECT count(*) FROM subjects WHERE version > published").fetchone()
+    return int(count)
+
 
 def _readers(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)
@@ -155,7 +168,7 @@ def _written(path: Path) -> str | None:
             return None
     try:
         with closing(_readers(path)) as state:
-            (waiting,) = state.execute("SELECT count(*) FROM subjects WHERE version > published").fetchone()
+            waiting = _unpublished(state)
     except sqlite3.Error:
         return None
     return CONFIRMING if waiting else FOLDING
