@@ -137,7 +137,8 @@ class Downlink:
             self._unproved.discard(place)
             if is_another_log(mark, records[0].offset, records[0].timestamp_ms):
                 there = (await reader.look([place]))[place]
-                how = anew(mark, there, self._inbox.scope(place.topic), "another log has taken its place")
+                why, now_ms = "another log has taken its place", self._inbox.now_ms()
+                how = anew(mark, there, self._inbox.scope(place.topic), why, now_ms)
                 await self._begin_anew(reader, place, how)
                 return
         fresh = [record for record in records if record.offset >= mark.next]
@@ -158,15 +159,13 @@ class Downlink:
                 continue
             if is_too_old(mark, now_ms):
                 why = "the time is known now, and it was not read for too long"
-                await self._begin_anew(reader, place, anew(mark, logs[place], mark.scope, why))
+                await self._begin_anew(reader, place, anew(mark, logs[place], mark.scope, why, now_ms))
             elif abs(now_ms - (mark.read_ms or 0)) > READ_MS:
                 await self._take(Stretch(place, (), mark.next), replace(mark, read_ms=now_ms))
 
     async def _take(self, stretch: Stretch, mark: Mark) -> None:
-        """Have it kept; at the end of a snapshot, when that was, too."""
+        """Have it kept."""
         whole = mark.whole
-        if whole:
-            mark = replace(mark, read_ms=self._inbox.now_ms())
         self.status.passed_over += await self._inbox.take(stretch.place, stretch.records, mark)
         self.status.records += len(stretch.records)
         self.status.snapshots += whole

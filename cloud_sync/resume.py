@@ -48,7 +48,8 @@ class Mark:
     witness_ms: int = 0
     """That record's timestamp: another one there is another log."""
     read_ms: int | None = None
-    """Unix time, ms, when everything that there was had been read; None where that was never known."""
+    """Unix time, ms, as of which everything has been read, once the snapshot is whole: so for one under way it is when
+    it began. None where nobody knew the time."""
     snapshot: int = 0
     """Number of the last snapshot that was begun."""
     until: int | None = None
@@ -83,19 +84,19 @@ class Anew:
 def decide(mark: Mark | None, log: Log, scope: str, now_ms: int | None) -> GoOn | Anew:
     """How to go on reading. `now_ms` is None while nobody knows the time: then age is judged later (`is_too_old`)."""
     if (why := _doubt(mark, log, scope, now_ms)) is not None or mark is None:
-        return anew(mark, log, scope, why or "")
+        return anew(mark, log, scope, why or "", now_ms)
     return GoOn(mark, mark.witness if mark.witness >= log.start else mark.next)
 
 
-def anew(mark: Mark | None, log: Log, scope: str, why: str) -> Anew:
+def anew(mark: Mark | None, log: Log, scope: str, why: str, now_ms: int | None) -> Anew:
     """Begin a snapshot."""
     number = mark.snapshot + 1 if mark else 1
-    return Anew(Mark(log.cluster, scope, log.start, snapshot=number, until=log.end), why)
+    return Anew(Mark(log.cluster, scope, log.start, read_ms=now_ms, snapshot=number, until=log.end), why)
 
 
 def is_too_old(mark: Mark, now_ms: int) -> bool:
-    """Whether tombstones may have come and gone since everything was last read."""
-    return mark.until is None and (mark.read_ms is None or now_ms - mark.read_ms > TRUSTED_MS)
+    """Whether tombstones may have come and gone since everything was last read, or the snapshot under way began."""
+    return mark.read_ms is None or now_ms - mark.read_ms > TRUSTED_MS
 
 
 def is_another_log(mark: Mark, offset: int, timestamp_ms: int) -> bool:

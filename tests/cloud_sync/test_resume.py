@@ -34,13 +34,15 @@ def test_where_the_last_record_is_gone_it_goes_on_at_the_next() -> None:
         (MARK, replace(LOG, start=501), "south", "is gone"),
         (replace(MARK, read_ms=NOW_MS - 119 * DAY_MS - 1), LOG, "south", "so long"),
         (replace(MARK, read_ms=None), LOG, "south", "so long"),
+        (replace(MARK, until=900, read_ms=NOW_MS - 119 * DAY_MS - 1), LOG, "south", "so long"),
+        (replace(MARK, until=900, read_ms=None), LOG, "south", "so long"),
     ],
 )
 def test_it_reads_everything_anew(mark: Mark | None, log: Log, scope: str, why: str) -> None:
     how = decide(mark, log, scope, NOW_MS)
     assert isinstance(how, Anew)
     assert why in how.why
-    expected = Mark(log.cluster, scope, log.start, snapshot=4 if mark else 1, until=log.end)
+    expected = Mark(log.cluster, scope, log.start, read_ms=NOW_MS, snapshot=4 if mark else 1, until=log.end)
     assert how.mark == expected
 
 
@@ -54,7 +56,7 @@ def test_while_nobody_knows_the_time_age_is_not_judged() -> None:
 
 
 def test_a_snapshot_that_was_cut_off_goes_on() -> None:
-    mark = replace(MARK, until=900, read_ms=None)
+    mark = replace(MARK, until=900)
     assert decide(mark, LOG, "south", NOW_MS) == GoOn(mark, 498)
 
 
