@@ -84,12 +84,17 @@ class StoreInbox(Inbox):
         self._wanted = wanted
         self._targets = targets(store.settings.gateway_id, wanted.region)
         self._budget_bytes = store.settings.quota_bytes * wanted.share_percent // 100
+        with closing(store.reader()) as connection:
+            self._found_bytes = regulars.used_bytes(connection)
+        """What profiles took when this start began."""
         self._kept: dict[Place, tuple[Mark, float]] = {}
         """Marks as the store has them, and when they were written (monotonic)."""
 
     def scope(self, topic: str) -> str:
-        """See `Inbox.scope`."""
-        return " ".join(self._targets) if topic == self._wanted.releases else self._wanted.region
+        """See `Inbox.scope`. A larger share has room for whom a smaller one had none."""
+        if topic == self._wanted.releases:
+            return " ".join(self._targets)
+        return f"{self._wanted.region} {self._wanted.share_percent}"
 
     def now_ms(self) -> int | None:
         """See `Inbox.now_ms`."""
@@ -173,7 +178,7 @@ class StoreInbox(Inbox):
     async def _commit(self, place: Place, changes: Sequence[Change], mark: Mark, *, whole: bool) -> None:
         of_releases = place.topic == self._wanted.releases
         kept, written_s = self._kept.get(place, (None, 0.0))
-        due = kept is None or _told(kept) != _told(mark) or time.monotonic() - written_s >= MARK_S
+        due = whole or kept is None or _told(kept) != _told(mark) or time.monotonic() - written_s >= MARK_S
 
         def work(tx: Transaction) -> bool:
             changed = sum([change(tx) for change in changes])
@@ -193,10 +198,18 @@ class StoreInbox(Inbox):
 
     async def _evict(self) -> None:
         """Have the share hold again, some customers at a time: there may be many, where it was made smaller."""
-        while await asyncio.wrap_future(
-            self._store.write(lambda tx: regulars.evict(tx, self._budget_bytes), upkeep=True)
-        ):
+        while await asyncio.wrap_future(self._store.write(self._evict_some, upkeep=True)):
             pass
+
+    def _evict_some(self, tx: Transaction) -> int:
+        used = shelf.in_use(tx.connection, "configuration")
+        if used is not None and used.starts is not None:
+            # it may be taken back, and with it the share: nobody goes for it
+            return regulars.evict(tx, max(self._budget_bytes, self._found_bytes))
+        if not self._wanted.share_percent:
+            # who goes now is to come again when there is a share again
+            tx.connection.execute("UPDATE downlink SET scope = '' WHERE topic = ?", (self._wanted.profiles,))
+        return regulars.evict(tx, self._budget_bytes)
 
 
 def _regular(subject: str, value: bytes, region: str) -> Regular | None:

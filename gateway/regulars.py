@@ -94,7 +94,7 @@ def remove_unnamed(tx: Transaction, partition: int, snapshot: int) -> int:
 def evict(tx: Transaction, budget_bytes: int) -> int:
     """Forget those who were seen longest ago until the rest fits, or enough for one transaction. Returns how many."""
     evicted = 0
-    over = used_bytes(tx) - budget_bytes
+    over = used_bytes(tx.connection) - budget_bytes
     if over <= 0:
         return 0
     oldest = tx.connection.execute(
@@ -109,19 +109,16 @@ def evict(tx: Transaction, budget_bytes: int) -> int:
     return evicted
 
 
-def used_bytes(tx: Transaction) -> int:
+def used_bytes(connection: sqlite3.Connection) -> int:
     """Bytes that profiles of other origins take, about."""
-    try:
-        return int(tx.meta(_BYTES))
-    except KeyError:
-        return 0
+    used = connection.execute("SELECT value FROM meta WHERE key = ?", (_BYTES,)).fetchone()
+    return int(used[0]) if used else 0
 
 
 def figures(connection: sqlite3.Connection) -> tuple[int, int]:
     """How many customers are here of whom the cloud told, and how many bytes they take, about."""
     customers = connection.execute("SELECT count(*) FROM regulars").fetchone()[0]
-    used = connection.execute("SELECT value FROM meta WHERE key = ?", (_BYTES,)).fetchone()
-    return int(customers), int(used[0]) if used else 0
+    return int(customers), used_bytes(connection)
 
 
 def _held(tx: Transaction, subject: str) -> Held | None:
@@ -160,4 +157,4 @@ def _size_bytes(profile: Profile) -> int:
 
 
 def _grow(tx: Transaction, bytes_: int) -> None:
-    tx.set_meta(_BYTES, str(used_bytes(tx) + bytes_))
+    tx.set_meta(_BYTES, str(used_bytes(tx.connection) + bytes_))

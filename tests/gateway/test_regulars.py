@@ -93,10 +93,10 @@ def test_who_was_seen_longest_ago_goes_first_and_the_share_holds(store: Store) -
     for number, name in enumerate(names):
         take(store, (1, 1), profile(OTHER, 1), subject=name, day=20_000 + number)
     each = regulars.REGULAR_BYTES + regulars.BUCKET_BYTES + regulars.FLAVOUR_BYTES
-    assert store.write(regulars.used_bytes).result(5) == 20 * each
+    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5) == 20 * each
     assert store.write(lambda tx: regulars.evict(tx, 8 * each)).result(5) == 12
     assert [bool(held(store, name).buckets) for name in names] == [False] * 12 + [True] * 8
-    assert store.write(regulars.used_bytes).result(5) == 8 * each
+    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5) == 8 * each
     assert store.write(lambda tx: regulars.evict(tx, 8 * each)).result(5) == 0
 
 
@@ -105,7 +105,7 @@ def test_what_a_customer_takes_is_about_what_the_share_counts(store: Store) -> N
     big = merge(profile(f"gw-store-{n}", 1_000, day=20_000 + n) for n in range(30))
     for number in range(100):
         take(store, (1, 1), big, subject=f"p1-{number:032x}")
-    counted = store.write(regulars.used_bytes).result(5)
+    counted = store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5)
     tables = "('buckets', 'flavours', 'regulars', 'regulars_by_day')"
     with closing(store.reader()) as reader:
         pages = reader.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN {tables}").fetchone()[0]  # noqa: S608
