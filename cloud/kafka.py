@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -22,8 +23,8 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from cloud.librdkafka import LOOK, REQUEST_S, Cluster, Trouble, connection
-from cloud_sync.record import Consumed, Record
-from cloud_sync.topics import BATCH_BYTES
+from cloud_sync.record import Consumed, Headers, Record
+from cloud_sync.topics import BATCH_BYTES, HEADERS_LOST
 from heat.errors import SinkUnavailable
 
 BATCH = 2_000
@@ -38,6 +39,10 @@ COMPRESSION = "zstd"
 
 _DROPPED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 -- their names
 """What librdkafka says of records that go down with another one's transaction."""
+
+_read_headers = methodcaller("headers")
+"""confluent-kafka returns a broken list where a name is not UTF-8, with the exception set: CPython looks for that only
+where C makes the call, and raises SystemError. All of the headers are lost: the list must not be touched."""
 
 BEGINNING = confluent_kafka.OFFSET_BEGINNING
 END = confluent_kafka.OFFSET_END
@@ -151,9 +156,8 @@ class Consumer:
             if (error := message.error()) is None:
                 if self.ended:
                     self.ended.pop(Place(topic, partition), None)
-                headers = tuple(_header(*pair) for pair in message.headers() or ())
                 yield RawRecord(
-                    topic, partition, offset, message.timestamp()[1], message.key(), message.value(), headers
+                    topic, partition, offset, message.timestamp()[1], message.key(), message.value(), _headers(message)
                 )
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its name
                 self.ended[Place(topic, partition)] = offset
@@ -384,5 +388,9 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
-def _header(name: str, value: str | bytes | None) -> tuple[str, bytes | None]:
-    return name, value.encode() if isinstance(value, str) else value
+def _headers(message: Message) -> Headers:
+    try:
+        headers = _read_headers(message) or ()
+    except (UnicodeDecodeError, SystemError):
+        return ((HEADERS_LOST, b"a header's name is not UTF-8"),)
+    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in headers)

@@ -92,6 +92,8 @@ REPLAYED = "picante.replayed"
 """Header of a record that was sent again out of the dead letters: the letter's id."""
 FULL_SIZE = "picante.full.size"
 """Header of a dead letter that is cut short, because nothing of its size fits into Kafka: bytes that there were."""
+HEADERS_LOST = "picante.headers.lost"
+"""Header in the place of all that a record had, where the client could read none: why."""
 
 
 POSITION = "picante.position"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from cloud.kafka import BEGINNING, Consumer, Place, Producer, partition_of, read_range, read_to_end
+from cloud.lake.rows import raw_rows
 from cloud.librdkafka import Cluster, PositionLost, topic_id
+from cloud_sync.dead_letter import from_record
 from cloud_sync.record import Record
+from cloud_sync.topics import HEADERS_LOST
 from heat.errors import RecordRejected, SinkUnavailable
+from heat.quality import Refusal
 from tests.servers import KafkaServer, ServerElsewhere, free_port
 
 Kafka = KafkaServer | ServerElsewhere
@@ -42,6 +48,48 @@ async def test_records_come_back_as_they_were_and_where_java_would_put_them(kafk
     assert (headed.value, headed.headers, headed.timestamp_ms) == (None, headers, 1_763_990_000_123)
     [first, *_] = read_to_end(cluster, name, [1])
     assert {record.partition for record in first} == {1}
+
+
+ODD_HEADER = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Odd(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def main():
+    async with AIOKafkaProducer(bootstrap_servers=sys.argv[1]) as producer:
+        await producer.send_and_wait(sys.argv[2], b"value", key=b"key", headers=[("fine", b"1"), (Odd(), b"2")])
+
+asyncio.run(main())
+"""
+"""Sends a header whose name is not UTF-8, as only aiokafka without its compiled parts lets one."""
+
+
+async def test_a_header_whose_name_is_no_text_costs_the_headers_and_nothing_else(
+    kafka: Kafka, topic: MakeTopic
+) -> None:
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    send(cluster, numbered(name, 1))
+    sender = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ODD_HEADER, kafka.bootstrap, name), env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"}
+    )
+    assert await sender.wait() == 0
+    send(cluster, numbered(name, 1))
+    read = [record for batch in read_to_end(cluster, name) for record in batch]
+    assert [(record.offset, record.key, record.value) for record in read] == [
+        (0, b"key-0", b"0"),
+        (1, b"key", b"value"),
+        (2, b"key-0", b"0"),
+    ]
+    assert [record.headers for record in read] == [
+        (),
+        ((HEADERS_LOST, b"a header's name is not UTF-8"),),
+        (),
+    ]
+    assert raw_rows(read)["headers"].to_pylist()[1][0]["key"] == HEADERS_LOST
+    assert from_record(read[1], Refusal("malformed", "no JSON")).headers[0] == read[1].headers[0]
 
 
 async def test_a_range_ends_where_it_was_said_to(kafka: Kafka, topic: MakeTopic) -> None:
