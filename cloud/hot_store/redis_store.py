@@ -97,24 +97,22 @@ class RedisStore:
         return {name: int(text) for name, text in zip(names, found, strict=True) if text is not None}
 
     def put(self, changes: Sequence[Change], moves: Mapping[str, Move]) -> int:
-        """See `entries.Filled`. It is one round trip."""
+        """See `entries.Filled`. It is two round trips: the positions may move only when all changes were made."""
+        steps = [part for name, move in moves.items() for part in (name, _text(move.was), str(move.now))]
         with self._told():
             try:
-                results = self._sent(changes, moves)
+                results = self._sent(changes)
             except redis.exceptions.NoScriptError:  # a Redis that was started meanwhile
-                for script in (self._change, self._move):
-                    self._client.script_load(script.script)
-                results = self._sent(changes, moves)
-        if not results.pop():
-            raise PositionMoved
+                self._client.script_load(_CHANGE)
+                results = self._sent(changes)
+            if not self._move([POSITIONS], steps):
+                raise PositionMoved
         return sum(results)
 
-    def _sent(self, changes: Sequence[Change], moves: Mapping[str, Move]) -> list[int]:
+    def _sent(self, changes: Sequence[Change]) -> list[int]:
         with self._client.pipeline(transaction=False) as pipe:
             for change in changes:
                 pipe.evalsha(self._change.sha, 1, *_arguments(change))
-            steps = [part for name, move in moves.items() for part in (name, _text(move.was), str(move.now))]
-            pipe.evalsha(self._move.sha, 1, POSITIONS, *steps)
             return cast("list[int]", pipe.execute())
 
     def forget_positions(self, names: Collection[str] | None = None) -> None:

@@ -60,6 +60,18 @@ def test_a_full_redis_is_told_and_moves_no_position(redis: RedisServer) -> None:
     store.close()
 
 
+def test_where_one_change_of_many_is_refused_no_position_moves(redis: RedisServer) -> None:
+    """So it is with a Redis that is full for a large profile, and has room for a position."""
+    store = RedisStore(redis.url)
+    store._client.hset(f"picante:profile:{KEY.subject}", "a", "hash, which no entry is")
+    other = KEY._replace(kind="picks")
+    with pytest.raises(SinkUnavailable, match="WRONGTYPE"):
+        store.put([_put(), _put()._replace(key=other)], {"a": Move(None, 1)})
+    assert store.get_many([other]) == [b"value"]
+    assert store.positions(["a"]) == {}
+    store.close()
+
+
 def test_a_password_lets_in_and_is_never_told(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "locked", password="sesame-of-the-shop") as server:
         given: list[str] = ["wrong-word"]
