@@ -98,6 +98,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     data: AnyData
 
 
+_PLACE = re.compile(r" - at `\$[a-z0-9_.\[\]]*`\Z")
+"""What ends msgspec's messages: names of our members, and no key of the value."""
 _REDELIVERED = b'"redelivered":true,'
 _CLOCKS = frozenset(get_args(ClockState))
 _encoder = msgspec.json.Encoder()
@@ -189,10 +191,19 @@ def decode(value: bytes) -> Received | Refusal:
         return _received(envelope, data)
     except UnicodeDecodeError as error:
         return Refusal("malformed", f"not UTF-8 at byte {error.start}")
-    except (msgspec.DecodeError, DataError) as error:
-        return Refusal("malformed", re.sub(r"'[^']*'", "'…'", str(error))[:200])
+    except msgspec.DecodeError as error:
+        return Refusal("malformed", what_is_wrong(error))
+    except DataError as error:
+        return Refusal("malformed", str(error))
     except RecursionError:
         return Refusal("malformed", "nested too deeply")
+
+
+def what_is_wrong(error: msgspec.DecodeError) -> str:
+    """The kind of an error and its place, without what msgspec quotes of the value."""
+    text = str(error)
+    place = _PLACE.search(text)
+    return re.split("['\"]| - at `", text, maxsplit=1)[0].strip() + (place[0] if place else "")
 
 
 def _received(envelope: Envelope, data: AnyData) -> Received | Refusal:

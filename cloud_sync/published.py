@@ -24,7 +24,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 import heat.features
-from cloud_sync.envelope import MAX_ENVELOPE_BYTES, SCHEMA_URN, format_time
+from cloud_sync.envelope import MAX_ENVELOPE_BYTES, SCHEMA_URN, format_time, what_is_wrong
 from cloud_sync.record import Record
 from cloud_sync.topics import (
     CLOCK,
@@ -333,6 +333,6 @@ def read_published(value: bytes) -> AnyPublished | Refusal:
     except UnicodeDecodeError as error:
         return Refusal("malformed", f"not UTF-8 at byte {error.start}")
     except msgspec.DecodeError as error:
-        return Refusal("malformed", str(error)[:200])
+        return Refusal("malformed", what_is_wrong(error))
     except RecursionError:
         return Refusal("malformed", "nested too deeply")

@@ -55,10 +55,10 @@ _EVENT_ID = re.compile(rf"({NAME}):([0-9a-f]{{8}}):([1-9][0-9]{{0,15}})\Z")
 
 
 def parse_event_id(text: str) -> EventId:
-    """The identity written as `source:generation:sequence`. Raises DataError if it isn't one."""
+    """The identity written as `source:generation:sequence`. Raises DataError, without the text, if it is none."""
     match = _EVENT_ID.match(text)
     if match is None or (sequence := int(match[3])) > SAFE_INTEGER:
-        raise DataError(f"{text[:64]!r} is not an event id", hint="It reads source:generation:sequence")
+        raise DataError("not an event id", hint="It reads source:generation:sequence")
     return EventId(match[1], int(match[2], 16), sequence)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema_rs
@@ -24,6 +25,7 @@ from cloud_sync.envelope import (
     traceparent,
     verdict,
 )
+from cloud_sync.published import read_published
 from cloud_sync.schema import DIRECTORY
 from cloud_sync.topics import DAY_MS
 from heat.events import AnyData, SessionClaimed
@@ -215,6 +217,14 @@ def test_anything_else_is_malformed_and_not_repeated(value: bytes) -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "malformed"
     assert "LOYAL" not in refusal.detail
+
+
+@pytest.mark.parametrize("read", [decode, read_published])
+def test_a_refusal_says_what_is_wrong_and_where(read: Callable[[bytes], object]) -> None:
+    assert read(changed(specversion="jane's LOYAL-4711")) == Refusal(
+        "malformed", "Invalid enum value - at `$.specversion`"
+    )
+    assert read(changed(type=7)) == Refusal("malformed", "Expected `str`, got `int` - at `$.type`")
 
 
 def test_nothing_is_refused_for_how_it_is_written() -> None:
