@@ -49,7 +49,7 @@ def overlay(config: Config, text: bytes) -> Config:
 
 def _keys(document: Mapping[str, Any]) -> Iterator[str]:
     for table, values in document.items():
-        if not isinstance(values, dict):
-            yield table
-        else:
+        if isinstance(values, dict) and (values or table in PUSHABLE):
             yield from (f"{table}.{key}" for key in values)
+        else:
+            yield table
