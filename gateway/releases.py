@@ -28,7 +28,7 @@ from gateway.shelf import InUse, Kept
 from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.catalog import parse_catalog
-from heat.errors import DataError, ModelError, ScorerError, StoreError
+from heat.errors import PicanteError, ScorerError, StoreError
 from heat.scale import parse_words
 
 log = logging.getLogger("gateway.releases")
@@ -114,18 +114,26 @@ class Releases:
             log.warning("%s", told)
         begun = replace(self._plain)
         for kind in KINDS:
-            if (used := shelf.in_use(self._reader, kind)) is None:
-                continue
-            try:
-                self._put_into(begun, used)
-            except (DataError, ModelError, OSError) as error:
-                log.warning("%s %s: %s", used.kind, used.number, error)
-                await self._write(partial(_drop, used=used, why=str(error)))
-                if kind == "configuration" and (before := shelf.in_use(self._reader, kind)) is not None:
-                    self._put_into(begun, before)
+            while (used := shelf.in_use(self._reader, kind)) is not None and not await self._begin_with(begun, used):
+                pass  # what was used before it, if anything, is tried next
         bundle_folder.tidy(self._folder, begun.bundle)
         self._door = begun.door
         return begun
+
+    async def _begin_with(self, begun: Begun, used: InUse) -> bool:
+        """Use a release for this start; whether it could be."""
+        try:
+            self._put_into(begun, used)
+        except OSError as error:
+            # the machine's fault, and passing: it waits on the shelf, and is tried again while the daemon runs
+            log.warning("%s %s: %s", used.kind, used.number, error)
+            await self._write(partial(shelf.stop_using, kind=used.kind))
+        except Exception as error:  # noqa: BLE001 -- no content may keep the daemon from starting
+            log.warning("%s %s: %s", used.kind, used.number, error)
+            await self._write(partial(shelf.drop, used=used, why=_said(error)))
+        else:
+            return True
+        return False
 
     def _put_into(self, begun: Begun, used: InUse) -> None:
         match used.kind:
@@ -147,57 +155,79 @@ class Releases:
         while True:
             self._woken.clear()
             self.idle = False
-            for kind in KINDS:
-                await self._settle(kind, hands)
+            failed = [error for kind in KINDS if (error := await self._settle(kind, hands)) is not None]
+            if failed:
+                raise failed[0]
             self.idle = not self._woken.is_set()
             await self._woken.wait()
 
-    async def _settle(self, kind: Kind, hands: Hands) -> None:
-        """Use what is wanted of a kind, if it isn't used already and can be."""
-        wanted, used = shelf.wanted(self._reader, kind, self.targets), shelf.in_use(self._reader, kind)
+    async def _settle(self, kind: Kind, hands: Hands) -> StoreError | None:
+        """Use what is wanted of a kind. Returns what the machine failed in: the other kinds don't wait for it."""
+        try:
+            while (wanted := await self._next(kind, hands)) is not None:
+                await self._take_over(wanted, hands)
+        except StoreError as error:
+            return error
+        except OSError as error:
+            hint = "Free space, and let the gateway write there"
+            failed = StoreError(f"{self._folder}: {error.strerror}", hint=hint)
+            failed.__cause__ = error
+            return failed
+        return None
+
+    async def _next(self, kind: Kind, hands: Hands) -> Kept | None:
+        """The release of a kind that is wanted, and not used yet; None once all is as it should be."""
+        used = shelf.in_use(self._reader, kind)
+        wanted = shelf.wanted(self._reader, kind, self.targets, used)
         if wanted is None:
             if used is not None:
                 await self._use_none(kind, hands)
-            return
-        if wanted.refused is not None or (used is not None and used.is_of(wanted)):
-            return
+            return None
+        if isinstance(wanted, InUse) or (used is not None and used.is_of(wanted)):
+            return None
         if used is not None and used.sha256 == wanted.sha256:
             await self._write(partial(shelf.rename, kept=wanted))
-            return
-        try:
-            await self._use(wanted, hands)
-        except (DataError, ModelError) as error:
-            log.warning("%s %s for %s is refused: %s", kind, wanted.number, wanted.target, error)
-            await self._write(partial(shelf.refuse, kept=wanted, why=str(error)))
-        except OSError as error:
-            hint = "Free space, and let the gateway write there"
-            raise StoreError(f"{self._folder}: {error.strerror}", hint=hint) from error
-        else:
-            log.info("%s %s for %s is used", kind, wanted.number, wanted.target)
+            return None
+        return wanted
 
-    async def _use(self, wanted: Kept, hands: Hands) -> None:
+    async def _take_over(self, wanted: Kept, hands: Hands) -> None:
         """Check a release, note that it is used, use it, in this order: a kill leaves the old one or the new one."""
+        name = f"{wanted.kind} {wanted.number} for {wanted.target}"
+        try:
+            checked = await self._check(wanted)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- no content may hold up the others
+            log.warning("%s is refused: %s", name, error)
+            await self._write(partial(shelf.refuse, kept=wanted, why=_said(error)))
+            return
         now_ms, on_trial = time.time_ns() // 1_000_000, wanted.kind == "configuration"
-        use = partial(shelf.use, kept=wanted, now_ms=now_ms, on_trial=on_trial)
+        await self._write(partial(shelf.use, kept=wanted, now_ms=now_ms, on_trial=on_trial), upkeep=False)
+        match checked:
+            case Door():
+                self._use_door(checked, hands)
+            case Path():
+                await hands.use_bundle(checked)
+                bundle_folder.tidy(self._folder, checked)
+            case Config():
+                hands.restart()
+            case _:
+                assert_never(checked)
+        log.info("%s is used", name)
+
+    async def _check(self, wanted: Kept) -> Door | Path | Config:
+        """What a release makes of the daemon. Raises OSError, and whatever its content leads to."""
         match wanted.kind:
             case "catalogue":
-                door = replace(self._door, catalog=parse_catalog(wanted.content))
-                await self._write(use, upkeep=False)
-                self._use_door(door, hands)
+                return replace(self._door, catalog=parse_catalog(wanted.content))
             case "words":
-                door = replace(self._door, words=parse_words(wanted.content))
-                await self._write(use, upkeep=False)
-                self._use_door(door, hands)
+                return replace(self._door, words=parse_words(wanted.content))
             case "bundle":
                 path = await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
                 await _try(path)
-                await self._write(use, upkeep=False)
-                await hands.use_bundle(path)
-                bundle_folder.tidy(self._folder, path)
+                return path
             case "configuration":
-                overlay(self._plain.config, wanted.content)
-                await self._write(use, upkeep=False)
-                hands.restart()
+                return overlay(self._plain.config, wanted.content)
             case _:
                 assert_never(wanted.kind)
 
@@ -248,7 +278,7 @@ class Releases:
         """What became of the releases that are meant for this gateway, one a kind."""
         found = []
         for kind in KINDS:
-            wanted, used = shelf.wanted(self._reader, kind, self.targets), shelf.in_use(self._reader, kind)
+            wanted, used = next(shelf.meant(self._reader, kind, self.targets), None), shelf.in_use(self._reader, kind)
             if wanted is not None and (used is None or not used.is_of(wanted)):
                 instead = f"number {used.number} for {used.target}" if used else "what gateway.toml names"
                 detail = f"{wanted.refused}. Used instead: {instead}" if wanted.refused else ""
@@ -264,9 +294,9 @@ class Releases:
         return await asyncio.wrap_future(self._store.write(work, upkeep=upkeep))
 
 
-def _drop(tx: Transaction, used: InUse, why: str) -> None:
-    """What was used can't be any more."""
-    shelf.take_back(tx, used, why)
+def _said(error: Exception) -> str:
+    """Why content can't be used."""
+    return str(error) if isinstance(error, PicanteError) else f"it can't be read ({error!r})"
 
 
 async def _try(path: Path) -> None:

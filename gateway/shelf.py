@@ -8,7 +8,7 @@ configuration is on trial (`before`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cloud_sync.published import Kind, Release
@@ -88,15 +88,30 @@ def withdraw_unnamed(tx: Transaction, partition: int, snapshot: int) -> int:
     return done.rowcount
 
 
-def wanted(connection: sqlite3.Connection, kind: Kind, targets: Sequence[str]) -> Kept | None:
-    """The release that this gateway is to use; `targets` are those that name it, the nearest first."""
+def meant(connection: sqlite3.Connection, kind: Kind, targets: Sequence[str]) -> Iterator[Kept]:
+    """The releases that name this gateway, the nearest first, as `targets` are."""
     for target in targets:
         row = connection.execute(
             "SELECT kind, target, number, sha256, content, refused FROM releases WHERE kind = ? AND target = ?",
             (kind, target),
         ).fetchone()
         if row is not None:
-            return Kept(*row)
+            yield Kept(*row)
+
+
+def wanted(
+    connection: sqlite3.Connection, kind: Kind, targets: Sequence[str], used: InUse | None
+) -> Kept | InUse | None:
+    """What this gateway is to use: the nearest release that can be used.
+
+    Where that was released for the same target as what is `used`, and is refused, `used` stays. None: what gateway.toml
+    names, since nothing that can be used is on the shelf.
+    """
+    for kept in meant(connection, kind, targets):
+        if kept.refused is None:
+            return kept
+        if used is not None and used.target == kept.target:
+            return used
     return None
 
 
@@ -166,10 +181,15 @@ def count_start(tx: Transaction) -> str | None:
 def take_back(tx: Transaction, used: InUse, why: str) -> str:
     """Use what was used before, and never this one again. Returns what is told of it."""
     told = f"{TAKEN_BACK}: {why}"
-    refuse(tx, used, told)
+    drop(tx, used, told)
+    return f"{used.kind} {used.number} for {used.target} is {told}"
+
+
+def drop(tx: Transaction, used: InUse, why: str) -> None:
+    """Use what was used before, and note why."""
+    refuse(tx, used, why)
     tx.connection.execute("DELETE FROM applied WHERE kind = ? AND place = 'now'", (used.kind,))
     tx.connection.execute("UPDATE applied SET place = 'now' WHERE kind = ? AND place = 'before'", (used.kind,))
-    return f"{used.kind} {used.number} for {used.target} is {told}"
 
 
 def pass_trial(tx: Transaction, kind: Kind) -> None:

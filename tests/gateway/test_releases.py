@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -17,14 +18,14 @@ import pytest
 
 from cloud_sync import releases as contract
 from cloud_sync.published import Kind, Release, publish
-from gateway import shelf
+from gateway import bundle_folder, shelf
 from gateway.config import Config
 from gateway.door import Door
 from gateway.releases import Begun, Releases, Report
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction
 from heat.catalog import default_catalog
-from heat.errors import DataError
+from heat.errors import DataError, StoreError, StoreFull
 from models.bundle import MANIFEST_NAME, load, pack, pretrained, unpack
 from tests.waiting import wait_until_async
 
@@ -102,7 +103,7 @@ class Site:
             task = asyncio.create_task(self.releases.run(self.hands))
             yield begun
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Dead):
+            with contextlib.suppress(asyncio.CancelledError, Dead, StoreError):
                 await task
         finally:
             self.releases.close()
@@ -205,6 +206,36 @@ async def test_the_nearest_target_counts(site: Site) -> None:
         await wait_until_async(lambda: site.hands.door == site.door, 10, "gateway.toml's")
 
 
+async def test_where_the_nearest_is_refused_the_next_nearest_counts(site: Site) -> None:
+    near, region = f"gateway/{GATEWAY}", f"region/{REGION}"
+    async with site.started():
+        site.put("catalogue", catalogue("r-1"), 1, region)
+        await site.told("used", 1)
+        site.put("catalogue", b"{", 5, near)
+        assert f"number 1 for {region}" in (await site.told("refused", 5)).detail
+    async with site.started() as begun:
+        assert begun.door.catalog.version == "r-1"
+        site.put("catalogue", catalogue("r-2"), 2, region)
+        await wait_until_async(lambda: site.hands.door.catalog.version == "r-2", 10, "the region's next one")
+        site.withdraw("catalogue", region)
+        await wait_until_async(lambda: site.hands.door == site.door, 10, "what was withdrawn is used no more")
+        assert "what gateway.toml names" in (await site.told("refused", 5)).detail
+
+
+async def test_what_a_refused_release_would_replace_stays(site: Site) -> None:
+    async with site.started():
+        site.put("catalogue", catalogue("c-1"), 1)
+        await site.told("used", 1)
+        site.put("catalogue", b"{", 2)
+        assert "number 1 for all" in (await site.told("refused", 2)).detail
+    async with site.started() as begun:
+        assert begun.door.catalog.version == "c-1"
+        await site.told("refused", 2)
+        assert site.hands.door.catalog.version == "c-1"
+        site.withdraw("catalogue")
+        await wait_until_async(lambda: site.hands.door == site.door, 10, "gateway.toml's is used")
+
+
 @pytest.mark.parametrize("noted", [False, True])
 @pytest.mark.parametrize(
     ("kind", "contents"),
@@ -258,6 +289,8 @@ async def test_where_the_process_ends_midway_the_next_start_uses_the_old_one_or_
         ("configuration", b"[samples]\nbudget_mib = 'all'", "samples.budget_mib"),
         ("configuration", b"[samples]\nwarmest_c = 3", "coldest_c"),
         ("configuration", b"samples = 3", "samples can't be released"),
+        ("configuration", b"[gateway]", "gateway can't be released"),
+        ("configuration", b"[nonsense]", "nonsense can't be released"),
         ("configuration", b"[", "configuration"),
     ],
 )
@@ -431,14 +464,78 @@ async def test_the_same_content_under_another_number_is_no_news(site: Site) -> N
         assert site.hands.restarts == 1
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_what_an_update_can_not_read_any_more_does_not_keep_it_from_starting(site: Site) -> None:
+    """Neither what is on trial, nor what was used before it."""
+    await _used_well(site, 1, warmest_c=25)
     async with site.started():
-        site.put("catalogue", catalogue("c-2"))
-        site.put("configuration", configuration(warmest_c=20))
+        site.put("catalogue", catalogue("c-2"), 2)
+        site.put("configuration", configuration(warmest_c=20), 2)
         await site.all_used(2)
         site.store.write(lambda tx: tx.connection.execute("UPDATE applied SET content = x'5b'").rowcount).result(5)
     async with site.started() as begun:
         assert (begun.config, begun.door) == (site.config, site.door)
+
+
+@pytest.mark.parametrize("kind", ["words", "configuration"])
+async def test_content_that_nobody_foresaw_is_refused_and_holds_nothing_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("dreamt of")
+
+    async with site.started():
+        site.put(kind, {"words": words("w-1"), "configuration": configuration(warmest_c=20)}[kind])
+        await site.all_used(1)
+    for parser in ("parse_words", "overlay"):
+        monkeypatch.setattr(f"gateway.releases.{parser}", fail)
+    async with site.started() as begun:
+        assert (begun.config, begun.door) == (site.config, site.door)
+        assert "dreamt of" in (await site.told("refused")).detail
+        site.put("catalogue", catalogue("c-2"), 2)
+        await site.told("used", 2)
+
+
+async def test_what_the_machine_lacks_refuses_no_bundle_and_holds_up_no_other_kind(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with site.started():
+        site.put("bundle", pack(load(pretrained())))
+        await site.told("used")
+    put = bundle_folder.put
+    monkeypatch.setattr(bundle_folder, "put", no_room)
+    monkeypatch.setattr("gateway.releases.KINDS", ("bundle", "words", "configuration"))
+    async with site.started() as begun:
+        assert begun.bundle is None
+        site.put("configuration", configuration(warmest_c=20), 2)
+        site.put("words", words("w-2"), 2)
+        await wait_until_async(lambda: site.hands.door.words.version == "w-2", 10, "words don't wait for it")
+        await wait_until_async(lambda: site.hands.restarts == 1, 10, "nor does the configuration")
+        assert {report.kind: report.state for report in site.releases.report()}["bundle"] == "waiting"
+    monkeypatch.setattr(bundle_folder, "put", put)
+    async with site.started():
+        await wait_until_async(lambda: len(site.hands.bundles) == 1, 20, "there is room again")
+        assert {report.kind: report.state for report in site.releases.report()}["bundle"] == "used"
+
+
+async def test_on_a_full_store_what_is_withdrawn_goes_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(self: Releases, work: Callable[[Transaction], T], *, upkeep: bool = True) -> T:
+        if not upkeep:
+            raise StoreFull("no room")
+        return await write(self, work)
+
+    async with site.started():
+        site.put("words", words("w-2"))
+        await site.told("used")
+    write = Releases._write
+    monkeypatch.setattr(Releases, "_write", full)
+    async with site.started():
+        site.put("catalogue", catalogue("c-2"))
+        site.withdraw("words")
+        await wait_until_async(lambda: site.hands.door == site.door, 10, "gateway.toml's words are used")
 
 
 async def test_a_snapshot_withdraws_what_it_does_not_name(site: Site) -> None:
