@@ -202,10 +202,18 @@ class Consumer:
                     raise KafkaException(part.error)
             return {Place(p.topic, p.partition): p.offset if p.offset >= 0 else None for p in found}
 
-    def commit(self, positions: Mapping[Place, int]) -> None:
-        """Tell the group, in passing, where we are; if that gets lost nobody minds."""
+    def noted(self, place: Place) -> tuple[int | None, str]:
+        """`committed` of one place, and the note that was committed with it."""
+        with self._trouble.told("positions can't be read"):
+            [found] = self._consumer.committed([TopicPartition(*place)], timeout=REQUEST_S)
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return (found.offset, found.metadata or "") if found.offset >= 0 else (None, "")
+
+    def commit(self, positions: Mapping[Place, int], note: str = "") -> None:
+        """Tell the group, in passing, where we are, with a note beside it; if that gets lost nobody minds."""
         with contextlib.suppress(KafkaException):
-            offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
+            offsets = [TopicPartition(*place, offset, note) for place, offset in positions.items()]
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def close(self) -> None:

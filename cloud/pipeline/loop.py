@@ -37,7 +37,7 @@ POLL_S = 0.05
 BUSY_PUBLISH_S = 5.0
 """s between publications while there is always more to read: one profile for many of its events."""
 COMMIT_S = 5.0
-"""s between the positions that the group is told, for whoever watches its lag; nothing is read by them."""
+"""s between the positions that the group is told, once all below them is published: see `PartitionState.seed`."""
 
 
 async def run(config: CloudConfig) -> None:
@@ -166,8 +166,9 @@ class Pipeline:
     def _commit(self) -> None:
         if time.monotonic() - self._committed_s >= COMMIT_S and self.partitions:
             assert self._consumer is not None
-            self._consumer.commit({place: part.state.position for place, part in self.partitions.items()})
             for place, part in self.partitions.items():
+                if part.told is not None:
+                    self._consumer.commit({place: part.told}, part.checkpoint)
                 ended = place in self._consumer.ended
                 lag = 0 if ended else self._consumer.watermarks(place, cached=True)[1] - part.state.position
                 metrics.LAG.labels(str(place.partition)).set(max(lag, 0))

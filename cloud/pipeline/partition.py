@@ -14,7 +14,7 @@ from cloud.librdkafka import Cluster, topic_id
 from cloud.pipeline import dead_letters, metrics
 from cloud.pipeline.again import Again
 from cloud.pipeline.dead_letters import DeadLetters
-from cloud.pipeline.publish import Publisher, known, next_day
+from cloud.pipeline.publish import Publisher, checkpoint, known, next_day
 from cloud.pipeline.state import Applied, Log, PartitionState
 from cloud.pipeline.subjects import Subject
 from cloud.pipeline.verdict import judge
@@ -49,8 +49,14 @@ class Settings:
 class Partition:
     """See the module."""
 
-    def __init__(self, state: PartitionState, letters: DeadLetters, again: Again, publisher: Publisher) -> None:
+    def __init__(
+        self, state: PartitionState, letters: DeadLetters, again: Again, publisher: Publisher, checkpoint: str = ""
+    ) -> None:
         self.state = state
+        self.checkpoint = checkpoint
+        """Beside the group's position: what that is a position of."""
+        self.told: int | None = None
+        """All that is below is in the profiles that Kafka has; None: that is not known yet."""
         self.caught_up = False
         """Whether all was folded that lay there when the partition became ours: until then nothing is published."""
         self._letters = letters
@@ -74,6 +80,7 @@ class Partition:
         partitions = look.partitions(place.topic)
         log_ = Log(place.topic, place.partition, partitions, settings.generation, topic_id(cluster, place.topic))
         path = settings.directory / f"{place.topic}-{place.partition}.db"
+        note = checkpoint(log_, topic_id(cluster, settings.profiles))
         letters = DeadLetters.open(cluster, place, (low, end), settings.dead_letters, settings.dead_letters_group)
         again = Again(cluster, place)
         try:
@@ -84,13 +91,13 @@ class Partition:
                 state = PartitionState.open(path, log_, again.read, anew=True)
             state.tick(tick_day)
             if not state.seeded:
-                _rebuild(settings, state, look, low)
+                _rebuild(settings, state, look, low, _told(settings, place, note, end))
         except BaseException:
             letters.close()  # a state that was opened is closed when nobody refers to it
             raise
         publisher = Publisher(log_, f"/cloud/{settings.name}", settings.profiles, settings.features)
         log.info("a partition is ours", extra=_about(state, end=end, dead_letters=letters.position))
-        return cls(state, letters, again, publisher)
+        return cls(state, letters, again, publisher, note)
 
     @property
     def start(self) -> int:
@@ -119,6 +126,7 @@ class Partition:
         subjects = self._next_changed()
         forgotten = self.state.forgotten()
         if not subjects and not forgotten:
+            self.told = self.state.position
             return 0
         day, now_ms = self.state.day, time.time_ns() // 1_000_000
         records = []
@@ -167,7 +175,14 @@ class Partition:
         self.state.close()
 
 
-def _rebuild(settings: Settings, state: PartitionState, look: Consumer, low: int) -> None:
+def _told(settings: Settings, place: Place, note: str, end: int) -> int:
+    """Up to where all is published; 0 where nobody said so of this log."""
+    with Consumer(settings.cluster, settings.group) as group:
+        position, noted = group.noted(place)
+    return position if position is not None and noted == note and position <= end else 0
+
+
+def _rebuild(settings: Settings, state: PartitionState, look: Consumer, low: int, told: int) -> None:
     """Seed a new state with what Kafka has of the partition's subjects."""
     log_ = state.log
     there = look.partitions(settings.profiles)
@@ -176,7 +191,7 @@ def _rebuild(settings: Settings, state: PartitionState, look: Consumer, low: int
         [r for r in batch if r.key is not None and partition_of(r.key, log_.partitions) == log_.partition]
         for batch in read_to_end(settings.cluster, settings.profiles, wanted)
     )
-    state.seed(known(log_, batches), low)
+    state.seed(known(log_, batches), low, told)
     subjects = state.count()
     if low or subjects:
         metrics.REBUILDS.inc()

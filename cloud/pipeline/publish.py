@@ -74,6 +74,11 @@ def log_header(log: Log) -> bytes:
     return f"{log.topic_id or ''}/{log.partition}/{log.partitions}".encode()
 
 
+def checkpoint(log: Log, profiles_id: str | None) -> str:
+    """What a position of the group is committed with: the log and the topic of profiles of which it is true."""
+    return f"{log.generation}/{log_header(log).decode()}/{profiles_id or ''}"
+
+
 def known(log: Log, batches: Iterable[Sequence[Consumed]]) -> Iterator[list[Subject]]:
     """The subjects of a log's partition as profiles' records have them, batch by batch. Without sums: a tombstone.
 
@@ -92,10 +97,10 @@ def known(log: Log, batches: Iterable[Sequence[Consumed]]) -> Iterator[list[Subj
 def _known_one(log: Log, record: Consumed) -> Subject | None:
     name = (record.key or b"").decode(errors="replace")
     header = dict(record.headers).get(LOG)
-    if is_session(name):
-        return None  # one of today is folded again
     if record.value is None:
         return Subject(name)  # it was forgotten after it was said
+    if is_session(name):
+        return Subject(name, 0)  # whatever its sums: one of today is folded again
     profile = read_published(record.value)
     if not isinstance(profile, Profile) or header is None or profile.version.generation < log.generation:
         return None

@@ -30,7 +30,7 @@ from heat.profile import Profile
 
 log = logging.getLogger("cloud.pipeline")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with the tables: a file of another one is rebuilt."""
 COUNTED_DAYS = 30
 """Days for which the hours' counts are kept."""
@@ -45,7 +45,8 @@ CHUNK = 500
 _SCHEMA = f"""
 CREATE TABLE log (
     topic TEXT NOT NULL, topic_id TEXT, partition INTEGER NOT NULL, partitions INTEGER NOT NULL,
-    generation INTEGER NOT NULL, seeded INTEGER NOT NULL, position INTEGER NOT NULL, tick_day INTEGER NOT NULL
+    generation INTEGER NOT NULL, seeded INTEGER NOT NULL, position INTEGER NOT NULL, tick_day INTEGER NOT NULL,
+    told INTEGER NOT NULL
 );
 CREATE TABLE counts (
     hour INTEGER NOT NULL, origin TEXT NOT NULL, outcome TEXT NOT NULL, n INTEGER NOT NULL,
@@ -93,8 +94,10 @@ class PartitionState:
         self._subjects = Subjects(connection)
         self._tidied_on: tuple[int, int] | None = None
         """The days, of tick and receipt, for which there is nothing left to tidy."""
-        row: tuple[int, int, int] = connection.execute("SELECT seeded, position, tick_day FROM log").fetchone()
-        self.seeded, self.position, self.tick_day = row
+        row: tuple[int, int, int, int] = connection.execute(
+            "SELECT seeded, position, tick_day, told FROM log"
+        ).fetchone()
+        self.seeded, self.position, self.tick_day, self._told = row
 
     @classmethod
     def open(cls, path: Path, log_: Log, earlier: Earlier | None = None, *, anew: bool = False) -> Self:
@@ -157,7 +160,7 @@ class PartitionState:
             )
             folding = fold(verdicts, memory)
             self._identities.write(folding.marks)
-            changed = self._subjects.apply(folding.effects)
+            changed = self._subjects.apply(folding.effects, self._told)
             self._subjects.forget(folding.claimed)
             self._connection.executemany(
                 "INSERT INTO counts (hour, origin, outcome, n) VALUES (?, ?, ?, ?)"
@@ -170,18 +173,20 @@ class PartitionState:
         refused = tuple(verdict for verdict in verdicts if verdict.refusal)
         return Applied(refused, tuple(changed), tuple(folding.counts.items()), folding.irreversible)
 
-    def seed(self, known: Iterable[Sequence[Subject]], position: int) -> None:
+    def seed(self, known: Iterable[Sequence[Subject]], position: int, told: int = 0) -> None:
         """Begin a rebuild: subjects with the sums and versions that Kafka has, and where the log begins.
 
         Of the log, everything is applied then: identities and counts of all of it, sums above each subject's version.
+        That is not enough where the log has dropped an event and still holds its copy, which changed no sums, and lies
+        above the version. So the sums also count as holding all below `told`: up to there all was published once.
         """
         for chunk in known:
             with self._transaction():
                 self._subjects.seed(chunk)
         with self._transaction():
             self._subjects.look_again()
-            self._connection.execute("UPDATE log SET seeded = 1, position = ?", (position,))
-        self.seeded, self.position = 1, position
+            self._connection.execute("UPDATE log SET seeded = 1, position = ?, told = ?", (position, told))
+        self.seeded, self.position, self._told = 1, position, told
 
     @property
     def day(self) -> int:
@@ -308,7 +313,7 @@ def _holds(connection: sqlite3.Connection, log_: Log) -> bool:
 def _create(connection: sqlite3.Connection, log_: Log) -> None:
     connection.executescript(f"BEGIN;{_SCHEMA}")
     connection.execute(
-        "INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
+        "INSERT INTO log VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0)",
         (log_.topic, log_.topic_id, log_.partition, log_.partitions, log_.generation),
     )
     connection.execute("COMMIT")

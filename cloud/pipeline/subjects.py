@@ -51,11 +51,15 @@ class Subject:
     row: int | None = None
     """Its number in the table; None: it has no row yet."""
 
-    def apply(self, effects: Iterable[Effect]) -> bool:
-        """Add and take back what these events say, as far as the sums don't hold it; whether that changed them."""
+    def apply(self, effects: Iterable[Effect], told: int = 0) -> bool:
+        """Add and take back what these events say, as far as the sums don't hold it; whether that changed them.
+
+        They hold all up to their version, and all below `told`.
+        """
         before = self.version
+        held = max(before, told - 1)
         for offset, sign, event, day in effects:
-            if offset > before:
+            if offset > held:
                 self.tally.add(event.data, event.origin, event.day, sign)
                 self.version, self.heard_day = offset, max(day, self.heard_day)
                 if sign > 0:
@@ -83,13 +87,13 @@ class Subjects:
         )
         return {row[1]: _subject(row) for row in rows}
 
-    def apply(self, effects: Mapping[str, list[Effect]]) -> list[str]:
-        """Fold a batch; the names of those whose sums changed."""
+    def apply(self, effects: Mapping[str, list[Effect]], told: int = 0) -> list[str]:
+        """Fold a batch; the names of those whose sums changed. Customers' sums hold all below `told`."""
         known = self.load(effects)
         changed = []
         for name, theirs in effects.items():
             subject = known.get(name) or Subject(name)
-            if subject.apply(theirs):
+            if subject.apply(theirs, 0 if is_session(name) else told):
                 changed.append(subject)
         self.save(changed)
         return [subject.name for subject in changed]
@@ -111,8 +115,17 @@ class Subjects:
             self._connection.executemany("DELETE FROM forgotten WHERE name = ?", [(row[0],) for row in new])
 
     def seed(self, subjects: Iterable[Subject]) -> None:
-        """Take these over as Kafka has them, a version that is higher before a lower one; no version: a tombstone."""
-        given = {subject.name: subject for subject in subjects}
+        """Take these over as Kafka has them, a version that is higher before a lower one; no version: a tombstone.
+
+        A session gets a tombstone, unless it has one, or is folded again: none of an earlier day is.
+        """
+        said = {subject.name: subject for subject in subjects}
+        sessions = [(name, subject.version == NEVER) for name, subject in said.items() if is_session(name)]
+        self._connection.executemany(
+            "DELETE FROM forgotten WHERE name = ?", [(name,) for name, gone in sessions if gone]
+        )
+        self.forget(name for name, gone in sessions if not gone)
+        given = {name: subject for name, subject in said.items() if not is_session(name)}
         known = self.load(given)
         for name, subject in known.items():
             given[name].row = subject.row

@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from cloud.kafka import Producer
+from cloud.kafka import Consumer, Place, Producer
+from cloud.pipeline import loop
 from cloud.pipeline.loop import Pipeline
 from cloud.pipeline.publish import LOG
 from cloud.pipeline.state import PartitionState
@@ -23,7 +24,7 @@ from heat.events import SessionClaimed
 from heat.identity import session_subject
 from heat.profile import contribution, merge
 from tests.cloud.logs import pour, sha, value_of
-from tests.cloud.pipelines import PipelineProcess, Stage
+from tests.cloud.pipelines import PipelineProcess, Stage, place
 from tests.servers import KafkaServer, ServerElsewhere
 from tests.strategies import PLACE
 from tests.waiting import wait_until
@@ -209,14 +210,36 @@ def test_a_state_that_is_stale_or_lost_comes_back_from_kafka(stage: Stage, tmp_p
     assert letters(stage) == sorted(REFUSED, key=repr)
 
 
-def test_what_the_log_dropped_stays_in_the_profiles(stage: Stage, tmp_path: Path) -> None:
-    stage.send(pours(1, 20))
-    with stage.running():
-        stage.wait_for(digests(1, 20))
+def ends_of(stage: Stage) -> dict[Place, int]:
+    """Where the partitions of the events end."""
+    with Consumer(stage.settings.cluster) as look:
+        return {where: look.watermarks(where)[1] for where in (place(stage, 0), place(stage, 1))}
+
+
+def drop(stage: Stage, below: dict[Place, int]) -> None:
+    """Have the log begin there."""
     admin = AdminClient({"bootstrap.servers": stage.settings.cluster.bootstrap})
-    ends = [TopicPartition(stage.settings.events, partition, -1) for partition in range(2)]
-    for deleted in admin.delete_records(ends).values():
+    for deleted in admin.delete_records([TopicPartition(*where, offset) for where, offset in below.items()]).values():
         deleted.result(10)
+
+
+def test_what_the_log_dropped_stays_in_the_profiles_and_its_copies_are_not_folded(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "COMMIT_S", 0.0)
+    stage.send(pours(1, 20))
+    with stage.running(), Consumer(stage.settings.cluster, stage.settings.group) as group:
+        stage.wait_for(digests(1, 20))
+        once = ends_of(stage)
+        stage.send(pours(1, 20))
+        twice = ends_of(stage)
+        wait_until(lambda: group.committed(twice) == twice, 10, "all of it is said to be published")
+    drop(stage, once)
+    with stage.at(tmp_path / "copies").running() as pipeline:
+        wait_until(functools.partial(all_caught_up, pipeline), 20, "all is caught up with")
+        found = {name: digest for one in pipeline.partitions.values() for name, digest in digests_in(one.state)}
+    assert found == stage.digests() == digests(1, 20)
+    drop(stage, twice)
     stage.send(pours(21, 30))
     fresh = stage.at(tmp_path / "fresh")
     for again in (fresh, stage):  # one that was lost, one that is older than the log

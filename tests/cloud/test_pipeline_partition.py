@@ -133,6 +133,19 @@ def test_a_profile_that_no_reader_would_take_stops_nobody(
     assert state.unpublished() == []
 
 
+def test_a_position_is_told_once_all_below_it_is_published(state: PartitionState) -> None:
+    log, sent = Log(), Sent()
+    partition = partition_of(state)
+    partition.take([log.append(*value_of(1, pour(), customer(1)))])
+    assert partition.told is None
+    assert partition.publish(cast("Producer", sent)) == 1
+    partition.take([log.append(*value_of(2, pour(), customer(1)))])
+    partition.publish(cast("Producer", sent))
+    assert partition.told is None
+    partition.publish(cast("Producer", sent))
+    assert partition.told == 2
+
+
 def test_what_did_not_arrive_is_published_by_the_next_one(state: PartitionState) -> None:
     log, sent = Log(), Sent()
     partition = partition_of(state)

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud.pipeline.publish import known
 from cloud.pipeline.state import Log as LogKey
 from cloud.pipeline.state import PartitionState
 from cloud.pipeline.subjects import Subject
 from cloud.pipeline.verdict import judge
+from cloud_sync.record import Consumed
 from cloud_sync.topics import DAY_MS
 from heat.errors import StoreError
 from heat.events import AnyData, Impression, SessionClaimed
@@ -127,6 +129,33 @@ def test_a_rebuild_on_what_was_published_gives_the_same(log: Log, cut: int) -> N
             for batch in batches(log.records, [4, 4, 4]):
                 state.apply(batch)
             assert digests(state) == expected(log)
+
+
+def test_a_copy_of_what_the_log_dropped_is_not_folded_by_a_rebuild(tmp_path: Path, log: Log) -> None:
+    copied = value_of(1, pour(), ANNA)
+    for pair in (copied, copied, value_of(2, pour(), SESSION), value_of(3, pour(), BERT)):
+        log.append(*pair)
+    anna = Subject(ANNA, 0, 0)
+    anna.tally.add(pour(), "gw-1", TODAY)
+    with PartitionState.open(tmp_path / "new.db", KEY) as state:
+        state.seed([[anna]], 1, told=3)
+        state.apply(log.records[1:2])
+    with PartitionState.open(tmp_path / "new.db", KEY) as state:  # it is known after a restart
+        state.apply([*log.records[2:], log.append(*copied)])
+        assert {name: state.digest(name)[0] for name in state.names()} == {ANNA: 1, SESSION: 1, BERT: 1}
+        assert [outcome for _, _, outcome in state.counts()] == ["duplicate", "folded"]
+
+
+def test_of_sessions_a_rebuild_forgets_those_that_are_not_folded_again(tmp_path: Path, log: Log) -> None:
+    over, gone = (session_subject("hot-bar-2", 0x5E3A09C1, number) for number in (1, 2))
+    told = [
+        Consumed("profiles", 0, offset, NOON_MS, name.encode(), value, ())
+        for offset, (name, value) in enumerate([(SESSION, b"sums"), (over, b"sums"), (gone, b"sums"), (gone, None)])
+    ]
+    with PartitionState.open(tmp_path / "new.db", KEY) as state:
+        state.seed(known(KEY, [told[:3], told[3:]]), 0)
+        state.apply([log.append(*value_of(1, pour(), SESSION))])
+        assert (list(state.names()), state.forgotten()) == ([SESSION], [over])
 
 
 @given(evidence=st.lists(st.tuples(BODIES, st.sampled_from(("gw-1", "app")), st.sampled_from((TODAY, -3))), max_size=8))
