@@ -121,9 +121,7 @@ class Subjects:
         """
         said = {subject.name: subject for subject in subjects}
         sessions = [(name, subject.version == NEVER) for name, subject in said.items() if is_session(name)]
-        self._connection.executemany(
-            "DELETE FROM forgotten WHERE name = ?", [(name,) for name, gone in sessions if gone]
-        )
+        self.confirm_forgotten(name for name, gone in sessions if gone)
         self.forget(name for name, gone in sessions if not gone)
         given = {name: subject for name, subject in said.items() if not is_session(name)}
         known = self.load(given)
