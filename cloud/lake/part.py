@@ -34,5 +34,5 @@ async def run(config: CloudConfig, topics: Sequence[str] = TOPICS) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(in_thread("lake", writer.run), name="lake-writer")
             group.create_task(in_thread("lake-maintenance", keep), name="lake-maintenance")
-    except* Exception as failed:
+    except ExceptionGroup as failed:  # Python 3.11.2 would make a group again of what is raised in an `except*`
         raise failed.exceptions[0] from failed

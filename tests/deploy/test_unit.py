@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from cloud.config import CloudSection
 from gateway.config import GatewaySection
 from tests.docs.test_docs import objection
 from tests.flow.world import ROOT
 
 MANUAL = ROOT / "docs" / "operations.md"
 UNIT = ROOT / "deploy" / "systemd" / "picante-gateway.service"
+CLOUD_UNIT = UNIT.with_name("picante-cloud.service")
+both_units = pytest.mark.parametrize("path", [UNIT, CLOUD_UNIT], ids=["gateway", "cloud"])
 MOST_EXPOSED = 2.0
 """By systemd's own measure, from 0 to 10."""
 BACK_WITHIN_S = 45
@@ -60,20 +63,30 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_it_is_hardened() -> None:
-    done = analyze("security", "--offline=true", "--no-pager", str(UNIT))
+@both_units
+def test_it_is_hardened(path: Path) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(path))
     assert done.returncode == 0, done.stderr
-    found = re.search(r"Overall exposure level for picante-gateway\.service: ([\d.]+)", done.stdout)
+    found = re.search(r"Overall exposure level for picante-(?:gateway|cloud)\.service: ([\d.]+)", done.stdout)
     assert found is not None, done.stdout
     assert float(found[1]) <= MOST_EXPOSED, done.stdout
     assert done.stderr == "", "systemd says what it does not understand"
 
 
-def test_systemd_has_no_objection(tmp_path: Path) -> None:
-    here = tmp_path / UNIT.name
-    here.write_text(UNIT.read_text().replace("ExecStart=/opt/picante/bin/picante", f"ExecStart={sys.executable}"))
+@both_units
+def test_systemd_has_no_objection(tmp_path: Path, path: Path) -> None:
+    here = tmp_path / path.name
+    here.write_text(path.read_text().replace("ExecStart=/opt/picante/bin/picante", f"ExecStart={sys.executable}"))
     done = analyze("verify", "--man=no", str(here))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_and_the_folder_are_those_of_the_cloud() -> None:
+    parsed = _Unit()
+    parsed.read_string(CLOUD_UNIT.read_text())
+    program, *words = parsed["Service"]["ExecStart"].split()
+    assert (program, objection(words)) == ("/opt/picante/bin/picante", None)
+    assert CloudSection().data_dir == f"/var/lib/{parsed['Service']['StateDirectory']}"
 
 
 def test_the_command_and_the_folder_are_those_of_the_gateway(service: configparser.SectionProxy) -> None:
