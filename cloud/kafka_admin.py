@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
 
 from cloud.librdkafka import REQUEST_S, Cluster, Trouble, connection
 from cloud.rights import CLUSTER, Resource, Right
-from cloud.topic_plan import Difference, Found, wanted_settings
+from cloud.topic_plan import Brokers, Difference, Found, wanted_settings
 
 _RESOURCES: dict[Resource, ResourceType] = {
     "topic": ResourceType.TOPIC,
@@ -45,10 +45,13 @@ class Admin:
 
     # -- topics -----------------------------------------------------------------------------------------------------
 
-    def brokers(self) -> int:
-        """How many there are."""
+    def brokers(self) -> Brokers:
+        """Those that are there, and those that topics which we may see have copies on."""
         with self._trouble.told("the cluster can't be looked at"):
-            return len(self._admin.list_topics(timeout=REQUEST_S).brokers)
+            cluster = self._admin.list_topics(timeout=REQUEST_S)
+        parts = (part for topic in cluster.topics.values() for part in topic.partitions.values())
+        there = set(cluster.brokers)
+        return Brokers(len(there), len(there.union(*(part.replicas for part in parts))))
 
     def topics(self, names: Collection[str]) -> dict[str, Found]:
         """Those of the topics that there are."""

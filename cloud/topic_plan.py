@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cloud_sync.topics import DAY_MS, Topic
 
 IN_SYNC = "min.insync.replicas"
 Remedy = Literal["create", "add partitions", "set", "none"]
 """`none`: nothing that may be done while records are kept; `why` says what a person can do."""
+
+
+class Brokers(NamedTuple):
+    """How many a cluster has."""
+
+    there: int
+    """Those that answer now."""
+    known: int
+    """And those that don't, but have copies: one that is away for an hour changes nothing of what is wanted."""
+
+    @property
+    def missing(self) -> str:
+        """What is said of those that are away; empty where all are there."""
+        away = self.known - self.there
+        return f"{away} of {self.known} brokers {'is' if away == 1 else 'are'} missing" if away else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +57,21 @@ def wanted_settings(topic: Topic, replication: int) -> dict[str, str]:
     return {**topic.settings, IN_SYNC: str(max(replication - 1, 1))}
 
 
-def differences(wanted: Sequence[Topic], found: Mapping[str, Found], replication: int) -> list[Difference]:
+def differences(
+    wanted: Sequence[Topic], found: Mapping[str, Found], replication: int, brokers: Brokers
+) -> list[Difference]:
     """What differs, topic by topic in the contract's order; empty where all is as it should be."""
-    return [one for topic in wanted for one in _of_topic(topic, found.get(topic.name), replication)]
+    return [one for topic in wanted for one in _of_topic(topic, found.get(topic.name), replication, brokers)]
 
 
-def _of_topic(topic: Topic, found: Found | None, replication: int) -> Iterator[Difference]:
+def _of_topic(topic: Topic, found: Found | None, replication: int, brokers: Brokers) -> Iterator[Difference]:
+    replication = min(replication, brokers.known)
     if found is None:
-        copies = f"{replication} {'copy' if replication == 1 else 'copies'}"
-        yield Difference(topic, "topic", "missing", f"{topic.partitions} partitions, {copies}", "create")
+        copies = f"{topic.partitions} partitions, {replication} {'copy' if replication == 1 else 'copies'}"
+        if replication > brokers.there:
+            yield Difference(topic, "topic", "missing", copies, "none", f"{brokers.missing}: start them first")
+        else:
+            yield Difference(topic, "topic", "missing", copies, "create")
         return
     if found.partitions != topic.partitions:
         yield _partitions(topic, found.partitions)

@@ -36,6 +36,7 @@ class Topic:
         """The topic's configuration, as Kafka names it."""
         chosen = {"message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime"}
         chosen["max.message.bytes"] = str(self.max_bytes)
+        chosen["unclean.leader.election.enable"] = "false"  # a broker that lacks records would lead, and they were gone
         if self.segment_hours is not None:
             chosen["segment.ms"] = str(self.segment_hours * DAY_MS // 24)
         if self.retention_days is None:
@@ -45,6 +46,7 @@ class Topic:
         else:
             chosen["cleanup.policy"] = "delete"
             chosen["retention.ms"] = str(self.retention_days * DAY_MS)
+            chosen["retention.bytes"] = "-1"  # by age alone
         return chosen
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloud_sync.topics import ALL
-from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, WAITS_FOR_YES, YES, table, told
+from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, WAITS_FOR_YES, YES, chosen_config, table, told
 
 if TYPE_CHECKING:
     from cloud.kafka_admin import Admin
@@ -39,7 +39,8 @@ def plan(config_path: Path) -> None:
     Example:  picante cloud topics plan --config cloud.toml
     """
     with told():
-        sys.exit(_tell(_Topics(config_path).differences()))
+        topics = _Topics(config_path)
+        sys.exit(_tell(topics.differences(), topics.missing))
 
 
 @topics.command()
@@ -59,7 +60,7 @@ def apply(config_path: Path, *, yes: bool) -> None:
         if yes and (todo := [one for one in found if one.remedy != "none"]):
             found = topics.mend(todo)
             click.echo(f"{len(todo)} {'thing' if len(todo) == 1 else 'things'} mended")
-        sys.exit(_tell(found))
+        sys.exit(_tell(found, topics.missing))
 
 
 class _Topics:
@@ -72,16 +73,19 @@ class _Topics:
 
         config = load_cloud_config(config_path)
         self._admin: Admin = Admin(cluster_of(config))
-        self._copies = min(config.kafka.replication, self._admin.brokers())
+        self._replication = config.kafka.replication
+        self._brokers = self._admin.brokers()
+        self.missing = self._brokers.missing
 
     def differences(self) -> list[Difference]:
         from cloud.topic_plan import differences
 
-        return differences(ALL, self._admin.topics([topic.name for topic in ALL]), self._copies)
+        found = self._admin.topics([topic.name for topic in ALL])
+        return differences(ALL, found, self._replication, self._brokers)
 
     def mend(self, todo: list[Difference]) -> list[Difference]:
         """Do it, and return what differs still once the brokers have heard of it."""
-        self._admin.mend(todo, self._copies)
+        self._admin.mend(todo, min(self._replication, self._brokers.known))
         deadline_s = time.monotonic() + SETTLED_S
         while True:
             left = self.differences()
@@ -90,13 +94,15 @@ class _Topics:
             time.sleep(0.1)
 
 
-def _tell(found: list[Difference]) -> int:
-    """Print the differences; the exit status that they mean."""
+def _tell(found: list[Difference], missing: str) -> int:
+    """Print the differences, and which brokers are missing; the exit status that it means."""
     from cloud.topic_plan import in_words
 
+    if missing:
+        click.echo(f"{missing}: what they hold has a copy less until they are back")
     if not found:
         click.echo(f"{len(ALL)} topics are as the contract has them")
-        return 0
+        return NEEDS_A_PERSON if missing else 0
     notes: list[str] = []
     rows = [("TOPIC", "SETTING", "IS", "SHOULD BE", "")]
     for one in found:
@@ -109,5 +115,5 @@ def _tell(found: list[Difference]) -> int:
     for line in (*table(rows), *notes):
         click.echo(line)
     if todo := len(found) - len(notes):
-        click.echo(f"To mend {todo} of {len(found)}: picante cloud topics apply --yes")
+        click.echo(f"To mend {todo} of {len(found)}: picante cloud topics apply{chosen_config()} --yes")
     return WAITS_FOR_YES if todo else NEEDS_A_PERSON

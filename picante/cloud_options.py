@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
+from click.core import ParameterSource
 
 from heat.errors import ConfigError, PicanteError
 from picante.errors import exit_with_hint
@@ -19,6 +21,14 @@ NEEDS_A_PERSON = 4
 
 CLOUD_CONFIG = config_option("cloud.toml", "The cloud's configuration")
 YES = click.option("--yes", is_flag=True, help="Do it. Without it, say what would be done, and change nothing.")
+
+
+def chosen_config() -> str:
+    """` --config FILE`, as it was given to the running command, for the one that it names; empty if it was not."""
+    context = click.get_current_context()
+    if context.get_parameter_source("config_path") is not ParameterSource.COMMANDLINE:
+        return ""
+    return f" --config {shlex.quote(str(context.params['config_path']))}"
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ class SecureKafka(KafkaServer):
         """See `LocalServer.start`; each part's login has its rights then, and the topics are there."""
         super().start()
         admin = Admin(Cluster(self.bootstrap))
-        admin.mend(differences(ALL, admin.topics([topic.name for topic in ALL]), 1), 1)
+        admin.mend(differences(ALL, admin.topics([topic.name for topic in ALL]), 1, admin.brokers()), 1)
         for part in acls():
             login = login_of(part)
             admin.grant(f"User:{login}", rights_of(acls(), [part], login))

@@ -60,7 +60,7 @@ class Cloud:
         directory.mkdir()
         (directory / "cloud.toml").write_text(_CONFIG.format(bootstrap=bootstrap, url=url))
         admin = Admin(Cluster(bootstrap))
-        admin.mend(differences(ALL, {}, 1), 1)
+        admin.mend(differences(ALL, {}, 1, admin.brokers()), 1)
         names = [topic.name for topic in ALL]
         wait_until(lambda: len(admin.topics(names)) == len(names), READY_S, "the topics are there")
         self.sent = 0

@@ -107,7 +107,7 @@ def _records(batch: pa.RecordBatch, target: str, partition: int) -> Iterator[Rec
 def _make(admin: Admin, topic: Topic, replication: int) -> None:
     found = admin.topics([topic.name]).get(topic.name)
     if found is None:
-        admin.mend([Difference(topic, "", "", "", "create")], min(replication, admin.brokers()))
+        admin.mend([Difference(topic, "", "", "", "create")], min(replication, admin.brokers().known))
     elif found.settings.get("message.timestamp.type") != "CreateTime":
         raise ConfigError(
             f"{topic.name} gives records new times, and too late would mean something else",

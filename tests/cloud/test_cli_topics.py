@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
+from cloud.topic_plan import Brokers
 from cloud_sync.topics import ALL, DAY_MS, DEAD_LETTERS, EVENTS, PROFILES, Topic
 from picante.cli import main
 from tests.servers import KafkaServer, ServerElsewhere
@@ -85,6 +86,20 @@ def test_what_can_be_set_is_set_and_what_would_move_keys_is_left(
     assert [len(found[name].partitions) for name in (events.name, profiles.name)] == [2, 6]
     status, text = say(config, "plan")
     assert (status, text.count("retention.ms"), text.count("cleanup.policy")) == (4, 0, 0)
+
+
+def test_a_broker_that_is_away_is_said_and_nothing_is_made_with_fewer_copies(
+    config: Path, topics: dict[str, Topic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admin, "brokers", lambda _admin: Brokers(there=1, known=2))
+    for words in (("plan",), ("apply", "--yes")):
+        status, text = say(config, *words)
+        assert (status, text.splitlines()[0].split(":")[0]) == (4, "1 of 2 brokers is missing")
+        assert text.count("1 of 2 brokers is missing: start them first") == len(ALL)
+
+
+def test_what_mends_it_is_said_with_the_configuration_that_was_given(config: Path, topics: dict[str, Topic]) -> None:
+    assert say(config, "plan")[1].splitlines()[-1].endswith(f"picante cloud topics apply --config {config} --yes")
 
 
 def test_a_kafka_that_is_not_there_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

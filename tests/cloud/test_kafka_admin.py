@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,3 +28,13 @@ async def test_a_topic_that_one_broker_knows_and_another_does_not_is_not_there_y
     monkeypatch.setattr(admin._admin, "list_topics", lambda timeout: before)
     found = admin.topics([gone, stays])
     assert {name: one.partitions for name, one in found.items()} == {stays: 2}
+
+
+def test_a_broker_that_is_away_is_known_by_the_copies_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin(Cluster("127.0.0.1:1"))
+    parts = {number: SimpleNamespace(replicas=[number, 3]) for number in (1, 2)}
+    cluster = SimpleNamespace(brokers={1: None, 2: None}, topics={"events": SimpleNamespace(partitions=parts)})
+    monkeypatch.setattr(admin._admin, "list_topics", lambda timeout: cluster)
+    assert admin.brokers() == (2, 3)
+    cluster.topics.clear()
+    assert admin.brokers() == (2, 2)

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from cloud.topic_plan import Difference, Found, differences, in_words, wanted_settings
+from cloud.topic_plan import Brokers, Difference, Found, differences, in_words, wanted_settings
 from cloud_sync.topics import ALL, DAY_MS, DEAD_LETTERS, EVENTS, PROFILES, Topic
+
+ALL_THERE = Brokers(there=3, known=3)
 
 
 def as_wanted(topic: Topic, copies: int = 3) -> Found:
@@ -17,7 +19,7 @@ def as_wanted(topic: Topic, copies: int = 3) -> Found:
 
 
 def only(found: Found, topic: Topic = EVENTS, copies: int = 3) -> Difference:
-    [one] = differences([topic], {topic.name: found}, copies)
+    [one] = differences([topic], {topic.name: found}, copies, ALL_THERE)
     return one
 
 
@@ -27,11 +29,11 @@ def changed(topic: Topic, **settings: str) -> Found:
 
 
 def test_nothing_differs_where_all_is_as_the_contract_has_it() -> None:
-    assert differences(ALL, {topic.name: as_wanted(topic) for topic in ALL}, 3) == []
+    assert differences(ALL, {topic.name: as_wanted(topic) for topic in ALL}, 3, ALL_THERE) == []
 
 
 def test_what_is_missing_is_created() -> None:
-    found = differences(ALL, {topic.name: as_wanted(topic) for topic in ALL if topic is not PROFILES}, 3)
+    found = differences(ALL, {topic.name: as_wanted(topic) for topic in ALL if topic is not PROFILES}, 3, ALL_THERE)
     assert [(one.topic, one.found, one.wanted, one.remedy) for one in found] == [
         (PROFILES, "missing", "4 partitions, 3 copies", "create")
     ]
@@ -40,6 +42,28 @@ def test_what_is_missing_is_created() -> None:
 @pytest.mark.parametrize(("copies", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "4")])
 def test_one_copy_may_be_lost_wherever_there_are_more(copies: int, in_sync: str) -> None:
     assert wanted_settings(EVENTS, copies)["min.insync.replicas"] == in_sync
+
+
+@pytest.mark.parametrize("there", [1, 2])
+def test_a_broker_that_is_away_changes_nothing_of_what_is_wanted(there: int) -> None:
+    brokers = Brokers(there, known=3)
+    assert differences(ALL, {topic.name: as_wanted(topic) for topic in ALL}, 3, brokers) == []
+    [missing] = differences([EVENTS], {}, 3, brokers)
+    assert (missing.wanted, missing.remedy) == ("4 partitions, 3 copies", "none"), "it would stay with fewer copies"
+    assert missing.why.startswith(brokers.missing)
+    assert brokers.missing == {1: "2 of 3 brokers are missing", 2: "1 of 3 brokers is missing"}[there]
+
+
+def test_a_cluster_of_one_broker_has_one_copy() -> None:
+    [missing] = differences([EVENTS], {}, 3, Brokers(1, 1))
+    assert (missing.wanted, missing.remedy) == ("4 partitions, 1 copy", "create")
+    assert differences([EVENTS], {EVENTS.name: as_wanted(EVENTS, 1)}, 3, Brokers(1, 1)) == []
+
+
+def test_what_would_lose_records_without_a_word_is_a_difference() -> None:
+    assert only(changed(EVENTS, retention_bytes="1000000")).wanted == "-1"
+    for topic in (EVENTS, PROFILES):
+        assert only(changed(topic, unclean_leader_election_enable="true"), topic).wanted == "false"
 
 
 def test_no_partition_is_added_where_keys_would_move() -> None:
@@ -61,7 +85,7 @@ def test_copies_are_moved_by_a_person_and_more_of_them_are_fine() -> None:
     fewer = replace(as_wanted(EVENTS, 2), replication=2)
     assert (only(fewer).setting, only(fewer).remedy) == ("copies", "none")
     more = replace(as_wanted(EVENTS), replication=5)
-    assert differences([EVENTS], {EVENTS.name: more}, 3) == []
+    assert differences([EVENTS], {EVENTS.name: more}, 3, ALL_THERE) == []
 
 
 def test_a_setting_is_set_and_what_it_would_delete_is_said() -> None:

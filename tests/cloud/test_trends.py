@@ -136,7 +136,7 @@ def test_the_watermark_is_the_least_of_what_was_read() -> None:
 async def test_the_parts_of_the_cloud_tick_and_tell(kafka: KafkaServer | ServerElsewhere, tmp_path: Path) -> None:
     cluster = Cluster(kafka.bootstrap)
     wanted, admin = [EVENTS, CLOCK, TRENDS], Admin(cluster)
-    admin.mend(differences(wanted, admin.topics([one.name for one in wanted]), 1), 1)
+    admin.mend(differences(wanted, admin.topics([one.name for one in wanted]), 1, admin.brokers()), 1)
     (tmp_path / "cloud.toml").write_text(f'[cloud]\ndata_dir = "data"\n[kafka]\nbootstrap = "{kafka.bootstrap}"\n')
     config = load_cloud_config(tmp_path / "cloud.toml")
     send(Roads(cluster, "cloud"), *pours(Roads(cluster, "cloud"), Log(), 1, HOUR))

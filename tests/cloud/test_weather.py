@@ -190,7 +190,7 @@ async def test_the_part_publishes_each_hour_once(
 ) -> None:
     cluster = Cluster(kafka.bootstrap)
     admin = Admin(cluster)
-    admin.mend(differences([CONTEXT], admin.topics([CONTEXT.name]), 1), 1)
+    admin.mend(differences([CONTEXT], admin.topics([CONTEXT.name]), 1, admin.brokers()), 1)
     body = Answer().body
     service.answer = lambda _asked: Answer(body.replace(str(DRIZZLE["dt"]).encode(), str(int(time.time())).encode()))
     config = load_cloud_config(cloud_toml(tmp_path, kafka.bootstrap, service.url))
