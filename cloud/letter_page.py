@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import cbor2
 import msgspec
@@ -104,10 +105,22 @@ def _hex(value: bytes) -> Iterator[str]:
 
 
 def _cbor(value: bytes) -> Iterator[str]:
+    if len(value) > SHOWN_CHARS:
+        yield "too long to be shown as CBOR"
+        return
     try:
-        yield f"as CBOR: {cbor2.loads(value)!r}"[:SHOWN_CHARS]
+        yield f"as CBOR: {cbor2.loads(value, semantic_decoders=_NO_TAGS, tag_hook=_refuse_tag)!r}"[:SHOWN_CHARS]
     except (cbor2.CBORDecodeError, RecursionError, ValueError, OverflowError):
-        yield "no CBOR, either"
+        yield "no CBOR as dispensers send it, either"
+
+
+def _refuse_tag(*_: Any) -> NoReturn:
+    raise ValueError("tags are not part of the dispensers' protocol")
+
+
+_NO_TAGS = dict.fromkeys(range(2**16), _refuse_tag)
+"""All tags that the decoder knows by itself are among these. An item may refer by them to a part of itself (28, 29), and
+191 bytes are a terabyte then, printed."""
 
 
 def utc(time_ms: int) -> str:

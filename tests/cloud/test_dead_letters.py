@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import get_args
 
+import cbor2
 import msgspec
 import pytest
 from hypothesis import given
@@ -209,6 +210,21 @@ def test_what_is_no_text_is_shown_in_hex() -> None:
     assert "000000  a1 01 02" in wire
     assert "as CBOR: {1: 2}" in wire
     assert "no value" in shown(as_read(letter_of(value=None)))
+
+
+def doubled(times: int) -> bytes:
+    """CBOR of a list of itself twice, so many times over: few bytes, and much to print."""
+    item = b"\xd8\x1c\x61x"  # tag 28 marks what tag 29 refers to
+    for number in range(times, 0, -1):
+        item = b"\xd8\x1c\x82" + item + b"\xd8\x1d" + (bytes([number]) if number < 24 else bytes([0x18, number]))
+    return item
+
+
+def test_what_would_be_printed_for_ever_is_not() -> None:
+    assert cbor2.loads(doubled(1)) == ["x", "x"]
+    for value in (doubled(16), b"\xd8\x1c\x81\xd8\x1d\x00", b"\xd9\xd9\xf7\x00"):
+        assert "no CBOR as dispensers send it" in shown(as_read(from_refusal(refused(body=value))))
+    assert "too long" in shown(as_read(from_refusal(refused(body=b"\x9f" + bytes(8_192) + b"\xff"))))
 
 
 BYTES = st.none() | st.binary(max_size=40) | st.sampled_from([b"[" * 100_000, b'{"id":1}', b"\x9f" * 5_000])
