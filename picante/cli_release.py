@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +13,9 @@ from cloud_sync.published import Kind
 from cloud_sync.releases import KINDS
 from gateway.config import Config
 from gateway.pushed import overlay
+from gateway.scorer import probe
 from heat.catalog import parse_catalog
-from heat.errors import DataError
+from heat.errors import DataError, ScorerError
 from heat.scale import parse_words
 from models.bundle import load, pack
 from picante.cloud_options import CLOUD_CONFIG, table, told
@@ -68,7 +69,7 @@ def list_(config_path: Path) -> None:
     """
     from cloud.config import load_cloud_config
     from cloud.librdkafka import cluster_of
-    from cloud.releases import released, reported
+    from cloud.releases import made_of, released, reported
 
     with told():
         cluster = cluster_of(load_cloud_config(config_path))
@@ -76,16 +77,13 @@ def list_(config_path: Path) -> None:
     if not found:
         click.echo("Nothing is released: gateways use what their gateway.toml names")
         return
-    states: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
-    for report in reports:
-        states[report.applied.kind, report.applied.target, report.applied.number][report.applied.state] += 1
     rows = [("KIND", "TARGET", "NUMBER", "BYTES", "SHA-256", "RELEASED", "GATEWAYS")]
     for one in found:
         when = f"{datetime.fromtimestamp(one.time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
         if (made := one.release) is None:
             rows.append((*one.key.partition("/")[::2], "", "", "unreadable", when, one.fault))
         else:
-            counts = states[made.kind, made.target, made.number]
+            counts = made_of(made, reports)
             gateways = ", ".join(f"{count} {_STATES[state]}" for state, count in sorted(counts.items()))
             size, digest = f"{len(made.content):,}", made.sha256[:12]
             rows.append((made.kind, made.target, str(made.number), size, digest, when, gateways))
@@ -143,7 +141,12 @@ def _configuration(path: Path) -> bytes:
 
 
 def _bundle(path: Path) -> bytes:
-    return pack(load(path))
+    bundle = load(path)
+    try:
+        asyncio.run(probe(path))
+    except ScorerError as error:
+        click.echo(f"Not tried here, gateways will: {error}", err=True)
+    return pack(bundle)
 
 
 _CONTENT: dict[Kind, Callable[[Path], bytes]] = {
