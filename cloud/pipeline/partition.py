@@ -14,7 +14,7 @@ from cloud.librdkafka import Cluster, topic_id
 from cloud.pipeline import dead_letters, metrics
 from cloud.pipeline.again import Again
 from cloud.pipeline.dead_letters import DeadLetters
-from cloud.pipeline.publish import Publisher, checkpoint, known, next_day
+from cloud.pipeline.publish import Publisher, checkpoint, known, next_day, tellable
 from cloud.pipeline.state import Applied, Log, PartitionState
 from cloud.pipeline.subjects import Subject
 from cloud.pipeline.verdict import judge
@@ -161,11 +161,13 @@ class Partition:
         if not due:
             return 0
         day, now_ms = self.state.day, time.time_ns() // 1_000_000
-        for subject in due:
+        told = [subject for subject in due if tellable(subject.tally.rows()[0])]
+        for subject in told:
             producer.send(self._publisher.read_on(subject, day, now_ms))
         producer.flush()
-        self.state.look_next([(subject, next_day(subject, day)) for subject in due])
-        metrics.PUBLISHED.labels("features").inc(len(due))
+        self.state.look_next([(subject, None) for subject in due])
+        self.state.look_next([(subject, next_day(subject, day)) for subject in told])
+        metrics.PUBLISHED.labels("features").inc(len(told))
         return len(due)
 
     def close(self) -> None:

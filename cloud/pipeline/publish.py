@@ -16,6 +16,7 @@ from cloud_sync.published import Profile, Region, Version, features_of, publish,
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import FEATURES, PROFILES
 from heat.errors import ConfigError
+from heat.events import BucketRow
 from heat.features import features, next_change_day
 from heat.identity import SAFE_INTEGER, is_session
 from heat.tally import Tally
@@ -36,8 +37,8 @@ class Publisher:
     def news(self, subject: Subject, day: int, now_ms: int) -> list[Record]:
         """A subject whose sums changed: profile, and features as of `day`. None of it where no reader would take it."""
         buckets, flavours = subject.tally.rows()
-        if any(row.wqq > SAFE_INTEGER for row in buckets):
-            return []  # 56,000 sure verdicts on pure capsaicin in one day
+        if not tellable(buckets):
+            return []
         profile = Profile(
             version=Version(self.log.generation, subject.version),
             regions=tuple(Region(*region) for region in sorted(subject.regions.items())),
@@ -62,6 +63,19 @@ class Publisher:
     def gone(self, name: str) -> list[Record]:
         """A subject that is forgotten."""
         return [Record(topic, name.encode(), None, ()) for topic in (self.profiles, self.features)]
+
+
+def tellable(buckets: Iterable[BucketRow]) -> bool:
+    """Whether any reader can hold the sums: 56,000 sure verdicts on pure capsaicin in one day are too many.
+
+    No count is above the weights, whose sum is above that of each part of them, nor a sum of heats above both others.
+    """
+    w = 0
+    for row in buckets:
+        w += row.w
+        if row.wqq > SAFE_INTEGER:
+            return False
+    return w <= SAFE_INTEGER
 
 
 def next_day(subject: Subject, day: int) -> int | None:

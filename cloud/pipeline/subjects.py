@@ -4,7 +4,7 @@ version     offset of the last record that changed the sums
 published   the version that Kafka is known to have
 heard_day   UTC day of receipt of that record
 next_day    the day on which the features will differ though nothing happens; NULL: never
-sums        [buckets, flavours, {region: last day}], as `heat.tally` dumps them
+sums        [buckets, flavours, {region: last day}], as `heat.tally` dumps them; as text what is beyond 64 bits
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ NEVER = -1
 """As `published`: Kafka has no profile of the subject."""
 
 _json = msgspec.json.Encoder()
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[BucketTotals, FlavourTotals, dict[str, int]]).decode
+_packer = msgspec.msgpack.Encoder()
+_unpack = msgspec.msgpack.Decoder(tuple[BucketTotals, FlavourTotals, dict[str, int]], strict=False).decode
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Subjects:
         """Write these as they are."""
         new, old = [], []
         for s in subjects:
-            sums = _pack((*s.tally.dump(), s.regions))
+            sums = _pack(s)
             if s.row is None:
                 new.append((s.name, s.version, s.published, s.heard_day, sums))
             else:
@@ -186,6 +186,15 @@ class Subjects:
         """How many there are."""
         (count,) = self._connection.execute("SELECT count(*) FROM subjects").fetchone()
         return int(count)
+
+
+def _pack(subject: Subject) -> bytes:
+    buckets, flavours = subject.tally.dump()
+    try:
+        return _packer.encode((buckets, flavours, subject.regions))
+    except OverflowError:  # claims without end: no reader is told of them, and they are as exact as all others
+        texts = [{key: [str(value) for value in sums] for key, sums in part.items()} for part in (buckets, flavours)]
+        return _packer.encode((*texts, subject.regions))
 
 
 def _subject(row: tuple[int, str, int, int, int, int | None, bytes]) -> Subject:

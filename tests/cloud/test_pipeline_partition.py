@@ -21,10 +21,15 @@ from cloud.pipeline.state import PartitionState
 from cloud_sync.published import Profile, read_published
 from cloud_sync.record import Record
 from heat.errors import SinkUnavailable
+from heat.events import BucketRow, SessionClaimed
+from heat.identity import SAFE_INTEGER, session_subject
 from heat.profile import contribution, merge, profile_of_rows
+from heat.scale import BANDS, MAX_MO, band
 from tests.cloud.logs import TODAY, Log, pour, value_of
+from tests.strategies import PLACE
 
 KEY = LogKey("events", 0)
+SESSION = session_subject("hot-bar-1", 0x5E3A09C1, 9)
 
 
 class Sent:
@@ -131,6 +136,31 @@ def test_a_profile_that_no_reader_would_take_stops_nobody(
         pass
     assert sent.digests().keys() == {customer(2)}
     assert state.unpublished() == []
+
+
+@pytest.mark.parametrize(("q", "w"), [(MAX_MO, SAFE_INTEGER // MAX_MO**2), (0, SAFE_INTEGER)])
+def test_claims_without_end_stop_nobody_and_are_told_to_nobody(state: PartitionState, q: int, w: int) -> None:
+    """Each is one that can be true; their sums are beyond what 64 bits hold."""
+    log, sent = Log(), Sent()
+    partition = partition_of(state)
+    n, many = w // 400 + 1, 2_100
+    bands = tuple(n if in_band == band(q) else 0 for in_band in range(BANDS))
+    row = BucketRow("gw-1", TODAY, "poured", n, w, w * q, w * q * q, bands)
+    claim = SessionClaimed(**PLACE, session=SESSION, buckets=(row,), flavours=())
+    for number in range(many):
+        log.append(*value_of(number + 1, claim, customer(1)))
+    log.append(*value_of(9_999, pour(), customer(2)))
+    assert partition.take(log.records).refused == ()
+    while partition.publish(cast("Producer", sent)):
+        pass
+    assert partition.take([log.append(*value_of(1, claim, customer(1)))]).changed == ()
+    state.tick(TODAY + 1)
+    while partition.sweep(cast("Producer", sent)):
+        pass
+    assert sent.digests().keys() == {customer(2)}
+    assert {record.key for record in sent.records if record.value is not None} == {customer(2).encode()}
+    [held] = state.profile(customer(1)).buckets.values()
+    assert held[:4] == (many * n, many * w, many * w * q, many * w * q * q)
 
 
 def test_a_position_is_told_once_all_below_it_is_published(state: PartitionState) -> None:
