@@ -23,7 +23,9 @@ from picante.errors import exit_with_hint
 @click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka instead of the embedded one.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the page; 8080 or the next free one if left out.")
 @click.option(
-    "--state", type=click.Path(path_type=Path), help="Keep all state here; a directory that is thrown away if left out."
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Keep all state in this folder of the demo's own; in one that is thrown away if left out.",
 )
 def demo(seconds: float | None, as_json: bool, kafka: str | None, port: int | None, state: Path | None) -> None:
     """A store on your machine: six dispensers, shoppers, the gateway, a page, a Kafka, and the cloud half.
@@ -44,7 +46,6 @@ def demo(seconds: float | None, as_json: bool, kafka: str | None, port: int | No
 
     signal.signal(signal.SIGTERM, interrupt)
     directory = state or Path(tempfile.mkdtemp(prefix="picante-demo-"))
-    directory.mkdir(parents=True, exist_ok=True)
     try:
         result = Demo(directory.resolve(), kafka, port, quiet=as_json).run(seconds)
     except PicanteError as error:

@@ -98,7 +98,7 @@ class CloudHalf:
     """Made before its process; looks from threads of its own, once `watch` was called."""
 
     def __init__(self, state: Path, bootstrap: str, gateway: str) -> None:
-        """Whatever an earlier demo left of a cloud in the state directory is removed: its Kafka is gone."""
+        """What an earlier demo left of a cloud in the demo's own state directory is removed: its Kafka is gone."""
         self._state = state
         self._gateway = gateway
         for name in ("cloud", "lake"):

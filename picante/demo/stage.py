@@ -24,7 +24,7 @@ import httpx
 
 from cloud_sync.topics import EVENTS
 from heat.catalog import default_catalog
-from heat.errors import LinkLost, PicanteError
+from heat.errors import ConfigError, LinkLost, PicanteError
 from hw_sim.control import call
 from picante.demo.children import Child, any_free_port, end_all, free_port, listening, python_module
 from picante.demo.cloud_half import CloudHalf, CloudNumbers
@@ -36,6 +36,8 @@ FIRST_PORT = 8080
 STEP_S = 0.02
 READER_S = 5.0
 """Seconds that the reader of the topic may lag behind."""
+
+_GATEWAY_NAME = "gw-demo-"
 
 _SCENARIO = """\
 seed = {seed}
@@ -104,7 +106,9 @@ class Stage:
     """Everything that runs. `kafka` is the address of a real broker, or None for the embedded one."""
 
     def __init__(self, state: Path, kafka: str | None, port: int | None) -> None:
+        """Raises ConfigError where the state directory is somebody else's."""
         self.state = state
+        self.gateway = gateway_of(state)
         self.kafka = kafka
         self.http_port = port if port is not None else free_port(FIRST_PORT)
         self.page = f"http://127.0.0.1:{self.http_port}/"
@@ -137,10 +141,10 @@ class Stage:
         bootstrap = self.kafka or self._wait(lambda: address.exists() and address.read_text(), "the embedded Kafka", 10)
         self._write_gateway_config(bootstrap)
         if self.kafka is None:
-            self.cloud = CloudHalf(self.state, bootstrap, self._gateway_id())
+            self.cloud = CloudHalf(self.state, bootstrap, self.gateway)
         self._wait((self.state / "sim" / "keys.toml").exists, "the simulator", 10)
         self._start("gateway", self._picante("gateway", "run", "--config", "gateway.toml"))
-        self.reader = TopicReader(bootstrap, EVENTS.name, self._gateway_id())
+        self.reader = TopicReader(bootstrap, EVENTS.name, self.gateway)
         if self.cloud is not None:
             self._start("cloud", self.cloud.command)
             self.cloud.watch()
@@ -185,7 +189,7 @@ class Stage:
             secret.write_text(f'version = 1\nkey = "{secrets.token_hex(32)}"\n')
         (self.state / "gateway.toml").write_text(
             _GATEWAY.format(
-                gateway=self._gateway_id(),
+                gateway=self.gateway,
                 state=self.state,
                 mqtt_port=self._mqtt_port,
                 bootstrap=bootstrap,
@@ -193,13 +197,6 @@ class Stage:
                 http_port=self.http_port,
             )
         )
-
-    def _gateway_id(self) -> str:
-        """The gateway's name: one for each state directory, since a Kafka remembers whom it has met."""
-        path = self.state / "gateway.id"
-        if not path.exists():
-            path.write_text(f"gw-demo-{secrets.token_hex(3)}")
-        return path.read_text()
 
     def _wait(self, ready: Callable[[], Any], what: str, within_s: float) -> Any:
         deadline = time.monotonic() + within_s
@@ -319,6 +316,29 @@ class Stage:
             if sync.get("transactions") != first and sync.get("in_flight") == 0:
                 return
             time.sleep(STEP_S / 2)
+
+
+def gateway_of(state: Path) -> str:
+    """The gateway's name: one for each state directory, since a Kafka remembers whom it has met.
+
+    Its file is the mark of a demo's directory, in which files are overwritten and folders removed. Raises ConfigError
+    where there is something else.
+    """
+    path = state / "gateway.id"
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            if any(state.iterdir()):
+                raise ConfigError(
+                    f"{state} is not empty, and no demo's", hint="--state names a folder of the demo's own"
+                )
+            path.write_text(f"{_GATEWAY_NAME}{secrets.token_hex(3)}")
+        name = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"{state}: {error.strerror}", hint="--state names a folder that can be written") from error
+    if not name.startswith(_GATEWAY_NAME):
+        raise ConfigError(f"{path} is no demo's", hint="--state names a folder of the demo's own")
+    return name
 
 
 def _broker_path() -> str:
