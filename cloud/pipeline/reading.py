@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from cloud.pipeline.fold import CONFLICT, DUPLICATE, FOLDED, SESSION_OVER
 from cloud.pipeline.state import SCHEMA_VERSION
 from cloud.pipeline.subjects import Subjects
@@ -41,7 +43,7 @@ class StateReader:
             if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):
                 raise StoreError(f"{path}: another version of Picante wrote it", hint="Run the pipeline of this one")
             yield cls(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, msgspec.DecodeError) as error:
             raise StoreError(
                 f"{path} can't be read: {error}", hint="cloud.data_dir is where the pipeline works"
             ) from error

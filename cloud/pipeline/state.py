@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from cloud.pipeline import identities, subjects
 from cloud.pipeline.fold import Earlier, Hour, Memory, fold
 from cloud.pipeline.identities import Identities
@@ -220,15 +222,18 @@ class PartitionState:
 
     def subjects(self, names: Iterable[str]) -> list[Subject]:
         """Those of these that there are."""
-        return list(self._subjects.load(names).values())
+        with _translated(self._path):
+            return list(self._subjects.load(names).values())
 
     def unpublished(self, after: int = 0) -> list[Subject]:
         """Some, with rows above `after`, whose latest sums Kafka is not known to have."""
-        return self._subjects.unpublished(CHUNK, after)
+        with _translated(self._path):
+            return self._subjects.unpublished(CHUNK, after)
 
     def due(self) -> list[Subject]:
         """Some whose features have become others by the latest tick."""
-        return self._subjects.due(self.tick_day, CHUNK)
+        with _translated(self._path):
+            return self._subjects.due(self.tick_day, CHUNK)
 
     def forgotten(self) -> list[str]:
         """Some whose tombstones Kafka is not known to have."""
@@ -324,18 +329,22 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
+def _damaged(path: Path, error: Exception) -> StoreError:
+    _remove(path)
+    return StoreError(f"{path} is damaged: {error}", hint="It was removed, and is made anew from Kafka")
+
+
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in _DAMAGED:
-            _remove(path)
-            raise StoreError(
-                f"{path} is damaged: {error}", hint="It was removed, and is made anew from Kafka"
-            ) from error
+            raise _damaged(path, error) from error
         kind = StoreFull if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL else StoreError
         raise kind(f"{path} can't be written: {error}", hint="Look at cloud.data_dir: its space, its rights") from error
+    except msgspec.DecodeError as error:  # SQLite does not know what a row should hold
+        raise _damaged(path, error) from error
     except OSError as error:
         raise StoreError(
             f"{path} can't be made: {error}", hint="Look at cloud.data_dir: its space, its rights"

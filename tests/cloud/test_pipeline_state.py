@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.pipeline.publish import known
+from cloud.pipeline.reading import StateReader
 from cloud.pipeline.state import Log as LogKey
 from cloud.pipeline.state import PartitionState
 from cloud.pipeline.subjects import Subject
@@ -394,6 +395,30 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, log: Log, at: int) -> None:
         assert state.position == 0
         state.apply(log.records)
         assert len(list(state.names())) == 201
+
+
+@pytest.mark.parametrize("met", ["apply", "subjects", "unpublished", "due", "held"])
+def test_sums_that_are_damaged_are_made_anew(tmp_path: Path, log: Log, met: str) -> None:
+    path = tmp_path / "0.db"
+    with PartitionState.open(path, KEY) as state:
+        state.apply([log.append(*value_of(1, pour()))])
+        state.tick(TODAY + 1)
+        state.confirm([(subject, TODAY + 1) for subject in state.subjects([ANNA])] if met == "due" else [])
+        state._connection.execute("UPDATE subjects SET sums = CAST(replace(sums, 'poured', 'roused') AS BLOB)")
+        meet = {
+            "apply": lambda: state.apply([log.append(*value_of(2, pour()))]),
+            "subjects": lambda: state.subjects([ANNA]),
+            "unpublished": state.unpublished,
+            "due": state.due,
+        }
+        with pytest.raises(StoreError, match="damaged" if met in meet else "can't be read"):
+            if met in meet:
+                meet[met]()
+            else:
+                with StateReader.open(path) as reader:
+                    reader.held(ANNA, "gw-1")
+    with PartitionState.open(path, KEY) as state:
+        assert state.seeded == (met == "held"), "who reads beside the pipeline removes nothing"
 
 
 def test_profiles_read_as_heat_reads_them(state: PartitionState, log: Log) -> None:
