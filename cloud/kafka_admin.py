@@ -96,6 +96,12 @@ class Admin:
             if altered:
                 _all_done(self._admin.incremental_alter_configs(altered, request_timeout=REQUEST_S))
 
+    def members(self, group: str) -> int:
+        """How many members a consumer group has now."""
+        with self._trouble.told(f"the group {group} can't be looked at"):
+            [answer] = self._admin.describe_consumer_groups([group], request_timeout=REQUEST_S).values()
+            return len(_done(answer).members)
+
     # -- rights -----------------------------------------------------------------------------------------------------
 
     def rights(self, principal: str) -> set[Right]:

@@ -14,9 +14,11 @@ import click
 from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, table, told
 
 if TYPE_CHECKING:
-    from cloud.reconciliation.findings import Finding
+    from cloud.reconciliation.findings import Finding, Waiting
     from cloud.reconciliation.gathering import Outcome
 
+NOT_ALL = 3
+"""Exit status: nothing disagrees, and not everything could be compared."""
 _HEAD = ("SOURCE", "OUTBOX", "EVENTS", "SAMPLES", "DEAD LETTERS", "FOLDED", "LAKE", "")
 
 
@@ -27,12 +29,13 @@ _HEAD = ("SOURCE", "OUTBOX", "EVENTS", "SAMPLES", "DEAD LETTERS", "FOLDED", "LAK
 def reconcile(config_path: Path, *, hours: int, as_json: bool) -> None:
     """Compare, by hour of receipt and source, what gateways sent with what everybody has of it.
 
-    An hour is over five minutes after its end. Whoever is behind is told of. States are those of this machine's
-    pipeline: which partitions another process has is told, too.
+    An hour is over five minutes after its end. Whoever is behind, gone or damaged is told of. States are those of this
+    machine's pipeline: which partitions another process has is told, too.
 
     \b
-    Exit status: 0 all agree, or wait, 1 Kafka or the lake is not there or refuses, 2 configuration,
-    4 there is a disagreement: hour and source are named, and what to look at.
+    Exit status: 0 all agree, 1 Kafka or the lake is not there or refuses, 2 configuration,
+    3 nothing disagrees, and not everything could be compared, 4 there is a disagreement: hour and source are named,
+    and what to look at.
     Example:  picante cloud reconcile --hours 48
     """
     with told():
@@ -41,7 +44,8 @@ def reconcile(config_path: Path, *, hours: int, as_json: bool) -> None:
 
         outcome = compare(load_cloud_config(config_path), closed_hours(int(time.time() * 1000), hours))
         click.echo("\n".join([_as_json(outcome)] if as_json else _as_text(outcome)))
-        sys.exit(NEEDS_A_PERSON if outcome.report.findings else 0)
+        report = outcome.report
+        sys.exit(NEEDS_A_PERSON if report.findings else NOT_ALL if report.waiting else 0)
 
 
 def _as_text(outcome: Outcome) -> list[str]:
@@ -61,11 +65,25 @@ def _as_text(outcome: Outcome) -> list[str]:
     for finding in report.findings:
         lines += ["", f"{hour_text(finding.hour)}  {finding.source or '(unknown)'}: {finding.what}"]
         lines += [f"  {LOOK[finding.kind]}"]
-    lines += ["", *(f"Not compared: {waits}" for waits in report.waiting)] if report.waiting else []
+    lines += ["", *_waiting(report.waiting)] if report.waiting else []
     if report.elsewhere:
         lines += ["", f"Another process has the states of partitions {', '.join(map(str, report.elsewhere))}"]
     verdict = f"{_count(report.findings)} of the parts" if report.findings else "no disagreement"
+    verdict += ", and not all was compared" if report.waiting else ""
     return [*lines, "", f"{over}: {verdict}"]
+
+
+def _waiting(waiting: list[Waiting]) -> list[str]:
+    """What waits, once, with its first and last hour."""
+    from cloud.reconciliation.findings import hour_text
+
+    hours: dict[str, list[int]] = {}
+    for one in waiting:
+        hours.setdefault(one.what, []).append(one.hour)
+    return [
+        f"Not compared: {' to '.join(hour_text(hour) for hour in sorted({min(those), max(those)}))}: {what}"
+        for what, those in hours.items()
+    ]
 
 
 def _count(findings: list[Finding]) -> str:
@@ -81,7 +99,7 @@ def _as_json(outcome: Outcome) -> str:
             "to_hour": outcome.hours.stop,
             "sources": [asdict(line) for line in outcome.lines],
             "findings": [asdict(finding) | {"look": LOOK[finding.kind]} for finding in outcome.report.findings],
-            "waiting": outcome.report.waiting,
+            "waiting": [asdict(one) for one in outcome.report.waiting],
             "elsewhere": outcome.report.elsewhere,
         },
         indent=2,

@@ -101,4 +101,10 @@ class StateReader:
 
 def state_files(directory: Path, topic: str) -> list[Path]:
     """The files of a pipeline's states, by name; none where there is no pipeline."""
-    return sorted(directory.glob(f"{topic}-*.db"))
+    return sorted(path for path in directory.glob(f"{topic}-*.db") if partition_in(path, topic) >= 0)
+
+
+def partition_in(path: Path, topic: str) -> int:
+    """The partition of which a file is the state, by its name; -1 of another file."""
+    number = path.stem.removeprefix(f"{topic}-")
+    return int(number) if number.isdigit() else -1

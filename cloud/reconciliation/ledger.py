@@ -6,6 +6,7 @@ An hour is one of receipt: the broker's time in the record. Lines are kept as nu
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,6 +78,8 @@ class Ledger:
             event = judge(record).event
             again, origin = event is not None and event.redelivered, event.origin if event else NOBODY
         cell = self._line(record, origin)
+        if origin == NOBODY:
+            return  # numbers of several gateways
         if REPLAYED in headers:
             return  # a dead letter that was sent again, perhaps after weeks
         if (position := _position(headers.get(POSITION))) is None:
@@ -104,6 +107,12 @@ class Ledger:
         """Offsets and cells of a partition."""
         lines = self.lines[place]
         return ((offset, self._cells[number]) for offset, number in zip(lines.offsets, lines.cells, strict=True))
+
+    def has(self, place: _Place, offset: int) -> bool:
+        """Whether there is a record."""
+        offsets = self.lines[place].offsets
+        at = bisect_left(offsets, offset)
+        return at < len(offsets) and offsets[at] == offset
 
     def _letter(self, headers: dict[str, bytes | None]) -> None:
         where = [headers.get(f"{CONNECT}{name}") or b"" for name in ("topic", "partition", "offset")]

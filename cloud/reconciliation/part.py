@@ -1,7 +1,8 @@
 """Reconciliation as a part of `picante cloud run`: each hour, a little after it is over.
 
-Hours that a reader has not passed yet are compared again five minutes later, for a day at most. What was found is told
-once: in the log, and in the metrics for the rules of Prometheus.
+Where it is it keeps in a file: hours in which Kafka or the process was away are compared later. Hours that a reader has
+not passed yet are compared again, for as long as the topics have them. What was found is told once: in the log, and in
+the metrics for the rules of Prometheus.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import Counter, Gauge
 
 from cloud.config import CloudConfig
 from cloud.metrics import REGISTRY
-from cloud.reconciliation.findings import LOOK, Finding, hour_text
-from cloud.reconciliation.gathering import Outcome, Stopped, closed_hours, compare
+from cloud.reconciliation.findings import LOOK, Reached, hour_text
+from cloud.reconciliation.gathering import MOST_HOURS, Outcome, Stopped, closed_hours, compare
+from cloud.reconciliation.kept import Kept, load, save
 from cloud.threads import in_thread
 
 log = logging.getLogger("cloud.reconciliation")
@@ -25,20 +28,18 @@ log = logging.getLogger("cloud.reconciliation")
 LOOK_S = 30.0
 """s between two looks whether an hour is over."""
 AGAIN_S = 300.0
-"""s after which hours are compared again for which somebody was not ready."""
+"""s, for each hour that waits, after which they are compared again."""
+LONGEST_AGAIN_S = 1_800.0
+"""s after which they are, however many wait: less than the hour that brings the next."""
 FIRST_HOURS = 3
-"""Hours that are compared after a start: it is not known what an earlier process has seen."""
-LONGEST_HOURS = 24
-"""Hours for which somebody who is not ready is waited for."""
-REMEMBERED = 1_000
-"""Findings that are remembered, so that none is told twice."""
+"""Hours that are compared at the very first."""
+AT_ONCE_HOURS = 24
+"""Hours that are compared at once: so many are in memory."""
 
 FINDINGS = Counter(
     "picante_cloud_reconciliation_findings", "Disagreements found between parts.", ("kind",), registry=REGISTRY
 )
-WAITING = Gauge(
-    "picante_cloud_reconciliation_waiting", "What could not be compared yet, at the last comparison.", registry=REGISTRY
-)
+WAITING = Gauge("picante_cloud_reconciliation_waiting", "Hours that were not compared in full yet.", registry=REGISTRY)
 DONE = Gauge(
     "picante_cloud_reconciliation_time_seconds", "Unix time of the end of the last hour compared.", registry=REGISTRY
 )
@@ -47,50 +48,87 @@ for _kind in LOOK:
 
 
 class Reconciler:
-    """Compares hour by hour. `compare_hours` and `now_s` (Unix time) are what it works with."""
+    """Compares hour by hour, and keeps in `directory` how far it is.
 
-    def __init__(self, compare_hours: Callable[[range, threading.Event], Outcome], now_s: Callable[[], float]) -> None:
+    `compare_hours` and `now_s` (Unix time) are what it works with.
+    """
+
+    def __init__(
+        self,
+        compare_hours: Callable[[range, threading.Event, Reached], Outcome],
+        now_s: Callable[[], float],
+        directory: Path,
+    ) -> None:
         self._compare = compare_hours
         self._now_s = now_s
-        self._next: int | None = None
-        """The first hour that was not compared in full."""
+        self._directory = directory
+        self._kept: Kept | None = None
         self._not_before_s = 0.0
-        self._told: dict[Finding, None] = {}
 
     def work(self, stop: threading.Event) -> None:
-        """Work until told to stop. Raises as `compare` does."""
+        """Work until told to stop. Raises as `compare` does, and StoreError."""
         while not stop.is_set():
             with suppress(Stopped):
                 self.look(stop)
             stop.wait(LOOK_S)
 
     def look(self, stop: threading.Event) -> Outcome | None:
-        """Compare the hours that are due; None if there are none."""
-        now_s = self._now_s()
-        end = closed_hours(int(now_s * 1000), 0).stop
-        first = max(end - FIRST_HOURS if self._next is None else self._next, end - LONGEST_HOURS)
-        if first >= end or now_s < self._not_before_s:
+        """Compare the hours that are due, or a day of them; None if there are none."""
+        if self._kept is None:
+            self._kept = load(self._directory)
+            self._show(self._kept)
+        kept, now_s = self._kept, self._now_s()
+        hours = self._due(kept, now_s)
+        if hours is None:
             return None
-        outcome = self._compare(range(first, end), stop)
-        self._tell(outcome)
-        waits = bool(outcome.report.waiting)
-        self._next, self._not_before_s = (first if waits else end), (now_s + AGAIN_S if waits else 0.0)
+        outcome = self._compare(hours, stop, {(name, epoch): end for name, epoch, end in kept.reached})
+        self._tell(kept, outcome)
+        report = outcome.report
+        kept.next_hour = max(kept.next_hour or 0, hours.stop)
+        kept.waiting = sorted({*kept.waiting} - {*hours} | {one.hour for one in report.waiting})
+        kept.reached = [(*outbox, end) for outbox, end in report.reached.items()]
+        save(self._directory, kept)
+        self._not_before_s = now_s + min(AGAIN_S * len(kept.waiting), LONGEST_AGAIN_S)
+        self._show(kept)
         return outcome
 
-    def _tell(self, outcome: Outcome) -> None:
-        WAITING.set(len(outcome.report.waiting))
-        DONE.set(outcome.hours.stop * 3600)
+    def _show(self, kept: Kept) -> None:
+        WAITING.set(len(kept.waiting))
+        DONE.set((kept.next_hour or 0) * 3600)
+
+    def _due(self, kept: Kept, now_s: float) -> range | None:
+        """The hours to be compared now: new ones, and else those that wait. Notes what no topic has any more."""
+        end = closed_hours(int(now_s * 1000), 0).stop
+        oldest = end - MOST_HOURS
+        if kept.next_hour is None or kept.next_hour > end + 1:  # somebody's clock was ahead
+            kept.next_hour = end - FIRST_HOURS
+        if kept.next_hour < oldest:
+            log.error("Hours were never compared: %s to %s", hour_text(kept.next_hour), hour_text(oldest))
+            kept.next_hour, kept.reached = oldest, []
+        if gone := [hour for hour in kept.waiting if hour < oldest]:
+            log.error("Hours were never compared in full: %s", ", ".join(map(hour_text, gone)))
+            kept.waiting = [hour for hour in kept.waiting if hour >= oldest]
+        if kept.next_hour < end:
+            return range(kept.next_hour, min(end, kept.next_hour + AT_ONCE_HOURS))
+        if kept.waiting and now_s >= self._not_before_s:
+            return range(kept.waiting[0], min(kept.waiting[-1] + 1, kept.waiting[0] + AT_ONCE_HOURS))
+        return None
+
+    def _tell(self, kept: Kept, outcome: Outcome) -> None:
+        told = {*kept.told}
         for finding in outcome.report.findings:
-            if finding not in self._told:
-                self._told[finding] = None
+            if finding not in told:
+                kept.told.append(finding)
                 FINDINGS.labels(finding.kind).inc()
                 where = f"{hour_text(finding.hour)}, {finding.source or 'unknown source'}"
                 log.error("Disagreement in %s: %s. %s", where, finding.what, LOOK[finding.kind])
-        while len(self._told) > REMEMBERED:
-            del self._told[next(iter(self._told))]
 
 
 async def run(config: CloudConfig) -> None:
-    """The part of `picante cloud run`. Raises SinkUnavailable, SinkRefused, ConfigError."""
-    reconciler = Reconciler(lambda hours, stop: compare(config, hours, stop), time.time)
+    """The part of `picante cloud run`. Raises SinkUnavailable, SinkRefused, ConfigError, StoreError."""
+    reconciler = Reconciler(
+        lambda hours, stop, reached: compare(config, hours, stop, reached),
+        time.time,
+        config.path(config.cloud.data_dir),
+    )
     await in_thread("reconciliation", reconciler.work)

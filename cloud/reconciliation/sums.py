@@ -37,7 +37,9 @@ def sums(ledger: Ledger, books: Books, hours: range) -> list[Line]:
         folded += _by_origin(one.counts, hours)
     lake: Counter[str] = Counter()
     for place, in_lake in (books.lake or {}).items():
-        lake.update(cell.origin for offset, cell in ledger.of(place) if cell.hour in hours and offset in in_lake.rows)
+        lake.update(
+            cell.origin for offset, cell in ledger.of(place) if cell.hour in hours and in_lake.count(cell.hour, offset)
+        )
     sources = sorted({*(+outbox), *folded, *(origin for counts in topics.values() for origin in counts)})
     events, samples, letters = topics.values()
     return [Line(name, *(each[name] for each in (outbox, events, samples, letters, folded, lake))) for name in sources]

@@ -157,6 +157,7 @@ def test_all_agree_until_somebody_does_not(shop: World) -> None:
         assert line.events + line.letters == rows
         assert line.folded == line.events
         _digests_agree(shop, config)
+    _what_is_not_there_is_no_agreement(shop)
     raw = lake_of(config).tables["raw"]
     raw.open()
     [place] = [Place(EVENTS.name, 1)]
@@ -181,6 +182,20 @@ def test_all_agree_until_somebody_does_not(shop: World) -> None:
         group.commit(offsets=ends, asynchronous=False)  # moved past the event that is too old
     with cloud(shop):
         assert (name, "letters_missing", 1) in found(shop)
+
+
+def _what_is_not_there_is_no_agreement(shop: World) -> None:
+    state = state_files(shop.directory / "cloud" / "pipeline", EVENTS.name)[1]
+    for place, what in (
+        (state, "the state of partition 1 is not here, or an old one, and nobody else has it"),
+        (shop.directory / "lake", f"the lake has nothing (look whether lake.path is right) of {EVENTS.name} 1"),
+    ):
+        aside = place.rename(place.with_name("aside"))
+        report = compared(shop).report
+        assert report.findings == []
+        assert what in {one.what for one in report.waiting}
+        aside.rename(place)
+    assert compared(shop).report.waiting == []
 
 
 def _digests_agree(shop: World, config: CloudConfig) -> None:

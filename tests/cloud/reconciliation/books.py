@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -125,13 +126,11 @@ class Shops:
     def books(self) -> Books:
         """What everybody says when all goes well."""
         lake = {
-            place: InLake(
-                records[-1].offset + 1, {record.offset: (record.timestamp_ms // HOUR_MS, 1) for record in records}
-            )
+            place: InLake(records[-1].offset + 1, in_lake((r.timestamp_ms // HOUR_MS, r.offset) for r in records))
             for place, records in self.topics.records.items()
             if records
         }
-        return Books([each.heard(self.end_ms) for each in self.gateways], dict(self.states), lake)
+        return Books([each.heard(self.end_ms) for each in self.gateways], dict(self.states), lake=lake)
 
 
 def shops(directory: Path) -> Shops:
@@ -150,6 +149,14 @@ def shops(directory: Path) -> Shops:
                 gateway.send(time_ms)
     made.fold(directory)
     return made
+
+
+def in_lake(rows: Iterable[tuple[int, int]]) -> dict[int, array[int]]:
+    """Rows of hours and offsets, in any order, as the lake tells of them."""
+    made: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+    for hour, offset in sorted(rows):
+        made[hour].append(offset)
+    return dict(made)
 
 
 def by_pipeline(letter: Consumed) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,24 @@ import msgspec
 import pytest
 
 from cloud.reconciliation.findings import LOOK, Books, reconcile
-from cloud.reconciliation.ledger import HOUR_MS, Cell
+from cloud.reconciliation.gathering import GRACE_MS, SLACK_MS
+from cloud.reconciliation.ledger import HOUR_MS, Cell, Ledger
 from cloud.reconciliation.sums import Line, sums
 from cloud_sync.envelope import encode
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYED
-from tests.cloud.reconciliation.books import HOUR, HOURS, PARTITIONS, Shops, by_pipeline, said, sent_by, shops
+from tests.cloud.reconciliation.books import (
+    HOUR,
+    HOURS,
+    PARTITIONS,
+    Gateway,
+    Shops,
+    Topics,
+    by_pipeline,
+    in_lake,
+    said,
+    sent_by,
+    shops,
+)
 from tests.cloud_sync.examples import stored
 
 
@@ -156,16 +170,15 @@ def test_a_row_that_was_deleted_from_the_lake_one_that_is_twice_in_it_and_one_of
     hour = record.timestamp_ms // HOUR_MS
     origin = "gw-1" if sent_by(record, "gw-1") else "gw-2"
     there = books.lake[EVENTS.name, 1]
-    for rows, kind in (
-        ({**there.rows, record.offset: (hour, 0)}, "lake_missing"),
-        ({**there.rows, record.offset: (hour, 2)}, "lake_odd"),
+    all_rows = [(hour, offset) for hour, offsets in there.rows.items() for offset in offsets]
+    for some, what in (
+        ([row for row in all_rows if row[1] != record.offset], (hour - HOUR, origin, "lake_missing", 1)),
+        ([*all_rows, (hour, record.offset)], (hour - HOUR, origin, "lake_odd", 1)),
+        ([*all_rows, (HOUR, 10**9)], (0, "", "lake_odd", 1)),
     ):
-        lake = {**books.lake, (EVENTS.name, 1): replace(there, rows=rows)}
-        assert found(world, replace(books, lake=lake)) == [(hour - HOUR, origin, kind, 1)]
-    rows = {**there.rows, 10**9: (HOUR, 1)}
-    lake = {**books.lake, (EVENTS.name, 1): replace(there, rows=rows)}
-    assert found(world, replace(books, lake=lake)) == [(0, "", "lake_odd", 1)]
-    rows = {offset: row for offset, row in there.rows.items() if row[0] != HOUR}
+        lake = {**books.lake, (EVENTS.name, 1): replace(there, rows=in_lake(some))}
+        assert found(world, replace(books, lake=lake)) == [what]
+    rows = in_lake(row for row in all_rows if row[0] != HOUR)
     lake = {**books.lake, (EVENTS.name, 1): replace(there, rows=rows, from_hour=HOUR + 1)}
     assert found(world, replace(books, lake=lake)) == [], "what the lake dropped for its age does not lack"
 
@@ -176,13 +189,13 @@ def test_hours_that_a_reader_has_not_passed_are_told_of_and_not_judged(world: Sh
     first = next(r for r in world.topics.records[EVENTS.name, 3] if r.timestamp_ms // HOUR_MS == HOUR + 1)
     behind = replace(world.states[3], position=first.offset, counts={})
     there = books.lake[EVENTS.name, 0]
-    lake = {**books.lake, (EVENTS.name, 0): replace(there, position=0, rows={})}
+    lake = {**books.lake, (EVENTS.name, 0): replace(there, position=1, rows={})}
     states = {partition: world.states[partition] for partition in range(PARTITIONS - 2)} | {3: behind}
     report = reconcile(world.topics.ledger(), replace(books, folded=states, lake=lake), HOURS)
-    assert [line.partition(": ")[2] for line in report.waiting] == [
-        "the state of partition 3 is behind",
-        "the lake is behind on picante.events.v1 0",
-        "the lake is behind on picante.events.v1 0",
+    assert [(one.hour - HOUR, one.what) for one in report.waiting] == [
+        (1, "the state of partition 3 is behind"),
+        (0, "the lake is behind on picante.events.v1 0"),
+        (1, "the lake is behind on picante.events.v1 0"),
     ]
     assert report.elsewhere == [2]
     assert {finding.kind for finding in report.findings} == {"folded_differs"}, "its first hour is over, and lacks"
@@ -191,7 +204,7 @@ def test_hours_that_a_reader_has_not_passed_are_told_of_and_not_judged(world: Sh
 
 def test_the_open_hour_is_not_judged(world: Shops) -> None:
     for record in world.topics.all():
-        if record.timestamp_ms // HOUR_MS == HOUR + 2:
+        if HOURS.stop * HOUR_MS <= record.timestamp_ms < HOURS.stop * HOUR_MS + 20 * 60_000:
             world.topics.remove(record)
     books = world.books()
     assert found(world, replace(books, folded=world.states)) == []
@@ -210,3 +223,101 @@ def test_a_dead_letter_that_was_sent_again_is_no_row(world: Shops, tmp_path: Pat
     world.topics.append(replayed, later)
     world.fold(tmp_path / "again")
     assert found(world) == []
+
+
+def test_a_lake_that_is_gone_and_a_state_that_should_be_here_are_waited_for(world: Shops) -> None:
+    states = {partition: state for partition, state in world.states.items() if partition != 2}
+    books = replace(world.books(), lake={}, folded=states, lacking={2: "it can't be read"})
+    report = reconcile(world.topics.ledger(), books, HOURS)
+    assert report.findings == []
+    assert report.elsewhere == []
+    said = {(one.hour - HOUR, one.what) for one in report.waiting}
+    nothing = "the lake has nothing (look whether lake.path is right) of picante.events.v1 1"
+    assert {(0, nothing), (1, nothing), (0, "it can't be read"), (1, "it can't be read")} <= said
+
+
+# -- hour after hour ----------------------------------------------------------------------------------------------
+
+
+class Sending:
+    """A gateway that sends a row a minute, and what is found of it, as each hour is over."""
+
+    def __init__(self, minutes: int) -> None:
+        self.topics = Topics()
+        gateway = Gateway("gw-1", self.topics)
+        times = [HOUR * HOUR_MS + minute * 60_000 for minute in range(minutes)]
+        self.sent = [(time_ms, gateway.send(time_ms), gateway.heard(time_ms + 30_000)) for time_ms in times]
+
+    def lose(self, first: int, end: int) -> None:
+        """What was sent in these minutes."""
+        for _, record, _ in self.sent[first:end]:
+            self.topics.remove(record)
+
+    def found(self, minutes: list[int]) -> list[tuple[int, str, str, int]]:
+        """By comparisons at these minutes, each of the hours that are over and were not compared."""
+        reached: Mapping[tuple[str, int], int] = {}
+        findings, begin = [], HOUR
+        for minute in minutes:
+            now_ms = HOUR * HOUR_MS + minute * 60_000
+            hours = range(begin, (now_ms - GRACE_MS) // HOUR_MS)
+            ledger = Ledger()
+            for record in self.topics.all():
+                if hours.start * HOUR_MS - SLACK_MS <= record.timestamp_ms <= now_ms:
+                    ledger.add(record)
+            heard = [one for time_ms, _, one in self.sent if time_ms + 30_000 <= now_ms][-1:]
+            report = reconcile(ledger, Books(heard), hours, reached)
+            findings += report.findings
+            reached, begin = report.reached, hours.stop
+        return said(findings)
+
+
+@pytest.mark.parametrize(
+    ("lost", "hours"),
+    [((110, 120), {2}), ((115, 125), {2}), ((120, 130), {2}), ((90, 100), {1}), ((50, 190), {1, 2, 3})],
+    ids=["at an hour's end", "about it", "at its beginning", "within", "for two hours"],
+)
+def test_rows_lost_wherever_an_hour_ends_are_each_told_of_once(lost: tuple[int, int], hours: set[int]) -> None:
+    sending = Sending(300)
+    sending.lose(*lost)
+    found = sending.found([65, 125, 185, 245])
+    assert {(hour, kind) for hour, _, kind, _ in found} == {(hour, "rows_missing") for hour in hours}
+    assert sum(count for *_, count in found) == lost[1] - lost[0]
+
+
+def test_rows_that_are_lost_still_are_told_of_before_the_next_one_comes() -> None:
+    sending = Sending(150)
+    sending.lose(100, 150)
+    assert sending.found([65, 125]) == [(2, "gw-1", "rows_missing", 25)]
+
+
+def test_a_number_that_no_outbox_gave_out_hides_no_hole() -> None:
+    sending = Sending(200)
+    sending.lose(150, 160)
+    gateway = Gateway("gw-1", sending.topics, 9_000)
+    gateway.send(HOUR * HOUR_MS + 40 * 60_000)
+    assert sending.found([65, 125, 185]) == [(0, "gw-1", "past_the_outbox", 1), (2, "gw-1", "rows_missing", 10)]
+
+
+def test_rows_of_one_transaction_that_lie_in_two_hours_are_no_hole_and_one_of_them_may_be_lost() -> None:
+    """Each partition has its own stamps, so that a lower number may be in the later hour."""
+    topics = Topics()
+    gateway, end_ms = Gateway("gw-1", topics), (HOUR + 1) * HOUR_MS
+    for time_ms in (end_ms - 60_000, end_ms - 2, end_ms + 2, end_ms - 1, end_ms + 60_000):
+        sent = gateway.send(time_ms)
+        lost = sent if gateway.position == 2 else None
+        if lost is not None:
+            topics.remove(lost)
+    ledger = topics.ledger()
+    books = Books([gateway.heard(end_ms + 90_000)])
+    first = reconcile(ledger, books, range(HOUR, HOUR + 1))
+    assert said(first.findings) == [(0, "gw-1", "rows_missing", 1)]
+    assert reconcile(ledger, books, range(HOUR + 1, HOUR + 2), first.reached).findings == []
+
+
+def test_what_nobody_can_read_is_no_outbox(world: Shops) -> None:
+    """Two gateways' numbers are no row of one."""
+    later = (HOUR + 1) * HOUR_MS + 59 * 60_000
+    for gateway, number in zip(world.gateways, (1, 900), strict=True):
+        torn = replace(encode(stored()), key=b"x", value=b"{")
+        world.topics.append(gateway.numbered(torn, number), later)
+    assert {one.kind for one in reconcile(world.topics.ledger(), Books(), HOURS).findings} == set()
