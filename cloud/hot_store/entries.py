@@ -51,7 +51,10 @@ Change = Put | Forget
 
 
 class Move(NamedTuple):
-    """A position, from where it was left to where it is now: offsets of the next record. None: there was none."""
+    """A position, from where it was left to where it is now: offsets of the next record, or below 0 before the first.
+
+    None: there was none.
+    """
 
     was: int | None
     now: int

@@ -7,6 +7,7 @@ While nothing comes we look every second. So a lost Redis fills again by itself.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -82,8 +83,8 @@ class Filler:
         self._cluster, self._store, self._lifetimes, self._group = cluster, store, lifetimes, group
         self._kinds = dict(topics)
         self._topic_ids: dict[str, str | None] = {}
-        self._at: dict[Place, int | None] = {}
-        """Where the store's positions were left, of the partitions that are ours."""
+        self._at: dict[Place, int] = {}
+        """Where the store's positions were left, of the partitions that are ours; below 0 before a first batch."""
 
     @property
     def places(self) -> Collection[Place]:
@@ -119,8 +120,11 @@ class Filler:
     def _fill(self, consumer: Consumer, stop: threading.Event) -> None:
         looked_s = time.monotonic()
         while not stop.is_set():
-            if records := consumer.poll(BATCH):
-                self._put(records)
+            records = consumer.poll(BATCH)
+            # the last offsets may hold no record: of a transaction that was taken back, or that compaction took away
+            ended = {place: end for place, end in consumer.ended.items() if end > self._at.get(place, end)}
+            if records or ended:
+                self._put(records, ended)
             elif time.monotonic() - looked_s < LOOK_S:
                 continue
             elif self._positions(self._at) != self._at:
@@ -128,9 +132,18 @@ class Filler:
             looked_s = time.monotonic()
 
     def assigned(self, places: Collection[Place]) -> Mapping[Place, int]:
-        """See `cloud.kafka.Assignments`."""
-        self._at = self._positions(places)
-        return {place: BEGINNING if offset is None else offset for place, offset in self._at.items()}
+        """See `cloud.kafka.Assignments`.
+
+        Where the store has no position, it is told that we begin: else, whoever empties it between our first batch
+        and its position would go unseen.
+        """
+        found = self._positions(places)
+        begun = {self._name(place): Move(None, BEGINNING) for place, offset in found.items() if offset is None}
+        if begun:
+            with contextlib.suppress(PositionMoved):  # meanwhile: it is seen at the next look
+                self._store.put([], begun)
+        self._at = {place: BEGINNING if offset is None else offset for place, offset in found.items()}
+        return self._at.copy()
 
     def revoked(self, places: Collection[Place]) -> None:
         """See `cloud.kafka.Assignments`."""
@@ -145,7 +158,7 @@ class Filler:
     def _name(self, place: Place) -> str:
         return position_name(place, self._topic_ids[place.topic])
 
-    def _put(self, records: Iterable[Consumed]) -> None:
+    def _put(self, records: Iterable[Consumed], ended: Mapping[Place, int]) -> None:
         latest: dict[Key, list[Change]] = {}
         now: dict[Place, int] = {}
         for record in records:
@@ -155,6 +168,7 @@ class Filler:
             now[place] = record.offset + 1
             if (change := self._read(record)) is not None:
                 _keep(latest.setdefault(change.key, []), change)
+        now |= ended
         moves = {self._name(place): Move(self._at[place], offset) for place, offset in now.items()}
         changes = [change for of_one in latest.values() for change in of_one]
         changed = self._store.put(changes, moves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import confluent_kafka
 import pytest
 
 from cloud.hot_store import filler as filler_module
-from cloud.hot_store.entries import Change, HotStore, Key, Move
+from cloud.hot_store.entries import Change, HotStore, Key, Move, Put
 from cloud.hot_store.filler import Lifetimes
 from cloud.hot_store.memory import MemoryStore
 from cloud.hot_store.redis_store import RedisStore
 from cloud.librdkafka import Cluster
+from cloud_sync.published import Version
 from cloud_sync.record import Record
 from heat.errors import SinkUnavailable
 from tests.cloud.hot_store.filling import customer, filling, key, profile, send, tombstone
@@ -185,6 +187,66 @@ async def test_a_position_beyond_the_log_is_forgotten_and_all_read(
     redis_store._client.hset("picante:positions", field, 99_999)
     with filling(cluster, redis_store, name):
         _full(redis_store)
+
+
+async def test_a_redis_that_is_cleared_while_it_fills_has_all_in_the_end(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    """The filler puts anew what is being taken away."""
+    many = 6_000
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), 1) for n in range(many)))
+    now_ms = time.time_ns() // 1_000_000
+    others = [Put(Key("features", customer(n)), n, Version(1, 1), b"{}", now_ms + 3_600_000) for n in range(many)]
+    redis_store.put(others, {})  # that take a while
+    with filling(cluster, redis_store, name):
+        wait_until(lambda: redis_store._client.hvals("picante:positions") == [b"6000"], 20, "it is at the end")
+        assert redis_store.clear() >= 2 * many
+        wait_until(lambda: redis_store._client.hvals("picante:positions") == [b"6000"], 20, "it is at the end again")
+        assert _found(redis_store, many) == many
+
+
+async def test_the_position_is_the_end_where_the_last_offsets_hold_no_record(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    """Else a rebuild would wait for them in vain."""
+    name, cluster = await topic(partitions=2), Cluster(kafka.bootstrap)
+    send(cluster, replace(profile(name, customer(0), 1), partition=0))
+    options = {"bootstrap.servers": kafka.bootstrap, "transactional.id": f"taken-back-{name}"}
+    producer = confluent_kafka.Producer(options)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    for partition in range(2):
+        producer.produce(name, b"{", customer(1).encode(), partition)
+    producer.flush(20)
+    producer.abort_transaction(20)
+    with filling(cluster, redis_store, name) as filler:
+        wait_until(
+            lambda: sorted(redis_store._client.hvals("picante:positions")) == [b"2", b"3"], 10, "both are at the end"
+        )
+        assert filler.counts.refused == 0
+
+
+class EmptiedBetween(MemoryStore):
+    """Is emptied once between a batch and its position."""
+
+    emptied = False
+
+    def put(self, changes: Sequence[Change], moves: Mapping[str, Move]) -> int:
+        changed = super().put(changes, {})
+        if changes and not self.emptied:
+            self.emptied = True
+            self.clear()
+        super().put([], moves)
+        return changed
+
+
+async def test_a_store_emptied_between_the_first_batch_and_its_position_is_seen(kafka: Kafka, topic: MakeTopic) -> None:
+    name, cluster, store = await topic(), Cluster(kafka.bootstrap), EmptiedBetween()
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)))
+    with filling(cluster, store, name):
+        wait_until(lambda: store.emptied, 10, "it was emptied")
+        _full(store)
 
 
 class Breaking(MemoryStore):
