@@ -119,7 +119,7 @@ def _refuse_tag(*_: Any) -> NoReturn:
 
 
 _NO_TAGS = dict.fromkeys(range(2**16), _refuse_tag)
-"""All tags that the decoder knows by itself are among these. An item may refer by them to a part of itself (28, 29), and
+"""All tags that the decoder knows by itself are among these. By two of them (28, 29) an item refers to parts of itself:
 191 bytes are a terabyte then, printed."""
 
 
