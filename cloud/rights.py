@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from heat.errors import ConfigError
+from heat.errors import ConfigError, DataError
+from heat.identity import check_name
 
 Resource = Literal["topic", "group", "transactional-id", "cluster"]
 OPERATIONS = (
@@ -24,6 +25,8 @@ OPERATIONS = (
 CLUSTER = "kafka-cluster"
 """What Kafka calls the cluster itself, as a resource."""
 LOGIN = "{login}"
+RESERVED = "picante-"
+"""How the transactional ids of the cloud's parts begin: a login that is called so would get one of them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,12 +81,37 @@ def _line(words: list[str]) -> tuple[str, list[Right]]:
 
 
 def rights_of(table: Table, parts: Iterable[str], login: str) -> set[Right]:
-    """What a login may do that runs these parts. Raises ConfigError of a part that the table lacks."""
+    """What a login may do that runs these parts.
+
+    Raises ConfigError of a part that the table lacks, and of a login that would get more than its own.
+    """
     rights: set[Right] = set()
     for part in parts:
         if part not in table:
             raise ConfigError(f"no part {part!r} has rights", hint=f"There are: {', '.join(table)}")
+        if any(LOGIN in one.name for one in table[part]):
+            _check_login(login, part)
         rights |= {
             Right(one.resource, one.name.replace(LOGIN, login), one.prefix, one.operation) for one in table[part]
         }
     return rights
+
+
+def principal_of(pattern: str, login: str) -> str:
+    """What Kafka calls a login, `{login}` filled in. Raises ConfigError where that is nobody, or everybody."""
+    principal = pattern.replace(LOGIN, login)
+    kind, _, name = principal.partition(":")
+    if not kind or login.strip() in ("", "*") or name.strip() in ("", "*"):
+        hint = "Name one login: to Kafka, User:* is everybody"
+        raise ConfigError(f"no rights are given to {principal!r}", hint=hint)
+    return principal
+
+
+def _check_login(login: str, part: str) -> None:
+    try:
+        check_name(login, f"a {part}'s login")
+    except DataError as error:
+        raise ConfigError(error.args[0], hint=error.hint) from None
+    if login.startswith(RESERVED):
+        hint = "Give it another id"
+        raise ConfigError(f"{login!r} can't be a {part}'s login: {RESERVED}... are the cloud's own names", hint=hint)

@@ -66,7 +66,7 @@ def plan(parts: tuple[str, ...], logins: tuple[str, ...], principal: str, file: 
                picante cloud acls plan pipeline lake hot_store --login cloud
     """
     with told():
-        sys.exit(_tell(_Rights(parts, file, principal, config_path).differences(logins)))
+        sys.exit(_tell(_Rights(parts, logins, file, principal, config_path).differences()))
 
 
 @acls.command()
@@ -85,8 +85,8 @@ def apply(
     Example:  picante cloud acls apply gateway --login gw-1 --yes
     """
     with told():
-        rights = _Rights(parts, file, principal, config_path)
-        found = rights.differences(logins)
+        rights = _Rights(parts, logins, file, principal, config_path)
+        found = rights.differences()
         if not yes:
             sys.exit(_tell(found))
         rights.mend(found)
@@ -96,29 +96,28 @@ def apply(
 class _Rights:
     """What some parts may do, on one cluster."""
 
-    def __init__(self, parts: Iterable[str], file: Path, principal: str, config_path: Path) -> None:
+    def __init__(
+        self, parts: Iterable[str], logins: Iterable[str], file: Path, principal: str, config_path: Path
+    ) -> None:
         from cloud.config import load_cloud_config
         from cloud.kafka_admin import Admin
         from cloud.librdkafka import cluster_of
-        from cloud.rights import parse, rights_of
+        from cloud.rights import parse, principal_of, rights_of
 
         try:
             table = parse(file.read_text(encoding="utf-8"), str(file))
         except (OSError, UnicodeDecodeError) as error:
             hint = "It lies in deploy/kafka/ of Picante's source: name it with --file"
             raise ConfigError(f"{file} can't be read: {error}", hint=hint) from error
-        rights_of(table, parts, "")  # a part that is unknown is said before anybody is asked
-        self._table, self._parts, self._principal = table, tuple(parts), principal
+        # what can't be is said before anybody is asked
+        self._wanted = {principal_of(principal, login): rights_of(table, parts, login) for login in logins}
         self._admin: Admin = Admin(cluster_of(load_cloud_config(config_path)))
 
-    def differences(self, logins: Iterable[str]) -> dict[str, tuple[list[Right], list[Right]]]:
+    def differences(self) -> dict[str, tuple[list[Right], list[Right]]]:
         """What each principal lacks, and what it has beyond."""
-        from cloud.rights import rights_of
-
         found = {}
-        for login in dict.fromkeys(logins):
-            principal = self._principal.replace("{login}", login)
-            has, wanted = self._admin.rights(principal), rights_of(self._table, self._parts, login)
+        for principal, wanted in self._wanted.items():
+            has = self._admin.rights(principal)
             found[principal] = (sorted(wanted - has), sorted(has - wanted))
         return found
 

@@ -16,7 +16,7 @@ from cloud.config import load_cloud_config
 from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
 from cloud.lake.replay import replay
 from cloud.librdkafka import Cluster, Trouble, cluster_of, connection
-from cloud.rights import Right, parse, rights_of
+from cloud.rights import Right, parse, principal_of, rights_of
 from cloud_sync.record import Record
 from cloud_sync.topics import ALL, EVENTS, outbox_group
 from heat.errors import ConfigError, SinkRefused
@@ -42,6 +42,25 @@ WRITERS = {
     "erasures": set(),
 }
 """Who may write what: said twice, so that nobody widens it by a slip."""
+
+
+READERS = {
+    "events": {"pipeline", "lake", "trends", "reconciliation", "fleet", "reader"},
+    "samples": {"lake", "reconciliation", "reader"},
+    "dlq": {"lake", "reconciliation", "reader", "replay"},
+    "replays": {"reader", "replay"},
+    "outbox": {"gateway", "reader"},
+    "profiles": {"gateway", "pipeline", "hot_store", "recommender", "reader"},
+    "features": {"hot_store", "reader"},
+    "picks": {"hot_store", "reader"},
+    "clock": {"pipeline", "clock", "trends", "reader"},
+    "context": {"lake", "reader"},
+    "trends": {"trends", "reader"},
+    "gateways": {"pipeline", "reconciliation", "fleet", "reader", "releaser"},
+    "releases": {"gateway", "reader", "releaser"},
+    "erasures": {"reader"},
+}
+"""Who may read what, likewise: profiles and events are customers'."""
 
 
 def cluster(kafka: SecureKafka, directory: Path, part: str) -> Cluster:
@@ -71,9 +90,10 @@ def in_file(part: str, operation: str) -> set[str]:
     }
 
 
-def test_each_topic_is_written_by_those_whose_word_it_is() -> None:
-    assert {topic.name.split(".")[1] for topic in ALL} == set(WRITERS)
-    assert {name: {part for part in acls() if name in in_file(part, "Write")} for name in WRITERS} == WRITERS
+@pytest.mark.parametrize(("operation", "parts"), [("Write", WRITERS), ("Read", READERS)])
+def test_each_topic_is_used_by_those_whose_word_or_business_it_is(operation: str, parts: dict[str, set[str]]) -> None:
+    assert {topic.name.split(".")[1] for topic in ALL} == set(parts)
+    assert {name: {part for part in acls() if name in in_file(part, operation)} for name in parts} == parts
 
 
 @pytest.mark.parametrize("part", acls())
@@ -143,15 +163,15 @@ def test_what_the_manual_says_of_a_gateway_is_what_the_file_gives() -> None:
     manual = section(text("docs/operations.md"), "Logins and certificates of Kafka")
     table = dict(rows(manual, "resource"))
     down = {("profiles", "Read"), ("releases", "Read"), ("gateways", "Write")}
-    given = {str(right) for right in rights_of(acls(), ["gateway"], "ID")}
+    given = {str(right) for right in rights_of(acls(), ["gateway"], "id")}
     for name, operation in down:
         assert f"`picante.{name}.v1`" in manual
         given.remove(f"{operation} topic picante.{name}.v1")
     assert given == {
         f"{operation} "
         + what.replace("`", "")
-        .replace("transactional id: the gateway's id", "transactional-id ID")
-        .replace("group: picante-outbox- and the gateway's id", "group picante-outbox-ID")
+        .replace("transactional id: the gateway's id", "transactional-id id")
+        .replace("group: picante-outbox- and the gateway's id", "group picante-outbox-id")
         for what, operation in table.items()
     }
 
@@ -241,6 +261,23 @@ def test_each_gateway_has_its_own_rights(secure_kafka: SecureKafka, tmp_path: Pa
     assert (status, "no part 'dispenser'" in refused) == (2, True)
     status, refused = say(config, "plan", "gateway", "--login", "x", file=tmp_path / "nowhere")
     assert (status, "deploy/kafka" in refused) == (2, True)
+
+
+NOBODY = ("*", "", " ", "a,b", "GW-1", "picante-trends", "gw-1\n")
+
+
+@pytest.mark.parametrize("login", NOBODY)
+def test_no_gateway_is_called_everybody_or_as_a_part_of_the_cloud(tmp_path: Path, login: str) -> None:
+    (tmp_path / "cloud.toml").write_text('[kafka]\nbootstrap = "127.0.0.1:1"\n')
+    status, refused = say(tmp_path / "cloud.toml", "apply", "gateway", "--login", login, "--yes")
+    assert (status, refused.startswith("error: ")) == (2, True), refused
+
+
+@pytest.mark.parametrize(("principal", "login"), [("User:{login}", "*"), ("User:{login}", ""), ("User:*", "cloud")])
+def test_no_rights_are_given_to_everybody(principal: str, login: str) -> None:
+    with pytest.raises(ConfigError, match="is everybody"):
+        principal_of(principal, login)
+    assert principal_of("User:CN={login}", "Cloud 1") == "User:CN=Cloud 1"
 
 
 @pytest.mark.parametrize(
