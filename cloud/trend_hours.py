@@ -136,7 +136,7 @@ class TrendHours:
         data, subject = event.data, event.subject
         if not isinstance(data, Poured | SessionClaimed):
             return "other"
-        if subject is None or data.consent == "none":
+        if subject is None:
             return "nobody"
         hour = event.time_ms // HOUR_MS
         if event.clock != "known" or event.time_ms > record.timestamp_ms + AHEAD_MS:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from heat.events import (
     AnyData,
     BucketRow,
+    Consent,
     FlavourRow,
     Impression,
     Poured,
@@ -37,6 +38,17 @@ BAND_MO = 2000
 
 def contradiction(data: AnyData, subject: str | None, origin: str, day: int) -> Refusal | None:
     """Why the event can't be true, or None. `origin` is who took it, `day` its UTC day (negative: not known)."""
+    return _of_consent(data.consent, subject) or _of_data(data, subject, origin, day)
+
+
+def _of_consent(consent: Consent, subject: str | None) -> Refusal | None:
+    """Nobody is profiled who did not allow it: no subject without consent, and no pseudonym for a session alone."""
+    if subject is None or consent == "profile" or (consent == "session" and is_session(subject)):
+        return None
+    return _contradictory("a subject that its consent does not allow")
+
+
+def _of_data(data: AnyData, subject: str | None, origin: str, day: int) -> Refusal | None:
     match data:
         case Poured():
             return refuse_volume(data.volume_ul) or _of_heat(data.heat) or _of_tags(data.flavours)

@@ -289,7 +289,7 @@ def test_an_identity_is_forgotten_after_120_days_of_receipt_and_not_before(state
 
 def test_what_says_nothing_of_taste_is_counted_and_leaves_profiles_alone(state: PartitionState, log: Log) -> None:
     impression = next(data for data in EVERY_TYPE if isinstance(data, Impression))
-    log.append(*value_of(1, impression, ANNA, source="gw-1"))
+    log.append(*value_of(1, msgspec.structs.replace(impression, consent="profile"), ANNA, source="gw-1"))
     assert state.apply(log.records).changed == ()
     assert [outcome for _, _, outcome in state.counts()] == ["folded"]
 

@@ -10,6 +10,7 @@ from cloud_sync.outbox import Row, StoredEvent, StoredRefusal
 from heat.events import (
     AnyData,
     BucketRow,
+    Consent,
     FlavourRow,
     Impression,
     Poured,
@@ -27,6 +28,9 @@ from heat.scale import heat_from_shu
 
 GATEWAY = "gw-1"
 CUSTOMER = "p1-0123456789abcdef0123456789abcdef"
+SESSION = "s-hot-bar-1-5e3a09c1-9"
+SUBJECTS: dict[Consent, str | None] = {"profile": CUSTOMER, "session": SESSION, "none": None}
+"""Whom an event is about, by what they allowed."""
 TIME_MS = 1_763_990_000_123
 DAY = 20_416
 HEAT = heat_from_shu(2500, source="label")
@@ -80,7 +84,7 @@ def stored(
         "position": sequence,
         "id": EventId("hot-bar-1" if data.channel == "dispenser" else origin, 0x5E3A09C1, sequence),
         "type": data.type,
-        "subject": CUSTOMER,
+        "subject": SUBJECTS[data.consent],
         "time_ms": TIME_MS + sequence,
         "day": DAY,
         "clock": "known",

@@ -94,7 +94,7 @@ def test_every_type_comes_back_and_fits_its_released_schema(data: AnyData, redel
     value = written(stored(data, redelivered=redelivered))
     assert decode(value) == Received(
         id=stored(data).id,
-        subject=CUSTOMER,
+        subject=stored(data).subject,
         time_ms=TIME_MS + 1,
         day=DAY,
         clock="known",

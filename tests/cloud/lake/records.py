@@ -11,7 +11,7 @@ from cloud_sync.envelope import encode
 from cloud_sync.record import Consumed, Headers
 from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS
 from heat.events import AnyData
-from tests.cloud_sync.examples import CUSTOMER, POURED, stored
+from tests.cloud_sync.examples import POURED, stored
 
 DAY_MS = 86_400_000
 RECEIVED_MS = 20_782 * DAY_MS + 3_600_000
@@ -23,12 +23,11 @@ def consumed(
     data: AnyData = POURED,
     *,
     partition: int = 0,
-    subject: str | None = CUSTOMER,
     timestamp_ms: int = RECEIVED_MS,
     headers: Headers = ((CONTENT_TYPE, CLOUDEVENT),),
 ) -> Consumed:
     """An event as it lies in the topic of events; its sequence is its offset and one."""
-    record = encode(stored(data, offset + 1, subject=subject))
+    record = encode(stored(data, offset + 1))
     return Consumed(EVENTS.name, partition, offset, timestamp_ms, record.key, record.value, headers)
 
 

@@ -130,7 +130,7 @@ def test_what_is_no_event_is_in_raw_alone() -> None:
 
 def test_samples_are_a_table_of_their_own() -> None:
     sampled = next(data for data in EVERY_TYPE if isinstance(data, Sampled))
-    record = consumed(0, sampled, subject=None)
+    record = consumed(0, sampled)
     batch = Lake("nowhere").batch()
     batch.add(Consumed(SAMPLES.name, 0, 0, RECEIVED_MS, record.key, record.value, ()), 0)
     [found] = batch.rows()["samples"].to_pylist()
