@@ -1,7 +1,8 @@
 """Which identities were folded, in SQLite: `(source, generation, sequence)` -> offset and hash of what counts.
 
 A source's generation is a `life` with a small number, so that an identity takes some 25 bytes. The highest sequence of
-each life is kept beside: what lies above it, as nearly every event does, needs no look into the table.
+each life is kept beside: what lies above it, as nearly every event does, needs no look into the table. Of a source that
+does not count, each key is a life, and an identity takes some 90 bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CREATE TABLE receipts (day INTEGER PRIMARY KEY, first_offset INTEGER NOT NULL);
 MAX_LIVES = 50_000
 """Lives that are held in memory, 200 bytes each; of more, all are read again as they come."""
 TIDY_ROWS = 5_000
-"""Identities that one `tidy` forgets at most."""
+"""Identities that one `tidy` looks at, at most."""
 
 _json = msgspec.json.Encoder()
 
@@ -45,8 +46,8 @@ class Identities:
         self.day = max(self._receipts, default=0)
         """The latest UTC day of receipt; 0: nothing was received."""
         self._floors: dict[int, int] = {}
-        self._tidied = -1
-        """The life that was tidied last, in this round."""
+        self._walk = (0, 0, 0)
+        """The day of the round of `tidy`, and the life and sequence that it has come to."""
 
     def find(self, ids: Iterable[EventId]) -> dict[EventId, Mark]:
         """What is known of these."""
@@ -117,7 +118,6 @@ class Identities:
             self._connection.execute("INSERT INTO receipts (day, first_offset) VALUES (?, ?)", (day, offset))
             self._receipts[day], self.day = offset, day
             self._floors.clear()
-            self._tidied = -1
 
     def floor(self, day: int) -> int:
         """The first offset whose identity is still remembered by a record that is received on this day."""
@@ -126,20 +126,40 @@ class Identities:
             floor = self._floors[day] = min(kept, default=0)
         return floor
 
-    def tidy(self) -> bool:
-        """Forget some of what no record will ask for any more; whether there may be more to forget."""
-        today = self.day
-        row = self._connection.execute("SELECT min(id) FROM lives WHERE id > ?", (self._tidied,)).fetchone()
-        if row[0] is None or not (floor := self.floor(today)):
+    def tidy(self, today: int) -> bool:
+        """Forget some of what no record will ask for any more; whether there may be more to forget.
+
+        `today` is this machine's day: a broker whose clock ran ahead for a moment does not make us forget what its
+        next records ask for.
+        """
+        today = min(today, self.day)
+        if not (floor := self.floor(today)):
             return False
-        forgotten = self._connection.execute(
-            "DELETE FROM identities WHERE life = ?1 AND sequence IN"
-            " (SELECT sequence FROM identities WHERE life = ?1 AND offset < ?2 LIMIT ?3)",
-            (row[0], floor, TIDY_ROWS),
+        day, *reached = self._walk
+        first, sequence = reached if day == today else (0, 0)
+        rows = self._connection.execute(
+            "SELECT life, sequence, offset FROM identities WHERE (life, sequence) > (?, ?)"
+            " ORDER BY life, sequence LIMIT ?",
+            (first, sequence, TIDY_ROWS),
+        ).fetchall()
+        self._connection.executemany(
+            "DELETE FROM identities WHERE life = ? AND sequence = ?",
+            [(life, number) for life, number, offset in rows if offset < floor],
+        )
+        more = len(rows) == TIDY_ROWS
+        self._forget_lives(first, rows[-1][0] if more else 2**63 - 1)
+        self._walk = (today, *rows[-1][:2]) if rows else (today, first, sequence)
+        for old in [day for day in self._receipts if day < today - REMEMBERED_DAYS - 1]:
+            self._connection.execute("DELETE FROM receipts WHERE day = ?", (old,))
+            del self._receipts[old]
+        return more
+
+    def _forget_lives(self, first: int, end: int) -> None:
+        """Those from `first` on and below `end` that have no identities any more."""
+        gone = self._connection.execute(
+            "DELETE FROM lives WHERE id >= ? AND id < ? AND NOT EXISTS"
+            " (SELECT 1 FROM identities WHERE life = lives.id)",
+            (first, end),
         ).rowcount
-        if forgotten < TIDY_ROWS:
-            self._tidied = row[0]
-        for day in [day for day in self._receipts if day < today - REMEMBERED_DAYS - 1]:
-            self._connection.execute("DELETE FROM receipts WHERE day = ?", (day,))
-            del self._receipts[day]
-        return True
+        if gone:
+            self._lives.clear()

@@ -143,7 +143,7 @@ class Pipeline:
                 pass  # all of it, since the next occasion is far
             if not busy:
                 partition.sweep(producer)
-                partition.state.tidy()
+                partition.state.tidy(int(time.time() * 1000) // DAY_MS)
         self._published_s = time.monotonic()
 
     def _begin_clock(self, clock: Consumer) -> None:

@@ -94,8 +94,8 @@ class PartitionState:
         self._earlier = earlier
         self._identities = Identities(connection)
         self._subjects = Subjects(connection)
-        self._tidied_on: tuple[int, int] | None = None
-        """The days, of tick and receipt, for which there is nothing left to tidy."""
+        self._tidied_on: tuple[int, int, int] | None = None
+        """The days, of tick, receipt and this machine, for which there is nothing left to tidy."""
         row: tuple[int, int, int, int] = connection.execute(
             "SELECT seeded, position, tick_day, told FROM log"
         ).fetchone()
@@ -205,15 +205,18 @@ class PartitionState:
                 self._connection.execute("DELETE FROM counts WHERE hour < ?", (24 * (day - COUNTED_DAYS),))
             self.tick_day = day
 
-    def tidy(self) -> bool:
-        """Do a little of what a new day brings: sessions to be forgotten, identities too. Whether there may be more."""
-        days = self.tick_day, self._identities.day
+    def tidy(self, today: int) -> bool:
+        """Do a little of what a new day brings: sessions to be forgotten, identities too. Whether there may be more.
+
+        `today`: this machine's UTC day; nothing is forgotten that is needed on it.
+        """
+        days = self.tick_day, self._identities.day, today
         if days == self._tidied_on:
             return False
         with self._transaction():
             over = self._subjects.sessions_before(self.tick_day - SESSION_DAYS + 1, CHUNK)
             self._subjects.forget(over)
-            more = self._identities.tidy() or bool(over)
+            more = self._identities.tidy(today) or bool(over)
         if not more:
             self._tidied_on = days
         return more

@@ -37,6 +37,7 @@ def value_of(  # noqa: PLR0913 -- what an event is
     subject: str | None = ANNA,
     *,
     source: str = "hot-bar-1",
+    generation: int = 0x5E3A09C1,
     origin: str = "gw-1",
     day: int = TODAY,
     redelivered: bool = False,
@@ -44,7 +45,7 @@ def value_of(  # noqa: PLR0913 -- what an event is
     """Key and value of an event's record. A negative day is a boot's whose time was never known."""
     time_ms = day * DAY_MS + 1000 if day >= 0 else 5_000
     clock: ClockState = "known" if day >= 0 else "unknown"
-    id_ = EventId(source, 0x5E3A09C1, sequence)
+    id_ = EventId(source, generation, sequence)
     row = StoredEvent(
         1,
         id_,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud.pipeline import identities
 from cloud.pipeline.publish import known
 from cloud.pipeline.reading import StateReader
 from cloud.pipeline.state import Log as LogKey
@@ -22,7 +23,7 @@ from cloud_sync.record import Consumed
 from cloud_sync.topics import DAY_MS
 from heat.errors import StoreError
 from heat.events import AnyData, Impression, SessionClaimed
-from heat.identity import session_subject
+from heat.identity import EventId, keyed_event_id, session_subject
 from heat.profile import Profile, contribution, merge
 from heat.tally import Tally, is_evidence
 from tests import reference
@@ -276,15 +277,54 @@ def test_an_identity_is_forgotten_after_120_days_of_receipt_and_not_before(state
     for days in (0, 120, 121):
         log.append(*pair, NOON_MS + days * DAY_MS)
         state.apply(log.records)
-        state.tidy()
+        state.tidy(TODAY + days)
     assert [outcome for _, _, outcome in state.counts()] == ["folded", "duplicate", "folded"]
     (kept,) = state._connection.execute("SELECT count(*) FROM identities").fetchone()
     log.append(*value_of(2, pour(), day=-3), NOON_MS + 300 * DAY_MS)
     state.apply(log.records)
-    while state.tidy():
+    while state.tidy(TODAY + 300):
         pass
     (after,) = state._connection.execute("SELECT count(*) FROM identities").fetchone()
     assert (kept, after) == (1, 1)
+
+
+def test_a_broker_that_was_ahead_for_a_moment_makes_nobody_forget(state: PartitionState, log: Log) -> None:
+    pair = value_of(1, pour())
+    log.append(*pair)
+    log.append(*value_of(2, pour(), day=-3), NOON_MS + 200 * DAY_MS)
+    state.apply(log.records)
+    while state.tidy(TODAY):
+        pass
+    log.append(*pair, NOON_MS + 1_000)
+    assert state.apply(log.records).changed == ()
+    assert sorted(outcome for _, _, outcome in state.counts()) == ["duplicate", "folded", "folded"]
+
+
+def test_of_sources_that_do_not_count_nothing_stays_beyond_the_120_days(
+    state: PartitionState, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "TIDY_ROWS", 7)
+
+    def kept() -> tuple[int, ...]:
+        query = "SELECT (SELECT count(*) FROM lives), (SELECT count(*) FROM identities), count(*) FROM receipts"
+        counts: tuple[int, ...] = state._connection.execute(query).fetchone()
+        return counts
+
+    ids = [keyed_event_id("app-x", str(number)) for number in range(20)]
+    ids += [EventId("hot-bar-1", 1, number) for number in range(1, 21)]
+    for source, generation, sequence in ids:
+        log.append(*value_of(sequence, pour(), source=source, generation=generation, day=-3))
+    log.append(*value_of(99, pour(), day=-3), NOON_MS + 121 * DAY_MS)
+    state.apply(log.records)
+    assert kept() == (22, 41, 2)
+    turns = 1
+    while state.tidy(TODAY + 121):
+        turns += 1
+    assert (kept(), turns) == ((1, 1, 2), 6)
+    log.append(*value_of(21, pour(), source="hot-bar-1", generation=1, day=-3), NOON_MS + 121 * DAY_MS)
+    log.append(log.records[-1].key, log.records[-1].value, NOON_MS + 121 * DAY_MS)
+    state.apply(log.records)
+    assert kept() == (2, 2, 2)
 
 
 def test_what_says_nothing_of_taste_is_counted_and_leaves_profiles_alone(state: PartitionState, log: Log) -> None:
@@ -305,12 +345,12 @@ def test_a_session_goes_when_it_is_claimed_or_two_ticks_later(state: PartitionSt
     assert (list(state.names()), state.forgotten()) == ([ANNA, other], [SESSION])
     state.confirm([], [SESSION])
     state.tick(TODAY + 1)
-    while state.tidy():
+    while state.tidy(TODAY):
         pass
     assert list(state.names()) == [ANNA, other]
     state.tick(TODAY + 2)
     state.tick(TODAY + 1)
-    while state.tidy():
+    while state.tidy(TODAY):
         pass
     assert (list(state.names()), state.forgotten()) == ([ANNA], [other])
     log.append(*value_of(4, pour(), other))
