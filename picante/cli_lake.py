@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import click
 import msgspec
 
 from cloud_sync.topics import EVENTS
-from heat.errors import ConfigError
+from heat.errors import ConfigError, SinkUnavailable
 from picante.cloud_options import CLOUD_CONFIG, YES, table, told
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Arrow, Delta Lake and DuckDB are imported by the commands that use them: `picante --help` should not wait for them
 
+AWAY_S = 30.0
+"""s until a replay that follows tries again what is away."""
 FOLLOW_S = 5.0
 """s between two looks at the lake."""
 FORMATS = ("table", "csv", "json", "parquet")
@@ -47,7 +50,9 @@ def lake() -> None:
 @_OUT
 @CLOUD_CONFIG
 def query(sql: str, to: Format | None, out: Path | None, config_path: Path) -> None:
-    """Ask the lake in SQL, as DuckDB has it. Tables: raw, events, samples, dead_letters.
+    """Ask the lake in SQL, as DuckDB has it. Tables: raw, events, samples, dead_letters, context.
+
+    A table is cut to the terminal's width, and to 1,000 rows; csv, json and parquet have all.
 
     \b
     Example:  picante lake query "SELECT sauce, count(*) FROM events GROUP BY ALL ORDER BY 2 DESC"
@@ -80,7 +85,7 @@ def info(config_path: Path, *, as_json: bool) -> None:
 
 
 @lake.command()
-@click.option("--dry-run", is_flag=True, help="Say which files a vacuum would remove now, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Say how many files a vacuum would remove now, and change nothing.")
 @CLOUD_CONFIG
 def maintain(config_path: Path, *, dry_run: bool) -> None:
     """Melt small files, drop days that are over, remove what nothing needs; the part `lake` does it by itself.
@@ -135,7 +140,14 @@ def replay(target: str, source: str, config_path: Path, *, follow: bool, yes: bo
             return
         lake, cluster = lake_of(config), cluster_of(config)
         while True:
-            done = run(lake, cluster, source, target, config.kafka.replication, _told_every(100_000))
+            try:
+                done = run(lake, cluster, source, target, config.kafka.replication, _told_every(100_000))
+            except SinkUnavailable as error:
+                if not follow:
+                    raise
+                click.echo(f"{error}; it goes on in {AWAY_S:.0f} s", err=True)
+                time.sleep(AWAY_S)
+                continue
             if done.records or not follow:
                 click.echo(f"{done.records} records added to {target}, which has all of {source} that the lake has")
             if not follow:
@@ -199,7 +211,7 @@ def _give(rows: pa.RecordBatchReader, to: Format | None, out: Path | None) -> No
     if to == "table":
         if out is not None:
             raise ConfigError(f"{out}: a table is for the screen", hint="Give --format csv, json or parquet")
-        click.echo(show(rows))
+        click.echo(show(rows, shutil.get_terminal_size((10_000, 0)).columns))
     elif out is not None:
         write(rows, to, out)
     elif to == "parquet" and sys.stdout.isatty():
@@ -207,8 +219,9 @@ def _give(rows: pa.RecordBatchReader, to: Format | None, out: Path | None) -> No
     else:
         with tempfile.TemporaryDirectory() as directory:
             write(rows, to, whole := Path(directory) / "rows")
-            with whole.open("rb") as content:
+            with whole.open("rb") as content, contextlib.suppress(BrokenPipeError):  # `| head` has had enough
                 shutil.copyfileobj(content, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
 
 
 def _format_of(out: Path) -> Format:

@@ -17,6 +17,10 @@ from cloud.lake.table import LakeTable
 log = logging.getLogger("cloud.lake")
 
 
+FIRST_S = 60.0
+"""s from a start to the first maintenance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long the lake keeps what."""
@@ -59,7 +63,9 @@ def keep_small(
     Raises:
         SinkUnavailable: the storage can't be used now.
     """
-    while not stop.wait(every_s):
+    wait_s = min(FIRST_S, every_s)  # whoever is restarted often maintains, too
+    while not stop.wait(wait_s):
+        wait_s = every_s
         for table in tables if ours() else ():
             if stop.is_set() or not table.read():
                 continue

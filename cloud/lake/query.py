@@ -1,6 +1,7 @@
 """The lake in SQL, by DuckDB: a view for each table, read only, and nothing else of the machine in reach.
 
-Beside the tables there is `dead_letters`: those of `raw` with their reasons in columns. Streams: what does not fit into
+Beside the tables there are two views of `raw`: `dead_letters`, with their reasons in columns, and `context`, what the
+weather was at each store and hour, once however often it was told. Streams: what does not fit into
 `MEMORY` is sorted and joined on disk.
 """
 
@@ -18,12 +19,15 @@ import pyarrow as pa
 
 from cloud.lake.columns import RAW
 from cloud.lake.lake import Lake
-from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENT_ID, ORIGIN, REASON
+from cloud_sync.published import Context
+from cloud_sync.topics import CONNECT, CONTEXT, DEAD_LETTERS, EVENT_ID, ORIGIN, REASON
 from heat.errors import ConfigError, DataError
 
 Format = Literal["table", "csv", "json", "parquet"]
 
 MEMORY = "1GB"
+SPILL = "20GB"
+"""On disk, at most, while a query sorts or joins; the disk is the machine's."""
 ROWS = 10_000
 """Rows in a batch of a result."""
 SHOWN = 1_000
@@ -42,12 +46,39 @@ def connected(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.register(table.kind.name, table.delta.to_pyarrow_dataset())
             if table.kind is RAW:
                 connection.execute(_dead_letters())
+        connection.execute(_CONTEXT if any(table.kind is RAW for table in found) else _NO_CONTEXT)
         connection.execute("SET memory_limit = ?", [MEMORY])
         connection.execute("SET temp_directory = ?", [spill])
+        connection.execute("SET max_temp_directory_size = ?", [SPILL])
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
+
+
+_CONTEXT = f"""
+CREATE VIEW context AS
+WITH told AS (
+    SELECT partition, "offset", CASE WHEN json_valid(TRY(decode(value))) THEN decode(value)::JSON END AS said
+    FROM raw WHERE topic = '{CONTEXT.name}' AND value IS NOT NULL
+)
+SELECT said->>'$.data.store' AS store, said->>'$.data.region' AS region,
+       make_timestamptz(TRY_CAST(said->>'$.data.hour' AS BIGINT) * 3600000000) AS hour,
+       make_timestamptz(TRY_CAST(said->>'$.data.as_of_ms' AS BIGINT) * 1000) AS as_of,
+       TRY_CAST(said->>'$.data.centi_celsius' AS INTEGER) / 100 AS celsius,
+       TRY_CAST(said->>'$.data.feels_centi_celsius' AS INTEGER) / 100 AS feels_celsius,
+       TRY_CAST(said->>'$.data.humidity_percent' AS INTEGER) AS humidity_percent,
+       said->>'$.data.weather' AS weather
+FROM told WHERE said->>'$.type' = '{Context.type}' AND store IS NOT NULL AND hour IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY store, hour ORDER BY as_of DESC NULLS LAST, partition, "offset" DESC) = 1
+"""  # noqa: S608 -- no input
+_NO_CONTEXT = """
+CREATE VIEW context AS
+SELECT NULL::VARCHAR AS store, NULL::VARCHAR AS region, NULL::TIMESTAMPTZ AS hour, NULL::TIMESTAMPTZ AS as_of,
+       NULL::DOUBLE AS celsius, NULL::DOUBLE AS feels_celsius, NULL::INTEGER AS humidity_percent,
+       NULL::VARCHAR AS weather
+WHERE false
+"""
 
 
 def _dead_letters() -> str:
@@ -82,13 +113,16 @@ def write(rows: pa.RecordBatchReader, to: Format, out: Path) -> None:
             half.unlink(missing_ok=True)
 
 
-def show(rows: pa.RecordBatchReader) -> str:
-    """Rows as a table for a person, `SHOWN` at most. Raises DataError."""
+def show(rows: pa.RecordBatchReader, width: int) -> str:
+    """Rows as a table for a person, `SHOWN` at most, in lines of so many characters. Raises DataError."""
     with sql_errors(), duckdb.connect() as connection, contextlib.redirect_stdout(io.StringIO()) as text:
         connection.register("rows", rows)
         connection.execute("SET TimeZone = 'UTC'")
-        connection.sql(f"FROM rows LIMIT {SHOWN}").show(max_rows=SHOWN, max_width=10_000)
-        return text.getvalue().rstrip("\n")
+        found = connection.sql(f"FROM rows LIMIT {SHOWN + 1}").to_arrow_table()
+        more = found.num_rows > SHOWN
+        connection.from_arrow(found.slice(0, SHOWN)).show(max_rows=SHOWN, max_width=width)
+        said = text.getvalue().rstrip("\n")
+        return f"{said}\nThere are more than {SHOWN:,} rows: --format csv, json or parquet has all" if more else said
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ the new topic: a replay that was killed goes on where it was, and one that is ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -22,7 +22,7 @@ from cloud.lake.query import connected, sql_errors
 from cloud.librdkafka import Cluster
 from cloud.topic_plan import Difference
 from cloud_sync.record import Record
-from cloud_sync.topics import Topic
+from cloud_sync.topics import ALL, Topic
 from heat.errors import ConfigError
 
 BATCH = 2_000
@@ -59,6 +59,7 @@ def replay(
         if not partitions:
             raise ConfigError(f"the lake has nothing of {source}", hint="picante lake info says what it has")
         group = f"picante-lake-replay-{target}"
+        partitions = max([partitions, *(topic.partitions for topic in ALL if topic.name == source)])
         _make(Admin(cluster), Topic(target, partitions, KEPT_DAYS), replication)
         with Producer(cluster, group) as producer:
             producer.open()  # first: what another run left open is decided then, and its position stands
@@ -105,6 +106,10 @@ def _records(batch: pa.RecordBatch, target: str, partition: int) -> Iterator[Rec
 
 
 def _make(admin: Admin, topic: Topic, replication: int) -> None:
+    if any(topic.name == known.name for known in ALL):
+        raise ConfigError(
+            f"{topic.name} is a topic of the contract", hint="Name one for the replay: picante.events.v1.g2"
+        )
     found = admin.topics([topic.name]).get(topic.name)
     if found is None:
         admin.mend([Difference(topic, "", "", "", "create")], min(replication, admin.brokers().known))
@@ -113,8 +118,18 @@ def _make(admin: Admin, topic: Topic, replication: int) -> None:
             f"{topic.name} gives records new times, and too late would mean something else",
             hint="Name a topic that does not exist yet: it is made as it has to be",
         )
+    elif found.settings.get("cleanup.policy") != "delete" or not _keeps(found.settings, topic):
+        raise ConfigError(
+            f"{topic.name} would drop what is old, or what has the key of something newer",
+            hint="Name a topic that does not exist yet: it is made as it has to be",
+        )
     elif found.partitions < topic.partitions:
         raise ConfigError(f"{topic.name} has {found.partitions} partitions, and {topic.partitions} are needed")
+
+
+def _keeps(settings: Mapping[str, str], topic: Topic) -> bool:
+    kept_ms = int(settings.get("retention.ms", "0"))
+    return kept_ms == -1 or kept_ms >= int(topic.settings["retention.ms"])
 
 
 def _positions(cluster: Cluster, group: str, target: str, partitions: int) -> dict[int, int]:

@@ -163,18 +163,27 @@ class LakeTable:
         return pa.table(columns, schema=schema)
 
     def _widen(self) -> None:
+        failure: Exception | None = None
+        for _ in range(TRIES):
+            if not (missing := self._missing()):
+                return
+            try:
+                self.delta.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
+            except CommitFailedError as error:  # another writer added some, of this version or of another
+                failure = error
+            self.delta.update_incremental()
+        if self._missing():
+            raise SinkUnavailable(f"{self.folder}: {TRIES} times others added columns first") from failure
+
+    def _missing(self) -> list[pa.Field]:
         there = pa.schema(self.delta.schema().to_arrow())
-        missing = [column for column in self.kind.columns if column.name not in there.names]
         for column in self.kind.columns:
             if column.name in there.names and not _same(column.type, (was := there.field(column.name).type)):
                 raise ConfigError(
                     f"{self.folder}: column {column.name} holds {was}, and would hold {column.type}",
                     hint="A released field keeps its type: give the new one another name",
                 )
-        if missing:
-            with contextlib.suppress(CommitFailedError):  # another writer of this version has just done it
-                self.delta.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
-            self.delta.update_incremental()
+        return [column for column in self.kind.columns if column.name not in there.names]
 
     def compact(self) -> dict[str, Any]:
         """Melt small files of one part into large ones; delta-rs' figures. Rows and their order's meaning stay."""

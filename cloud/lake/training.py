@@ -38,6 +38,9 @@ _FIXED = [
     ("score", pa.float64()),
     ("poured_ul", pa.int64()),  # because of this pick; 0: nothing
     ("verdict", pa.string()),  # the last one, of this sauce, on this pick
+    ("celsius", pa.float64()),  # at the store in the pick's hour; null: nobody knows
+    ("humidity_percent", pa.int32()),
+    ("weather", pa.string()),
 ]
 COLUMNS = pa.schema(
     [*_FIXED, *((f"f_{name}", pa.float32()) for name in FEATURES)], metadata={"picante.features": SCHEMA}
@@ -55,8 +58,10 @@ WITH once AS (
     SELECT pick_id, list({{'sauce': sauce, 'verdict': verdict}} ORDER BY time, id) AS rated
     FROM once WHERE type = '{Rated.type}' AND pick_id IS NOT NULL GROUP BY pick_id
 )
-SELECT shown.subject, shown.time, shown.data, poured.poured, rated.rated
+SELECT shown.subject, shown.time, shown.data, poured.poured, rated.rated,
+       context.celsius, context.humidity_percent, context.weather
 FROM once AS shown LEFT JOIN poured USING (pick_id) LEFT JOIN rated USING (pick_id)
+LEFT JOIN context ON context.store = shown.store AND context.hour = date_trunc('hour', shown.time)
 WHERE shown.type = '{Impression.type}' AND shown.time >= ?::DATE AND shown.time < ?::DATE
 ORDER BY shown.time, shown.id
 """  # noqa: S608 -- names of ours alone
@@ -110,5 +115,8 @@ class TrainingRows:
                 "score": pick and pick.score,
                 "poured_ul": poured.get(sauce, 0),
                 "verdict": verdicts.get(sauce),
+                "celsius": shown["celsius"],
+                "humidity_percent": shown["humidity_percent"],
+                "weather": shown["weather"],
                 **{f"f_{name}": value for name, value in zip(FEATURES, values, strict=True)},
             }

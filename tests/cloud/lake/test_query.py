@@ -20,6 +20,7 @@ from heat.errors import ConfigError, DataError
 from heat.quality import Refusal
 from picante.cli import main
 from tests.cloud.lake.records import DAY_MS, RECEIVED_MS, consumed, foreign, opened, put
+from tests.cloud.lake.weather import HOUR_MS, context, told
 from tests.cloud_sync.examples import CUSTOMER, EVERY_TYPE
 
 
@@ -51,6 +52,44 @@ def test_a_table_is_for_people(config: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "picante.impression.v1 │     1 │  NULL" in done.output
     assert "picante.poured.v1     │     1 │  2500" in done.output
+
+
+def test_the_weather_is_there_once_for_each_store_and_hour(tmp_path: Path) -> None:
+    lake = opened(tmp_path)
+    first = context(RECEIVED_MS, centi_celsius=2_150, humidity_percent=40, weather="Clear")
+    later = context(RECEIVED_MS + 600_000, centi_celsius=2_250, weather="Rain")
+    elsewhere = context(RECEIVED_MS, "porto-1")
+    put(
+        lake,
+        [
+            told(0, later),
+            told(1, first),
+            told(2, first),
+            told(3, elsewhere),
+            told(4, first, b"\xff{"),
+            told(5, first, b'{"type":"picante.context.v1","data":{"store":"lyon-2","hour":"soon"}}'),
+        ],
+    )
+    sql = "SELECT store, epoch(hour)::BIGINT, celsius, humidity_percent, weather FROM context ORDER BY store"
+    with connected(lake) as connection:
+        found = select(connection, sql).read_all().to_pylist()
+    hour_s = RECEIVED_MS // HOUR_MS * 3_600
+    assert [tuple(row.values()) for row in found] == [
+        ("lyon-2", hour_s, 22.5, None, "Rain"),
+        ("porto-1", hour_s, None, None, None),
+    ]
+
+
+def test_a_table_says_when_it_is_cut(config: Path) -> None:
+    done = picante(config, "query", "SELECT 1 AS one FROM range(1001)")
+    assert done.output.endswith("There are more than 1,000 rows: --format csv, json or parquet has all\n")
+    assert "more than" not in picante(config, "query", "SELECT 1 AS one FROM range(1000)").output
+
+
+def test_a_table_is_no_wider_than_the_terminal(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = picante(config, "query", "SELECT * FROM events").output.splitlines()
+    assert max(map(len, lines)) <= 100
 
 
 def test_csv_and_json_go_to_standard_output(config: Path) -> None:

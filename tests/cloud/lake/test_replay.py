@@ -108,9 +108,15 @@ async def test_a_topic_that_is_none_for_a_replay_is_refused(kafka: Kafka, topic:
     redated = await topic(settings={"message.timestamp.type": "LogAppendTime"})
     with pytest.raises(ConfigError, match="gives records new times"):
         replay(lake, cluster, source, redated)
-    filled_by_others = await topic(settings={"message.timestamp.type": "CreateTime"})
+    filled_by_others = await topic(settings={"message.timestamp.type": "CreateTime", "retention.ms": "-1"})
     send_pours(kafka.bootstrap, filled_by_others, 1)
     with pytest.raises(ConfigError, match="has records and no position of a replay"):
         replay(lake, cluster, source, filled_by_others)
+    for lossy in ({"cleanup.policy": "compact"}, {"retention.ms": str(7 * 86_400_000)}):
+        name = await topic(settings={"message.timestamp.type": "CreateTime", **lossy})
+        with pytest.raises(ConfigError, match="would drop what is old"):
+            replay(lake, cluster, source, name)
+    with pytest.raises(ConfigError, match="is a topic of the contract"):
+        replay(lake, cluster, source, "picante.features.v1")
     with pytest.raises(ConfigError, match="the lake has nothing of picante.other.v1"):
         replay(lake, cluster, "picante.other.v1", "picante-test-none")

@@ -159,6 +159,22 @@ def test_two_newer_versions_may_widen_a_table_at_once(tmp_path: Path, monkeypatc
     assert offsets(lake) == [0, 1]
 
 
+def test_two_versions_that_widen_a_table_at_once_both_have_their_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(opened(tmp_path), [consumed(0)])
+    same = table_module._same
+
+    def overtaken(*types: pa.DataType) -> bool:
+        monkeypatch.setattr(table_module, "_same", same)
+        opened(tmp_path, (RAW, with_column("smokiness", pa.int64())))
+        return same(*types)
+
+    monkeypatch.setattr(table_module, "_same", overtaken)
+    lake = opened(tmp_path, (RAW, with_column("crunch", pa.int64())))
+    assert {"smokiness", "crunch"} <= set(lake.tables["events"].delta.to_pyarrow_dataset().schema.names)
+
+
 def test_a_field_that_changes_its_type_is_refused(tmp_path: Path) -> None:
     opened(tmp_path, (RAW, with_column("smokiness", pa.int64())))
     with pytest.raises(ConfigError, match="column smokiness holds int64, and would hold string"):

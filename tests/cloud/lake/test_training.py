@@ -23,6 +23,7 @@ from heat.scale import heat_from_shu
 from models.features import COLUMN, FEATURES, SCHEMA, Context, Menu, features
 from models.logged import known, offered
 from tests.cloud.lake.records import consumed, opened, put
+from tests.cloud.lake.weather import HOUR_MS, context, told
 from tests.cloud_sync.examples import DAY, GATEWAY, HEAT, POURED
 
 MENU = Menu(list(default_catalog().values())[:4])
@@ -68,6 +69,19 @@ def rows(lake: Lake, since: date = ALWAYS[0], until: date = ALWAYS[1]) -> list[d
     with connected(lake) as connection:
         result: list[dict[str, Any]] = TrainingRows(connection, since, until).reader().read_all().to_pylist()
         return result
+
+
+def test_the_weather_of_the_picks_hour_is_beside_it_or_missing(tmp_path: Path) -> None:
+    lake = opened(tmp_path)
+    put(lake, [consumed(0, shown(profile_of(stated(500))))])
+    shown_ms = int(rows(lake)[0]["time"].timestamp() * 1000)
+    later, there = shown_ms + HOUR_MS, context(shown_ms, centi_celsius=-350, humidity_percent=80, weather="Rain")
+    put(lake, [told(0, context(later, weather="Snow")), told(1, context(shown_ms, "porto-1", weather="Fog"))])
+    assert {(row["celsius"], row["weather"]) for row in rows(lake)} == {(None, None)}
+    put(lake, [told(2, there), told(3, there)])
+    found = rows(lake)
+    assert len(found) == len(MENU.ids)
+    assert {(row["celsius"], row["humidity_percent"], row["weather"]) for row in found} == {(-3.5, 80, "Rain")}
 
 
 def test_a_row_a_candidate_with_what_was_known_and_what_came_of_it(tmp_path: Path) -> None:
