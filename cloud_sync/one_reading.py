@@ -26,9 +26,9 @@ def check_one_reading(text: bytes) -> None:
     """Pass what means one thing to all readers.
 
     Raises:
-        DataError: it is no JSON; or there is a name twice in one object (whatever its case: Athena folds it), an
-            integer beyond 2**53 - 1, a zero with a sign, a number beyond a double, a member `data_base64` beside
-            `data`, or more than 32 levels.
+        DataError: it is no JSON; or there is a name twice in one object (whatever its case, in Unicode: Athena folds
+            it), an integer beyond 2**53 - 1, a zero with a sign, a number beyond a double, a member `data_base64`
+            (whatever its case) beside `data`, or more than 32 levels.
     """
     if _is_plain(text):
         return
@@ -44,7 +44,7 @@ def check_one_reading(text: bytes) -> None:
         raise DataError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"no JSON from character {error.pos} on") from None
-    if isinstance(document, dict) and "data_base64" in document:
+    if isinstance(document, dict) and "data_base64" in map(str.lower, document):
         raise DataError("data stands there twice, once as data_base64")
     _check_depth(document)
 
@@ -54,11 +54,11 @@ def _is_plain(text: bytes) -> bool:
 
     Read without knowing its members and written again, it is the same: so no name was dropped, and no number changed.
     """
-    lowered = text.lower()  # names that differ in case alone fall together
     try:
+        lowered = text.decode().lower().encode()  # names that differ in case alone fall together
         if msgspec.json.encode(msgspec.json.decode(lowered)) != lowered:
             return False
-    except (msgspec.DecodeError, RecursionError):
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return False
     levels = text.count(b"[") + text.count(b"{")
     return levels <= MAX_DEPTH and _LONG not in text.translate(_TO_NINES) and b'"data_base64"' not in lowered
