@@ -137,7 +137,8 @@ class Recommender:
             for pick in slate
             if pick.sauce.heat.milli_octaves <= limit
         )
-        return ServedPicks(version=profile.version, ranker=self._shelf.ranker.name, picks=picks)
+        ranker = self._shelf.ranker.name
+        return ServedPicks(version=profile.version, ranker=ranker, picks=picks, last_day=profile.last_day)
 
 
 def shelf_of(config: CloudConfig) -> Shelf:

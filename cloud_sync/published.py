@@ -75,6 +75,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     buckets: tuple[BucketRow, ...]
     flavours: tuple[FlavourRow, ...]
 
+    @property
+    def last_day(self) -> int | None:
+        """The newest day of evidence; None where no day is known."""
+        return max((row.day for row in self.buckets if row.day >= 0), default=None)
+
 
 class Features(heat.features.Features, frozen=True, kw_only=True):
     """What a profile says when it is read on a day."""
@@ -103,6 +108,8 @@ class ServedPicks(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     ranker: str
     picks: tuple[ServedPick, ...]
+    last_day: Day | None = None
+    """The newest day of the evidence that they are made of."""
 
 
 class ClockTick(msgspec.Struct, frozen=True, kw_only=True):

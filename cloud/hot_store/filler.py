@@ -222,9 +222,9 @@ def _said(record: Consumed, type_: type[Value]) -> tuple[str, Value | None] | Re
 
 
 def _said_ms(record: Consumed, said: Value) -> int:
-    """When a customer was last heard of: features of a silent one go on being published, day after day."""
+    """When a customer was last heard of: of a silent one, too, things are published anew, day after day."""
     written_ms = record.timestamp_ms if record.timestamp_ms > 0 else _now_ms()
-    if isinstance(said, Features) and said.last_day is not None:
+    if said.last_day is not None:
         return min(written_ms, (said.last_day + 1) * DAY_MS)
     return written_ms
 

@@ -59,6 +59,7 @@ def test_picks_are_those_that_the_customer_likes_best_first() -> None:
     assert catalog[mild.picks[0].sauce].shu < 1_500
     assert catalog[bold.picks[0].sauce].shu > 50_000
     assert mild.version == Version(1, 1)
+    assert mild.last_day == TODAY
     assert mild.ranker == "rule"
     assert all(pick.why for pick in mild.picks)
 

@@ -13,21 +13,26 @@ import pytest
 
 from cloud.hot_store import filler as filler_module
 from cloud.hot_store.entries import Change, HotStore, Key, Move, Put
-from cloud.hot_store.filler import Lifetimes
+from cloud.hot_store.filler import Filler, Lifetimes
 from cloud.hot_store.memory import MemoryStore
 from cloud.hot_store.redis_store import RedisStore
 from cloud.librdkafka import Cluster
-from cloud_sync.published import Version
-from cloud_sync.record import Record
+from cloud_sync.published import Features, Profile, ServedPicks, Version, features_of, publish
+from cloud_sync.record import Consumed, Record
+from cloud_sync.topics import DAY_MS
 from heat.errors import SinkUnavailable
-from tests.cloud.hot_store.filling import customer, filling, key, profile, send, tombstone
+from heat.features import features
+from heat.profile import contribution, merge
+from tests.cloud.hot_store.filling import LIFETIMES, customer, filling, key, profile, send, tombstone
 from tests.cloud_sync.mock_cluster import mock_cluster
 from tests.servers import KafkaServer, RedisServer, ServerElsewhere
+from tests.strategies import poured
 from tests.waiting import wait_until
 
 Kafka = KafkaServer | ServerElsewhere
 MakeTopic = Callable[..., Awaitable[str]]
 COUNT = 300
+TODAY = time.time_ns() // 1_000_000 // DAY_MS
 
 
 @pytest.fixture
@@ -320,6 +325,33 @@ async def test_sessions_go_sooner_than_customers_and_the_long_expired_never_come
         looked = Key("profile", session)
         wait_until(lambda: redis_store.get_many([looked]) == [None], 5, "the session is gone")
         assert _value(redis_store, 1) is not None
+
+
+def _silent(last_day: int | None) -> list[Profile | Features | ServedPicks]:
+    """What is published of a customer who was last seen on this day, and a day nobody knows."""
+    days = [-1] if last_day is None else [last_day - 5, -1, last_day]
+    summed = merge(contribution(poured(5_000), "gw-1", day) for day in days)
+    buckets, flavours = summed.rows()
+    version = Version(1, 1)
+    said = Profile(version=version, regions=(), buckets=buckets, flavours=flavours)
+    read = features_of(features(summed, TODAY), version)
+    return [said, read, ServedPicks(version=version, ranker="rule", picks=(), last_day=said.last_day)]
+
+
+@pytest.mark.parametrize("written", [TODAY, TODAY - 3], ids=["today", "three days ago"])
+@pytest.mark.parametrize("silent_days", [None, 0, 2, 30])
+def test_a_life_is_counted_from_the_newest_day_however_late_things_were_published(
+    silent_days: int | None, written: int
+) -> None:
+    last_day = None if silent_days is None else TODAY - silent_days
+    written_ms = written * DAY_MS + 7
+    heard_ms = written_ms if last_day is None else min(written_ms, (last_day + 1) * DAY_MS)
+    filler = Filler(Cluster("127.0.0.1:9"), MemoryStore(), LIFETIMES)
+    for said in _silent(last_day):
+        made = publish(customer(1), said, "/cloud/test", "id", written_ms)
+        change = filler._read(Consumed(made.topic, 0, 5, written_ms, made.key, made.value, made.headers))
+        assert isinstance(change, Put)
+        assert change.expires_ms == heard_ms + LIFETIMES.customer_ms
 
 
 def test_it_fills_from_the_demo_s_cluster_too(tmp_path: Path) -> None:
