@@ -3,7 +3,7 @@
 A part is a coroutine function that runs until something goes wrong, and says so by raising. The error's class decides:
 `ConfigError`, `ForeignInstance` and `StoreCorrupt` stop the part; whatever else comes (a full disk among it) is retried
 with jittered backoff.
-A change of state is one log line; its repetition is a counter.
+A change of state is one log line; its repetition is a counter. A part is `running` again once it ran for `SETTLED_S`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ State = Literal["running", "waiting", "stopped"]
 
 @dataclass(slots=True)
 class Part:
-    """How a part of the daemon is doing. `waiting`: its last run failed, with `error`, and it is run again."""
+    """How a part of the daemon is doing.
+
+    `waiting`: its last run failed, with `error`, and it is run again, or has not run for `SETTLED_S` yet.
+    """
 
     name: str
     state: State = "running"
@@ -87,6 +90,7 @@ class Supervisor:
         try:
             while True:
                 started_s = self._clock_s()
+                well = asyncio.get_running_loop().call_later(SETTLED_S, self._note, part, "running", None)
                 try:
                     await run()
                     return
@@ -101,6 +105,8 @@ class Supervisor:
                     part.restarts += 1
                     part.pause_s = backoff_s = min(backoff_s, _longest_s(error))
                     self._note(part, "waiting", str(error) or type(error).__name__)
+                finally:
+                    well.cancel()
                 await self._sleep(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s *= 2
         finally:

@@ -139,6 +139,30 @@ async def test_a_connection_that_takes_its_time_to_fail_is_no_healthy_run(
     assert [record.message for record in caplog.records[1:]] == ["uplink is waiting"] * 2
 
 
+async def test_a_part_that_is_well_again_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shorten_pauses(monkeypatch)
+    monkeypatch.setattr("cloud_sync.supervisor.SETTLED_S", 0.05)
+    supervisor, runs, ended = Supervisor(), list[float](), asyncio.Event()
+
+    async def part() -> None:
+        runs.append(supervisor.parts["x"].since)
+        if len(runs) < 4:
+            raise SinkUnavailable("no answer")
+        await ended.wait()
+
+    with caplog.at_level(logging.INFO, "cloud_sync.supervisor"):
+        task = asyncio.create_task(supervisor.run("x", part))
+        await wait_until_async(lambda: len(runs) == 4, 2, "it runs")
+        assert [record.message for record in caplog.records] == ["x is waiting"], "not settled yet"
+        await wait_until_async(lambda: supervisor.parts["x"].state == "running", 2, "it is well")
+        assert (supervisor.parts["x"].error, supervisor.parts["x"].since > runs[-1]) == (None, True)
+        ended.set()
+        await task
+    assert [record.message for record in caplog.records] == ["x is waiting", "x is running"]
+
+
 async def test_an_error_that_says_stop_stops(caplog: pytest.LogCaptureFixture) -> None:
     supervisor = Supervisor()
 
