@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import itertools
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import get_args
+
+from prometheus_client import Gauge
 
 from cloud import clock, fleet_watch, metrics, recommender, trends, weather
 from cloud.config import CloudConfig
@@ -14,10 +18,13 @@ from cloud.hot_store import part as hot_store
 from cloud.lake import part as lake
 from cloud.pipeline import loop as pipeline
 from cloud.reconciliation import part as reconciliation
-from cloud_sync.supervisor import Supervisor
-from heat.errors import ConfigError
+from cloud_sync.supervisor import Part as PartState
+from cloud_sync.supervisor import State, Supervisor
+from heat.errors import ConfigError, PicanteError
 
 Part = Callable[[], Awaitable[None]]
+
+STATE = Gauge("picante_cloud_part", "1 in the state in which a part is.", ["part", "state"], registry=metrics.REGISTRY)
 
 
 def parts(config: CloudConfig) -> dict[str, Part]:
@@ -43,19 +50,42 @@ def spare_the_collector() -> None:
 
 
 async def run(config: CloudConfig) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: there is nothing to run. PicanteError: a part can't go on; whoever started us sees it by that.
+    """
     chosen = parts(config)
-    if not chosen:
-        raise ConfigError("cloud.parts names nothing that could run")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     spare_the_collector()
     supervisor = Supervisor()
+    _tell_of(supervisor, chosen)
     with metrics.served(config.cloud.metrics):
-        running = [asyncio.create_task(supervisor.run(name, part), name=name) for name, part in chosen.items()]
-        await stop.wait()
-        for task in running:
+        running = {asyncio.create_task(supervisor.run(name, part), name=name) for name, part in chosen.items()}
+        told = asyncio.create_task(stop.wait())
+        stopped = list[PartState]()
+        while running and not stopped and not told.done():
+            ended, _ = await asyncio.wait({told, *running}, return_when=asyncio.FIRST_COMPLETED)
+            running -= ended
+            stopped = [part for part in supervisor.parts.values() if part.state == "stopped"]
+        for task in (told, *running):
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(told, *running, return_exceptions=True)
+    if stopped:
+        raise PicanteError(f"{stopped[0].name} can't go on: {stopped[0].error}")
+    if not stop.is_set():
+        raise ConfigError("nothing that cloud.parts names has anything to do", hint="The log says why")
+
+
+def _tell_of(supervisor: Supervisor, names: Iterable[str]) -> None:
+    """Have the figures say how these parts are."""
+
+    def look(name: str, state: State) -> float:
+        part = supervisor.parts.get(name)
+        return float(part is not None and part.state == state)
+
+    for name, state in itertools.product(names, get_args(State)):
+        STATE.labels(name, state).set_function(functools.partial(look, name, state))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from cloud.config import CloudConfig
-from cloud.hot_store.entries import HotStore
 from cloud.hot_store.filler import Lifetimes
-from cloud.hot_store.memory import MemoryStore
 from cloud.hot_store.redis_store import Login, RedisStore
 from cloud_sync.credentials import CredentialFiles
 from heat.errors import ConfigError
@@ -17,18 +15,13 @@ def lifetimes(config: CloudConfig) -> Lifetimes:
     return Lifetimes(session_ms=section.session_hours * 3_600_000, customer_ms=section.customer_days * 86_400_000)
 
 
-def open_store(config: CloudConfig) -> HotStore:
-    """The store that is configured; Redis is not asked yet. Raises ConfigError."""
-    return MemoryStore() if config.hot_store.kind == "memory" else open_redis(config)
-
-
 def open_redis(config: CloudConfig) -> RedisStore:
     """The store in Redis. Raises ConfigError if it is not configured."""
     section = config.hot_store
     if section.kind != "redis" or section.url is None:
         hint = 'Set kind = "redis" and url in [hot_store] of cloud.toml'
         raise ConfigError(
-            "the hot store is in the memory of `picante cloud run`: nobody else can look into it", hint=hint
+            "there is no hot store: hot_store.kind is memory, into which nobody else could look", hint=hint
         )
     files = CredentialFiles(config, "hot_store", section)
 
