@@ -18,7 +18,7 @@ from cloud_sync import dead_letter
 from cloud_sync.envelope import format_time
 from cloud_sync.published import PUBLISHED, read_published
 from cloud_sync.record import Consumed
-from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, SAMPLES
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, SAMPLES
 from heat.events import TYPES
 from heat.quality import Refusal
 
@@ -55,7 +55,7 @@ class Line:
 
 def read(record: Consumed) -> Line:
     """The line of a record. Nothing in a record makes it raise."""
-    if record.topic == DEAD_LETTERS.name or any(name == f"{CONNECT}topic" for name, _ in record.headers):
+    if record.topic == DEAD_LETTERS.name:
         return _dead(record)
     if record.topic in _EVENTS:
         return _event(record)

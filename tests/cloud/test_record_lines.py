@@ -106,6 +106,11 @@ def test_dead_letters_say_why_and_where_they_lay() -> None:
     assert read(Consumed(DEAD_LETTERS.name, 0, 1, 1, None, None, ())).text == "nobody says why"
 
 
+def test_an_event_is_no_dead_letter_for_a_header_that_anybody_may_write() -> None:
+    line = read(replace(as_read(encode(stored())), headers=(("__connect.errors.topic", b"t"),)))
+    assert (line.wrong, line.kind) == (False, "poured")
+
+
 def test_no_terminal_obeys_a_record() -> None:
     line = Line(0, "stated", "\x1b[2J", "a\x07b\rc\u202ed", "", "")
     assert "\x1b" not in in_words(line)
