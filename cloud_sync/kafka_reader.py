@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 
 from cloud_sync.kafka_connection import be_quiet, connecting, connection, translated
 from cloud_sync.resume import Log, Place
@@ -89,9 +90,11 @@ class KafkaReader:
                 logs = await reader._logs(places)
             yield reader, logs
         finally:
+            client = consumer._client  # noqa: SLF001 -- no public way
+            writers = [one._writer for one in client._conns.values() if one._writer is not None]  # noqa: SLF001 -- as above
             # a fetch under way cancels aiokafka's stop() before it comes to its connections
             await _end(consumer.stop(), settings.close_timeout_s)
-            await _end(consumer._client.close(), settings.close_timeout_s)  # noqa: SLF001 -- no public way
+            await _end(_closed(client, writers), settings.close_timeout_s)
 
     def seek(self, place: Place, offset: int) -> None:
         """Read on from here."""
@@ -143,6 +146,16 @@ async def _look(
     described = await admin.describe_topics(wanted) if wanted else []
     places = [Place(topic["topic"], p["partition"]) for topic in described for p in topic["partitions"]]
     return str(cluster), sorted(places)
+
+
+async def _closed(client: AIOKafkaClient, writers: Sequence[asyncio.StreamWriter]) -> None:
+    """Close all connections, and see them closed: TLS says goodbye, and aiokafka does not wait for what it let go."""
+    try:
+        await client.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+    finally:
+        for writer in writers:
+            writer.transport.abort()
 
 
 async def _end(closing: Coroutine[Any, Any, None], within_s: float) -> None:
