@@ -20,7 +20,7 @@ from typing import Self
 
 import msgspec
 
-from cloud.open_weather import OLDEST_MS, NoWeather, Spot, Weather
+from cloud.open_weather import MOST_PAUSE_S, OLDEST_MS, NoWeather, Spot, Weather
 from cloud.state_file import open_state, transaction
 
 HOUR_MS = 60 * 60 * 1000
@@ -64,7 +64,8 @@ class WeatherBook:
         """
         left = self._calls_a_day - self.spent(now_ms)
         hour = now_ms // HOUR_MS
-        if left <= 0 or self._rests_until() >= (hour + 1) * HOUR_MS:
+        rests_until_ms = self._rests_until(now_ms)
+        if left <= 0 or rests_until_ms >= (hour + 1) * HOUR_MS:
             return {}
         known = sorted(set(spots))
         every = -(-len(known) * 24 // self._calls_a_day)
@@ -73,7 +74,7 @@ class WeatherBook:
         )
         turn = [spot for number, spot in enumerate(known) if (hour + number) % every == 0]
         due = {spot: again for spot in turn if (again := looks.get(str(spot), 0)) is not None}
-        return {spot: max(again, self._rests_until()) for spot, again in list(due.items())[:left]}
+        return {spot: max(again, rests_until_ms) for spot, again in list(due.items())[:left]}
 
     def spend(self, spot: Spot, now_ms: int) -> None:
         """A call is about to be made."""
@@ -121,8 +122,10 @@ class WeatherBook:
         row = self._connection.execute("SELECT calls FROM spent WHERE day = ?", (now_ms // DAY_MS,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _rests_until(self) -> int:
-        row = self._connection.execute("SELECT until_ms FROM rest").fetchone()
+    def _rests_until(self, now_ms: int) -> int:
+        """0 for none, or for one that is further away than any that is asked for: noted while the clock was ahead."""
+        latest_ms = now_ms + int(MOST_PAUSE_S * 1000)
+        row = self._connection.execute("SELECT until_ms FROM rest WHERE until_ms <= ?", (latest_ms,)).fetchone()
         return int(row[0]) if row else 0
 
     def _forget(self, db: sqlite3.Connection, now_ms: int) -> None:

@@ -168,6 +168,18 @@ async def test_a_mended_key_counts_at_the_next_start_but_the_services_own_wish_h
         assert len(service.asked) == calls
 
 
+@pytest.mark.parametrize(("ahead_ms", "calls"), [(400 * 24 * HOUR_MS, 2), (HOUR_MS, 2), (-HOUR_MS, 1)])
+async def test_a_rest_asked_for_while_the_clock_was_ahead_is_none(
+    service: Service, shop: Shop, ahead_ms: int, calls: int
+) -> None:
+    """Else nobody would be asked for as long as it was ahead. A day is the longest rest there is."""
+    service.answer = lambda _asked: Answer(b"{}", 429, {"Retry-After": "86400"})
+    await shop.look(LYON, now_ms=NOW_MS + HOUR_MS + ahead_ms)
+    service.answer = lambda _asked: Answer()
+    await shop.look(LYON, now_ms=NOW_MS + HOUR_MS)
+    assert len(service.asked) == calls
+
+
 async def test_a_damaged_book_costs_calls_and_nothing_else(service: Service, shop: Shop) -> None:
     shop.path.write_bytes(b"no database " * 1000)
     assert len(await shop.look(LYON)) == 1
