@@ -3,12 +3,15 @@
 Whose day it is the broker says, not this machine: an empty record is written, the broker stamps it, and the stamp is
 read back. So no machine whose clock is wrong lets a day begin early, and between two ticks the empty records tell
 readers (`cloud.trends`) how late it is. What is written is a function of the day alone, under the day as its key: any
-number of processes may tick, and one that starts writes nothing that is there.
+number of processes may tick, and one that starts writes nothing that is there. A day that has begun can't be taken
+back: so none begins of which this machine does not at least see the eve.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -24,6 +27,8 @@ from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import CLOCK, DAY_MS
 
 TIME = Gauge("picante_cloud_clock_seconds", "Unix time that the broker said at the last look.", registry=REGISTRY)
+
+log = logging.getLogger("cloud.clock")
 
 ASKED_KEY = b"now"
 """Of the empty records."""
@@ -42,14 +47,20 @@ class Told:
 
 
 def read_clock(records: Iterable[Consumed]) -> Told:
-    """What the topic's records say, in their order. A day that was ahead of its own stamp never began."""
-    now_ms, day = 0, None
+    """What the topic's records say, in their order. No day began that is ahead of its own stamp, or of the last one."""
+    now_ms, days = 0, set[int]()
     for record in records:
         now_ms = record.timestamp_ms
         tick = None if record.value is None else read_published(record.value)
         if isinstance(tick, ClockTick) and tick.day <= now_ms // DAY_MS:
-            day = tick.day if day is None else max(day, tick.day)
-    return Told(now_ms, day)
+            days.add(tick.day)
+    return Told(now_ms, max((day for day in days if day <= now_ms // DAY_MS), default=None))
+
+
+def begun(told: Told, here_ms: int) -> int | None:
+    """The day whose tick is to be written. `here_ms`: this machine's time; None, too, where it is a day behind."""
+    today = told.now_ms // DAY_MS
+    return today if (told.day is None or told.day < today) and today <= here_ms // DAY_MS + 1 else None
 
 
 def pause_s(now_ms: int) -> float:
@@ -64,6 +75,7 @@ class Ticker:
         self._cluster = cluster
         self._source = f"/cloud/{name}"
         self._topic = topic
+        self._doubted = False
 
     def work(self, stop: threading.Event) -> None:
         """Tick until told to stop. Raises SinkUnavailable, SinkRefused."""
@@ -75,12 +87,20 @@ class Ticker:
         """Write the tick of the broker's day, unless it is there. Returns the broker's time, Unix ms."""
         self._write(producer, Record(self._topic, ASKED_KEY, None, ()))
         told = read_clock(record for batch in read_to_end(self._cluster, self._topic) for record in batch)
-        today = told.now_ms // DAY_MS
-        if told.day is None or told.day < today:
+        here_ms = time.time_ns() // 1_000_000
+        self._doubt(told.now_ms // DAY_MS - here_ms // DAY_MS)
+        if (today := begun(told, here_ms)) is not None:
             tick = publish(str(today), ClockTick(day=today), self._source, f"clock:{today}", today * DAY_MS)
             self._write(producer, replace(tick, topic=self._topic))
-        TIME.set(told.now_ms / 1000)
+        if not self._doubted:  # else the clock stands, and the alert says so
+            TIME.set(told.now_ms / 1000)
         return told.now_ms
+
+    def _doubt(self, ahead: int) -> None:
+        """Say it, once, when the broker's clock and this machine's are days apart; nobody here knows which is right."""
+        doubted, self._doubted = self._doubted, abs(ahead) > 1
+        if self._doubted and not doubted:
+            log.error("the broker's clock and this machine's are days apart", extra={"days_ahead": ahead})
 
     def _write(self, producer: Producer, record: Record) -> None:
         producer.send(record)

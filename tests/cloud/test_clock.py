@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from cloud.clock import LONGEST_PAUSE_S, Ticker, pause_s, read_clock
+from cloud.clock import LONGEST_PAUSE_S, TIME, Ticker, Told, begun, pause_s, read_clock
 from cloud.kafka import Producer, read_to_end
 from cloud.librdkafka import Cluster
 from cloud_sync.published import ClockTick, publish, read_published
@@ -69,6 +70,55 @@ def test_the_latest_day_counts_and_none_that_was_ahead_of_its_stamp() -> None:
     assert read_clock([record(DAY, noon_ms), record(DAY - 1, noon_ms), record(None, noon_ms + 5)]).day == DAY
     told = read_clock([record(DAY, noon_ms), record(DAY + 1, noon_ms), record(None, noon_ms, b"{}")])
     assert (told.day, told.now_ms) == (DAY, noon_ms)
+
+
+def test_a_broker_that_was_ahead_for_a_moment_stops_no_clock() -> None:
+    noon_ms = DAY * DAY_MS + DAY_MS // 2
+    far = record(DAY + 200, noon_ms + 200 * DAY_MS)
+    assert read_clock([record(DAY, noon_ms), far, record(None, noon_ms + DAY_MS)]) == Told(noon_ms + DAY_MS, DAY)
+    assert read_clock([record(DAY, noon_ms), far]).day == DAY + 200
+
+
+@pytest.mark.parametrize(
+    ("told", "here", "day"),
+    [
+        (None, DAY, DAY),
+        (DAY - 1, DAY, DAY),
+        (DAY, DAY, None),
+        (DAY - 1, DAY - 1, DAY),
+        (DAY - 1, DAY - 2, None),
+        (DAY - 1, DAY - 200, None),
+        (DAY - 1, DAY + 200, DAY),
+    ],
+)
+def test_a_day_begins_when_the_broker_says_so_and_this_machine_sees_at_least_its_eve(
+    told: int | None, here: int, day: int | None
+) -> None:
+    assert begun(Told(DAY * DAY_MS + 1, told), (here + 1) * DAY_MS - 1) == day
+
+
+async def test_a_broker_days_ahead_of_this_machine_begins_no_day_and_that_is_said_once(
+    kafka: KafkaServer | ServerElsewhere,
+    topic: Callable[..., Awaitable[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster, name = Cluster(kafka.bootstrap), await topic(settings=CLOCK.settings)
+    ticker = Ticker(cluster, "a", name)
+    TIME.set(1.0)
+    with Producer(cluster) as producer:
+        with monkeypatch.context() as slow:
+            slow.setattr(time, "time_ns", lambda: DAY * DAY_MS // 2 * 1_000_000)
+            for _ in range(2):
+                ticker.tick(producer)
+        assert ticks(cluster, name) == []
+        assert [one.message for one in caplog.records if one.name == "cloud.clock"] == [
+            "the broker's clock and this machine's are days apart"
+        ]
+        assert TIME._value.get() == 1.0
+        now_ms = ticker.tick(producer)
+    assert len(ticks(cluster, name)) == 1
+    assert TIME._value.get() == now_ms / 1000
 
 
 @pytest.mark.parametrize(
