@@ -40,6 +40,8 @@ LONGEST_REFUSED_S = 30.0
 SETTLED_S = 60.0
 """s; a part that ran this long was healthy, and its next backoff is short again. More than the slowest failure takes:
 15 s in which Kafka swallows packets, 5 s to find out why, 10 s for a first transaction."""
+MANY_CRASHES = 3
+"""Once may be chance; with the pauses between them, three take some seconds."""
 
 State = Literal["running", "waiting", "stopped"]
 
@@ -57,6 +59,8 @@ class Part:
     """Unix time of the last change of state, s."""
     error: str | None = None
     restarts: int = 0
+    crashes: int = 0
+    """Failures since it last ran well that no class of errors foresees."""
     pause_s: float = 0.0
     """s until it is run again, at most."""
 
@@ -101,7 +105,8 @@ class Supervisor:
                     if not isinstance(error, PicanteError):
                         log.exception("part failed unexpectedly", extra={"part": name})
                     if self._clock_s() - started_s > SETTLED_S:
-                        backoff_s, part.state = FIRST_BACKOFF_S, "running"
+                        backoff_s, part.state, part.crashes = FIRST_BACKOFF_S, "running", 0
+                    part.crashes += not isinstance(error, PicanteError)
                     part.restarts += 1
                     part.pause_s = backoff_s = min(backoff_s, _longest_s(error))
                     self._note(part, "waiting", str(error) or type(error).__name__)
@@ -112,6 +117,10 @@ class Supervisor:
         finally:
             if part.state != "stopped":
                 self.parts.pop(name, None)
+
+    def broken(self) -> set[str]:
+        """The parts that won't get better by themselves: stopped, or crashing again and again."""
+        return {part.name for part in self.parts.values() if part.state == "stopped" or part.crashes >= MANY_CRASHES}
 
     def _note(self, part: Part, state: State, error: str | None) -> None:
         if part.state != state or (state == "stopped"):

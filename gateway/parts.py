@@ -118,9 +118,8 @@ class DaemonHands:
 
 
 def is_ready(state: GatewayState, answering: asyncio.Event) -> bool:
-    """Whether the page answers, the store works, and no part but the uplink, which waits for a person, has stopped."""
-    stopped = {part.name for part in state.supervisor.parts.values() if part.state == "stopped"} - {"uplink"}
-    return answering.is_set() and state.store.broken is None and not stopped
+    """Whether the page answers, the store works, and no part but the uplink, which waits for a person, is broken."""
+    return answering.is_set() and state.store.broken is None and not state.supervisor.broken() - {"uplink"}
 
 
 async def keep_adopting(state: GatewayState) -> None:

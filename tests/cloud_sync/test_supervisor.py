@@ -42,6 +42,49 @@ async def test_a_failing_part_is_run_again_and_logged_once(caplog: pytest.LogCap
     assert "port" not in supervisor.parts
 
 
+@pytest.mark.parametrize(
+    ("failures", "broken"),
+    [
+        ([RuntimeError()] * 3, [False, False, True]),
+        ([LinkLost("the cable")] * 4, [False] * 4),
+        ([RuntimeError(), LinkLost("the cable"), RuntimeError(), RuntimeError()], [False, False, False, True]),
+        ([RuntimeError(), RuntimeError(), None, RuntimeError()], [False] * 4),
+    ],
+)
+async def test_a_part_that_crashes_again_and_again_is_broken(
+    failures: list[Exception | None], broken: list[bool]
+) -> None:
+    """None: it ran well for long before it lost its cable."""
+    now_s, seen, left = 0.0, list[bool](), iter(failures)
+
+    async def sleep(_: float) -> None:
+        seen.append("x" in supervisor.broken())
+
+    async def part() -> None:
+        nonlocal now_s
+        try:
+            error = next(left)
+        except StopIteration:
+            return
+        if error is None:
+            now_s += SETTLED_S + 1
+        raise error or LinkLost("the cable")
+
+    supervisor = Supervisor(lambda: now_s, sleep)
+    await supervisor.run("x", part)
+    assert seen == broken
+
+
+async def test_a_part_that_stopped_is_broken() -> None:
+    supervisor = Supervisor()
+
+    async def part() -> None:
+        raise ForeignInstance("another one")
+
+    await supervisor.run("x", part)
+    assert supervisor.broken() == {"x"}
+
+
 SHORT_S = {"FIRST_BACKOFF_S": 0.001, "LONGEST_BACKOFF_S": 0.004, "LONGEST_PORT_S": 0.002, "LONGEST_REFUSED_S": 0.03}
 
 
