@@ -8,11 +8,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from cloud.hot_store.entries import FORGOTTEN_MS, Change, Forget, Key, Move, PositionMoved, Put
+from cloud.hot_store.entries import FORGOTTEN_MS, Change, Key, Move, PositionMoved, Put
 from cloud_sync.published import Version
 
 MAX_ENTRIES = 600_000
-"""Three for each of 200,000 customers: 1.5 GB with a profile of 4 KiB."""
+"""Three for each of 200,000 customers."""
+MAX_BYTES = 1_500_000_000
+"""Of values: so many with a profile of 4 KiB. One profile may have 900 kB."""
+SWEPT_MS = 60_000
+"""ms between two looks through a full store for what has expired; one takes 0.1 s."""
 
 
 class _Entry(NamedTuple):
@@ -28,13 +32,18 @@ def _now_ms() -> int:
 
 
 class MemoryStore:
-    """See `entries.HotStore`. Beyond `max_entries`, what was written longest ago goes first."""
+    """See `entries.HotStore`. Where it is full, what has expired goes first, and then what was written longest ago."""
 
-    def __init__(self, max_entries: int = MAX_ENTRIES, now_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(
+        self, max_entries: int = MAX_ENTRIES, now_ms: Callable[[], int] = _now_ms, max_bytes: int = MAX_BYTES
+    ) -> None:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        """What was written longest ago comes first."""
         self._positions: dict[str, int] = {}
-        self._max_entries = max_entries
+        self._max_entries, self._max_bytes = max_entries, max_bytes
+        self._bytes = 0
+        self._swept_ms = 0
         self._now_ms = now_ms
 
     def positions(self, names: Collection[str]) -> dict[str, int]:
@@ -46,8 +55,7 @@ class MemoryStore:
         """See `entries.Filled`."""
         with self._lock:
             changed = sum([self._change(change) for change in changes])
-            while len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
+            self._make_room()
             if any(self._positions.get(name) != move.was for name, move in moves.items()):
                 raise PositionMoved
             self._positions.update({name: move.now for name, move in moves.items()})
@@ -55,22 +63,39 @@ class MemoryStore:
 
     def _change(self, change: Change) -> bool:
         found = self._alive(change.key)
-        match change:
-            case Put():
-                if found is not None and _is_older(change, found):
-                    return False
-                self._entries[change.key] = _Entry(change.version, change.offset, change.value, change.expires_ms)
-            case Forget():
-                if found is not None and found.offset > change.offset:
-                    return False
-                self._entries[change.key] = _Entry(None, change.offset, None, self._now_ms() + FORGOTTEN_MS)
-        self._entries.move_to_end(change.key)
+        if isinstance(change, Put):
+            if found is not None and _is_older(change, found):
+                return False
+            entry = _Entry(change.version, change.offset, change.value, change.expires_ms)
+        else:
+            if found is not None and found.offset > change.offset:
+                return False
+            entry = _Entry(None, change.offset, None, self._now_ms() + FORGOTTEN_MS)
+        if found is not None:
+            self._drop(change.key)
+        self._entries[change.key] = entry  # the last one
+        self._bytes += len(entry.value or b"")
         return True
+
+    def _drop(self, key: Key) -> None:
+        self._bytes -= len(self._entries.pop(key).value or b"")
+
+    def _full(self) -> bool:
+        return len(self._entries) > self._max_entries or self._bytes > self._max_bytes
+
+    def _make_room(self) -> None:
+        now_ms = self._now_ms()
+        if self._full() and not 0 <= now_ms - self._swept_ms < SWEPT_MS:
+            self._swept_ms = now_ms
+            for key in [key for key, entry in self._entries.items() if entry.expires_ms <= now_ms]:
+                self._drop(key)
+        while self._full():
+            self._drop(next(iter(self._entries)))
 
     def _alive(self, key: Key) -> _Entry | None:
         found = self._entries.get(key)
         if found is not None and found.expires_ms <= self._now_ms():
-            del self._entries[key]
+            self._drop(key)
             return None
         return found
 
@@ -91,6 +116,7 @@ class MemoryStore:
         with self._lock:
             entries = sum(entry.version is not None for entry in self._entries.values())
             self._entries.clear()
+            self._bytes = 0
             self._positions.clear()
             return entries
 

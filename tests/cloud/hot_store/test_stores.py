@@ -154,6 +154,33 @@ def test_memory_is_bounded_and_what_was_written_longest_ago_goes() -> None:
     assert store.get_many(keys) == [b"anew", None, None, b"value", b"value"]
 
 
+def test_memory_is_bounded_by_bytes_and_counts_each_once() -> None:
+    store = MemoryStore(max_bytes=3_000)
+    keys = [Key("picks", f"p1-{n:032x}") for n in range(4)]
+    for offset in range(9):  # what is replaced, forgotten, expired or cleared takes no room
+        store.put([_put(b"x" * 1_000, Version(1, offset), key=keys[0])], {})
+        store.put([_put(b"x" * 2_000, key=keys[1]), Forget(keys[1], 5)], {})
+        store.put([_put(b"x" * 2_000, key=keys[2], lives_ms=-1)], {})
+        assert store.get_many(keys[:3]) == [b"x" * 1_000, None, None]
+        store.put([Forget(keys[1], 6)], {})
+    store.clear()
+    store.put([_put(b"x" * 1_000, key=key) for key in keys[:3]], {})
+    assert None not in store.get_many(keys[:3])
+    store.put([_put(b"x" * 1_500, key=keys[3])], {})
+    assert store.get_many(keys) == [None, None, b"x" * 1_000, b"x" * 1_500]
+
+
+def test_in_a_full_memory_what_has_expired_goes_before_what_has_not() -> None:
+    now = [1_000_000]
+    store = MemoryStore(max_entries=3, now_ms=lambda: now[0])
+    keys = [Key("picks", f"p1-{n:032x}") for n in range(5)]
+    store.put([Put(keys[0], 5, TENTH, b"customer", 10**12)], {})
+    store.put([Put(key, 5, TENTH, b"session", now[0] + 1) for key in keys[1:3]], {})
+    now[0] += 1
+    store.put([Put(key, 5, TENTH, b"customer", 10**12) for key in keys[3:]], {})
+    assert store.get_many(keys) == [b"customer", None, None, b"customer", b"customer"]
+
+
 def test_memory_forgets_a_tombstone_after_an_hour() -> None:
     now = [1_000_000]
     store = MemoryStore(now_ms=lambda: now[0])
