@@ -87,9 +87,7 @@ class Pipeline:
                 records = self._consumer.poll(settings.batch, POLL_S)
                 polled_s = time.monotonic()
                 self._take(records)
-                # one that was frozen may have lost its partitions, and must not tell of the past: the next poll knows
-                if time.monotonic() - polled_s < settings.cluster.session_ms / 2000:
-                    self._publish(producer, busy=len(records) >= settings.batch)
+                self._publish(producer, polled_s, busy=len(records) >= settings.batch)
                 self._commit()
 
     # -- partitions come and go (within poll) --------------------------------------------------------------------------
@@ -133,7 +131,10 @@ class Pipeline:
                 about = {"line": f"{place.topic} {place.partition}", "position": partition.state.position}
                 log.info("a partition has caught up", extra=about)
 
-    def _publish(self, producer: Producer, *, busy: bool) -> None:
+    def _publish(self, producer: Producer, polled_s: float, *, busy: bool) -> None:
+        # one that was frozen may have lost its partitions, and must not tell of the past: the next poll knows
+        if time.monotonic() - polled_s >= self._settings.cluster.session_ms / 2000:
+            return
         if busy and time.monotonic() - self._published_s < BUSY_PUBLISH_S:
             return
         for partition in self.partitions.values():

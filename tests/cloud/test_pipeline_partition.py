@@ -1,25 +1,29 @@
-"""What a partition has to publish: each change, whatever happens while others are published."""
+"""What a partition has to publish, and when: each change, whatever happens while others are published."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from cloud.kafka import Producer
+from cloud.kafka import Place, Producer
+from cloud.librdkafka import Cluster
 from cloud.pipeline import partition as module
 from cloud.pipeline import publish as publish_module
 from cloud.pipeline import state as state_module
 from cloud.pipeline.again import Again
 from cloud.pipeline.dead_letters import DeadLetters
-from cloud.pipeline.partition import Partition
+from cloud.pipeline.loop import Pipeline
+from cloud.pipeline.partition import Partition, Settings
 from cloud.pipeline.publish import Publisher
 from cloud.pipeline.state import Log as LogKey
 from cloud.pipeline.state import PartitionState
-from cloud_sync.published import Profile, read_published
-from cloud_sync.record import Record
+from cloud_sync.published import ClockTick, Profile, publish, read_published
+from cloud_sync.record import Consumed, Record
+from cloud_sync.topics import DAY_MS
 from heat.errors import SinkUnavailable
 from heat.events import BucketRow, SessionClaimed
 from heat.identity import SAFE_INTEGER, session_subject
@@ -136,6 +140,48 @@ def test_a_profile_that_no_reader_would_take_stops_nobody(
         pass
     assert sent.digests().keys() == {customer(2)}
     assert state.unpublished() == []
+
+
+@pytest.fixture
+def pipeline(state: PartitionState, tmp_path: Path) -> Pipeline:
+    """One that has a partition with a customer to be published, and has caught up."""
+    pipeline = Pipeline(Settings(Cluster("localhost:1"), tmp_path))
+    partition = pipeline.partitions[Place("events", 0)] = partition_of(state)
+    partition.take([Log().append(*value_of(1, pour(), customer(1)))])
+    partition.caught_up = True
+    return pipeline
+
+
+def test_nobody_is_told_of_the_past(pipeline: Pipeline) -> None:
+    sent = Sent()
+    pipeline.partitions[Place("events", 0)].caught_up = False
+    pipeline._publish(cast("Producer", sent), time.monotonic(), busy=False)
+    assert sent.records == []
+    pipeline.partitions[Place("events", 0)].caught_up = True
+    pipeline._publish(cast("Producer", sent), time.monotonic(), busy=False)
+    assert sent.digests().keys() == {customer(1)}
+
+
+def test_one_that_was_frozen_polls_before_it_publishes(pipeline: Pipeline) -> None:
+    sent = Sent()
+    session_s = pipeline._settings.cluster.session_ms / 1000
+    pipeline._publish(cast("Producer", sent), time.monotonic() - session_s / 2, busy=False)
+    assert sent.records == []
+    pipeline._publish(cast("Producer", sent), time.monotonic(), busy=False)
+    assert sent.digests().keys() == {customer(1)}
+
+
+def test_a_day_that_is_ahead_of_its_own_record_has_not_begun(pipeline: Pipeline, state: PartitionState) -> None:
+    def tick(day: int, stamped_day: int) -> int:
+        value = publish(str(day), ClockTick(day=day), "/cloud/test", f"clock:{day}", 0).value
+        pipeline._tick([Consumed("clock", 0, 0, (stamped_day + 1) * DAY_MS - 1, b"", value, ())])
+        assert pipeline._tick_day == state.tick_day
+        return state.tick_day
+
+    assert tick(TODAY, TODAY) == TODAY
+    assert tick(TODAY + 2, TODAY + 1) == TODAY
+    assert tick(TODAY - 1, TODAY + 1) == TODAY
+    assert tick(TODAY + 1, TODAY + 1) == TODAY + 1
 
 
 @pytest.mark.parametrize(("q", "w"), [(MAX_MO, SAFE_INTEGER // MAX_MO**2), (0, SAFE_INTEGER)])
