@@ -96,7 +96,8 @@ def prospect(letter: DeadLetter, marks: Collection[Mark], now_ms: int, targets: 
         return Prospect(letter, "already")
     if lay.topic not in targets:
         return Prospect(letter, "never", f"nothing is sent to {lay.topic} again")
-    verdict = judge(Consumed(lay.topic, 0, 0, now_ms, record.key, record.value, record.headers))
+    again = Consumed(lay.topic, 0, 0, now_ms, record.key, record.value, record.headers)
+    verdict = judge(again, samples=lay.topic == SAMPLES.name)
     if verdict.refusal is not None:
         why = f"it would be refused again, {verdict.refusal.reason}: {verdict.refusal.detail}"
         return Prospect(letter, "never", why)

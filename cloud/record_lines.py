@@ -19,7 +19,7 @@ from cloud_sync.envelope import format_time
 from cloud_sync.published import PUBLISHED, read_published
 from cloud_sync.record import Consumed
 from cloud_sync.topics import DEAD_LETTERS, EVENTS, SAMPLES
-from heat.events import TYPES
+from heat.events import TYPES, Sampled
 from heat.quality import Refusal
 
 SUBJECT_CHARS = 12
@@ -58,7 +58,7 @@ def read(record: Consumed) -> Line:
     if record.topic == DEAD_LETTERS.name:
         return _dead(record)
     if record.topic in _EVENTS:
-        return _event(record)
+        return _event(record, samples=record.topic == SAMPLES.name)
     if record.value is None:
         return _line(record, "tombstone", _key(record), "to be forgotten")
     if record.topic in _PUBLISHED:
@@ -109,8 +109,8 @@ def value_members(value: bytes | None) -> dict[str, object]:
     return {"value": msgspec.Raw(msgspec.json.format(value, indent=-1))}  # on one line
 
 
-def _event(record: Consumed) -> Line:
-    _, event, refusal, _ = judge(record)
+def _event(record: Consumed, *, samples: bool) -> Line:
+    _, event, refusal, _ = judge(record, samples=samples)
     if event is None:
         assert refusal is not None
         return _line(record, refusal.reason, _key(record), refusal.detail, wrong=True)
@@ -132,7 +132,7 @@ def _guessed(record: Consumed, value: bytes) -> Line:
     if type_ in PUBLISHED:
         return _published(record, value)
     if type_ in TYPES:
-        return _event(record)
+        return _event(record, samples=type_ == Sampled.type)
     return _line(record, "record", _key(record), clipped(value.decode(errors="replace")))
 
 

@@ -14,7 +14,7 @@ JSON format, Kafka binding) and W3C Trace Context.
 
 A record is judged in this order, and the first thing that is wrong is its reason: size; JSON and the envelope's schema;
 type; the schema of its data; JSON that readers read differently (`cloud_sync.one_reading`); what can't be true
-(`heat.consistency`).
+(`heat.consistency`); the topic, and the key.
 """
 
 from __future__ import annotations
@@ -168,9 +168,14 @@ def _is_subject(subject: str | None) -> bool:
         return False
 
 
-def verdict(key: bytes | None, value: bytes) -> Received | Refusal:
-    """The event that a record carries, or why it is none: `decode`, and the key that decides over its partition."""
+def verdict(key: bytes | None, value: bytes, *, samples: bool = False) -> Received | Refusal:
+    """The event that a record carries, or why it is none: `decode`, its topic, and the key that says its partition.
+
+    `samples`: it lies where readings of sensors do, which lie nowhere else.
+    """
     received = decode(value)
+    if isinstance(received, Received) and isinstance(received.data, Sampled) != samples:
+        return Refusal("unknown_type", "a type of another topic")
     if isinstance(received, Received) and key != (received.subject or received.id.source).encode():
         return Refusal("wrong_key", "its key is not its subject, or its source where it has none")
     return received

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from cloud.lake.columns import RAW, TABLES, TableKind
+from cloud.lake.columns import RAW, SAMPLE_TABLE, TABLES, TableKind
 from cloud.lake.rows import event_rows, raw_rows
 from cloud.lake.table import LakeMissing, LakeTable, Partition, Span
 from cloud_sync.envelope import Received, verdict
@@ -37,7 +37,8 @@ class Batch:
         self.spans[at] = Span(start if before is None else before.start, record.offset)
         self.records.append(record)
         self.size_bytes += record.size_bytes
-        if record.topic in self._kinds and (event := event_in(record)) is not None:
+        kind = self._kinds.get(record.topic)
+        if kind is not None and (event := event_in(record, samples=kind.name == SAMPLE_TABLE.name)) is not None:
             self._events.setdefault(record.topic, []).append((record, event))
 
     def rows(self) -> dict[str, pa.Table]:
@@ -84,7 +85,7 @@ class Lake:
         return new
 
 
-def event_in(record: Consumed) -> Received | None:
-    """The event that a record carries; None where it carries none, or lies where its subject's events don't."""
-    event = verdict(record.key, record.value or b"")
+def event_in(record: Consumed, *, samples: bool = False) -> Received | None:
+    """The event that a record carries; None where it carries none, or lies where such events don't."""
+    event = verdict(record.key, record.value or b"", samples=samples)
     return event if isinstance(event, Received) else None

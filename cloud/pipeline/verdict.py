@@ -27,12 +27,12 @@ class Verdict(NamedTuple):
     """UTC day of receipt."""
 
 
-def judge(record: Consumed) -> Verdict:
-    """The verdict on a record of the events' topic."""
+def judge(record: Consumed, *, samples: bool = False) -> Verdict:
+    """The verdict on a record of the events' topic, or of the samples'."""
     day = record.timestamp_ms // DAY_MS
     if record.value is None:
         return Verdict(record, None, Refusal("malformed", "no value"), day)
-    found = verdict(record.key, record.value)
+    found = verdict(record.key, record.value, samples=samples)
     if isinstance(found, Refusal):
         return Verdict(record, None, found, day)
     if found.day >= 0 and day - found.day > MAX_AGE_DAYS:

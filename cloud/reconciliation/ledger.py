@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cloud.pipeline.verdict import judge
 from cloud_sync.dead_letter import PIPELINE
 from cloud_sync.record import Consumed
-from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED, REPLAYED
+from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED, REPLAYED, SAMPLES
 
 HOUR_MS = 3_600_000
 NOBODY = ""
@@ -75,7 +75,7 @@ class Ledger:
                 self._line(record, origin)
                 return
         else:
-            event = judge(record).event
+            event = judge(record, samples=record.topic == SAMPLES.name).event
             again, origin = event is not None and event.redelivered, event.origin if event else NOBODY
         cell = self._line(record, origin)
         if origin == NOBODY:

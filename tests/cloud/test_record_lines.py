@@ -14,7 +14,7 @@ from cloud_sync.dead_letter import from_record, from_refusal
 from cloud_sync.envelope import encode
 from cloud_sync.published import Heartbeat, Profile, Version, publish
 from cloud_sync.record import Consumed, Record
-from cloud_sync.topics import ALL, DAY_MS, DEAD_LETTERS, EVENTS, PROFILES
+from cloud_sync.topics import ALL, DAY_MS, DEAD_LETTERS, EVENTS, PROFILES, SAMPLES
 from heat.events import AnyData, BucketRow
 from heat.quality import Refusal
 from heat.scale import BANDS
@@ -52,6 +52,8 @@ REFUSED: dict[str, tuple[Consumed, str]] = {
     "another's key": (replace(as_read(encode(stored())), key=b"p1-other"), "wrong_key"),
     "no key": (replace(as_read(encode(stored())), key=None), "wrong_key"),
     "no value": (replace(as_read(encode(stored())), value=None), "malformed"),
+    "readings among events": (replace(as_read(encode(stored(EVERY_TYPE[-1]))), topic=EVENTS.name), "unknown_type"),
+    "a pour among samples": (replace(as_read(encode(stored())), topic=SAMPLES.name), "unknown_type"),
     "a published type among events": (
         Consumed(EVENTS.name, 0, 1, READ_MS, b"gw-1", publish("x", Profile(
             version=Version(1, 2), regions=(), buckets=(), flavours=()), "/cloud/c", "1", 1).value, ()),

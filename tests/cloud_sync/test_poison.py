@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cloud_sync.envelope import Received, verdict
+from cloud_sync.topics import SAMPLES
 from heat.profile import contribution
 from heat.quality import Refusal
 
@@ -55,7 +56,7 @@ def said(received: Received) -> dict[str, Any]:
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["name"])
 def test_a_record_has_its_verdict(record: dict[str, Any]) -> None:
     value = (part(record, "value") or b"").ljust(record.get("padded_to", 0))
-    given = verdict(part(record, "key"), value)
+    given = verdict(part(record, "key"), value, samples=record.get("topic") == SAMPLES.name)
     if isinstance(given, Refusal):
         assert given.reason == record.get("reason"), given.detail
         assert "LOYAL" not in given.detail

@@ -16,7 +16,8 @@ from cloud.reconciliation.gathering import GRACE_MS, SLACK_MS
 from cloud.reconciliation.ledger import HOUR_MS, Cell, Ledger
 from cloud.reconciliation.sums import Line, sums
 from cloud_sync.envelope import encode
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYED
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYED, SAMPLES
+from heat.events import Sampled
 from tests.cloud.reconciliation.books import (
     HOUR,
     HOURS,
@@ -30,7 +31,7 @@ from tests.cloud.reconciliation.books import (
     sent_by,
     shops,
 )
-from tests.cloud_sync.examples import stored
+from tests.cloud_sync.examples import EVERY_TYPE, stored
 
 
 @pytest.fixture(scope="module")
@@ -321,3 +322,13 @@ def test_what_nobody_can_read_is_no_outbox(world: Shops) -> None:
         torn = replace(encode(stored()), key=b"x", value=b"{")
         world.topics.append(gateway.numbered(torn, number), later)
     assert {one.kind for one in reconcile(world.topics.ledger(), Books(), HOURS).findings} == set()
+
+
+def test_what_sensors_read_is_a_row_of_its_gateway() -> None:
+    topics = Topics()
+    gateway = Gateway("gw-1", topics, position=41)
+    readings = next(data for data in EVERY_TYPE if isinstance(data, Sampled))
+    topics.append(gateway.numbered(encode(stored(readings, origin="gw-1"))), HOUR * HOUR_MS)
+    ledger = topics.ledger()
+    assert ledger.counts(SAMPLES.name) == {Cell(HOUR, "gw-1"): 1}
+    assert list(ledger.rows["gw-1", 1].positions) == [41]
