@@ -166,10 +166,10 @@ class Consumer:
             elif not error.retriable() or error.fatal():
                 raise KafkaException(error)
 
-    def partitions(self, topic: str) -> int:
+    def partitions(self, topic: str, timeout_s: float = REQUEST_S) -> int:
         """How many partitions a topic has. Raises SinkUnavailable where there is no such topic."""
         with self._trouble.told(f"{topic} can't be looked at"):
-            found = self._consumer.list_topics(topic, timeout=REQUEST_S).topics[topic]
+            found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
             if found.error is not None:
                 raise KafkaException(found.error)
             return len(found.partitions)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Literal
 
 from cloud.kafka import BEGINNING, END, Consumer, Place
 from cloud.librdkafka import Cluster
 from cloud_sync.record import Consumed
+from heat.errors import SinkRefused, SinkUnavailable
 
 Begin = Literal["beginning", "end"] | int
 MARKED = 2
 """Offsets that a record may take: a gateway that has little to say has a transaction, and its mark, for each event."""
+PATIENCE_S = 60.0
+"""Seconds that Kafka may be away while one waits for records: a broker that is started anew takes half of it."""
+ASKED_S = 1.0
+"""Seconds between two looks whether it is back; Ctrl-C takes as long."""
 FURTHER = 8
 """Times as far back one looks again, where marks and what was compacted away took more than that."""
 
 
-def follow(cluster: Cluster, topic: str, begin: Begin, *, wait: bool) -> Iterator[Consumed]:
+def follow(cluster: Cluster, topic: str, begin: Begin, *, wait: bool) -> Generator[Consumed]:
     """Records that are committed, each partition in its order; a number begins with the newest so many, by their time.
 
-    Without `wait` it is over once each partition's end was seen.
+    Without `wait` it is over once each partition's end was seen. With it, it goes on after a Kafka that was away.
 
     Raises:
-        SinkUnavailable: there is no such topic, or no Kafka. SinkRefused: we may not read it.
+        SinkUnavailable: there is no such topic, or no Kafka, for `PATIENCE_S`. SinkRefused: we may not read it.
     """
     with Consumer(cluster) as consumer:
         places = [Place(topic, number) for number in range(consumer.partitions(topic))]
@@ -35,8 +42,25 @@ def follow(cluster: Cluster, topic: str, begin: Begin, *, wait: bool) -> Iterato
         consumer.assign(positions)
         seen: set[Place] = set()
         while wait or len(seen) < len(places):
-            yield from consumer.poll()
+            try:
+                records = consumer.poll()
+            except SinkUnavailable as error:
+                if not wait or isinstance(error, SinkRefused):
+                    raise
+                _until_it_answers(consumer, topic)
+                continue
+            yield from records
             seen |= consumer.ended.keys()
+
+
+def _until_it_answers(consumer: Consumer, topic: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(SinkUnavailable):
+            consumer.partitions(topic, ASKED_S)
+            return
+        time.sleep(ASKED_S)  # a broker that is not whole yet answers at once that it knows no such topic
+    consumer.partitions(topic, ASKED_S)
 
 
 def _newest(consumer: Consumer, places: list[Place], count: int) -> tuple[list[Consumed], Mapping[Place, int]]:

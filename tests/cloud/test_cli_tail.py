@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer
 
+from cloud.kafka import Consumer
+from cloud.librdkafka import Cluster
+from cloud.tail import follow
+from cloud_sync.record import Consumed
+from heat.errors import SinkRefused, SinkUnavailable
 from picante.cli import main
 from tests.cloud_sync.examples import stored, written
 from tests.servers import KafkaServer, ServerElsewhere
@@ -92,6 +99,58 @@ async def test_it_follows_until_ctrl_c_and_leaves_no_trace_of_itself(kafka: Kafk
         process.send_signal(signal.SIGINT)
         rest, errors = await process.communicate()
     assert (process.returncode, rest, errors) == (0, b"", b"")
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> list[SinkUnavailable]:
+    """What comes next of a reader whose Kafka was there when it began, instead of records and of answers."""
+    troubles: list[SinkUnavailable] = []
+    poll, partitions, begun = Consumer.poll, Consumer.partitions, set[Consumer]()
+
+    def polled(consumer: Consumer) -> list[Consumed]:
+        if troubles:
+            raise troubles.pop(0)
+        return poll(consumer)
+
+    def asked(consumer: Consumer, *asked: Any) -> int:
+        if troubles and consumer in begun:
+            raise troubles.pop(0)
+        begun.add(consumer)
+        return partitions(consumer, *asked)
+
+    monkeypatch.setattr(Consumer, "poll", polled)
+    monkeypatch.setattr(Consumer, "partitions", asked)
+    monkeypatch.setattr("cloud.tail.ASKED_S", 0.01)
+    return troubles
+
+
+async def test_it_goes_on_after_a_kafka_that_was_away(kafka: Kafka, topic: Topics, away: list[SinkUnavailable]) -> None:
+    name = await topic()
+    put(kafka, name, range(1, 3))
+    away += [SinkUnavailable("it went"), SinkUnavailable("it is away still")]
+    with contextlib.closing(follow(Cluster(kafka.bootstrap), name, "beginning", wait=True)) as records:
+        assert next(records).offset == 0
+        assert away == []
+        assert next(records).offset == 1
+        put(kafka, name, range(3, 4))
+        away += [SinkUnavailable("it went again")]
+        assert next(records).offset == 2
+
+
+async def test_it_ends_where_waiting_is_of_no_use(
+    kafka: Kafka, topic: Topics, away: list[SinkUnavailable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await topic()
+    away.append(SinkUnavailable("one asked for what there is now"))
+    with pytest.raises(SinkUnavailable, match="there is now"):
+        next(follow(Cluster(kafka.bootstrap), name, "beginning", wait=False))
+    away.append(SinkRefused("it does not let us in"))
+    with pytest.raises(SinkRefused):
+        next(follow(Cluster(kafka.bootstrap), name, "beginning", wait=True))
+    monkeypatch.setattr("cloud.tail.PATIENCE_S", 0.05)
+    away += [SinkUnavailable("it went")] * 100
+    with pytest.raises(SinkUnavailable, match="it went"):
+        next(follow(Cluster(kafka.bootstrap), name, "beginning", wait=True))
 
 
 async def test_a_topic_that_is_not_there_is_said(config: Path) -> None:
