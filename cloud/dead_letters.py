@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from cloud.config import CloudConfig
 from cloud.kafka import Consumer, Place, Producer, read_range
 from cloud.librdkafka import Cluster
 from cloud.pipeline.verdict import judge
@@ -39,6 +40,11 @@ class Topics:
     marks: str = REPLAYS.name
     targets: Collection[str] = (EVENTS.name, SAMPLES.name)
     """Where letters may be sent to."""
+
+
+def topics_of(config: CloudConfig) -> Topics:
+    """Those of an installation: letters go back to what its pipeline reads, too, when the lake filled a topic anew."""
+    return Topics(targets={EVENTS.name, SAMPLES.name, config.pipeline.topic})
 
 
 class Mark(msgspec.Struct, frozen=True):

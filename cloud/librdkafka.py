@@ -22,7 +22,7 @@ LOOK_S = 1.0
 """Seconds in which a broker has to answer when all of them had been lost: who is told to stop waits for us."""
 MOCK = "mockCluster"
 """How the ids of librdkafka's mock clusters begin."""
-LOOK = "Look whether Kafka runs at kafka.bootstrap of cloud.toml; it is tried again"
+LOOK = "Look whether Kafka runs at kafka.bootstrap of cloud.toml"
 
 _log = logging.getLogger("cloud.librdkafka")
 _NOT_ALLOWED = {
@@ -117,7 +117,7 @@ class Trouble:
             raise self._as_ours(what, found) from error
 
     def _as_ours(self, what: str, error: KafkaError) -> SyncError:
-        code, text = error.code(), f"{what}: {self._cluster.bootstrap}: {error.str()}"
+        code, text = error.code(), f"{what}: {self._cluster.bootstrap}: {error.str().rstrip('.')}"
         if code in _LOST:
             return PositionLost(text, hint="The topic was cut, or made anew")
         if code in _TOO_LARGE:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cloud.dead_letters import Prospect, Topics
     from cloud.librdkafka import Cluster
 
+LINES = 50
+"""Lines of a replay at most; what it came to is counted below them."""
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 Filter = Callable[[DeadLetter], bool]
 
@@ -32,13 +34,14 @@ def _since(_context: click.Context, _option: click.Parameter, value: str | None)
     """Unix time, ms, of `6h`, `3d`, `2026-11-25` or `2026-11-25T12:00`."""
     if value is None:
         return None
-    if match := re.fullmatch(r"([0-9]{1,6})([mhd])", value):
-        return int((datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})).timestamp() * 1000)
     try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
+        if match := re.fullmatch(r"([0-9]{1,6})([mhd])", value):
+            moment = datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
+        else:
+            moment = datetime.fromisoformat(value)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
         raise click.BadParameter(f"{value!r} is no time: write 6h, 3d, 2026-11-25 or 2026-11-25T12:00 (UTC)") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 REASON = click.option("--reason", type=click.Choice(get_args(Reason)), help="Only those with this reason.")
@@ -76,7 +79,7 @@ def list_(
     from cloud.dead_letters import letters, mark_of, marks
 
     with told():
-        cluster, topics = _cluster(config_path), _topics()
+        cluster, topics = _places(config_path)
         wanted, sent = _filter(reason, since, origin), marks(cluster, topics.marks)
         reasons: Counter[str] = Counter()
         newest: deque[DeadLetter] = deque(maxlen=limit)
@@ -114,7 +117,7 @@ def show(letter_id: str, config_path: Path, *, raw: bool) -> None:
 
     with told():
         place = _id(parse_letter_id, letter_id)
-        cluster, topics = _cluster(config_path), _topics()
+        cluster, topics = _places(config_path)
         letter = one_letter(cluster, *place, topics.letters)
         if letter is None:
             raise PicanteError(f"there is no dead letter {letter_id}", hint="See picante cloud dlq list")
@@ -132,7 +135,6 @@ def show(letter_id: str, config_path: Path, *, raw: bool) -> None:
 @REASON
 @SINCE
 @ORIGIN
-@LIMIT
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @YES
 def replay(  # noqa: PLR0913 -- a parameter for each option
@@ -142,7 +144,6 @@ def replay(  # noqa: PLR0913 -- a parameter for each option
     reason: str | None,
     since: int | None,
     origin: str | None,
-    limit: int,
     everything: bool,
     yes: bool,
 ) -> None:
@@ -158,19 +159,19 @@ def replay(  # noqa: PLR0913 -- a parameter for each option
     from cloud.dead_letters import letters, marks, parse_letter_id, prospect
     from cloud.dead_letters import replay as send_again
 
-    if bool(letter_ids) == bool(reason or since or origin or everything):
+    if bool(letter_ids) == (everything or (reason, since, origin) != (None, None, None)):
         raise click.UsageError("Which dead letters? Give IDs, or --reason, --since, --origin, or --all")
     with told():
         places = {_id(parse_letter_id, one) for one in letter_ids}
-        wanted = _filter(reason, since, origin, places)
-        cluster, topics, now_ms = _cluster(config_path), _topics(), _now_ms()
+        wanted, now_ms = _filter(reason, since, origin, places), _now_ms()
+        cluster, topics = _places(config_path)
         if yes:
             prospects = send_again(cluster, wanted, now_ms, topics)
         else:
             sent = marks(cluster, topics.marks)
             chosen = filter(wanted, letters(cluster, topics.letters))
             prospects = (prospect(one, sent, now_ms, topics.targets) for one in chosen)
-        fates = Counter(_say(one, number, limit, yes=yes) for number, one in enumerate(prospects))
+        fates = Counter(_say(one, number, yes=yes) for number, one in enumerate(prospects))
     if missing := len(places) - fates.total() if places else 0:
         click.echo(f"{missing} of {len(places)} are not there")
     again, already, never = fates["replay"], fates["already"], fates["never"]
@@ -181,10 +182,10 @@ def replay(  # noqa: PLR0913 -- a parameter for each option
     sys.exit(NEEDS_A_PERSON if never or missing else 0)
 
 
-def _say(one: Prospect, number: int, limit: int, *, yes: bool) -> str:
+def _say(one: Prospect, number: int, *, yes: bool) -> str:
     from cloud.dead_letters import letter_id
 
-    if number < limit:
+    if number < LINES:
         did = {
             "replay": "sent again" if yes else "to send again",
             "already": "was sent again already",
@@ -193,7 +194,7 @@ def _say(one: Prospect, number: int, limit: int, *, yes: bool) -> str:
         lay = one.letter.source
         where = f"  {lay.topic} {lay.partition}:{lay.offset}" if lay else ""
         click.echo(_printable(f"{letter_id(one.letter)}  {one.letter.reason or 'no reason'}{where}  {did[one.fate]}"))
-    elif number == limit:
+    elif number == LINES:
         click.echo("...")
     return one.fate
 
@@ -253,17 +254,13 @@ def _id(parse: Callable[[str], tuple[int, int]], text: str) -> tuple[int, int]:
         exit_with_hint(error, 2)
 
 
-def _cluster(config_path: Path) -> Cluster:
+def _places(config_path: Path) -> tuple[Cluster, Topics]:
     from cloud.config import load_cloud_config
+    from cloud.dead_letters import topics_of
     from cloud.librdkafka import cluster_of
 
-    return cluster_of(load_cloud_config(config_path))
-
-
-def _topics() -> Topics:
-    from cloud.dead_letters import Topics
-
-    return Topics()
+    config = load_cloud_config(config_path)
+    return cluster_of(config), topics_of(config)
 
 
 def _printable(text: str) -> str:

@@ -33,7 +33,7 @@ async def topics(kafka: Kafka, topic: Callable[..., Awaitable[str]], monkeypatch
     """Three dead letters: one of the door, one that is good by now, one that is not."""
     found = Topics(await topic(), await topic(), [await topic()])
     [target] = found.targets
-    monkeypatch.setattr("picante.cli_dlq._topics", lambda: found)
+    monkeypatch.setattr("cloud.dead_letters.topics_of", lambda _config: found)
     now_ms = int(time.time() * 1000)
     good = encode(stored(time_ms=now_ms, day=now_ms // DAY_MS))
     lay = Consumed(target, 0, 4711, now_ms, good.key, good.value, good.headers)
@@ -81,7 +81,8 @@ async def test_the_list_says_what_was_refused_and_by_whom(topics: Topics, say: S
         (("--since", "2999-01-01"), []),
     ):
         assert [json.loads(line)["id"] for line in say("list", "--json", *words)[1].splitlines()] == ids
-    assert say("list", "--since", "yesterday")[0] == 2
+    for no_time in ("yesterday", "999999d"):
+        assert say("list", "--since", no_time)[0] == 2
 
 
 async def test_one_is_shown_with_what_to_do(topics: Topics, say: Say) -> None:
@@ -118,4 +119,6 @@ async def test_nothing_is_sent_without_yes_and_nothing_twice(topics: Topics, say
     assert "(sent again)" in say("list")[1].splitlines()[2]
     assert "1 of 1 are not there" in say("replay", "0:77")[1]
     assert say("replay")[0] == 2, "all of them is said, not meant"
+    assert say("replay", "--since", "1970-01-01") == say("replay", "--all")
+    assert say("replay", "--all", "--limit", "1")[0] == 2, "it would bound the lines, and not what is sent"
     assert say("replay", "0:1", "--reason", "malformed")[0] == 2

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import cbor2
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud import dead_letters
-from cloud.dead_letters import Mark, Topics, mark_of, marks, parse_letter_id, prospect, replay
+from cloud.config import load_cloud_config
+from cloud.dead_letters import Mark, Topics, mark_of, marks, parse_letter_id, prospect, replay, topics_of
 from cloud.kafka import Producer, read_to_end
 from cloud.letter_page import page, whose
 from cloud.librdkafka import Cluster
@@ -23,7 +25,7 @@ from cloud.remedies import REMEDIES
 from cloud_sync.dead_letter import DeadLetter, from_event, from_record, from_refusal, read
 from cloud_sync.envelope import encode
 from cloud_sync.record import Consumed, Headers, Record
-from cloud_sync.topics import DAY_MS, EVENTS
+from cloud_sync.topics import DAY_MS, EVENTS, SAMPLES
 from heat.errors import DataError, SyncError
 from heat.quality import Reason, Refusal
 from tests.cloud_sync.examples import CUSTOMER, DAY, TIME_MS, refused, stored
@@ -85,6 +87,14 @@ def test_what_can_not_be_sent_again_says_why(case: str) -> None:
     found = fate(as_read(letter))
     assert found[0] == "never"
     assert found[1].startswith(why)
+
+
+def test_letters_go_back_to_the_topic_that_the_pipeline_reads_since_a_replay_of_the_lake(tmp_path: Path) -> None:
+    anew = f"{EVENTS.name}.g2"
+    (tmp_path / "cloud.toml").write_text(f'[kafka]\nbootstrap = "127.0.0.1:1"\n[pipeline]\ntopic = "{anew}"\n')
+    targets = topics_of(load_cloud_config(tmp_path / "cloud.toml")).targets
+    assert set(targets) == {EVENTS.name, SAMPLES.name, anew}
+    assert prospect(as_read(letter_of(topic=anew)), set(), NOW_MS, targets).fate == "replay"
 
 
 def test_ids_are_read_as_they_are_printed() -> None:

@@ -206,6 +206,7 @@ def test_nobody_runs_a_command_that_is_not_theirs(secure_kafka: SecureKafka, tmp
         done = CliRunner().invoke(main, ["cloud", *words, *config])
         assert (words, done.exit_code) == (words, 1), done.output
         assert "deploy/kafka/acls" in done.output
+        assert ".. " not in done.output
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
