@@ -222,7 +222,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Count = 0
     """Of its database: how often that had to begin anew."""
     confirmed: Count = 0
-    """Rows of its outbox up to this position are in Kafka."""
+    """Rows of its outbox up to this position are in Kafka; `digests` are as of the moment at which it was so."""
     sent_ms: Count | None = None
     """Unix time, ms, at which Kafka last took events of it, since it started."""
     uplink: str = ""

@@ -102,6 +102,12 @@ POSITION = "picante.position"
 """Header of all that an outbox sent: `EPOCH:POSITION` of its row. Positions count rows, so a reader sees what lacks."""
 
 
+def row_of(header: bytes | None) -> tuple[int, int] | None:
+    """The epoch and the position that the header `POSITION` names; None where it names none."""
+    epoch, _, position = (header or b"").partition(b":")
+    return (int(epoch), int(position)) if epoch.isdigit() and position.isdigit() else None
+
+
 def outbox_group(gateway: str) -> str:
     """The consumer group whose offset on `OUTBOX` is a gateway's position."""
     return f"picante-outbox-{gateway}"

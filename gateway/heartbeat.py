@@ -54,8 +54,9 @@ class Heart:
         state = self._web.state
         assert state.uplink is not None, "only an uplink asks"
         try:
-            digests = self._news(await asyncio.to_thread(seen.digests, state.store))
-            heartbeat = self._heartbeat(self._web.drawn().status, state.uplink, digests)
+            told = await asyncio.to_thread(seen.digests, state.store)
+            told = told._replace(rows=self._news(told.rows))
+            heartbeat = self._heartbeat(self._web.drawn().status, state.uplink, told)
         except sqlite3.Error as error:
             raise StoreError(f"the database can't be read: {error}") from error
         name = state.config.gateway.id
@@ -70,7 +71,7 @@ class Heart:
         self._told = told | {row.subject: (row.digest, now_s) for row in news}
         return tuple(news)
 
-    def _heartbeat(self, status: Status, uplink: Uplink, digests: tuple[DigestRow, ...]) -> Heartbeat:
+    def _heartbeat(self, status: Status, uplink: Uplink, told: seen.Seen) -> Heartbeat:
         state, gateway, sync = self._web.state, status.gateway, status.sync
         now = state.clock.now()
         known = state.dispensers.known.values()
@@ -85,9 +86,9 @@ class Heart:
             clock="known" if now.known else "unknown",
             disk_percent=min(gateway.database_bytes * 100 // gateway.quota_bytes, 100),
             repairs=tuple(dict.fromkeys(trouble.code for trouble in status.warnings)),
-            digests=digests,
+            digests=told.rows,
             epoch=sync.epoch,
-            confirmed=sync.confirmed,
+            confirmed=told.confirmed,
             sent_ms=None if uplink.status.sent_s is None else int(uplink.status.sent_s * 1000),
             uplink=uplink.status.state,
             ranker=gateway.ranker,

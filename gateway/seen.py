@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from typing import NamedTuple
 
 from cloud_sync.published import DigestRow
 from gateway.store import Store
@@ -19,24 +20,30 @@ CUSTOMERS = 50
 ROWS = 2_000
 """Events looked back on: a busy hour. While more than half of them wait for Kafka, nobody is told of."""
 
-_LAST = """
-SELECT position, subject, position > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'confirmed')
-FROM events ORDER BY position DESC LIMIT ?
-"""
+_CONFIRMED = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'confirmed'"
+_LAST = "SELECT position, subject, position > ? FROM events ORDER BY position DESC LIMIT ?"
 
 
-def digests(store: Store) -> tuple[DigestRow, ...]:
-    """Of the customers seen lately, newest first; all as of one moment. It blocks. Raises sqlite3.Error."""
+class Seen(NamedTuple):
+    """Customers seen lately, newest first, as of the moment at which Kafka had the rows up to `confirmed`."""
+
+    confirmed: int
+    rows: tuple[DigestRow, ...]
+
+
+def digests(store: Store) -> Seen:
+    """All as of one moment. It blocks. Raises sqlite3.Error."""
     origin = store.settings.gateway_id
     with closing(store.reader()) as connection, store.watching():
         connection.execute("BEGIN")
-        found = [_row(connection, subject, origin) for subject in _settled(connection)]
+        (confirmed,) = connection.execute(_CONFIRMED).fetchone()
+        found = [_row(connection, subject, origin) for subject in _settled(connection, confirmed)]
         connection.execute("COMMIT")
-    return tuple(row for row in found if row.n)
+    return Seen(confirmed, tuple(row for row in found if row.n))
 
 
-def _settled(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute(_LAST, (ROWS,)).fetchall()
+def _settled(connection: sqlite3.Connection, confirmed: int) -> list[str]:
+    rows = connection.execute(_LAST, (confirmed, ROWS)).fetchall()
     waiting = {subject for _, subject, waits in rows if waits}
     if sum(waits for _, _, waits in rows) > ROWS // 2:
         return []

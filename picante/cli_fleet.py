@@ -20,11 +20,13 @@ from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, table, told
 if TYPE_CHECKING:
     from cloud.config import CloudConfig
     from cloud.fleet import Complaint, Judged
+    from cloud.fleet_watch import Compared
     from cloud.librdkafka import Cluster
 
 EVERY_S = 2.0
 _CLEAR = "\x1b[H\x1b[2J"
 _HEAD = ("GATEWAY", "STORE", "HEARD", "BACKLOG", "CLOCK", "DB", "DISPENSERS", "SOFTWARE", "BUNDLE", "WHAT IS WRONG")
+_HOW = {"differs": "other sums", "exceeds": "counted twice", "lacks": "events lack"}
 _UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -43,7 +45,8 @@ def fleet(config_path: Path, *, as_json: bool, watch: bool, digests: bool, forge
 
     \b
     Exit status: 0 all is well, 1 Kafka is not there or refuses, 2 configuration,
-    4 somebody has to look after a gateway (another version alone is no reason).
+    4 somebody has to look after a gateway (another version alone is no reason); with --digests: edge and cloud differ
+    on a customer, or not all could be compared.
     Example:  picante cloud fleet --watch
     """
     with told():
@@ -90,22 +93,29 @@ def _look(cluster: Cluster) -> Iterator[list[Judged]]:
 def _differences(config: CloudConfig, *, as_json: bool) -> int:
     """Print of whom edge and cloud differ; the exit status that it means."""
     from cloud.fleet_watch import FleetWatch
-    from cloud.librdkafka import cluster_of
 
-    found = FleetWatch(cluster_of(config), config.path(config.cloud.data_dir) / "pipeline").differences()
+    found = FleetWatch(config).compared()
     if as_json:
-        click.echo(json.dumps([msgspec.to_builtins(one) for one in found], indent=2))
-    elif found:
-        rows = [("CUSTOMER", "GATEWAY", "", "EDGE", "CLOUD", "SINCE")]
-        for one in found:
-            how = "other sums" if one.outcome == "differs" else "events lack"
-            rows.append(
-                (one.key.subject, one.key.gateway, how, str(one.edge_n), str(one.cloud_n), _moment(one.since_ms))
-            )
-        click.echo("\n".join(table(rows)))
+        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
     else:
-        click.echo("Edge and cloud agree on all customers whom gateways told of lately")
-    return NEEDS_A_PERSON if found else 0
+        click.echo("\n".join(_compared(found)))
+    return 0 if found.equal and not found.differences and not found.not_compared else NEEDS_A_PERSON
+
+
+def _compared(found: Compared) -> Iterator[str]:
+    if found.differences:
+        rows = [("CUSTOMER", "GATEWAY", "", "EDGE", "CLOUD", "SINCE")]
+        for one in found.differences:
+            numbers = str(one.told.n), str(one.cloud_n)
+            rows.append((one.key.subject, one.key.gateway, _HOW[one.outcome], *numbers, _moment(one.since_ms)))
+        yield from table(rows)
+    yield f"Edge and cloud agree on {found.equal:,} customers, and differ on {len(found.differences):,}"
+    if found.newer:
+        yield f"Of {found.newer:,} the cloud has later events: they are compared when their gateway tells of them again"
+    if found.not_compared:
+        yield f"Not compared: {found.not_compared:,}; their states are on another machine, or behind"
+    if not found.equal:
+        yield "Nobody was found equal: is this where the pipeline works, and do gateways reach Kafka?"
 
 
 def _forget(cluster: Cluster, gateway: str) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from cloud.pipeline.fold import CONFLICT, DUPLICATE, FOLDED, SESSION_OVER
 from cloud.pipeline.state import SCHEMA_VERSION
-from cloud.pipeline.subjects import Subjects
+from cloud.pipeline.subjects import NEVER, Subjects
 from heat.errors import StoreError
 from heat.profile import Profile
 
@@ -73,14 +73,14 @@ class StateReader:
             refused[hour, origin] += n if outcome not in NO_REFUSAL else 0
         return position, taken, refused
 
-    def held(self, subject: str, origin: str) -> tuple[int, int, str]:
-        """The position, how many pieces of evidence a subject has of one origin, and the digest of their sums."""
+    def held(self, subject: str, origin: str) -> tuple[int, int, int, str]:
+        """The position, the subject's version, and of one origin how many pieces of evidence, and their digest."""
         with self._moment():
             position = self.position()
             found = Subjects(self._connection).load([subject]).get(subject)
         profile = found.tally.profile() if found else Profile()
         n = sum(sums.n for key, sums in profile.buckets.items() if key.origin == origin)
-        return position, n, profile.digest(origin)
+        return position, found.version if found else NEVER, n, profile.digest(origin)
 
     def outcomes(self, origin: str) -> Counter[str]:
         """What became of an origin's records, in the words of `fold`."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cloud.pipeline.verdict import judge
 from cloud_sync.dead_letter import PIPELINE
 from cloud_sync.record import Consumed
-from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED, REPLAYED, SAMPLES
+from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED, REPLAYED, SAMPLES, row_of
 
 HOUR_MS = 3_600_000
 NOBODY = ""
@@ -82,7 +82,7 @@ class Ledger:
             return  # numbers of several gateways
         if REPLAYED in headers:
             return  # a dead letter that was sent again, perhaps after weeks
-        if (position := _position(headers.get(POSITION))) is None:
+        if (position := row_of(headers.get(POSITION))) is None:
             self.unnumbered[cell] += 1
             return
         rows = self.rows[origin, position[0]]
@@ -129,8 +129,3 @@ class Ledger:
         lines.cells.append(number)
         lines.last[cell.hour] = record.offset
         return cell
-
-
-def _position(header: bytes | None) -> tuple[int, int] | None:
-    epoch, _, position = (header or b"").partition(b":")
-    return (int(epoch), int(position)) if epoch.isdigit() and position.isdigit() else None

@@ -13,9 +13,11 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]  # its stubs re-export nothing
 
 from cloud.config import load_cloud_config
+from cloud.fleet_watch import FleetWatch
 from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
 from cloud.lake.replay import replay
 from cloud.librdkafka import Cluster, Trouble, cluster_of, connection
+from cloud.pipeline.state import Log, PartitionState
 from cloud.rights import Right, parse, principal_of, rights_of
 from cloud_sync.record import Record
 from cloud_sync.topics import ALL, EVENTS, outbox_group
@@ -124,6 +126,15 @@ def test_the_pipeline_works_under_its_rights_and_no_other_part_takes_its_place(
     lake = cluster(secure_kafka, tmp_path, "lake")
     with Producer(lake, "picante-dead-letters-0") as producer, pytest.raises(SinkRefused, match="deploy/kafka/acls"):
         producer.open()
+
+
+def test_the_fleet_is_watched_beside_the_pipelines_states(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    toml = secure_kafka.cloud_toml(tmp_path, "fleet")
+    toml.write_text('[cloud]\ndata_dir = "."\n' + toml.read_text())
+    config = load_cloud_config(toml)
+    directory = config.path(config.cloud.data_dir) / "pipeline"
+    PartitionState.open(directory / f"{EVENTS.name}-0.db", Log(EVENTS.name, 0)).close()
+    FleetWatch(config).compared()  # it asks how far the pipeline's group is
 
 
 def test_a_replay_makes_its_topic_under_its_rights_and_the_pipeline_reads_it(

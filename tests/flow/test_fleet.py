@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import sqlite3
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import confluent_kafka
@@ -16,23 +20,30 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import TopicPartition
 
+from cloud import difference_file, digests, fleet_watch
 from cloud.config import CloudConfig, load_cloud_config
+from cloud.digests import Difference
 from cloud.fleet_watch import FleetWatch
-from cloud.kafka import Consumer, Place, Producer
+from cloud.kafka import Consumer, Place, Producer, read_range
 from cloud.lake.settings import lake_of
 from cloud.librdkafka import Cluster, cluster_of
-from cloud.metrics import REGISTRY
 from cloud.pipeline.dead_letters import GROUP as LETTERS
 from cloud.pipeline.reading import state_files
+from cloud.pipeline.state import Log, PartitionState
 from cloud.pipeline.subjects import Subjects
 from cloud.reconciliation.gathering import Outcome, compare
 from cloud.reconciliation.ledger import HOUR_MS
 from cloud_sync.envelope import encode
-from cloud_sync.topics import DAY_MS, EVENTS
+from cloud_sync.published import DigestRow, publish
+from cloud_sync.record import Record
+from cloud_sync.topics import DAY_MS, EVENTS, POSITION
 from picante.cli import main
+from tests.cloud.logs import ANNA, BERT, pour, value_of
+from tests.cloud.pipelines import BROKER_TIME
+from tests.cloud.test_fleet import NOW_MS, WELL
 from tests.cloud_sync.examples import POURED, stored
 from tests.flow.world import Mqtt, Process, World, world
-from tests.servers import KafkaServer
+from tests.servers import KafkaServer, create_topic
 from tests.serving import serving
 from tests.waiting import wait_until
 
@@ -48,6 +59,8 @@ baud = 0
 ring = 40
 count = 2
 """
+
+CARL = f"p1-{'c' * 32}"
 
 
 @pytest.fixture(scope="module")
@@ -199,12 +212,10 @@ def _what_is_not_there_is_no_agreement(shop: World) -> None:
 
 
 def _digests_agree(shop: World, config: CloudConfig) -> None:
-    watch = FleetWatch(cluster_of(config), shop.directory / "cloud" / "pipeline")
-    equal = REGISTRY.get_sample_value("picante_cloud_digests_compared_total", {"outcome": "equal"}) or 0
-    assert watch.differences() == []
-    after = REGISTRY.get_sample_value("picante_cloud_digests_compared_total", {"outcome": "equal"}) or 0
-    assert after - equal == len(shop.digests())
-    assert "agree" in fleet(shop, "--digests").output
+    done = FleetWatch(config).compared()
+    assert (done.differences, done.equal, done.newer, done.not_compared) == ([], len(shop.digests()), 0, 0)
+    said = fleet(shop, "--digests")
+    assert (said.exit_code, f"agree on {done.equal:,}" in said.output) == (0, True), said.output
 
 
 def test_one_altered_event_makes_edge_and_cloud_differ(shop: World) -> None:
@@ -219,7 +230,7 @@ def test_one_altered_event_makes_edge_and_cloud_differ(shop: World) -> None:
                 Subjects(state).save([one])
     done = fleet(shop, "--digests", "--json")
     assert done.exit_code == 4, done.output
-    assert [(one["key"], one["outcome"]) for one in json.loads(done.output)] == [
+    assert [(one["key"], one["outcome"]) for one in json.loads(done.output)["differences"]] == [
         ([shop.gateway_id, subject], "differs")
     ]
 
@@ -230,6 +241,98 @@ def _an_offset(cluster: Cluster, place: Place) -> int:
         records = wait_until(consumer.poll, 10, "there are records")
         assert isinstance(records, list)
         return int(records[len(records) // 2].offset)
+
+
+# -- digests, in a topic of their own -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def replayed(broker: KafkaServer, shop: World, tmp_path: Path) -> CloudConfig:
+    """A pipeline that folds another topic than the gateways write to."""
+    topic = asyncio.run(create_topic(broker.bootstrap, 1, BROKER_TIME))
+    (tmp_path / "cloud.toml").write_text(
+        f'[cloud]\ndata_dir = "."\n[kafka]\nbootstrap = "{shop.bootstrap}"\n'
+        f'[pipeline]\ntopic = "{topic}"\ngroup = "{topic}"\n'
+    )
+    return load_cloud_config(tmp_path / "cloud.toml")
+
+
+def pours(config: CloudConfig, subject: str, first: int, count: int) -> None:
+    """Rows of an outbox, from `first` on, in Kafka."""
+    day = int(time.time() * 1000) // DAY_MS
+    with Producer(cluster_of(config)) as producer:
+        for number in range(first, first + count):
+            record = Record(config.pipeline.topic, *value_of(number, pour(), subject, origin="gw-x", day=day), ())
+            producer.send(record.with_header(POSITION, b"1:%d" % number))
+        producer.flush()
+
+
+def fold(config: CloudConfig, until: int) -> None:
+    """Have the state hold what is below this offset."""
+    topic = config.pipeline.topic
+    with PartitionState.open(config.path("pipeline") / f"{topic}-0.db", Log(topic, 0)) as state:
+        for batch in read_range(cluster_of(config), Place(topic, 0), state.position, until):
+            state.apply(batch)
+
+
+@contextmanager
+def watching(config: CloudConfig) -> Iterator[FleetWatch]:
+    watch, stop = FleetWatch(config), threading.Event()
+    thread = threading.Thread(target=watch.work, args=(stop,))
+    thread.start()
+    try:
+        yield watch
+    finally:
+        stop.set()
+        thread.join()
+
+
+def outcomes(differences: Iterable[Difference]) -> dict[str, str]:
+    """By customer; the shop's, whose events are in another topic, left out."""
+    return {one.key.subject: one.outcome for one in differences if one.key.gateway == "gw-x"}
+
+
+def test_what_is_doubled_or_lost_is_told_under_traffic_and_after_a_restart(
+    replayed: CloudConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "VISIBLE_MS", 0)
+    monkeypatch.setattr(fleet_watch, "LOOK_S", 0.05)
+    monkeypatch.setattr(fleet_watch, "PATIENCE_S", 0.5)
+    pours(replayed, ANNA, 1, 3)
+    pours(replayed, CARL, 4, 6)
+    fold(replayed, 5)
+    rows = DigestRow(ANNA, 2, "d2"), DigestRow(BERT, 1, "d1"), DigestRow(CARL, 6, "d6")
+    beat = msgspec.structs.replace(WELL, gateway="gw-x", epoch=1, confirmed=9, digests=rows)
+    with Producer(cluster_of(replayed)) as producer:
+        producer.send(publish("gw-x", beat, "/gateways/gw-x", "gw-x:1", NOW_MS))
+        producer.flush()
+    with watching(replayed) as watch:
+        wait_until(lambda: outcomes(watch.comparison.differences.values()), 20, "the one that is there twice is told")
+        assert outcomes(watch.comparison.differences.values()) == {ANNA: "exceeds"}, "others may come yet"
+        pours(replayed, CARL, 10, 50)
+        fold(replayed, 8)
+        done = FleetWatch(replayed).compared()
+        assert (outcomes(done.differences), done.not_compared > 1) == ({ANNA: "exceeds"}, True)
+        fold(replayed, 20)
+        found = wait_until(lambda: BERT in outcomes(watch.comparison.differences.values()), 20, "the lost one is told")
+        assert found
+    assert outcomes(difference_file.load(replayed.path("fleet/differences.json"))) == {ANNA: "exceeds", BERT: "lacks"}
+    pours(replayed, ANNA, 60, 1)
+    fold(replayed, 61)  # later events hide nothing that was found
+    said = CliRunner().invoke(main, ["cloud", "fleet", "--digests", "--config", str(replayed.path("cloud.toml"))])
+    assert said.exit_code == 4
+    assert re.search(rf"{ANNA} +gw-x +counted twice +2 +3 ", said.output), said.output
+
+    settings = {"bootstrap.servers": replayed.kafka.bootstrap, "group.id": replayed.pipeline.group}
+    with closing(confluent_kafka.Consumer(settings)) as group:
+        group.commit(offsets=[TopicPartition(replayed.pipeline.topic, 0, 1_000)], asynchronous=False)
+    with watching(replayed) as watch:
+        wait_until(lambda: not difference_file.load(replayed.path("fleet/differences.json")), 20, "another has it now")
+
+
+def test_where_nothing_can_be_compared_nobody_says_that_all_agree(replayed: CloudConfig) -> None:
+    said = CliRunner().invoke(main, ["cloud", "fleet", "--digests", "--config", str(replayed.path("cloud.toml"))])
+    assert (said.exit_code, "agree on 0" in said.output, "Nobody was found equal" in said.output) == (4, True, True)
 
 
 def test_one_that_is_no_more_is_forgotten(shop: World) -> None:
