@@ -1,7 +1,7 @@
 """Refused records -> dead letters, each once: the position up to which they were sent is committed with them.
 
-Each partition of the events has a transactional id of its own. Who opens it fences whoever had it before, so that two
-processes never send the same dead letters, and then asks for the position.
+Each partition, of events and of samples, has a transactional id of its own. Who opens it fences whoever had it before,
+so that two processes never send the same dead letters, and then asks for the position.
 """
 
 from __future__ import annotations

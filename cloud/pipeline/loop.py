@@ -23,7 +23,9 @@ from cloud.config import CloudConfig
 from cloud.kafka import BEGINNING, Consumer, Place, Producer
 from cloud.librdkafka import cluster_of
 from cloud.pipeline import metrics
+from cloud.pipeline.dead_letters import DeadLetters
 from cloud.pipeline.partition import Partition, Settings
+from cloud.pipeline.verdict import judge
 from cloud.threads import in_thread
 from cloud_sync.published import ClockTick, read_published
 from cloud_sync.record import Consumed
@@ -59,6 +61,8 @@ class Pipeline:
 
     def __init__(self, settings: Settings) -> None:
         self.partitions: dict[Place, Partition] = {}
+        self.samples: dict[Place, DeadLetters] = {}
+        """Of the samples' topic: nothing of it is folded, and what is refused there gets its dead letter, too."""
         self._settings = settings
         self._tick_day = 0
         self._published_s = self._committed_s = time.monotonic()
@@ -81,7 +85,7 @@ class Pipeline:
             self._begin_clock(clock)
             self._consumer = stack.enter_context(Consumer(settings.cluster, settings.group))
             stack.callback(self._close)
-            self._consumer.subscribe(settings.events, self)
+            self._consumer.subscribe([settings.events, settings.samples], self)
             while not stop.is_set():
                 self._tick(clock.poll(timeout_s=0))
                 records = self._consumer.poll(settings.batch, POLL_S)
@@ -95,9 +99,16 @@ class Pipeline:
     def assigned(self, places: Collection[Place]) -> Mapping[Place, int]:
         """See `cloud.kafka.Assignments`."""
         assert self._look is not None
+        settings, begin = self._settings, {}
         for place in places:
-            self.partitions[place] = Partition.open(self._settings, place, self._look, self._tick_day)
-        return {place: self.partitions[place].start for place in places}
+            if place.topic == settings.samples:
+                ends, group = self._look.watermarks(place), f"{settings.dead_letters_group}-samples"
+                letters = DeadLetters.open(settings.cluster, place, ends, settings.dead_letters, group)
+                self.samples[place], begin[place] = letters, letters.position
+            else:
+                partition = Partition.open(settings, place, self._look, self._tick_day)
+                self.partitions[place], begin[place] = partition, partition.start
+        return begin
 
     def revoked(self, places: Collection[Place]) -> None:
         """See `cloud.kafka.Assignments`."""
@@ -107,12 +118,16 @@ class Pipeline:
                 with suppress(KeyError):
                     metrics.LAG.remove(str(place.partition))
                 log.info("a partition was given away", extra={"line": f"{place.topic} {place.partition}"})
+            if (letters := self.samples.pop(place, None)) is not None:
+                letters.close()
 
     def _close(self) -> None:
-        for partition in self.partitions.values():
+        closing: list[Partition | DeadLetters] = [*self.partitions.values(), *self.samples.values()]
+        for part in closing:
             with suppress(PicanteError):
-                partition.close()
+                part.close()
         self.partitions.clear()
+        self.samples.clear()
 
     # -- the steps -----------------------------------------------------------------------------------------------------
 
@@ -124,6 +139,8 @@ class Pipeline:
             if (partition := self.partitions.get(place)) is not None:
                 with metrics.BATCH_S.time():
                     partition.take(theirs)
+            elif (letters := self.samples.get(place)) is not None:
+                letters.send((judge(record, samples=True) for record in theirs), theirs[-1].offset + 1)
         assert self._consumer is not None
         for place in self._consumer.ended:
             if (partition := self.partitions.get(place)) is not None and not partition.caught_up:

@@ -19,7 +19,7 @@ from cloud.pipeline.state import Applied, Log, PartitionState
 from cloud.pipeline.subjects import Subject
 from cloud.pipeline.verdict import judge
 from cloud_sync.record import Consumed
-from cloud_sync.topics import CLOCK, DEAD_LETTERS, EVENTS, FEATURES, PROFILES
+from cloud_sync.topics import CLOCK, DEAD_LETTERS, EVENTS, FEATURES, PROFILES, SAMPLES
 
 log = logging.getLogger("cloud.pipeline")
 
@@ -40,6 +40,7 @@ class Settings:
     generation: int = 1
     batch: int = 2000
     events: str = EVENTS.name
+    samples: str = SAMPLES.name
     profiles: str = PROFILES.name
     features: str = FEATURES.name
     dead_letters: str = DEAD_LETTERS.name

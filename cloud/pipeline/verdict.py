@@ -28,13 +28,13 @@ class Verdict(NamedTuple):
 
 
 def judge(record: Consumed, *, samples: bool = False) -> Verdict:
-    """The verdict on a record of the events' topic, or of the samples'."""
+    """The verdict on a record of the events' topic, or of the samples': these are in no profile, and never too old."""
     day = record.timestamp_ms // DAY_MS
     if record.value is None:
         return Verdict(record, None, Refusal("malformed", "no value"), day)
     found = verdict(record.key, record.value, samples=samples)
     if isinstance(found, Refusal):
         return Verdict(record, None, found, day)
-    if found.day >= 0 and day - found.day > MAX_AGE_DAYS:
+    if not samples and found.day >= 0 and day - found.day > MAX_AGE_DAYS:
         return Verdict(record, found, Refusal("too_old", f"{day - found.day} days old at receipt"), day)
     return Verdict(record, found, None, day)

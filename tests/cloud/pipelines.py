@@ -41,6 +41,7 @@ class Stage:
         events = await create_topic(bootstrap, partitions, BROKER_TIME)
         profiles = await create_topic(bootstrap, partitions, {"cleanup.policy": "compact"})
         features, letters = await create_topic(bootstrap), await create_topic(bootstrap, 1, BROKER_TIME)
+        samples = await create_topic(bootstrap, partitions, BROKER_TIME)
         clock, unique = await create_topic(bootstrap, 1, ANY_TIME), secrets.token_hex(4)
         return cls(
             Settings(
@@ -49,6 +50,7 @@ class Stage:
                 group=f"pipeline-{unique}",
                 dead_letters_group=f"letters-{unique}",
                 events=events,
+                samples=samples,
                 profiles=profiles,
                 features=features,
                 dead_letters=letters,
@@ -64,11 +66,11 @@ class Stage:
         """The same with another group: the old one waits for a member that was killed, and no state hangs on it."""
         return Stage(replace(self.settings, group=f"pipeline-{secrets.token_hex(4)}"))
 
-    def send(self, pairs: Sequence[tuple[bytes | None, bytes | None]]) -> None:
-        """Events' keys and values, as they are."""
+    def send(self, pairs: Sequence[tuple[bytes | None, bytes | None]], topic: str | None = None) -> None:
+        """Keys and values as they are, to the events unless a topic is named."""
         with Producer(self.settings.cluster) as producer:
             for key, value in pairs:
-                producer.send(Record(self.settings.events, key, value, (("h", b"1"), ("h", b"2"))))
+                producer.send(Record(topic or self.settings.events, key, value, (("h", b"1"), ("h", b"2"))))
             producer.flush()
 
     def tick(self, day: int, now_ms: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from cloud.pipeline.loop import Pipeline
 from cloud.pipeline.publish import LOG
 from cloud.pipeline.state import PartitionState
 from cloud_sync.record import Record
-from cloud_sync.topics import DAY_MS
+from cloud_sync.topics import CONNECT, DAY_MS, REASON
 from heat.errors import ConfigError
-from heat.events import SessionClaimed
+from heat.events import Sampled, SessionClaimed
 from heat.identity import session_subject
 from heat.profile import contribution, merge
 from tests.cloud.logs import pour, sha, value_of
 from tests.cloud.pipelines import PipelineProcess, Stage, place
+from tests.cloud_sync.examples import EVERY_TYPE
 from tests.servers import KafkaServer, ServerElsewhere
 from tests.strategies import PLACE
 from tests.waiting import wait_until
@@ -94,6 +96,22 @@ def test_events_become_profiles_features_and_dead_letters(stage: Stage) -> None:
         assert profile is not None
         assert profile.version.generation == 1
         assert [region.region for region in profile.regions] == ["eu"]
+
+
+def test_what_is_refused_among_the_samples_gets_its_dead_letter_once(stage: Stage) -> None:
+    readings = next(data for data in EVERY_TYPE if isinstance(data, Sampled))
+    good = value_of(1, readings, None, source="gw-1", day=TODAY - 100)
+    bad: list[Pair] = [(b"gw-1", b"{"), (b"gw-2", good[1]), value_of(2, pour(), CUSTOMERS[0], day=TODAY)]
+    for times in (1, 2):
+        stage.send([good, *bad], stage.settings.samples)
+        with stage.running():
+            wait_until(lambda: len(letters(stage)) >= times * 3, 20, "the dead letters are there")  # noqa: B023
+        assert letters(stage) == sorted(bad * times, key=repr)
+    found = stage.read(stage.settings.dead_letters)
+    reasons = [value for record in found for name, value in record.headers if name == REASON]
+    assert Counter(reasons) == {b"malformed": 2, b"unknown_type": 2, b"wrong_key": 2}
+    assert all((f"{CONNECT}topic", stage.settings.samples.encode()) in record.headers for record in found)
+    assert stage.profiles() == {}
 
 
 def test_a_conflict_that_is_won_late_is_taken_back_from_what_kafka_holds(stage: Stage) -> None:

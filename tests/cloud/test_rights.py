@@ -48,7 +48,7 @@ WRITERS = {
 
 READERS = {
     "events": {"pipeline", "lake", "trends", "reconciliation", "fleet", "reader"},
-    "samples": {"lake", "reconciliation", "reader"},
+    "samples": {"pipeline", "lake", "reconciliation", "reader"},
     "dlq": {"lake", "reconciliation", "reader", "replay"},
     "replays": {"reader", "replay"},
     "outbox": {"gateway", "reader"},
