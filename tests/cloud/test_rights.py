@@ -213,6 +213,9 @@ def test_people_run_their_commands_with_a_login_of_their_own(
 @pytest.mark.parametrize("part", REFUSED)
 def test_nobody_runs_a_command_that_is_not_theirs(secure_kafka: SecureKafka, tmp_path: Path, part: str) -> None:
     config = ("--config", str(secure_kafka.cloud_toml(tmp_path, part)))
+    with Producer(cluster(secure_kafka, tmp_path, "pipeline")) as producer:  # of nothing, nothing is refused
+        producer.send(Record("picante.dlq.v1", b"k", b"v", ()))
+        producer.flush()
     for words in REFUSED[part]:
         done = CliRunner().invoke(main, ["cloud", *words, *config])
         assert (words, done.exit_code) == (words, 1), done.output
