@@ -3,10 +3,14 @@
 `released/` holds the schemas as they were released. At a release, what was added since joins them:
 
     cp cloud_sync/schemas/*.json tests/cloud_sync/released/
+    cd tests/cloud_sync/released && sha256sum *.json >> SHA256SUMS
+
+Lines are added to that list, and none is changed: a schema that was rewritten between releases has a sum that it lacks.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +28,12 @@ RELEASED = {path.stem: path for path in (Path(__file__).parent / "released").glo
 def test_no_released_type_is_gone() -> None:
     assert set(RELEASED) <= types().keys()
     assert len(RELEASED) >= 18
+
+
+def test_no_released_schema_was_rewritten() -> None:
+    lines = (Path(__file__).parent / "released/SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    last = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    assert last == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in RELEASED.values()}
 
 
 @pytest.mark.parametrize("name", sorted(RELEASED))
