@@ -38,6 +38,8 @@ class Put(NamedTuple):
     value: bytes
     expires_ms: int
     """Unix time, ms, from which on it is not there any more."""
+    topic_id: str = ""
+    """Of its record's topic: offsets of one that was made anew say nothing about those of the earlier one."""
 
 
 class Forget(NamedTuple):
@@ -45,6 +47,7 @@ class Forget(NamedTuple):
 
     key: Key
     offset: int
+    topic_id: str = ""
 
 
 Change = Put | Forget

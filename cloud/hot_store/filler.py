@@ -97,7 +97,7 @@ class Filler:
         Raises:
             SinkUnavailable, SinkRefused: Kafka or the store is not there, or does not let us in.
         """
-        self._topic_ids = {topic: topic_id(self._cluster, topic) for topic in self._kinds}
+        self._name_topics()
         with Consumer(self._cluster, self._group) as consumer:
             if self._group is not None:
                 consumer.subscribe(list(self._kinds), self)
@@ -110,6 +110,7 @@ class Filler:
                     self._fill(consumer, stop)
                 except PositionLost:
                     self._store.forget_positions([self._name(place) for place in self._at])
+                    self._name_topics()
                     log.warning("the hot store is filled from the beginning: a topic was cut, or made anew")
                 except PositionMoved:
                     log.warning("the hot store is not where it was left: it is filled from where it is")
@@ -155,6 +156,9 @@ class Filler:
         found = self._store.positions(names.values())
         return {place: found.get(name) for place, name in names.items()}
 
+    def _name_topics(self) -> None:
+        self._topic_ids = {topic: topic_id(self._cluster, topic) for topic in self._kinds}
+
     def _name(self, place: Place) -> str:
         return position_name(place, self._topic_ids[place.topic])
 
@@ -186,14 +190,14 @@ class Filler:
             log.warning("a record of %s is none: %s", record.topic, said.detail, extra=where)
             return None
         subject, value = said
-        key = Key(kind, subject)
+        key, topic_id = Key(kind, subject), self._topic_ids.get(record.topic) or ""
         if value is None or record.value is None:
-            return Forget(key, record.offset)
+            return Forget(key, record.offset, topic_id)
         expires_ms = _said_ms(record, value) + self._lifetimes.of(subject)
         if expires_ms <= _now_ms():
             self.counts.expired += 1
             return None
-        return Put(key, record.offset, value.version, record.value, expires_ms)
+        return Put(key, record.offset, value.version, record.value, expires_ms, topic_id)
 
 
 def position_name(place: Place, topic_id: str | None) -> str:

@@ -25,6 +25,7 @@ class _Entry(NamedTuple):
     offset: int
     value: bytes | None
     expires_ms: int
+    topic_id: str
 
 
 def _now_ms() -> int:
@@ -66,11 +67,11 @@ class MemoryStore:
         if isinstance(change, Put):
             if found is not None and _is_older(change, found):
                 return False
-            entry = _Entry(change.version, change.offset, change.value, change.expires_ms)
+            entry = _Entry(change.version, change.offset, change.value, change.expires_ms, change.topic_id)
         else:
-            if found is not None and found.offset > change.offset:
+            if found is not None and found.topic_id == change.topic_id and found.offset > change.offset:
                 return False
-            entry = _Entry(None, change.offset, None, self._now_ms() + FORGOTTEN_MS)
+            entry = _Entry(None, change.offset, None, self._now_ms() + FORGOTTEN_MS, change.topic_id)
         if found is not None:
             self._drop(change.key)
         self._entries[change.key] = entry  # the last one
@@ -126,5 +127,5 @@ class MemoryStore:
 
 def _is_older(put: Put, found: _Entry) -> bool:
     if found.version is None:
-        return put.offset <= found.offset
+        return put.topic_id == found.topic_id and put.offset <= found.offset
     return put.version < found.version

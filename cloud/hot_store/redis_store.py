@@ -1,18 +1,19 @@
 """A hot store in Redis (6.2 or newer, or Valkey): several processes fill one, and any number read it.
 
-    picante:profile:SUBJECT     what came: "v", version (generation, offset, day), the record's offset, the value
+    picante:profile:SUBJECT     what came: "v", version (generation, offset, day), the record's offset, topic, the value
     picante:features:SUBJECT
-    picante:picks:SUBJECT       a tombstone: "t", blanks, the record's offset
+    picante:picks:SUBJECT       a tombstone: "t", blanks, the record's offset, topic
     picante:positions           a hash: partition -> offset of the next record
 
 The numbers are decimal, of a fixed width, so that a script can compare them as text, whole: as Lua's numbers, those
-above 2**53 would be rounded. Every key but the positions expires by itself, so `maxmemory-policy` has to be
-`noeviction` or one of `volatile-*`: an evicted position means that all is read again.
+above 2**53 would be rounded. The topic is the CRC-32 of its id, in hex. Every key but the positions expires by itself,
+so `maxmemory-policy` has to be `noeviction` or one of `volatile-*`: an evicted position means that all is read again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, cast
@@ -34,22 +35,24 @@ AT_ONCE = 1_000
 _GENERATION, _OFFSET, _DAY = 10, 16, 10
 """Digits: 2**32, 2**53, 2**31."""
 _VERSION = _GENERATION + _OFFSET + _DAY
-_HEAD = 1 + _VERSION + _OFFSET
+_TOPIC = 8
+_HEAD = 1 + _VERSION + _OFFSET + _TOPIC
 _BLANK = " " * _VERSION
 
 _CHANGE = f"""
 local found = redis.call('GETRANGE', KEYS[1], 0, {_HEAD - 1})
-local kind, version, offset = ARGV[1], ARGV[2], ARGV[3]
+local kind, version, offset, topic = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if found ~= '' then
     local was = string.sub(found, 1, 1)
     local was_version = string.sub(found, 2, {_VERSION + 1})
-    local was_offset = string.sub(found, {_VERSION + 2})
+    local was_offset = string.sub(found, {_VERSION + 2}, {_VERSION + _OFFSET + 1})
+    local same = string.sub(found, {_VERSION + _OFFSET + 2}) == topic
     if kind == 'v' and was == 'v' and version < was_version then return 0 end
-    if kind == 'v' and was == 't' and offset <= was_offset then return 0 end
-    if kind == 't' and offset < was_offset then return 0 end
+    if kind == 'v' and was == 't' and same and offset <= was_offset then return 0 end
+    if kind == 't' and same and offset < was_offset then return 0 end
 end
-redis.call('SET', KEYS[1], kind .. version .. offset .. ARGV[4])
-redis.call(ARGV[5], KEYS[1], ARGV[6])
+redis.call('SET', KEYS[1], kind .. version .. offset .. topic .. ARGV[5])
+redis.call(ARGV[6], KEYS[1], ARGV[7])
 return 1
 """
 _MOVE = """
@@ -186,10 +189,11 @@ class _Credentials(redis.CredentialProvider):
 
 def _arguments(change: Change) -> tuple[str | bytes | int, ...]:
     """KEYS[1] and ARGV of the script that makes a change."""
-    offset = f"{change.offset:0{_OFFSET}}"
+    name, offset = _name(change.key), f"{change.offset:0{_OFFSET}}"
+    topic = f"{zlib.crc32(change.topic_id.encode()):0{_TOPIC}x}"
     if isinstance(change, Put):
-        return (_name(change.key), "v", _head(change.version), offset, change.value, "PEXPIREAT", change.expires_ms)
-    return (_name(change.key), "t", _BLANK, offset, b"", "PEXPIRE", FORGOTTEN_MS)
+        return (name, "v", _head(change.version), offset, topic, change.value, "PEXPIREAT", change.expires_ms)
+    return (name, "t", _BLANK, offset, topic, b"", "PEXPIRE", FORGOTTEN_MS)
 
 
 def _head(version: Version) -> str:

@@ -73,7 +73,7 @@ def test_the_parts_run_and_the_commands_look_after_the_store(config: Path, redis
         }
         assert told["profile"]["data"]["version"] == told["picks"]["data"]["version"] == [1, 7, 0]
         assert say(config, "get", customer(999)) == (1, "{}\n")
-        store._client.set(f"picante:profile:{SUBJECT}", b"v" + b"9" * 52 + b"damaged")
+        store._client.set(f"picante:profile:{SUBJECT}", b"v" + b"9" * 60 + b"damaged")
         assert say(config, "rebuild")[0] == 0
         assert store.get_many([key(7)]) == [b"damaged"], "its version is the highest there is"
         status, text = say(config, "rebuild", "--empty")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from cloud.hot_store import filler as filler_module
 from cloud.hot_store.entries import Change, HotStore, Key, Move, Put
@@ -192,6 +194,21 @@ async def test_a_position_beyond_the_log_is_forgotten_and_all_read(
     redis_store._client.hset("picante:positions", field, 99_999)
     with filling(cluster, redis_store, name):
         _full(redis_store)
+
+
+async def test_a_topic_made_anew_is_read_whatever_the_earlier_one_said(
+    kafka: Kafka, topic: MakeTopic, redis_store: RedisStore
+) -> None:
+    name, cluster = await topic(), Cluster(kafka.bootstrap)
+    send(cluster, *(profile(name, customer(n), n) for n in range(COUNT)), tombstone(name, customer(0)))
+    with filling(cluster, redis_store, name):
+        wait_until(lambda: redis_store._client.hvals("picante:positions") == [b"301"], 20, "it is at the end")
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        admin.delete_topics([name])[name].result(20)
+        wait_until(lambda: name not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
+        admin.create_topics([NewTopic(name, 1, 1)])[name].result(20)
+        send(cluster, profile(name, customer(0), 1))
+        wait_until(lambda: _value(redis_store, 0) is not None, 20, "the tombstone was another topic's")
 
 
 async def test_a_redis_that_is_cleared_while_it_fills_has_all_in_the_end(

@@ -105,6 +105,17 @@ def test_a_tombstone_read_again_spares_what_was_written_after_it(store: HotStore
     assert store.get_many([KEY]) == [None]
 
 
+def test_offsets_of_a_topic_made_anew_are_not_compared_with_the_earlier_ones(store: HotStore) -> None:
+    store.put([Forget(KEY, 700, "earlier")], {})
+    came_back = _put(b"came back", Version(1, 2), offset=3)._replace(topic_id="anew")
+    assert store.put([came_back], {}) == 1
+    assert store.get_many([KEY]) == [b"came back"]
+    store.put([_put(b"value", Version(1, 3), offset=700)._replace(topic_id="earlier")], {})
+    assert store.put([Forget(KEY, 4, "anew")], {}) == 1
+    assert store.get_many([KEY]) == [None]
+    assert store.put([_put(b"older", offset=4)._replace(topic_id="anew")], {}) == 0
+
+
 def test_positions_move_from_where_they_were_left(store: HotStore) -> None:
     assert store.positions(["a", "b"]) == {}
     assert store.positions([]) == {}
