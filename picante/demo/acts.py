@@ -11,7 +11,8 @@ from typing import Any
 from heat.errors import LinkLost
 from heat.identity import parse_event_id
 from heat.scale import shu
-from picante.demo.stage import MQTT, SERIAL, Numbers, Stage
+from picante.demo.numbers import Numbers
+from picante.demo.stage import MQTT, SERIAL, Stage
 
 Tell = Callable[[str], None]
 POLL_S = 0.01
@@ -125,7 +126,7 @@ def meet_the_cloud(stage: Stage, tell: Tell) -> None:
     cloud = stage.cloud
     if cloud is None:
         return
-    wait_for(lambda: cloud.numbers.digests_equal, 5)
+    wait_for(lambda: cloud.numbers.events and cloud.numbers.digests_equal, 5)
     numbers = cloud.numbers
     tell(
         f"[bold]The cloud half[/] has folded {numbers.events} events into {numbers.profiles} profiles,"
@@ -157,14 +158,17 @@ def playable(seconds: float | None, embedded: bool) -> list[Act]:
     return [act for act in ACTS if act.at_s + act.needs_s <= room and (embedded or not act.embedded_only)]
 
 
-def drain(stage: Stage, within_s: float) -> Numbers:
-    """Let nobody come any more, and wait until everything generated is in Kafka and in the cloud, or time is up."""
-    deadline = time.monotonic() + within_s
+def drain(stage: Stage, within_s: float, cloud_s: float) -> Numbers:
+    """Let nobody come any more, and wait until all is in Kafka (`within_s`), and then in the cloud (`cloud_s`)."""
     stage.mend_internet()  # Ctrl-C may have come while it was cut
     with contextlib.suppress(LinkLost):
         stage.ask_sim("pause")
-    wait_for(lambda: _all_there(stage.numbers()), deadline - time.monotonic())
-    wait_for(lambda: stage.cloud is None or stage.cloud.has_all(), deadline - time.monotonic())
+    arrived, _ = wait_for(lambda: _all_there(stage.numbers()), within_s)
+    cloud = stage.cloud
+    if cloud is None or not arrived:
+        return stage.numbers()
+    wait_for(lambda: not cloud.look().faults(), cloud_s)
+    cloud.stop()  # or it would look again, at events of the gateway's own that the lake has not got yet
     return stage.numbers()
 
 

@@ -32,6 +32,7 @@ from heat.errors import StoreError, SyncError
 from heat.identity import is_session
 from heat.profile import Profile, profile_of_rows
 from picante.demo.children import python_module
+from picante.demo.numbers import CloudNumbers
 
 LOOK_S = 1.0
 """s between two looks: each computes some dozens of digests."""
@@ -73,27 +74,6 @@ class Customer:
         return self.edge.digest(self.origin), self.cloud.digest(self.origin)
 
 
-@dataclass(frozen=True, slots=True)
-class CloudNumbers:
-    """What the cloud half has."""
-
-    events: int = 0
-    """Folded, each identity once."""
-    duplicates: int = 0
-    customers: int = 0
-    """Of the gateway, since the demo began."""
-    profiles: int = 0
-    """Of those customers, in the hot store."""
-    equal: int = 0
-    """Customers whose digests are the same at both ends."""
-    lake_rows: int = 0
-
-    @property
-    def digests_equal(self) -> bool:
-        """Whether edge and cloud say the same of everybody."""
-        return self.equal == self.customers > 0
-
-
 class CloudHalf:
     """Made before its process; looks from threads of its own, once `watch` was called."""
 
@@ -106,13 +86,11 @@ class CloudHalf:
         (state / "cloud.toml").write_text(_CONFIG.format(bootstrap=bootstrap))
         self._config = load_cloud_config(state / "cloud.toml")
         self._known = frozenset(self._subjects())
-        self._store = MemoryStore()
+        self.store = MemoryStore()
+        """What came back through Kafka."""
         self._numbers = CloudNumbers()
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=work, name=f"cloud{work.__name__}", daemon=True)
-            for work in (self._fill, self._watch)
-        ]
+        self._threads: list[threading.Thread] = []
 
     @property
     def command(self) -> list[str]:
@@ -121,8 +99,10 @@ class CloudHalf:
 
     def watch(self) -> None:
         """Look, from now on."""
-        for thread in self._threads:
+        for work in (self._fill, self._watch):
+            thread = threading.Thread(target=work, name=f"cloud{work.__name__}", daemon=True)
             thread.start()
+            self._threads.append(thread)
 
     def stop(self) -> None:
         """End the threads."""
@@ -150,11 +130,6 @@ class CloudHalf:
         )
         return self._numbers
 
-    def has_all(self) -> bool:
-        """Whether everything that was folded is in the hot store and in the lake."""
-        numbers = self.look()
-        return numbers.digests_equal and numbers.lake_rows >= numbers.events + numbers.duplicates
-
     def customers(self) -> Iterator[Customer]:
         """Those that came since the demo began."""
         with suppress(sqlite3.Error), closing(self._database()) as edge:
@@ -168,7 +143,7 @@ class CloudHalf:
         cluster, kept = cluster_of(self._config), lifetimes(self._config)
         while not self._stop.is_set():
             with suppress(SyncError):  # the Internet is cut
-                Filler(cluster, self._store, kept).run(self._stop)
+                Filler(cluster, self.store, kept).run(self._stop)
             self._stop.wait(AGAIN_S)
 
     def _watch(self) -> None:
@@ -193,7 +168,7 @@ class CloudHalf:
         return []
 
     def _profile(self, subject: str) -> Profile:
-        [value] = self._store.get_many([Key("profile", subject)])
+        [value] = self.store.get_many([Key("profile", subject)])
         found = None if value is None else read_published(value)
         return profile_of_rows(found.buckets, found.flavours) if isinstance(found, Published) else Profile()
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from heat.errors import LinkLost, PicanteError
 from picante.demo.acts import Act, drain, playable
-from picante.demo.cloud_half import CloudNumbers
+from picante.demo.numbers import CloudNumbers, Numbers
 from picante.demo.show import WHAT_IS_REAL, Show
-from picante.demo.stage import MQTT, SERIAL, Numbers, Stage
+from picante.demo.stage import MQTT, SERIAL, Stage
 
 DRAIN_S = 4.0
-"""Seconds that the end may take to see all in Kafka and in the cloud; Ctrl-C leaves nothing running within 5 s."""
+"""Seconds that the end may take to see all in Kafka after Ctrl-C."""
+CLOUD_S = 15.0
+"""Seconds more to see it in the cloud; a second Ctrl-C does not wait."""
 PATIENCE_S = 30.0
 """Seconds that it may take where nobody waits at the keyboard."""
 VERDICT_S = 60.0
@@ -34,19 +37,20 @@ class Demo:
 
         Raises:
             PicanteError: the stage could not be set, or a process ended by itself.
+            KeyboardInterrupt: before anything was played, or for the second time.
         """
         stage, show = self._stage, self._show
         show.tell(WHAT_IS_REAL.format(kafka="" if stage.kafka else ", Kafka broker (librdkafka's mock cluster)"))
         try:
             with show:
+                self._open()
                 try:
-                    self._open()
                     self._play(seconds)
                 except KeyboardInterrupt:
                     show.tell("[dim]Ctrl-C: nobody comes any more; what is under way still arrives …[/]")
                 picks = self._pick_ms()
-                numbers = drain(stage, DRAIN_S if seconds is None else PATIENCE_S)
-            show.verdict(numbers, picks)
+                numbers = drain(stage, *((DRAIN_S, CLOUD_S) if seconds is None else (PATIENCE_S, PATIENCE_S)))
+            show.verdict(numbers, picks, ended=True)
         finally:
             stage.end()
         return _reckoning(numbers, picks, stage)
@@ -82,10 +86,10 @@ class Demo:
             self._show.tell(f"[red]{error}[/]")
 
     def _tell_verdict(self) -> None:
-        self._show.verdict(self._numbers(), self._pick_ms())
+        self._show.verdict(self._numbers(), self._pick_ms(), ended=False)
         self._show.tell("It goes on until Ctrl-C. Try next, in another terminal:")
         for command in (
-            *([f"{command_name()} lake info --config {self._stage.state}/cloud.toml"] if self._stage.cloud else []),
+            *(self._of_the_cloud() if self._stage.cloud else ()),
             f"curl -s {self._stage.page}api/v1/sync",
             f"{command_name()} sim screen {SERIAL[0]} --state {self._stage.state}/sim",
             f"{command_name()} sim ctl power {SERIAL[0]} cycle --state {self._stage.state}/sim",
@@ -93,6 +97,12 @@ class Demo:
             f"{command_name()} demo --kafka HOST:PORT",
         ):
             self._show.tell(f"   [cyan]{command}[/]")
+
+    def _of_the_cloud(self) -> Iterator[str]:
+        config = f"--config {self._stage.state}/cloud.toml"
+        yield f"{command_name()} cloud tail {config}"
+        yield f"{command_name()} cloud fleet {config}"
+        yield f'{command_name()} lake query "FROM events SELECT type, count(*) GROUP BY ALL" {config}'
 
     def _numbers(self) -> Numbers:
         return self._stage.numbers()
@@ -124,12 +134,14 @@ def _reckoning(numbers: Numbers, picks: dict[str, float], stage: Stage) -> dict[
         "events_stored": numbers.stored,
         "events_in_topic": numbers.in_topic,
         "duplicates_in_topic": numbers.duplicates,
-        "lost": numbers.generated - numbers.in_topic,
+        "lost": numbers.lost,
+        "under_way": numbers.under_way,
         "picks_shown": numbers.picks_shown,
         "picks_accepted": numbers.picks_accepted,
         "pick_ms": picks,
         "position": "kafka" if stage.kafka else "sqlite",
         "cloud": None if (cloud := numbers.cloud) is None else _cloud(cloud),
+        "faults": numbers.faults(ended=True),
     }
 
 

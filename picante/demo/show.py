@@ -10,8 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from picante.demo.cloud_half import CloudNumbers
-from picante.demo.stage import Numbers
+from picante.demo.numbers import CloudNumbers, Numbers
 
 WHAT_IS_REAL = (
     "[bold red]Picante[/]  real: gateway daemon, SQLite, wire protocol on PTYs, MQTT broker, ONNX picks, Kafka"
@@ -47,10 +46,10 @@ class Show:
                 Group(Text(""), *_tables(numbers), Text(f"{elapsed_s:5.0f} s · Ctrl-C ends it", "dim")), refresh=True
             )
 
-    def verdict(self, numbers: Numbers, picks: dict[str, float]) -> None:
+    def verdict(self, numbers: Numbers, picks: dict[str, float], *, ended: bool) -> None:
         """Say how it went."""
-        good = numbers.lost == 0 and numbers.duplicates == 0
-        sign = "[bold green]✔ nothing lost, nothing twice[/]" if good else "[bold red]✘ something went wrong[/]"
+        faults = numbers.faults(ended=ended)
+        sign = f"[bold red]✘ {'; '.join(faults)}[/]" if faults else "[bold green]✔ nothing lost, nothing twice[/]"
         accepted = f"{numbers.picks_accepted / numbers.picks_shown:.0%}" if numbers.picks_shown else "none"
         self._console.print(*_tables(numbers), sep="\n")
         self.tell(
@@ -60,7 +59,8 @@ class Show:
         if (cloud := numbers.cloud) is not None:
             same = f"[green]{cloud.equal}[/]" if cloud.digests_equal else f"[yellow]{cloud.equal}[/]"
             self.tell(
-                f"cloud: {cloud.events} events folded, {cloud.lake_rows} rows in the lake;"
+                f"cloud: {cloud.events} events folded, the gateway's own among them,"
+                f" {cloud.lake_rows} rows in the lake;"
                 f" {same} of {cloud.customers} customers have the digest that the gateway has"
             )
         self.tell(
@@ -77,7 +77,7 @@ def _cloud(numbers: CloudNumbers) -> Table:
     digests = f"{numbers.equal}/{numbers.customers}"
     return _table(
         {
-            "in the cloud": (numbers.events, ""),
+            "folded, with the gateway's": (numbers.events, ""),
             "repeated": (numbers.duplicates, ""),
             "profiles": (numbers.profiles, ""),
             "digests =": (digests, "green" if numbers.digests_equal else "yellow"),
