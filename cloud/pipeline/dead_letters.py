@@ -1,7 +1,8 @@
 """Refused records -> dead letters, each once: the position up to which they were sent is committed with them.
 
-Each partition, of events and of samples, has a transactional id of its own. Who opens it fences whoever had it before,
-so that two processes never send the same dead letters, and then asks for the position.
+Each partition, of events and of samples, has a transactional id of its own for each group of pipelines. Who opens it
+fences whoever had it before, so that no two processes of a group send the same dead letters, and then asks for the
+position.
 """
 
 from __future__ import annotations
@@ -38,13 +39,16 @@ class DeadLetters:
         self._settled = position
 
     @classmethod
-    def open(cls, cluster: Cluster, place: Place, ends: tuple[int, int], topic: str, group: str = GROUP) -> Self:
-        """Whoever sent this partition's dead letters before sends none any more. `ends`: of the log, as `watermarks`.
+    def open(cls, cluster: Cluster, place: Place, ends: tuple[int, int], topic: str, names: tuple[str, str]) -> Self:
+        """Whoever sent this partition's dead letters before, under this id, sends none any more.
+
+        `ends`: of the log, as `watermarks`. `names`: the group of the positions, and how the transactional id begins.
 
         Raises:
             SinkUnavailable, SinkRefused: Kafka can't say how far they are sent.
         """
-        producer = Producer(cluster, f"{group}-{place.partition}")
+        group, ids = names
+        producer = Producer(cluster, f"{ids}-{place.partition}")
         try:
             producer.open()
             with Consumer(cluster, group) as positions:

@@ -23,7 +23,7 @@ from cloud.config import CloudConfig
 from cloud.kafka import BEGINNING, Consumer, Place, Producer
 from cloud.librdkafka import cluster_of
 from cloud.pipeline import metrics
-from cloud.pipeline.dead_letters import DeadLetters
+from cloud.pipeline.dead_letters import GROUP, DeadLetters
 from cloud.pipeline.partition import Partition, Settings
 from cloud.pipeline.verdict import judge
 from cloud.threads import in_thread
@@ -44,7 +44,13 @@ COMMIT_S = 5.0
 
 async def run(config: CloudConfig) -> None:
     """The part `pipeline` of `picante cloud run`. Raises PicanteErrors; the supervisor runs it again."""
-    settings = Settings(
+    settings = settings_of(config)
+    await in_thread("pipeline", lambda stop: Pipeline(settings).run(stop))
+
+
+def settings_of(config: CloudConfig) -> Settings:
+    """What cloud.toml says of the pipeline."""
+    return Settings(
         cluster=cluster_of(config),
         directory=config.path(config.cloud.data_dir) / "pipeline",
         name=config.cloud.name,
@@ -52,8 +58,8 @@ async def run(config: CloudConfig) -> None:
         generation=config.pipeline.generation,
         events=config.pipeline.topic,
         batch=config.pipeline.batch,
+        dead_letters_ids=f"{GROUP}-{config.pipeline.group}",
     )
-    await in_thread("pipeline", lambda stop: Pipeline(settings).run(stop))
 
 
 class Pipeline:
@@ -102,8 +108,9 @@ class Pipeline:
         settings, begin = self._settings, {}
         for place in places:
             if place.topic == settings.samples:
-                ends, group = self._look.watermarks(place), f"{settings.dead_letters_group}-samples"
-                letters = DeadLetters.open(settings.cluster, place, ends, settings.dead_letters, group)
+                ends = self._look.watermarks(place)
+                names = f"{settings.dead_letters_group}-samples", f"{settings.dead_letters_ids}-samples"
+                letters = DeadLetters.open(settings.cluster, place, ends, settings.dead_letters, names)
                 self.samples[place], begin[place] = letters, letters.position
             else:
                 partition = Partition.open(settings, place, self._look, self._tick_day)

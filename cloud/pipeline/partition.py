@@ -11,9 +11,9 @@ from typing import Self
 
 from cloud.kafka import Consumer, Place, Producer, partition_of, read_to_end
 from cloud.librdkafka import Cluster, topic_id
-from cloud.pipeline import dead_letters, metrics
+from cloud.pipeline import metrics
 from cloud.pipeline.again import Again
-from cloud.pipeline.dead_letters import DeadLetters
+from cloud.pipeline.dead_letters import GROUP, DeadLetters
 from cloud.pipeline.publish import Publisher, checkpoint, known, next_day, tellable
 from cloud.pipeline.state import Applied, Log, PartitionState
 from cloud.pipeline.subjects import Subject
@@ -36,7 +36,7 @@ class Settings:
     """Where the states lie; this process's alone."""
     name: str = "cloud"
     group: str = "picante-pipeline"
-    dead_letters_group: str = dead_letters.GROUP
+    dead_letters_group: str = GROUP
     generation: int = 1
     batch: int = 2000
     events: str = EVENTS.name
@@ -45,6 +45,8 @@ class Settings:
     features: str = FEATURES.name
     dead_letters: str = DEAD_LETTERS.name
     clock: str = CLOCK.name
+    dead_letters_ids: str = GROUP
+    """How the transactional ids begin: another group's differ, lest it fence us, and we it, for ever."""
 
 
 class Partition:
@@ -82,7 +84,8 @@ class Partition:
         log_ = Log(place.topic, place.partition, partitions, settings.generation, topic_id(cluster, place.topic))
         path = settings.directory / f"{place.topic}-{place.partition}.db"
         note = checkpoint(log_, topic_id(cluster, settings.profiles))
-        letters = DeadLetters.open(cluster, place, (low, end), settings.dead_letters, settings.dead_letters_group)
+        names = settings.dead_letters_group, settings.dead_letters_ids
+        letters = DeadLetters.open(cluster, place, (low, end), settings.dead_letters, names)
         again = Again(cluster, place)
         try:
             state = PartitionState.open(path, log_, again.read)

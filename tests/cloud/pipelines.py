@@ -49,6 +49,7 @@ class Stage:
                 directory=directory,
                 group=f"pipeline-{unique}",
                 dead_letters_group=f"letters-{unique}",
+                dead_letters_ids=f"letters-{unique}",
                 events=events,
                 samples=samples,
                 profiles=profiles,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import time
@@ -13,14 +14,17 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from cloud.config import CloudConfig, KafkaSection, PipelineSection
 from cloud.kafka import Consumer, Place, Producer
 from cloud.pipeline import loop
+from cloud.pipeline.dead_letters import DeadLetters
 from cloud.pipeline.loop import Pipeline
 from cloud.pipeline.publish import LOG
 from cloud.pipeline.state import PartitionState
-from cloud_sync.record import Record
+from cloud.pipeline.verdict import judge
+from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import CONNECT, DAY_MS, REASON
-from heat.errors import ConfigError
+from heat.errors import ConfigError, SinkUnavailable
 from heat.events import Sampled, SessionClaimed
 from heat.identity import session_subject
 from heat.profile import contribution, merge
@@ -226,6 +230,23 @@ def test_a_state_that_is_stale_or_lost_comes_back_from_kafka(stage: Stage, tmp_p
             assert told == [], "what is rebuilt from what was published has nothing to tell"
     assert stage.digests() == digests(1, 40)
     assert letters(stage) == sorted(REFUSED, key=repr)
+
+
+def test_who_takes_over_fences_its_own_group_and_no_other(stage: Stage) -> None:
+    topic, ends = stage.settings.dead_letters, (0, 0)
+
+    def opened(group: str) -> DeadLetters:
+        section = PipelineSection(group=f"{stage.settings.group}-{group}")
+        config = CloudConfig(kafka=KafkaSection(bootstrap="k:1"), pipeline=section)
+        names = stage.settings.dead_letters_group, loop.settings_of(config).dead_letters_ids
+        return DeadLetters.open(stage.settings.cluster, place(stage, 0), ends, topic, names)
+
+    verdict = judge(Consumed(stage.settings.events, 0, 0, 0, *REFUSED[0], ()))
+    with contextlib.closing(opened("a")) as first, contextlib.closing(opened("b")) as other:
+        first.send([verdict], 1)
+        with contextlib.closing(opened("b")), pytest.raises(SinkUnavailable, match="taken over|fenced|epoch"):
+            other.send([verdict], 1)
+    assert letters(stage) == REFUSED[:1]
 
 
 def ends_of(stage: Stage) -> dict[Place, int]:
