@@ -42,11 +42,13 @@ class Heart:
         now_s = time.monotonic()
         if now_s - self._looked_s >= LOOK_S:
             try:
-                status = self._web.drawn().status
+                status, releases = self._web.drawn().status, self._web.state.releases.report()
             except sqlite3.Error:
                 return self._important  # the store tells of it
             self._looked_s = now_s
-            self._important = (status.gateway.clock_known, *sorted({trouble.code for trouble in status.warnings}))
+            codes = sorted({trouble.code for trouble in status.warnings})
+            used = [(one.kind, one.target, one.number, one.state) for one in releases]
+            self._important = (status.gateway.clock_known, *codes, *used)
         return self._important
 
     async def tell(self) -> Record:
