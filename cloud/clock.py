@@ -2,9 +2,10 @@
 
 Whose day it is the broker says, not this machine: an empty record is written, the broker stamps it, and the stamp is
 read back. So no machine whose clock is wrong lets a day begin early, and between two ticks the empty records tell
-readers (`cloud.trends`) how late it is. What is written is a function of the day alone, under the day as its key: any
-number of processes may tick, and one that starts writes nothing that is there. A day that has begun can't be taken
-back: so none begins of which this machine does not at least see the eve.
+readers (`cloud.trends`) how late it is; who judges by the age of a stamp (`cloud.fleet_watch`) asks likewise, by
+`BrokerTime`. What is written is a function of the day alone, under the day as its key: any number of processes may
+tick, and one that starts writes nothing that is there. A day that has begun can't be taken back: so none begins of
+which this machine does not at least see the eve.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cloud.threads import in_thread
 from cloud_sync.published import ClockTick, publish, read_published
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import CLOCK, DAY_MS
+from heat.errors import SinkRefused
 
 TIME = Gauge("picante_cloud_clock_seconds", "Unix time that the broker said at the last look.", registry=REGISTRY)
 
@@ -68,6 +70,35 @@ def pause_s(now_ms: int) -> float:
     return min(LONGEST_PAUSE_S, (DAY_MS - now_ms % DAY_MS) / 1000 + 0.1)
 
 
+def ask(cluster: Cluster, producer: Producer, topic: str) -> Told:
+    """What the topic says now: an empty record is written, and read back. Raises SinkUnavailable, SinkRefused."""
+    producer.send(Record(topic, ASKED_KEY, None, ()))
+    producer.flush()
+    return read_clock(record for batch in read_to_end(cluster, topic) for record in batch)
+
+
+class BrokerTime:
+    """The broker's time, asked for every ten minutes, and counted on in between."""
+
+    def __init__(self, cluster: Cluster, topic: str = CLOCK.name) -> None:
+        self._cluster = cluster
+        self._topic = topic
+        self._asked_s = float("-inf")
+        self._asked_ms = 0
+
+    def now_ms(self) -> int:
+        """Unix time, ms; this machine's where we may not ask. Raises SinkUnavailable."""
+        if time.monotonic() - self._asked_s > LONGEST_PAUSE_S:
+            try:
+                with Producer(self._cluster) as producer:
+                    self._asked_ms = ask(self._cluster, producer, self._topic).now_ms
+            except SinkRefused as error:
+                log.warning("this machine's clock is used, not the broker's", extra={"error": str(error)})
+                self._asked_ms = int(time.time() * 1000)
+            self._asked_s = time.monotonic()
+        return self._asked_ms + int((time.monotonic() - self._asked_s) * 1000)
+
+
 class Ticker:
     """Writes a tick when a day has begun."""
 
@@ -85,13 +116,13 @@ class Ticker:
 
     def tick(self, producer: Producer) -> int:
         """Write the tick of the broker's day, unless it is there. Returns the broker's time, Unix ms."""
-        self._write(producer, Record(self._topic, ASKED_KEY, None, ()))
-        told = read_clock(record for batch in read_to_end(self._cluster, self._topic) for record in batch)
+        told = ask(self._cluster, producer, self._topic)
         here_ms = time.time_ns() // 1_000_000
         self._doubt(told.now_ms // DAY_MS - here_ms // DAY_MS)
         if (today := begun(told, here_ms)) is not None:
             tick = publish(str(today), ClockTick(day=today), self._source, f"clock:{today}", today * DAY_MS)
-            self._write(producer, replace(tick, topic=self._topic))
+            producer.send(replace(tick, topic=self._topic))
+            producer.flush()
         if not self._doubted:  # else the clock stands, and the alert says so
             TIME.set(told.now_ms / 1000)
         return told.now_ms
@@ -101,10 +132,6 @@ class Ticker:
         doubted, self._doubted = self._doubted, abs(ahead) > 1
         if self._doubted and not doubted:
             log.error("the broker's clock and this machine's are days apart", extra={"days_ahead": ahead})
-
-    def _write(self, producer: Producer, record: Record) -> None:
-        producer.send(record)
-        producer.flush()
 
 
 async def run(config: CloudConfig) -> None:

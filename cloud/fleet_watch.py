@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge
 
 from cloud import difference_file
+from cloud.clock import BrokerTime
 from cloud.config import CloudConfig
 from cloud.digests import END, Comparison, Difference, Held, Key, Outcome, Row
 from cloud.fleet import Heard, Trouble, hear, judge
@@ -82,6 +83,7 @@ class FleetWatch:
         self._file = directory / "fleet" / "differences.json"
         self._pipeline = config.pipeline
         self._partitions = 1
+        self._time = BrokerTime(self._cluster)
         self.comparison = Comparison(lambda subject: partition_of(subject.encode(), self._partitions))
 
     def work(self, stop: threading.Event) -> None:
@@ -92,7 +94,7 @@ class FleetWatch:
             while not stop.is_set():
                 self.follow(follower)
                 if time.monotonic() - looked_s >= LOOK_S:
-                    self.look(look, int(time.time() * 1000))
+                    self.look(look, self._time.now_ms())
                     looked_s = time.monotonic()
 
     def compared(self) -> Compared:
@@ -104,7 +106,7 @@ class FleetWatch:
                 self.follow(follower)
             deadline_s = time.monotonic() + PATIENCE_S
             while True:
-                now_ms = int(time.time() * 1000)
+                now_ms = self._time.now_ms()
                 found.update(outcome for _, outcome in self._compare(look, now_ms))
                 waiting = self.comparison.waiting(now_ms)
                 if not waiting or not state_files(self._states, self._pipeline.topic) or time.monotonic() > deadline_s:

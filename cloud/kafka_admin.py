@@ -97,10 +97,15 @@ class Admin:
                 _all_done(self._admin.incremental_alter_configs(altered, request_timeout=REQUEST_S))
 
     def members(self, group: str) -> int:
-        """How many members a consumer group has now."""
+        """How many members a consumer group has now; one that never was has none."""
         with self._trouble.told(f"the group {group} can't be looked at"):
             [answer] = self._admin.describe_consumer_groups([group], request_timeout=REQUEST_S).values()
-            return len(_done(answer).members)
+            try:
+                return len(_done(answer).members)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return 0
+                raise
 
     # -- rights -----------------------------------------------------------------------------------------------------
 

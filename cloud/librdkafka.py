@@ -110,8 +110,12 @@ class Trouble:
         """Raise librdkafka's exceptions as ours."""
         try:
             yield
-        except KafkaException as error:
-            found = error.args[0]
+        except (KafkaException, SystemError) as error:
+            # what is fatal is raised while our callback hears of it, which Python takes for a slip of the library
+            cause = error.__cause__ if isinstance(error, SystemError) else error
+            if not isinstance(cause, KafkaException):
+                raise
+            found = cause.args[0]
             if (noted := self._error) is not None and noted.code() in _REFUSED:
                 self._error, found = None, noted
             raise self._as_ours(what, found) from error

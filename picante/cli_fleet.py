@@ -19,7 +19,7 @@ from picante.cloud_options import CLOUD_CONFIG, NEEDS_A_PERSON, table, told
 
 if TYPE_CHECKING:
     from cloud.config import CloudConfig
-    from cloud.fleet import Complaint, Judged
+    from cloud.fleet import Complaint, Heard, Judged
     from cloud.fleet_watch import Compared
     from cloud.librdkafka import Cluster
 
@@ -39,9 +39,9 @@ _UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
 def fleet(config_path: Path, *, as_json: bool, watch: bool, digests: bool, forget: str | None) -> None:
     """Say how each gateway is, the worst first, and who has fallen silent.
 
-    Gateways are heard every 30 s. Silent is who was not heard for 90 s; then come those that are stopped, have a
-    backlog, don't know the time, or have little room, those with other repairs to do, and those with another version
-    than the rest.
+    Gateways are heard every 30 s. Silent is who was not heard for 90 s, by the broker's clock; then come those that
+    are stopped, have a backlog, don't know the time, or have little room, those with other repairs to do, and those
+    with another version than the rest.
 
     \b
     Exit status: 0 all is well, 1 Kafka is not there or refuses, 2 configuration,
@@ -50,7 +50,9 @@ def fleet(config_path: Path, *, as_json: bool, watch: bool, digests: bool, forge
     Example:  picante cloud fleet --watch
     """
     with told():
+        from cloud.clock import BrokerTime
         from cloud.config import load_cloud_config
+        from cloud.fleet import judge
         from cloud.librdkafka import cluster_of
 
         config = load_cloud_config(config_path)
@@ -61,9 +63,11 @@ def fleet(config_path: Path, *, as_json: bool, watch: bool, digests: bool, forge
         if digests:
             sys.exit(_differences(config, as_json=as_json))
         judged: list[Judged] = []
+        broker = BrokerTime(cluster)
         try:
-            for judged in _look(cluster):
-                now_ms = time.time() * 1000
+            for known in _look(cluster):
+                now_ms = broker.now_ms()
+                judged = judge(known.values(), now_ms)
                 lines = [_as_json(judged)] if as_json else _as_table(judged, now_ms)
                 click.echo((_CLEAR if watch and sys.stdout.isatty() else "") + "\n".join(lines))
                 if not watch:
@@ -74,9 +78,9 @@ def fleet(config_path: Path, *, as_json: bool, watch: bool, digests: bool, forge
         sys.exit(0 if all(one.well for one in judged) else NEEDS_A_PERSON)
 
 
-def _look(cluster: Cluster) -> Iterator[list[Judged]]:
-    """All gateways as they are now, again and again."""
-    from cloud.fleet import Heard, hear, judge
+def _look(cluster: Cluster) -> Iterator[dict[str, Heard]]:
+    """All gateways that are known now, by name, again and again."""
+    from cloud.fleet import hear
     from cloud.kafka import BEGINNING, Consumer, Place
 
     known: dict[str, Heard] = {}
@@ -87,7 +91,7 @@ def _look(cluster: Cluster) -> Iterator[list[Judged]]:
             while batch := consumer.poll():
                 hear(known, batch)
             if consumer.ended.keys() >= set(places):
-                yield judge(known.values(), int(time.time() * 1000))
+                yield known
 
 
 def _differences(config: CloudConfig, *, as_json: bool) -> int:
@@ -122,6 +126,8 @@ def _forget(cluster: Cluster, gateway: str) -> None:
     from cloud.kafka import Producer
     from cloud_sync.record import Record
 
+    if gateway not in next(_look(cluster)):
+        raise click.BadParameter(f"{gateway!r} was never heard, or is forgotten", param_hint="--forget")
     with Producer(cluster) as producer:
         producer.send(Record(GATEWAYS.name, gateway.encode(), None, ()))
         producer.flush()

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from cloud.clock import LONGEST_PAUSE_S, TIME, Ticker, Told, begun, pause_s, read_clock
+from cloud.clock import LONGEST_PAUSE_S, TIME, BrokerTime, Ticker, Told, begun, pause_s, read_clock
 from cloud.kafka import Producer, read_to_end
+from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
 from cloud_sync.published import ClockTick, publish, read_published
 from cloud_sync.record import Consumed
@@ -126,3 +127,22 @@ async def test_a_broker_days_ahead_of_this_machine_begins_no_day_and_that_is_sai
 )
 def test_it_looks_just_after_midnight(before_midnight_ms: int, pause: float) -> None:
     assert pause_s((DAY + 1) * DAY_MS - before_midnight_ms) == pytest.approx(pause)
+
+
+async def test_the_brokers_time_is_asked_for_whatever_this_machines_clock_says(
+    kafka: KafkaServer | ServerElsewhere, topic: Callable[..., Awaitable[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, real_ms = await topic(settings=CLOCK.settings), int(time.time() * 1000)
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    broker = BrokerTime(Cluster(kafka.bootstrap), name)
+    first_ms = broker.now_ms()
+    assert 0 <= first_ms - real_ms < DAY_MS
+    later_s = time.monotonic() + 90
+    with monkeypatch.context() as later:
+        later.setattr(time, "monotonic", lambda: later_s)
+        assert 90_000 <= broker.now_ms() - first_ms < 150_000, "it goes on without being asked for"
+    assert len([one for batch in read_to_end(Cluster(kafka.bootstrap), name) for one in batch]) == 1
+
+
+async def test_a_group_that_never_was_has_no_member(kafka: KafkaServer | ServerElsewhere) -> None:
+    assert Admin(Cluster(kafka.bootstrap)).members("picante-test-none") == 0

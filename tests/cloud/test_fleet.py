@@ -86,6 +86,11 @@ def test_the_worst_comes_first_whatever_their_names() -> None:
     assert [name for name, _ in order] == ["gw-h", "gw-g", "gw-f", "gw-e", "gw-d", "gw-c", "gw-b", "gw-a"]
 
 
+def test_of_two_with_the_same_trouble_the_one_with_more_of_it_comes_first() -> None:
+    order = complaints(heard("gw-a", clock="unknown"), heard("gw-b", clock="unknown", repairs=("events_lost",)))
+    assert [name for name, _ in order] == ["gw-b", "gw-a"]
+
+
 def test_older_software_and_what_few_have_is_told_of_and_wakes_nobody() -> None:
     fleet = [heard("gw-1"), heard("gw-2"), heard("gw-3", software="0.10.0", words="2025-9", ranker="")]
     assert dict(complaints(*fleet)) == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+import time
 from pathlib import Path
 
 import confluent_kafka
@@ -12,9 +13,11 @@ from click.testing import CliRunner
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]  # its stubs re-export nothing
 
+from cloud.clock import BrokerTime
 from cloud.config import load_cloud_config
 from cloud.fleet_watch import FleetWatch
 from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
+from cloud.kafka_admin import Admin
 from cloud.lake.replay import replay
 from cloud.librdkafka import Cluster, Trouble, cluster_of, connection
 from cloud.pipeline.state import Log, PartitionState
@@ -36,7 +39,7 @@ WRITERS = {
     "profiles": {"pipeline"},
     "features": {"pipeline"},
     "picks": {"recommender"},
-    "clock": {"clock"},
+    "clock": {"clock", "fleet"},
     "context": {"weather"},
     "trends": {"trends"},
     "gateways": {"gateway", "admin"},
@@ -55,10 +58,10 @@ READERS = {
     "profiles": {"gateway", "pipeline", "hot_store", "recommender", "reader"},
     "features": {"hot_store", "reader"},
     "picks": {"hot_store", "reader"},
-    "clock": {"pipeline", "clock", "trends", "reader"},
+    "clock": {"pipeline", "clock", "trends", "fleet", "reader"},
     "context": {"lake", "reader"},
     "trends": {"trends", "reader"},
-    "gateways": {"pipeline", "reconciliation", "fleet", "reader", "releaser"},
+    "gateways": {"pipeline", "reconciliation", "fleet", "reader", "releaser", "admin"},
     "releases": {"gateway", "reader", "releaser"},
     "erasures": {"reader"},
 }
@@ -135,6 +138,16 @@ def test_the_fleet_is_watched_beside_the_pipelines_states(secure_kafka: SecureKa
     directory = config.path(config.cloud.data_dir) / "pipeline"
     PartitionState.open(directory / f"{EVENTS.name}-0.db", Log(EVENTS.name, 0)).close()
     FleetWatch(config).compared()  # it asks how far the pipeline's group is
+
+
+def test_who_judges_silence_asks_the_broker_for_its_time_or_uses_this_machines(
+    secure_kafka: SecureKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    fleet, reader = (BrokerTime(cluster(secure_kafka, tmp_path, part)).now_ms() for part in ("fleet", "reader"))
+    assert fleet > 1_700_000_000_000
+    assert 1_000 <= reader < 60_000
+    assert Admin(cluster(secure_kafka, tmp_path, "reconciliation")).members("picante-pipeline") == 0
 
 
 def test_a_replay_makes_its_topic_under_its_rights_and_the_pipeline_reads_it(

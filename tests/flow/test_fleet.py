@@ -101,7 +101,7 @@ def told(shop: World) -> dict[str, Any]:
     return next((one for one in json.loads(done.stdout) if one["gateway"] == shop.gateway_id), {})
 
 
-def test_a_gateway_tells_how_it_is(shop: World) -> None:
+def test_a_gateway_tells_how_it_is(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = wait_until(
         lambda: told(shop) if told(shop).get("confirmed") == shop.position() else None, 60, "it is heard"
     )
@@ -119,6 +119,9 @@ def test_a_gateway_tells_how_it_is(shop: World) -> None:
     assert table.exit_code == 4
     [line] = [line for line in table.stdout.splitlines() if line.startswith(shop.gateway_id)]
     assert "dispenser_offline" in line
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + 3600)
+    assert "silent" not in fleet(shop).stdout, "the broker's clock says who is, whatever this machine's says"
 
 
 def test_the_digests_that_it_tells_are_those_of_its_profiles(shop: World) -> None:
@@ -341,3 +344,7 @@ def test_one_that_is_no_more_is_forgotten(shop: World) -> None:
     assert told(shop)
     assert fleet(shop, "--forget", shop.gateway_id).output == f"{shop.gateway_id} is forgotten\n"
     assert not told(shop)
+    for name in (shop.gateway_id, "nosuch-gw"):
+        refused = fleet(shop, "--forget", name)
+        assert refused.exit_code == 2
+        assert f"'{name}' was never heard, or is forgotten" in refused.output
