@@ -14,9 +14,12 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from prometheus_client import Counter
+
 from cloud.hot_store.entries import Change, Filled, Forget, Key, Kind, Move, PositionMoved, Put
 from cloud.kafka import BEGINNING, Consumer, Place
 from cloud.librdkafka import Cluster, PositionLost, topic_id
+from cloud.metrics import REGISTRY
 from cloud_sync.published import Features, Profile, ServedPicks, read_published
 from cloud_sync.record import Consumed
 from cloud_sync.topics import DAY_MS
@@ -30,6 +33,7 @@ BATCH = 1_000
 """Records that are put at once: 25 ms of Redis' time."""
 LOOK_S = 1.0
 """s between two looks at the store's positions while nothing comes."""
+REFUSED = Counter("picante_cloud_hot_store_refused", "Records that are none of their topic.", registry=REGISTRY)
 Value = Profile | Features | ServedPicks
 TYPES: dict[Kind, type[Value]] = {
     "profile": Profile,
@@ -185,9 +189,11 @@ class Filler:
         kind = self._kinds[record.topic]
         said = _said(record, TYPES[kind])
         if isinstance(said, Refusal):
+            REFUSED.inc()
+            if not self.counts.refused:  # the metric counts the others
+                where = {"partition": record.partition, "offset": record.offset, "reason": said.reason}
+                log.warning("a record of %s is none: %s", record.topic, said.detail, extra=where)
             self.counts.refused += 1
-            where = {"partition": record.partition, "offset": record.offset, "reason": said.reason}
-            log.warning("a record of %s is none: %s", record.topic, said.detail, extra=where)
             return None
         subject, value = said
         key, topic_id = Key(kind, subject), self._topic_ids.get(record.topic) or ""

@@ -19,6 +19,7 @@ from cloud.hot_store.filler import Filler, Lifetimes
 from cloud.hot_store.memory import MemoryStore
 from cloud.hot_store.redis_store import RedisStore
 from cloud.librdkafka import Cluster
+from cloud.metrics import REGISTRY
 from cloud_sync.published import Features, Profile, ServedPicks, Version, features_of, publish
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import DAY_MS
@@ -167,7 +168,7 @@ async def test_two_processes_share_the_partitions_and_one_takes_over(
             assert 0 < stays.counts.put < COUNT
         send(cluster, *(profile(name, customer(COUNT + n), n) for n in range(COUNT)))
         _full(redis_store, 2 * COUNT)
-        assert stays.counts.put + leaves.counts.put == 2 * COUNT
+        wait_until(lambda: stays.counts.put + leaves.counts.put == 2 * COUNT, 5, "all were counted, once each")
 
 
 async def test_a_position_that_another_process_moved_is_followed(
@@ -309,7 +310,9 @@ async def test_a_fill_that_is_cut_anywhere_comes_to_the_same(
     assert broken._positions == whole._positions
 
 
-async def test_what_is_no_record_of_the_topic_is_counted_and_passed_over(kafka: Kafka, topic: MakeTopic) -> None:
+async def test_what_is_no_record_of_the_topic_is_counted_and_passed_over(
+    kafka: Kafka, topic: MakeTopic, caplog: pytest.LogCaptureFixture
+) -> None:
     name, cluster, store = await topic(), Cluster(kafka.bootstrap), MemoryStore()
     good = profile(name, customer(0), 1)
     bad = [
@@ -322,9 +325,12 @@ async def test_what_is_no_record_of_the_topic_is_counted_and_passed_over(kafka: 
         replace(good, value=(good.value or b"").replace(b"picante.profile.v1", b"picante.clock.v1")),
     ]
     send(cluster, *bad, good)
+    before = REGISTRY.get_sample_value("picante_cloud_hot_store_refused_total") or 0
     with filling(cluster, store, name) as filler:
         wait_until(lambda: _value(store, 0) == good.value, 10, "the good one is there")
         assert filler.counts.refused == len(bad)
+    assert REGISTRY.get_sample_value("picante_cloud_hot_store_refused_total") == before + len(bad)
+    assert [line.message for line in caplog.records] == [f"a record of {name} is none: its key is no subject"]
 
 
 async def test_sessions_go_sooner_than_customers_and_the_long_expired_never_come(
