@@ -100,7 +100,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 _PLACE = re.compile(r" - at `\$[a-z0-9_.\[\]]*`\Z")
 """What ends msgspec's messages: names of our members, and no key of the value."""
-_REDELIVERED = b'"redelivered":true,'
+_REDELIVERED = re.compile(rb'"redelivered"\s*:\s*true\s*,\s*|,\s*"redelivered"\s*:\s*true')
+"""The member, and the comma and the spaces that came with it, wherever it stands and however it is spaced."""
 _CLOCKS = frozenset(get_args(ClockState))
 _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
@@ -267,11 +268,11 @@ def _reads_one_way(text: bytes, data: AnyData) -> bool:
 def content_hash(value: bytes, event: Received) -> int:
     """The first 64 bits of the SHA-256 of the value that carried an event, as a signed integer of the same order.
 
-    Whether it comes again (`redelivered`) is no part of the content. Of two contents under one identity, the one with
-    the smaller hash counts.
+    Whether it comes again (`redelivered`) is no part of the content. All other bytes are: whoever sends an event again
+    spells it as before. Of two contents under one identity, the one with the smaller hash counts.
     """
     if event.redelivered:
-        value = value.replace(_REDELIVERED, b"", 1)
+        value = _REDELIVERED.sub(b"", value, count=1)
     return int.from_bytes(hashlib.sha256(value).digest()[:8], "big") - 2**63
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cloud_sync.envelope import (
     MAX_ENVELOPE_BYTES,
     Received,
+    content_hash,
     decode,
     encode,
     fault,
@@ -148,6 +149,20 @@ def changed(**changes: object) -> bytes:
     """The envelope of a pour, with members replaced; None removes one."""
     document = {**json.loads(written(stored())), **changes}
     return json.dumps({name: value for name, value in document.items() if value is not None}).encode()
+
+
+@pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {}, {"indent": 2}])
+@pytest.mark.parametrize("at", [0, 5, 99])
+def test_that_it_comes_again_is_no_part_of_the_content_however_that_is_spelled(layout: dict[str, Any], at: int) -> None:
+    members = list(json.loads(written(stored())).items())
+    again = [*members[:at], ("redelivered", True), *members[at:]]
+    hashes = []
+    for document in (members, again):
+        value = json.dumps(dict(document), **layout).encode()
+        event = decode(value)
+        assert isinstance(event, Received)
+        hashes.append(content_hash(value, event))
+    assert hashes[0] == hashes[1]
 
 
 def changed_data(**changes: object) -> bytes:
