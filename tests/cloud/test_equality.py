@@ -54,10 +54,7 @@ class History:
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     """It takes half a minute, so all tests look at one."""
     shops = live(tmp_path_factory.mktemp("shops"), DEEDS, seed=11)
-    evidence = []
-    for shop in shops:
-        days = {value["id"]: value["heatday"] for value in map(read, shop.records)}
-        evidence += truth.evidence(shop.journal, shop.owners, days, shop.gateway)
+    evidence = [event for shop in shops for event in truth.evidence(shop.journal, shop.owners, shop.days, shop.gateway)]
     return History(shops, reference.profiles(event for event in evidence if not is_session(event["subject"])))
 
 

@@ -37,7 +37,10 @@ from tests.waiting import wait_until_async
 SHOPS = {"gw-1": "plaza", "gw-2": "harbour"}
 DISPENSERS = 4
 """In each shop."""
-MONTH_MS = 30 * 86_400_000
+DAY_MS = 86_400_000
+MONTH_MS = 30 * DAY_MS
+AHEAD_MS = 10**11
+"""ms that the dispensers run longer than the gateway."""
 LATE = 0.05
 """Share of visits that come in a month late."""
 TIMELESS = 0.04
@@ -59,6 +62,8 @@ class Shop:
     """What its dispensers made, in the form of the simulator's journal."""
     owners: dict[str, str] = field(default_factory=dict)
     """Who claimed a session."""
+    days: dict[str, int] = field(default_factory=dict)
+    """The UTC day of each deed, by its event's id: as the wall's clock had it, which the gateway may not have known."""
 
 
 def live(directory: Path, events: int, seed: int) -> list[Shop]:
@@ -75,7 +80,7 @@ async def _live(directory: Path, gateway: str, events: int, seed: int) -> Shop:
     ingest = Ingest(store, clock, door, boot, lambda _stored, _id: None)
     recommender = Recommender(store, clock, door, boot, RuleRanker(), (KEY, 1), lambda: None)
     bars = [
-        Counter(ingest, f"bar-{gateway}-{number}", generation=seed * 10 + number, uptime_ms=10**11)
+        Counter(ingest, f"bar-{gateway}-{number}", generation=seed * 10 + number, uptime_ms=AHEAD_MS + hand.boot_ms)
         for number in range(DISPENSERS)
     ]
     timeless = gateway == "gw-1"
@@ -88,7 +93,7 @@ async def _live(directory: Path, gateway: str, events: int, seed: int) -> Shop:
             _visit(shop, chance, chance.choice(bars), recommender, visit)
             hand.go_on(chance.randrange(1_000, 100_000))
             for bar in bars:
-                bar.uptime_ms = 10**11 + hand.boot_ms
+                bar.uptime_ms = AHEAD_MS + hand.boot_ms
             if timeless and len(shop.journal) > events * TIMELESS:
                 timeless = False
                 await _all_settled(shop, bars)
@@ -100,6 +105,7 @@ async def _live(directory: Path, gateway: str, events: int, seed: int) -> Shop:
         store.write(lambda tx: None).result(60)
         shop.records = [encode(row) async for row in _sent(store)]
         shop.digests = dict(_digests(store, gateway))
+        shop.days = dict(_days(shop.journal, hand.wall_ms - hand.boot_ms))
     finally:
         recommender.close()
         store.close()
@@ -146,6 +152,13 @@ def _visit(shop: Shop, chance: random.Random, bar: Counter, recommender: Recomme
                     "uptime_ms": happened_ms,
                 }
             )
+
+
+def _days(journal: list[dict[str, Any]], booted_ms: int) -> Iterator[tuple[str, int]]:
+    """`booted_ms`: Unix time at which the gateway's uptime began."""
+    for line in journal:
+        id_ = f"{line['dispenser']}:{line['generation']:08x}:{line['event']}"
+        yield id_, (booted_ms + line["uptime_ms"] - AHEAD_MS) // DAY_MS
 
 
 def _session(bar: Counter, number: int) -> str:
