@@ -32,7 +32,7 @@ from cloud.librdkafka import Cluster
 from cloud.pipeline.loop import Pipeline
 from cloud.pipeline.partition import Settings
 from cloud_sync.envelope import Envelope
-from cloud_sync.topics import CLOCK, DEAD_LETTERS, EVENTS, FEATURES, PROFILES
+from cloud_sync.topics import CLOCK, DEAD_LETTERS, EVENTS, FEATURES, PROFILES, SAMPLES
 from heat.events import TYPES
 from tests.servers import create_topic
 
@@ -94,7 +94,8 @@ def _until(done: Callable[[], bool], thread: threading.Thread, look_s: float = L
 async def _settings(bootstrap: str, topic: str, directory: Path) -> Settings:
     """The topic's, with fresh topics and groups for all else."""
     made = [
-        await create_topic(bootstrap, one.partitions, one.settings) for one in (PROFILES, FEATURES, DEAD_LETTERS, CLOCK)
+        await create_topic(bootstrap, one.partitions, one.settings)
+        for one in (SAMPLES, PROFILES, FEATURES, DEAD_LETTERS, CLOCK)
     ]
     unique = secrets.token_hex(4)
     return Settings(
