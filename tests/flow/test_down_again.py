@@ -31,6 +31,7 @@ TOTAL = 2_500
 SCENARIO = """\
 [load]
 total = 2500
+events_per_s = 100
 ask_share = 0.2
 customers = 8
 
@@ -112,9 +113,9 @@ def test_releases_are_used_while_events_go_up_and_none_is_lost_or_doubled(shop: 
     wait_until(lambda: shop.stored() >= TOTAL // 10, 60, "events come")
     assert "catalogue 1 for" in release(shop, "publish", "catalogue", catalogue(shop, "c-2"))
     release(shop, "publish", "configuration", configuration(shop, 25))
-    release(shop, "publish", "bundle", str(pretrained()))
     wait_until(lambda: applied(shop, "configuration") == (1, 1), 60, "it was started with the configuration")
     assert shop.stored() < TOTAL, "the events were over too soon to test anything"
+    release(shop, "publish", "bundle", str(pretrained()))
     wait_until(shop.sim_ended, 120, "all rings are empty")
     assert sim.process.returncode == 0, sim.said()
     shop.wait_until_ready(30)
