@@ -38,7 +38,7 @@ customers = 8
 [[dispensers]]
 id = "down"
 baud = 460800
-ring = 40
+ring = 2000
 count = 2
 """
 
