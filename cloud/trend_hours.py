@@ -31,12 +31,12 @@ from cloud.state_file import open_state, transaction
 from cloud_sync.envelope import verdict
 from cloud_sync.published import Trend
 from cloud_sync.record import Consumed
+from cloud_sync.topics import HOUR_MS
 from heat.events import Poured, SessionClaimed
 from heat.identity import is_session
 from heat.quality import Refusal
 from heat.scale import BANDS, band
 
-HOUR_MS = 60 * 60 * 1000
 AHEAD_MS = 5 * 60 * 1000
 """ms that an event may be ahead of its receipt: gateways' clocks are good to a second, brokers' should be."""
 LEAST_CUSTOMERS = 10

@@ -21,10 +21,10 @@ from cloud.kafka import BEGINNING, Consumer, Place, Producer, read_to_end
 from cloud.librdkafka import Cluster, PositionLost, cluster_of, topic_id
 from cloud.metrics import REGISTRY
 from cloud.threads import in_thread
-from cloud.trend_hours import HOUR_MS, TrendHours
+from cloud.trend_hours import TrendHours
 from cloud_sync.published import Trend, publish, read_published
 from cloud_sync.record import Record
-from cloud_sync.topics import CLOCK, EVENTS, TRENDS
+from cloud_sync.topics import CLOCK, EVENTS, HOUR_MS, TRENDS
 
 log = logging.getLogger("cloud.trends")
 

@@ -27,10 +27,11 @@ from cloud.librdkafka import cluster_of
 from cloud.metrics import REGISTRY
 from cloud.open_weather import NoWeather, OpenWeather, Spot, spot_of
 from cloud.threads import in_thread
-from cloud.weather_book import HOUR_MS, WeatherBook
+from cloud.weather_book import WeatherBook
 from cloud_sync.private import check_private, read_text
 from cloud_sync.published import Context, publish
 from cloud_sync.record import Record
+from cloud_sync.topics import HOUR_MS
 from heat.errors import ConfigError
 
 log = logging.getLogger("cloud.weather")

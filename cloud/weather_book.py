@@ -22,9 +22,8 @@ import msgspec
 
 from cloud.open_weather import MOST_PAUSE_S, OLDEST_MS, NoWeather, Spot, Weather
 from cloud.state_file import open_state, transaction
+from cloud_sync.topics import DAY_MS, HOUR_MS
 
-HOUR_MS = 60 * 60 * 1000
-DAY_MS = 24 * HOUR_MS
 AGAIN_MS = (60_000, 300_000)
 """ms to the second and to the third try of an hour; there is no fourth."""
 KEPT_HOURS = 48

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+"""ms"""
+DAY_MS = 24 * HOUR_MS
 """ms"""
 REMEMBERED_DAYS = 120
 """Days that the cloud remembers event identities, and that compacted topics keep the tombstones of what was erased."""

@@ -17,13 +17,13 @@ from msgspec import Raw
 from cloud.lake.columns import HEADER, MOMENT, RAW_COLUMNS, TableKind, bucket, simple_fields
 from cloud_sync.envelope import Envelope, Received, content_hash
 from cloud_sync.record import Consumed
+from cloud_sync.topics import DAY_MS
 from heat.events import TYPES, AnyData
 from heat.identity import PSEUDONYM, SESSION
 from heat.scale import Heat
 
 LATEST_MS = 253_402_300_799_999
 """The last ms of the year 9999: later times are written as this one, and those before 1970 as its beginning."""
-DAY_MS = 86_400_000
 
 _members: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _KNOWN = frozenset(Envelope.__struct_fields__)

@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 from cloud.pipeline.verdict import Verdict
 from cloud_sync.envelope import Received, content_hash
+from cloud_sync.topics import HOUR_MS
 from heat.events import SessionClaimed
 from heat.identity import EventId, is_session
 from heat.tally import is_evidence
 
-HOUR_MS = 3_600_000
 FOLDED, DUPLICATE, CONFLICT, SESSION_OVER = "folded", "duplicate", "conflict", "session_over"
 """Outcomes beside the reasons of refusals: each record has one of all of them."""
 NOBODY = ""

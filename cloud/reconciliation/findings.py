@@ -25,8 +25,8 @@ from itertools import accumulate
 from typing import Literal
 
 from cloud.fleet import Heard
-from cloud.reconciliation.ledger import HOUR_MS, NOBODY, Cell, Ledger, Rows
-from cloud_sync.topics import EVENTS
+from cloud.reconciliation.ledger import NOBODY, Cell, Ledger, Rows
+from cloud_sync.topics import EVENTS, HOUR_MS
 
 Kind = Literal[
     "rows_missing", "rows_doubled", "past_the_outbox",

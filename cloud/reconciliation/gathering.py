@@ -29,9 +29,9 @@ from cloud.lake.table import LakeTable
 from cloud.librdkafka import Cluster, cluster_of
 from cloud.pipeline.reading import StateReader, partition_in, state_files
 from cloud.reconciliation.findings import Books, Folded, InLake, Reached, Report, reconcile
-from cloud.reconciliation.ledger import HOUR_MS, Cell, Ledger
+from cloud.reconciliation.ledger import Cell, Ledger
 from cloud.reconciliation.sums import Line, sums
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, GATEWAYS, SAMPLES
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, GATEWAYS, HOUR_MS, SAMPLES
 from heat.errors import StoreError
 
 log = logging.getLogger("cloud.reconciliation")

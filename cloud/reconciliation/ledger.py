@@ -15,9 +15,19 @@ from typing import NamedTuple
 from cloud.pipeline.verdict import judge
 from cloud_sync.dead_letter import PIPELINE
 from cloud_sync.record import Consumed
-from cloud_sync.topics import CONNECT, DEAD_LETTERS, EVENTS, ORIGIN, POSITION, REDELIVERED, REPLAYED, SAMPLES, row_of
+from cloud_sync.topics import (
+    CONNECT,
+    DEAD_LETTERS,
+    EVENTS,
+    HOUR_MS,
+    ORIGIN,
+    POSITION,
+    REDELIVERED,
+    REPLAYED,
+    SAMPLES,
+    row_of,
+)
 
-HOUR_MS = 3_600_000
 NOBODY = ""
 """The source of what can't be read."""
 _Place = tuple[str, int]

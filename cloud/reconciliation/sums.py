@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloud.reconciliation.findings import Books
-from cloud.reconciliation.ledger import HOUR_MS, Cell, Ledger
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, SAMPLES
+from cloud.reconciliation.ledger import Cell, Ledger
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, HOUR_MS, SAMPLES
 
 
 @dataclass(frozen=True, slots=True)

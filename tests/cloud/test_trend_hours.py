@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cloud.trend_hours import AHEAD_MS, HOUR_MS, TrendHours, trend_of
+from cloud.trend_hours import AHEAD_MS, TrendHours, trend_of
 from cloud_sync.envelope import encode
 from cloud_sync.published import Trend
 from cloud_sync.record import Consumed
-from cloud_sync.topics import DAY_MS
+from cloud_sync.topics import DAY_MS, HOUR_MS
 from heat.events import AnyData, SessionClaimed
 from heat.identity import session_subject
 from heat.scale import heat_from_shu

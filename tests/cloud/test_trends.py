@@ -20,11 +20,11 @@ from cloud.kafka import Place, Producer, read_to_end
 from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
 from cloud.topic_plan import differences
-from cloud.trend_hours import HOUR_MS, TrendHours
+from cloud.trend_hours import TrendHours
 from cloud.trends import SETTLE_MS, Roads, Trends, watermark_ms, work
 from cloud_sync.published import Trend, read_published
 from cloud_sync.record import Record
-from cloud_sync.topics import CLOCK, EVENTS, TRENDS
+from cloud_sync.topics import CLOCK, EVENTS, HOUR_MS, TRENDS
 from heat.errors import PicanteError
 from tests.cloud.test_trend_hours import HOUR, WAIT_MS, Log, customer, over
 from tests.servers import KafkaServer, ServerElsewhere

@@ -18,9 +18,9 @@ from cloud.librdkafka import Cluster
 from cloud.open_weather import OpenWeather, spot_of
 from cloud.topic_plan import differences
 from cloud.weather import Site, Weatherman, read_key, record_of
-from cloud.weather_book import HOUR_MS, WeatherBook
+from cloud.weather_book import WeatherBook
 from cloud_sync.published import Context, read_published
-from cloud_sync.topics import CONTEXT
+from cloud_sync.topics import CONTEXT, HOUR_MS
 from heat.errors import ConfigError
 from tests.cloud.weather_service import DRIZZLE, NOW_MS, Answer, Service, weather_service
 from tests.servers import KafkaServer, ServerElsewhere

@@ -32,11 +32,10 @@ from cloud.pipeline.reading import state_files
 from cloud.pipeline.state import Log, PartitionState
 from cloud.pipeline.subjects import Subjects
 from cloud.reconciliation.gathering import Outcome, compare
-from cloud.reconciliation.ledger import HOUR_MS
 from cloud_sync.envelope import encode
 from cloud_sync.published import DigestRow, publish
 from cloud_sync.record import Record
-from cloud_sync.topics import DAY_MS, EVENTS, POSITION
+from cloud_sync.topics import DAY_MS, EVENTS, HOUR_MS, POSITION
 from picante.cli import main
 from tests.cloud.logs import ANNA, BERT, pour, value_of
 from tests.cloud.pipelines import BROKER_TIME

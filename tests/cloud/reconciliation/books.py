@@ -15,11 +15,11 @@ from cloud.fleet import Heard
 from cloud.kafka import partition_of
 from cloud.pipeline.state import Log, PartitionState
 from cloud.reconciliation.findings import Books, Folded, InLake
-from cloud.reconciliation.ledger import HOUR_MS, Cell, Ledger
+from cloud.reconciliation.ledger import Cell, Ledger
 from cloud_sync.dead_letter import from_record, from_refusal
 from cloud_sync.envelope import encode
 from cloud_sync.record import Consumed, Record
-from cloud_sync.topics import DAY_MS, DEAD_LETTERS, EVENTS, POSITION
+from cloud_sync.topics import DAY_MS, DEAD_LETTERS, EVENTS, HOUR_MS, POSITION
 from heat.identity import EventId
 from tests.cloud.test_fleet import WELL
 from tests.cloud_sync.examples import POURED, refused, stored

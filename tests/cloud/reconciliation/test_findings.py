@@ -13,10 +13,10 @@ import pytest
 
 from cloud.reconciliation.findings import LOOK, Books, reconcile
 from cloud.reconciliation.gathering import GRACE_MS, SLACK_MS
-from cloud.reconciliation.ledger import HOUR_MS, Cell, Ledger
+from cloud.reconciliation.ledger import Cell, Ledger
 from cloud.reconciliation.sums import Line, sums
 from cloud_sync.envelope import encode
-from cloud_sync.topics import DEAD_LETTERS, EVENTS, REPLAYED, SAMPLES
+from cloud_sync.topics import DEAD_LETTERS, EVENTS, HOUR_MS, REPLAYED, SAMPLES
 from heat.events import Sampled
 from tests.cloud.reconciliation.books import (
     HOUR,

@@ -16,9 +16,9 @@ from cloud.pipeline.state import Log, PartitionState
 from cloud.reconciliation import gathering
 from cloud.reconciliation.findings import Books, Folded, reconcile
 from cloud.reconciliation.gathering import SLACK_MS, read_lake, read_states, read_topics
-from cloud.reconciliation.ledger import HOUR_MS, Ledger
+from cloud.reconciliation.ledger import Ledger
 from cloud_sync.record import Record
-from cloud_sync.topics import DAY_MS, EVENTS
+from cloud_sync.topics import DAY_MS, EVENTS, HOUR_MS
 from tests.cloud.lake.records import RECEIVED_MS, consumed, opened, put
 from tests.servers import KafkaServer, ServerElsewhere
 
