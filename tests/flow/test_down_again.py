@@ -60,7 +60,8 @@ def topics(kafka: Kafka) -> None:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mqtt: Mqtt, topics: None) -> Iterator[World]:
     """A shop in which much goes on."""
-    with world(tmp_path_factory.mktemp("near"), kafka, mqtt, SCENARIO, f"gw-{uuid.uuid4().hex[:8]}") as shop:
+    name = f"gw-{uuid.uuid4().hex[:8]}"
+    with world(tmp_path_factory.mktemp("near"), kafka, mqtt, SCENARIO, name, region=f"around-{name}") as shop:
         (shop.directory / "cloud.toml").write_text(
             f'[kafka]\nbootstrap = "{kafka.bootstrap}"\n[cloud]\ndata_dir = "cloud"\nparts = ["pipeline"]\n'
             f'[pipeline]\ngroup = "picante-pipeline-{shop.gateway_id}"\n'
@@ -165,7 +166,8 @@ def test_a_regular_is_known_offline_in_the_next_store(
 ) -> None:
     """The cloud's pipeline tells both gateways: what one holds of its customers, the other has within a minute."""
     shop.wait_until_ready(60)
-    with world(tmp_path, kafka, mqtt, SCENARIO, f"gw-{uuid.uuid4().hex[:8]}") as far:
+    name = f"gw-{uuid.uuid4().hex[:8]}"
+    with world(tmp_path, kafka, mqtt, SCENARIO, name, region=f"around-{shop.gateway_id}") as far:
         far.without_dispensers()
         customers = sorted(shop.digests())
         cloud = Process(shop.directory, "cloud", "cloud", "run", "--config", "cloud.toml")

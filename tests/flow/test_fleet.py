@@ -106,7 +106,7 @@ def test_a_gateway_tells_how_it_is(shop: World, monkeypatch: pytest.MonkeyPatch)
     )
     assert isinstance(found, dict)
     status = shop.get("/api/v1/status")
-    assert (found["store"], found["region"], found["clock"]) == ("flow-store", "south", "known")
+    assert (found["store"], found["region"], found["clock"]) == ("flow-store", shop.gateway_id, "known")
     assert found["software"] == status["gateway"]["version"]
     assert found["ranker"] == status["gateway"]["ranker"]
     assert (found["dispensers"], found["backlog"], found["oldest_ms"]) == (2, 0, None)

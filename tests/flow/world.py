@@ -36,7 +36,7 @@ _CONFIG = """\
 [gateway]
 id = "{gateway}"
 store = "flow-store"
-region = "south"
+region = "{region}"
 data_dir = "gateway"
 
 [keys]
@@ -225,8 +225,13 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: str, seed: int = 1) -> Iterator[World]:
+def world(
+    directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: str, seed: int = 1, region: str | None = None
+) -> Iterator[World]:
     """A shop with its files written; whatever still runs at the end is stopped.
+
+    It is alone in its region unless one is given: the Kafka is many tests', and a region's gateways are told of each
+    other's customers.
 
     `scenario` are the tables of a scenario file; its seed, the store, the broker and the gateway's address are put
     before them.
@@ -243,6 +248,7 @@ def world(directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: 
     (directory / "gateway.toml").write_text(
         _CONFIG.format(
             gateway=gateway_id,
+            region=region or gateway_id,
             directory=directory,
             mqtt_host=mqtt.host,
             mqtt_port=mqtt.port,
