@@ -225,7 +225,7 @@ class World:
 
 
 @contextmanager
-def world(
+def world(  # noqa: PLR0913, PLR0917 -- what a test may want of a shop
     directory: Path, kafka: Kafka, mqtt: Mqtt, scenario: str, gateway_id: str, seed: int = 1, region: str | None = None
 ) -> Iterator[World]:
     """A shop with its files written; whatever still runs at the end is stopped.
