@@ -141,6 +141,13 @@ class FlavourShare(msgspec.Struct, frozen=True, array_like=True):
     share: Annotated[float, Meta(ge=0, le=1)]
 
 
+class SaucePours(msgspec.Struct, frozen=True, array_like=True):
+    """How often the customer poured a sauce, each time counting less with its age (`heat.reading`)."""
+
+    sauce: SauceId
+    pours: Annotated[float, Meta(ge=0)]
+
+
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the ranker knew of the customer at the pick: what a profile read later can't tell any more."""
 
@@ -158,6 +165,12 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What was poured last, by its label `last_shu`, and what the customer said of it."""
     last_shu: Annotated[int, Meta(ge=0, le=MAX_SHU)] | None = None
     last_verdict: Verdict | None = None
+    pours: Annotated[tuple[SaucePours, ...], Meta(max_length=256)] = ()
+    """Of the candidates; 0 where one is missing."""
+    hour: Annotated[int, Meta(ge=0, le=23)] | None = None
+    """On the store's clock."""
+    temperature_c: Annotated[float, Meta(ge=-100, le=100)] | None = None
+    """Outside."""
 
 
 class Impression(EventData, frozen=True, kw_only=True):
@@ -173,7 +186,7 @@ class Impression(EventData, frozen=True, kw_only=True):
     dispenser: Name
     picks: Annotated[tuple[ShownPick, ...], Meta(max_length=3)]
     candidates: Annotated[tuple[SauceId, ...], Meta(max_length=256)]
-    """All sauces that could have been shown, in the order in which they were scored."""
+    """All sauces that could have been shown, in the order in which they were scored: what must not be is not there."""
     ranker: Annotated[str, Meta(min_length=1, max_length=64)]
     """`rule`, or the hash of the bundle that ranked."""
     latency_us: Count
@@ -182,6 +195,15 @@ class Impression(EventData, frozen=True, kw_only=True):
     offered: Annotated[tuple[Offered, ...], Meta(max_length=256)] = ()
     """A row a candidate, in their order."""
     known: Known | None = None
+    policy: Annotated[str, Meta(min_length=1, max_length=32)] = "greedy"
+    """What chose among the candidates (`models.explore`)."""
+    seed: Count | None = None
+    """Of the chance that the policy took; None where it took none."""
+    slate_propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """The chance that the policy showed these sauces in this order; None for an impression that didn't keep it."""
+    experiment: Name | None = None
+    arm: Name | None = None
+    """The experiment that this customer is part of, and which of its rankers answered."""
 
 
 class BucketRow(msgspec.Struct, frozen=True, array_like=True):
