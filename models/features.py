@@ -65,7 +65,9 @@ class Context:
     """What is known at this visit besides the profile.
 
     `popularity` is each sauce's share of the site's pours (any scale); without it the catalogue's figures serve.
-    `last_verdict` is what the customer said of `last_poured`, if anything.
+    `last_verdict` is what the customer said of `last_poured`, if anything. `pours` is how often the customer poured
+    each sauce, each time counting less with its age. `hour` (0..23) is that of the store's clock, and `temperature_c`
+    that outside, in degrees Celsius.
     """
 
     dial: Heat | None = None
@@ -73,6 +75,9 @@ class Context:
     popularity: Mapping[str, float] | None = None
     last_poured: Sauce | None = None
     last_verdict: Verdict | None = None
+    pours: Mapping[str, float] | None = None
+    hour: int | None = None
+    temperature_c: float | None = None
 
 
 class Menu:

@@ -7,14 +7,14 @@ the event alone: no catalogue that has changed, no profile that has gone on sinc
 from __future__ import annotations
 
 from heat.catalog import Sauce
-from heat.events import FlavourShare, Impression, Known, Offered, PourWindow
+from heat.events import FlavourShare, Impression, Known, Offered, PourWindow, SaucePours
 from heat.reading import HeatState, Reading, Window
 from models.features import Context, Menu
 
 
 def known(reading: Reading, menu: Menu, context: Context) -> Known:
     """What is known of the customer, as far as the menu's features are made of it."""
-    state, last = reading.state, context.last_poured
+    state, last, pours = reading.state, context.last_poured, context.pours or {}
     return Known(
         mean_mo=state.mean_mo,
         sd_mo=state.sd_mo,
@@ -27,6 +27,9 @@ def known(reading: Reading, menu: Menu, context: Context) -> Known:
         last_sauce=None if last is None else last.id,
         last_shu=None if last is None else last.shu,
         last_verdict=context.last_verdict,
+        pours=tuple(SaucePours(id_, pours[id_]) for id_ in menu.ids if pours.get(id_, 0) > 0),
+        hour=context.hour,
+        temperature_c=context.temperature_c,
     )
 
 
@@ -63,7 +66,17 @@ def asked(impression: Impression) -> tuple[Reading, Menu, Context] | None:
     if knew.last_sauce is not None and knew.last_shu is not None:
         last = _sauce(knew.last_sauce, knew.last_shu)
     shares = {id_: row.popularity for id_, row in rows}
-    return reading, menu, Context(knew.dial, knew.mood, shares, last, knew.last_verdict)
+    context = Context(
+        dial=knew.dial,
+        mood=knew.mood,
+        popularity=shares,
+        last_poured=last,
+        last_verdict=knew.last_verdict,
+        pours={row.sauce: row.pours for row in knew.pours},
+        hour=knew.hour,
+        temperature_c=knew.temperature_c,
+    )
+    return reading, menu, context
 
 
 def _sauce(id_: str, shu: int, sd_milli_octaves: int = 0, flavours: tuple[str, ...] = ()) -> Sauce:

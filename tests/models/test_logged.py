@@ -11,7 +11,7 @@ from heat.events import Impression
 from heat.reading import Reading
 from models.features import Context, Menu, features
 from models.logged import asked, known, offered
-from tests.tasting import CONTEXTS, MENUS, readings
+from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
 
 
 def impression(reading: Reading, menu: Menu, context: Context) -> Impression:
@@ -30,6 +30,16 @@ def test_the_event_alone_gives_the_very_same_features(reading: Reading, menu: Me
     again = asked(read)
     assert again is not None
     np.testing.assert_array_equal(features(*again), features(reading, menu, context), strict=True)
+
+
+def test_what_no_feature_may_need_today_is_kept() -> None:
+    menu = Menu(SAUCES[:3])
+    pours = {SAUCES[1].id: 2.5, SAUCES[2].id: 0.0, SAUCES[9].id: 7.0}
+    logged = impression(reading(), menu, Context(pours=pours, hour=21, temperature_c=-3.5))
+    again = asked(logged)
+    assert again is not None
+    context = again[2]
+    assert (context.pours, context.hour, context.temperature_c) == ({SAUCES[1].id: 2.5}, 21, -3.5)
 
 
 def test_an_impression_of_before_kept_nothing() -> None:
