@@ -3,6 +3,8 @@
 Tests that read them skip where they are absent, in CI too (`MAY_SKIP` in conftest.py), and never pass on none.
 """
 
+import csv
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ def captures(below: Path = ROOT) -> list[Path]:
 def weather_answers(below: Path = ROOT) -> list[Path]:
     """What a weather service answered, of OpenWeatherMap's shape; skips the test where there are none."""
     return _found("answers on the weather", "weather/*_weather_*.json", below)
+
+
+def heat_sentences(below: Path = ROOT) -> dict[str, str]:
+    """Sentences of reviews by the first 16 digits of their SHA-256; skips the test where there are none."""
+    (path,) = _found("sentences on heat", "text/heat_sentences.csv", below)
+    with path.open(encoding="utf-8", newline="") as file:
+        sentences = [row["sentence"] for row in csv.DictReader(file)]
+    return {hashlib.sha256(sentence.encode()).hexdigest()[:16]: sentence for sentence in sentences}
 
 
 def _found(what: str, pattern: str, below: Path) -> list[Path]:
