@@ -1,0 +1,69 @@
+"""A new ranker beside the one that answers: it is asked the same, and answers nobody, until it has shown itself.
+
+What it says of each slate is compared with what was shown. It never stands in the way: it is asked after the answer was
+written, and an error of it is a count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.features import Matrix
+from models.ranker import Ranker, rank
+
+BUDGET_US = 5_000
+"""µs that a new ranker may take for a slate; the whole answer is promised within 20 ms."""
+SLOW_SHARE = 0.05
+"""Of the slates may take longer: a Pi does other things, too."""
+
+
+def _now_us() -> int:
+    return time.perf_counter_ns() // 1_000
+
+
+@dataclass(slots=True)
+class Shadow:
+    """A ranker on its first trial, over `wanted` slates."""
+
+    ranker: Ranker
+    wanted: int
+    slates: int = 0
+    errors: int = 0
+    slow: int = 0
+    same: int = 0
+    """Slates on whose best sauce both agree."""
+    clock_us: Callable[[], int] = field(default=_now_us, repr=False)
+
+    def look(self, features: Matrix, scores: Matrix) -> None:
+        """Score a slate, of which the ranker in use said `scores`. Raises nothing of the ranker's."""
+        if self.done or not len(features):
+            return
+        self.slates += 1
+        begun = self.clock_us()
+        try:
+            said = self.ranker.scores(features)
+        except Exception:  # noqa: BLE001 -- whatever it dies of is what this trial is for
+            self.errors += 1
+            return
+        self.slow += self.clock_us() - begun > BUDGET_US
+        if said.shape != scores.shape or not np.isfinite(said).all():
+            self.errors += 1
+        else:
+            self.same += rank(said, 1) == rank(scores, 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has seen enough, or failed."""
+        return self.slates >= self.wanted or self.errors > 0
+
+    def why_not(self) -> str | None:
+        """Why it must not answer anybody, as far as it was seen."""
+        if self.errors:
+            return f"beside the ranker in use it failed on {self.errors} of {self.slates} slates"
+        if self.slow > max(SLOW_SHARE * self.slates, 1):
+            return f"it took more than {BUDGET_US / 1000:g} ms for {self.slow} of {self.slates} slates"
+        return None
