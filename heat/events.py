@@ -142,7 +142,7 @@ class FlavourShare(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SaucePours(msgspec.Struct, frozen=True, array_like=True):
-    """How often the customer poured a sauce, each time counting less with its age (`heat.reading`)."""
+    """How often the customer poured a sauce, each time counting less with its age (`heat.pours`)."""
 
     sauce: SauceId
     pours: Annotated[float, Meta(ge=0)]

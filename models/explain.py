@@ -31,7 +31,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "popularity": ("popularity", "popularity_cold"),
     "dial": ("dial_distance", "dial_above", "dial_unsure", "distance_dialled"),
     "mood": ("mood_gap",),
+    "evening": ("gap_evening",),
+    "weather": ("gap_warm",),
     "again": ("again",),
+    "habit": ("poured_before", "share_of_pours"),
+    "novelty": ("never_poured",),
     "caution": ("after_too_hot",),
 }
 """Every feature, by what it would be called in conversation."""

@@ -43,7 +43,12 @@ MEANING: dict[str, str] = {
     "dial_unsure": "dial_distance times how unsure the profile is",
     "distance_dialled": "distance_sure where a dial was turned, else 0",
     "mood_gap": "gap, negative in a mellow mood; 0 in a usual or unknown one",
+    "gap_evening": "gap in the evening (17 to 23 o'clock), else 0; 0 without an hour",
+    "gap_warm": "gap times the tens of degrees Celsius above 15 outside, -2..2; 0 without a temperature",
     "again": "1 for the sauce that was poured last",
+    "poured_before": "log of 1 and how often the customer poured the sauce, each time counting less with its age",
+    "share_of_pours": "the sauce's share of what the customer poured of these sauces, so counted; 0 without any",
+    "never_poured": "how well the customer is known, 0..1, if the sauce is none of the poured ones; 0 without any",
     "after_too_hot": "octaves above what the customer last called too hot, less one octave, else 0",
 }
 """Every feature and what it means, in the order of the columns."""
@@ -54,6 +59,10 @@ SCHEMA = hashlib.sha256("\n".join(f"{name}: {meaning}" for name, meaning in MEAN
 
 MOOD_STEP: dict[str, float] = {"mellow": -1.0, "usual": 0.0, "bold": 1.0}
 """The moods that a dispenser may offer. Others count as unknown."""
+EVENING = range(17, 24)
+"""Hours of the store's clock in which it is evening."""
+TEMPERATE_C = 15.0
+"""Degrees Celsius outside that are neither warm nor cold."""
 LABEL_VARIANCE = 0.5
 """Octaves squared: a customer's liking is this wide even if heat and label were known exactly."""
 MIN_SHARE = 0.002
@@ -83,11 +92,12 @@ class Context:
 class Menu:
     """The sauces that could be picked, as arrays, in a fixed order (ties in a ranking keep it)."""
 
-    __slots__ = ("_shares", "ids", "milli_octaves", "octaves", "sauces", "tag_matrix", "tags", "variance")
+    __slots__ = ("_lift", "ids", "milli_octaves", "octaves", "rows", "sauces", "tag_matrix", "tags", "variance")
 
     def __init__(self, sauces: Sequence[Sauce]) -> None:
         self.sauces = tuple(sauces)
         self.ids = tuple(sauce.id for sauce in sauces)
+        self.rows = {id_: row for row, id_ in enumerate(self.ids)}
         heats = [sauce.heat for sauce in sauces]
         self.milli_octaves = tuple(heat.milli_octaves for heat in heats)
         self.octaves: Matrix = np.array(self.milli_octaves, dtype=np.float32) / np.float32(1000)
@@ -97,18 +107,14 @@ class Menu:
         self.tag_matrix: Matrix = np.array(
             [[tag in sauce.flavours for tag in self.tags] for sauce in sauces], dtype=np.float32
         ).reshape(len(self.sauces), len(self.tags))
-        self._shares = [float(sauce.popularity) for sauce in sauces]
+        self._lift = _lift([float(sauce.popularity) for sauce in sauces])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def popularity(self, shares: Mapping[str, float] | None) -> Matrix:
         """Log of each sauce's share among these sauces, over an equal share."""
-        values = self._shares if shares is None else [shares.get(sauce_id, 0.0) for sauce_id in self.ids]
-        share = np.array(values, dtype=np.float32)
-        share = np.maximum(share / max(float(share.sum()), 1e-9), np.float32(MIN_SHARE))
-        result: Matrix = np.log(share * np.float32(len(self.ids)))
-        return result
+        return self._lift if shares is None else _lift([shares.get(sauce_id, 0.0) for sauce_id in self.ids])
 
 
 def features(reading: Reading, menu: Menu, context: Context) -> Matrix:
@@ -124,6 +130,7 @@ def features(reading: Reading, menu: Menu, context: Context) -> Matrix:
     matrix[COLUMN["popularity"]] = popularity
     matrix[COLUMN["popularity_cold"]] = popularity * np.float32(newness(reading))
     _context_rows(matrix, reading, menu, context)
+    _habit_rows(matrix, reading, menu, context)
     return np.ascontiguousarray(matrix.T)
 
 
@@ -135,6 +142,18 @@ def newness(reading: Reading) -> float:
 def sureness(reading: Reading) -> float:
     """How sure the profile is of the preferred heat, 0..1."""
     return 1 / (1 + (reading.state.sd_mo / 1000) ** 2)
+
+
+def warmth(temperature_c: float) -> float:
+    """Tens of degrees above a temperate day, -2..2."""
+    return min(max((temperature_c - TEMPERATE_C) / 10, -2.0), 2.0)
+
+
+def _lift(shares: Sequence[float]) -> Matrix:
+    share = np.array(shares, dtype=np.float32)
+    share = np.maximum(share / max(float(share.sum()), 1e-9), np.float32(MIN_SHARE))
+    result: Matrix = np.log(share * np.float32(len(shares)))
+    return result
 
 
 def _heat_rows(matrix: Matrix, reading: Reading, menu: Menu) -> None:
@@ -165,11 +184,27 @@ def _context_rows(matrix: Matrix, reading: Reading, menu: Menu, context: Context
         matrix[COLUMN["distance_dialled"]] = matrix[COLUMN["distance_sure"]]
     if step := MOOD_STEP.get(context.mood or "", 0.0):
         matrix[COLUMN["mood_gap"]] = matrix[COLUMN["gap"]] * np.float32(step)
+    if context.hour in EVENING:
+        matrix[COLUMN["gap_evening"]] = matrix[COLUMN["gap"]]
+    if context.temperature_c is not None:
+        matrix[COLUMN["gap_warm"]] = matrix[COLUMN["gap"]] * np.float32(warmth(context.temperature_c))
     last = context.last_poured
     if last is None:
         return
-    if last.id in menu.ids:
-        matrix[COLUMN["again"], menu.ids.index(last.id)] = 1
+    if (row := menu.rows.get(last.id)) is not None:
+        matrix[COLUMN["again"], row] = 1
     if context.last_verdict == "too_hot":
         limit = np.float32(last.heat.milli_octaves / 1000 - 1)
         matrix[COLUMN["after_too_hot"]] = np.maximum(menu.octaves - limit, 0)
+
+
+def _habit_rows(matrix: Matrix, reading: Reading, menu: Menu, context: Context) -> None:
+    pours: Matrix = np.zeros(len(menu), dtype=np.float32)
+    for sauce_id, poured in (context.pours or {}).items():
+        if (row := menu.rows.get(sauce_id)) is not None:
+            pours[row] = poured
+    whole = pours.sum()
+    if whole > 0:
+        matrix[COLUMN["poured_before"]] = np.log1p(pours)
+        matrix[COLUMN["share_of_pours"]] = pours / whole
+        matrix[COLUMN["never_poured"]] = (pours == 0) * np.float32(1 - newness(reading))

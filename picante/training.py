@@ -12,6 +12,7 @@ Crowds of training and of evaluation never share a customer: training draws from
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,7 @@ import numpy as np
 
 from heat.catalog import Catalog, Sauce
 from heat.events import AnyData, Poured, Rated, Stated, Verdict
+from heat.pours import decayed
 from heat.profile import Profile, contribution, precision_class
 from heat.reading import read
 from heat.scale import Heat, WordTable, default_words, heat_from_shu
@@ -62,6 +64,8 @@ class _Known:
     profile: Profile = field(default_factory=Profile)
     last: Sauce | None = None
     verdict: Verdict | None = None
+    pours: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """By sauce and day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,8 @@ def _ask(known: _Known, visit: Visit, menu: Menu, today: int, pours: dict[str, f
     stated = _stated(visit, words)
     if stated is not None:
         _fold(known, stated, today)
-    context = Context(dial, visit.mood, pours, known.last, known.verdict)
+    own = decayed(((sauce, day, n) for (sauce, day), n in known.pours.items()), today)
+    context = Context(dial, visit.mood, pours, known.last, known.verdict, own)
     wish = dial.shu if dial is not None else stated.heat.shu if stated is not None else None
     return Question(read(known.profile, today), menu, context, wish, visit.seed)
 
@@ -224,6 +229,7 @@ def _after(known: _Known, shopper: Shopper, visit: Visit, sauce: Sauce, today: i
     if verdict is not None:
         _fold(known, _rated(sauce.id, heat, tags, verdict), today)
     known.last, known.verdict = sauce, verdict
+    known.pours[sauce.id, today] += 1
 
 
 def _rated(sauce: str, heat: Heat, tags: tuple[str, ...], verdict: Verdict) -> Rated:

@@ -45,15 +45,21 @@ def _column(name: str, read: Reading, context: Context | None = None) -> list[fl
         ("dial_unsure", [2, 1]),
         ("distance_dialled", [1, 2]),
         ("mood_gap", [2, -4]),
+        ("gap_evening", [-2, 4]),
+        ("gap_warm", [-1, 2]),
         ("again", [0, 1]),
+        ("poured_before", [round(math.log(4), 4), 0]),
+        ("share_of_pours", [1, 0]),
+        ("never_poured", [0, 0.75]),
         ("after_too_hot", [0, 1]),
     ],
 )
 def test_every_feature_by_hand(name: str, expected: list[float]) -> None:
     known = reading(8000, 1000, 9500, evidence=3, recent_mo=7000, flavours={"smoky": 0.4, "sweet": 0.2, "umami": 0.9})
     context = Context(
-        dial=heat_from_shu(16_368), mood="mellow", last_poured=MENU.sauces[1], last_verdict="too_hot"
-    )  # the dial stands at 10 octaves
+        dial=heat_from_shu(16_368), mood="mellow", last_poured=MENU.sauces[1], last_verdict="too_hot",
+        pours={"mild": 3.0, "elsewhere": 9.0}, hour=17, temperature_c=20,
+    )  # fmt: skip  # the dial stands at 10 octaves
     assert _column(name, known, context) == expected
 
 
@@ -64,9 +70,27 @@ def test_no_feature_was_forgotten_above() -> None:
 
 def test_what_is_unknown_is_zero() -> None:
     for name in FEATURES:
+        if name.startswith(("gap_e", "gap_w", "pour", "share", "never")):
+            assert _column(name, reading()) == [0, 0]
         if name.startswith(("dial", "mood", "again", "after", "flavour", "recent")) or name == "distance_dialled":
             assert _column(name, reading()) == [0, 0]
     assert _column("mood_gap", reading(), Context(mood="hangry")) == [0, 0]
+
+
+@pytest.mark.parametrize(("hour", "evening"), [(16, False), (17, True), (23, True), (0, False), (None, False)])
+def test_the_evening(hour: int | None, evening: bool) -> None:
+    assert (_column("gap_evening", reading(8000), Context(hour=hour)) != [0, 0]) is evening
+
+
+def test_a_heat_wave_counts_no_more_than_a_hot_day() -> None:
+    for degrees, times in ((15, 0), (25, 1), (35, 2), (60, 2), (-40, -2)):
+        assert _column("gap_warm", reading(8000), Context(temperature_c=degrees)) == [-2 * times, 4 * times]
+
+
+@pytest.mark.parametrize("pours", [None, {}, {"mild": 0.0}, {"elsewhere": 3.0}])
+def test_who_poured_none_of_these_has_no_habit(pours: dict[str, float] | None) -> None:
+    for name in ("poured_before", "share_of_pours", "never_poured"):
+        assert _column(name, reading(evidence=5), Context(pours=pours)) == [0, 0]
 
 
 def test_a_site_s_popularity_comes_before_the_catalogue_s() -> None:
