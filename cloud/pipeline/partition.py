@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from cloud.pipeline import metrics
 from cloud.pipeline.again import Again
 from cloud.pipeline.dead_letters import GROUP, DeadLetters
 from cloud.pipeline.publish import Publisher, checkpoint, known, next_day, tellable
-from cloud.pipeline.state import Applied, Log, PartitionState
+from cloud.pipeline.state import CHUNK, Applied, Log, PartitionState
 from cloud.pipeline.subjects import Subject
 from cloud.pipeline.verdict import judge
 from cloud_sync.record import Consumed
@@ -127,52 +128,64 @@ class Partition:
         Raises:
             SinkUnavailable, SinkRefused: nothing of it counts as published.
         """
-        subjects = self._next_changed()
-        forgotten = self.state.forgotten()
-        if not subjects and not forgotten:
-            self.told = self.state.position
-            return 0
+        told, forgotten = [], self.state.forgotten()
         day, now_ms = self.state.day, time.time_ns() // 1_000_000
-        records = []
-        for subject in subjects:
-            records += (news := self._publisher.news(subject, day, now_ms))
+        for subject in self._next_changed():
+            for record in (news := self._publisher.news(subject, day, now_ms)):
+                producer.send(record)
             if not news:
                 metrics.UNTOLD.inc()
                 log.warning("a profile is too large to be told", extra=_about(self.state, version=subject.version))
-        records += [record for name in forgotten for record in self._publisher.gone(name)]
-        for record in records:
-            producer.send(record)
+            told.append(subject.told)
+        if not told and not forgotten:
+            self.told = self.state.position
+            return 0
+        for name in forgotten:
+            for record in self._publisher.gone(name):
+                producer.send(record)
         producer.flush()
         # whoever was heard of today changes tomorrow, most likely: that is found out then
-        self.state.confirm([(subject, day + 1) for subject in subjects], forgotten)
-        metrics.PUBLISHED.labels("profile").inc(len(subjects))
+        self.state.confirm([(one, day + 1) for one in told], forgotten)
+        metrics.PUBLISHED.labels("profile").inc(len(told))
         metrics.PUBLISHED.labels("tombstone").inc(len(forgotten))
-        return len(subjects) + len(forgotten)
+        return len(told) + len(forgotten)
 
-    def _next_changed(self) -> list[Subject]:
+    def _next_changed(self) -> Iterator[Subject]:
+        """Some, one after the other; none where there are no more."""
         if self._search_from is not None:
-            found = self.state.unpublished(self._search_from)
+            found = False
+            for subject in self.state.unpublished(self._search_from):
+                found, self._search_from = True, subject.row
+                yield subject
             if found:
-                self._search_from = found[-1].row
-                return found
+                return
             self._search_from = None
-        names, self._changed = list(self._changed), {}
-        return [subject for subject in self.state.subjects(names) if subject.version > subject.published]
+        found = False
+        while self._changed and not found:
+            names = list(itertools.islice(self._changed, CHUNK))
+            for name in names:
+                del self._changed[name]
+            for subject in self.state.subjects(names):
+                if subject.version > subject.published:
+                    found = True
+                    yield subject
 
     def sweep(self, producer: Producer) -> int:
         """Have the features of some in Kafka that became others by a new day; how many. Raises as `publish`."""
-        due = self.state.due()
-        if not due:
-            return 0
         day, now_ms = self.state.day, time.time_ns() // 1_000_000
-        told = [subject for subject in due if tellable(subject.tally.rows()[0])]
-        for subject in told:
-            producer.send(self._publisher.read_on(subject, day, now_ms))
+        looked, told = [], []
+        for subject in self.state.due():
+            looked.append((subject.told, None))
+            if tellable(subject.tally.rows()[0]):
+                producer.send(self._publisher.read_on(subject, day, now_ms))
+                told.append((subject.told, next_day(subject, day)))
+        if not looked:
+            return 0
         producer.flush()
-        self.state.look_next([(subject, None) for subject in due])
-        self.state.look_next([(subject, next_day(subject, day)) for subject in told])
+        self.state.look_next(looked)
+        self.state.look_next(told)
         metrics.PUBLISHED.labels("features").inc(len(told))
-        return len(due)
+        return len(looked)
 
     def close(self) -> None:
         """Let go of everything; what is not published is known to the state."""

@@ -22,6 +22,8 @@ from heat.identity import SAFE_INTEGER, is_session
 from heat.tally import Tally
 
 LOG = "picante.log"
+AT_ONCE = 200
+"""Profiles of which a rebuild has the sums in memory: a hundred days of a customer take 0.2 MB there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +96,19 @@ def checkpoint(log: Log, profiles_id: str | None) -> str:
 
 
 def known(log: Log, batches: Iterable[Sequence[Consumed]]) -> Iterator[list[Subject]]:
-    """The subjects of a log's partition as profiles' records have them, batch by batch. Without sums: a tombstone.
+    """The subjects of a log's partition as profiles' records have them, some at a time. Without sums: a tombstone.
 
     Raises:
         ConfigError: they were made from another log under this generation, or a higher one is published.
     """
     for batch in batches:
-        found: dict[str, Subject] = {}
-        for record in batch:
-            subject = _known_one(log, record)
-            if subject is not None:
-                found[subject.name] = subject
-        yield list(found.values())
+        for first in range(0, len(batch), AT_ONCE):
+            found: dict[str, Subject] = {}
+            for record in batch[first : first + AT_ONCE]:
+                subject = _known_one(log, record)
+                if subject is not None:
+                    found[subject.name] = subject
+            yield list(found.values())
 
 
 def _known_one(log: Log, record: Consumed) -> Subject | None:

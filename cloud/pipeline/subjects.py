@@ -4,18 +4,26 @@ version     offset of the last record that changed the sums
 published   the version that Kafka is known to have
 heard_day   UTC day of receipt of that record
 next_day    the day on which the features will differ though nothing happens; NULL: never
-sums        [buckets, flavours, {region: last day}], as `heat.tally` dumps them; as text what is beyond 64 bits
+sums        [{day: [buckets, flavours]}, {region: last day}], as `heat.tally` dumps them; as text what is beyond 64 bits
+
+Years of sums are kept, and an event is of one day: what lies on other days is written again as it was read, so folding
+costs the same however long somebody has been a customer.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
+from msgspec import Raw
 
 from cloud.pipeline.fold import Effect
+from heat.events import SessionClaimed
 from heat.identity import is_session
 from heat.tally import BucketTotals, FlavourTotals, Tally
 
@@ -32,9 +40,20 @@ MAX_REGIONS = 16
 NEVER = -1
 """As `published`: Kafka has no profile of the subject."""
 
+_Row = tuple[int, str, int, int, int, int | None, bytes]
+"""Of the table `subjects`."""
+
 _json = msgspec.json.Encoder()
 _packer = msgspec.msgpack.Encoder()
-_unpack = msgspec.msgpack.Decoder(tuple[BucketTotals, FlavourTotals, dict[str, int]], strict=False).decode
+_unpack = msgspec.msgpack.Decoder(tuple[dict[int, Raw], dict[str, int]]).decode
+_unpack_day = msgspec.msgpack.Decoder(tuple[BucketTotals, FlavourTotals], strict=False).decode
+
+
+class Told(NamedTuple):
+    """Of whom Kafka has what: a subject's row and version."""
+
+    row: int | None
+    version: int
 
 
 @dataclass(slots=True)
@@ -50,6 +69,13 @@ class Subject:
     """Region -> the last day on which they were seen there."""
     row: int | None = None
     """Its number in the table; None: it has no row yet."""
+    packed: dict[int, Raw] = field(default_factory=dict)
+    """Days whose sums the tally lacks, as they lie in the table; none but while a batch is folded."""
+
+    @property
+    def told(self) -> Told:
+        """What is left of it once it was published."""
+        return Told(self.row, self.version)
 
     def apply(self, effects: Iterable[Effect], told: int = 0) -> bool:
         """Add and take back what these events say, as far as the sums don't hold it; whether that changed them.
@@ -81,33 +107,48 @@ class Subjects:
 
     def load(self, names: Iterable[str]) -> dict[str, Subject]:
         """Those of these names that there are."""
+        return {subject.name: subject for subject in self.each(names)}
+
+    def each(self, names: Iterable[str]) -> Iterator[Subject]:
+        """`load`, one after the other."""
+        return map(_subject, self._rows(names))
+
+    def _rows(self, names: Iterable[str]) -> list[_Row]:
         listed = _json.encode(list(names)).decode()
-        rows = self._connection.execute(
+        return self._connection.execute(
             "SELECT * FROM subjects WHERE name IN (SELECT value FROM json_each(?))", (listed,)
-        )
-        return {row[1]: _subject(row) for row in rows}
+        ).fetchall()
 
     def apply(self, effects: Mapping[str, list[Effect]], told: int = 0) -> list[str]:
         """Fold a batch; the names of those whose sums changed. Customers' sums hold all below `told`."""
-        known = self.load(effects)
+        known = {row[1]: row for row in self._rows(effects)}
         changed = []
-        for name, theirs in effects.items():
-            subject = known.get(name) or Subject(name)
-            if subject.apply(theirs, 0 if is_session(name) else told):
-                changed.append(subject)
-        self.save(changed)
-        return [subject.name for subject in changed]
+
+        def folded() -> Iterator[Subject]:
+            for name, theirs in effects.items():
+                row = known.pop(name, None)
+                subject = Subject(name) if row is None else _subject(row, _days(theirs))
+                if subject.apply(theirs, 0 if is_session(name) else told):
+                    changed.append(name)
+                    yield subject
+
+        self.save(folded())
+        return changed
 
     def save(self, subjects: Iterable[Subject]) -> None:
         """Write these as they are."""
-        new, old = [], []
-        for s in subjects:
-            sums = _pack(s)
-            if s.row is None:
-                new.append((s.name, s.version, s.published, s.heard_day, sums))
-            else:
-                old.append((s.version, s.published, s.heard_day, sums, s.row))
-        self._connection.executemany("UPDATE subjects SET version=?, published=?, heard_day=?, sums=? WHERE id=?", old)
+        new = []
+
+        def known() -> Iterator[tuple[int, int, int, bytes, int]]:
+            for s in subjects:
+                if s.row is None:
+                    new.append((s.name, s.version, s.published, s.heard_day, _pack(s)))
+                else:
+                    yield s.version, s.published, s.heard_day, _pack(s), s.row
+
+        self._connection.executemany(
+            "UPDATE subjects SET version=?, published=?, heard_day=?, sums=? WHERE id=?", known()
+        )
         self._connection.executemany(
             "INSERT INTO subjects (name, version, published, heard_day, sums) VALUES (?, ?, ?, ?, ?)", new
         )
@@ -149,33 +190,33 @@ class Subjects:
         )
         return [name for (name,) in rows if is_session(name)]
 
-    def unpublished(self, limit: int, after: int = 0) -> list[Subject]:
+    def unpublished(self, limit: int, after: int = 0) -> Iterator[Subject]:
         """Some, with rows above `after`, whose latest sums Kafka is not known to have."""
         rows = self._connection.execute(
             "SELECT * FROM subjects WHERE id > ? AND version > published ORDER BY id LIMIT ?", (after, limit)
-        )
-        return [_subject(row) for row in rows]
+        ).fetchall()
+        return map(_subject, rows)
 
-    def due(self, day: int, limit: int) -> list[Subject]:
+    def due(self, day: int, limit: int) -> Iterator[Subject]:
         """Some whose features differ on this day from what was published."""
-        rows = self._connection.execute("SELECT * FROM subjects WHERE next_day <= ? LIMIT ?", (day, limit))
-        return [_subject(row) for row in rows]
+        rows = self._connection.execute("SELECT * FROM subjects WHERE next_day <= ? LIMIT ?", (day, limit)).fetchall()
+        return map(_subject, rows)
 
     def forgotten(self, limit: int) -> list[str]:
         """Some whose tombstones Kafka is not known to have."""
         return [name for (name,) in self._connection.execute("SELECT name FROM forgotten LIMIT ?", (limit,))]
 
-    def confirm(self, published: Iterable[tuple[Subject, int | None]]) -> None:
+    def confirm(self, published: Iterable[tuple[Told, int | None]]) -> None:
         """Kafka has these as they are; with each the day on which its features will differ."""
         self._connection.executemany(
             "UPDATE subjects SET published = ?, next_day = ? WHERE id = ?",
-            [(subject.version, next_day, subject.row) for subject, next_day in published],
+            [(told.version, next_day, told.row) for told, next_day in published],
         )
 
-    def look_next(self, days: Iterable[tuple[Subject, int | None]]) -> None:
+    def look_next(self, days: Iterable[tuple[Told, int | None]]) -> None:
         """Their features differ from those of now on these days."""
         self._connection.executemany(
-            "UPDATE subjects SET next_day = ? WHERE id = ?", [(day, subject.row) for subject, day in days]
+            "UPDATE subjects SET next_day = ? WHERE id = ?", [(day, told.row) for told, day in days]
         )
 
     def confirm_forgotten(self, names: Iterable[str]) -> None:
@@ -188,16 +229,44 @@ class Subjects:
         return int(count)
 
 
+def _days(effects: Iterable[Effect]) -> set[int]:
+    """The days whose sums these change."""
+    days = set()
+    for effect in effects:
+        if isinstance(data := effect.event.data, SessionClaimed):
+            days |= {bucket.day for bucket in data.buckets} | {flavour.day for flavour in data.flavours}
+        else:
+            days.add(effect.event.day)
+    return days
+
+
 def _pack(subject: Subject) -> bytes:
+    days: defaultdict[int, tuple[BucketTotals, FlavourTotals]] = defaultdict(lambda: ({}, {}))
     buckets, flavours = subject.tally.dump()
+    for key, sums in buckets.items():
+        days[key[1]][0][key] = sums
+    for tagged, sums in flavours.items():
+        days[tagged[1]][1][tagged] = sums
+    return _packer.encode((subject.packed | {day: _pack_day(*part) for day, part in days.items()}, subject.regions))
+
+
+def _pack_day(buckets: BucketTotals, flavours: FlavourTotals) -> Raw:
     try:
-        return _packer.encode((buckets, flavours, subject.regions))
+        return Raw(_packer.encode((buckets, flavours)))
     except OverflowError:  # claims without end: no reader is told of them, and they are as exact as all others
         texts = [{key: [str(value) for value in sums] for key, sums in part.items()} for part in (buckets, flavours)]
-        return _packer.encode((*texts, subject.regions))
+        return Raw(_packer.encode(texts))
 
 
-def _subject(row: tuple[int, str, int, int, int, int | None, bytes]) -> Subject:
+def _subject(row: _Row, wanted: AbstractSet[int] | None = None) -> Subject:
+    """The subject of a row; where days are wanted, with the sums of these alone, and all others as they lie there."""
     id_, name, version, published, heard_day, _, sums = row
-    buckets, flavours, regions = _unpack(sums)
-    return Subject(name, version, published, heard_day, Tally.load(buckets, flavours), regions, id_)
+    packed, regions = _unpack(sums)
+    buckets: BucketTotals = {}
+    flavours: FlavourTotals = {}
+    for day in packed.keys() if wanted is None else packed.keys() & wanted:
+        theirs = _unpack_day(packed[day])
+        buckets |= theirs[0]
+        flavours |= theirs[1]
+    rest = {} if wanted is None else {day: part for day, part in packed.items() if day not in wanted}
+    return Subject(name, version, published, heard_day, Tally.load(buckets, flavours), regions, id_, rest)

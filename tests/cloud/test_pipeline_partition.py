@@ -139,7 +139,7 @@ def test_a_profile_that_no_reader_would_take_stops_nobody(
     while partition.publish(cast("Producer", sent)):
         pass
     assert sent.digests().keys() == {customer(2)}
-    assert state.unpublished() == []
+    assert list(state.unpublished()) == []
 
 
 @pytest.fixture
