@@ -28,7 +28,7 @@ from heat.errors import ConfigError, DataError
 from heat.profile import profile_of_rows
 from heat.reading import read
 from models.bundle import pretrained
-from models.explore import limit_mo, suggest
+from models.explore import suggest
 from models.features import Context, Menu
 from models.ranker import Ranker, open_ranker
 
@@ -125,8 +125,7 @@ class Recommender:
     def picks(self, profile: Profile, today: int) -> ServedPicks:
         """The picks for whoever has this profile, on a UTC day."""
         reading, context = read(profile_of_rows(profile.buckets, profile.flavours), today), Context()
-        limit = limit_mo(reading, context)
-        slate = suggest(self._shelf.ranker, reading, self._menu, context, self._shelf.picks)
+        slate = suggest(self._shelf.ranker, reading, self._menu, context, slots=self._shelf.picks)
         picks = tuple(
             ServedPick(
                 sauce=pick.sauce.id,
@@ -134,8 +133,8 @@ class Recommender:
                 score=pick.score if math.isfinite(pick.score) else 0.0,
                 why=pick.why,
             )
-            for pick in slate
-            if pick.sauce.heat.milli_octaves <= limit
+            for pick in slate.picks
+            if pick.fits
         )
         ranker = self._shelf.ranker.name
         return ServedPicks(version=profile.version, ranker=ranker, picks=picks, last_day=profile.last_day)

@@ -30,7 +30,7 @@ from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
 from heat.identity import is_session, pseudonym, session_subject
 from heat.reading import Reading, read
 from models import logged
-from models.explore import Pick, suggest
+from models.explore import SEED_BITS, Chosen, suggest
 from models.features import Context, Menu
 from models.ranker import Ranker
 
@@ -50,7 +50,7 @@ class Slate:
     reading: Reading
     menu: Menu
     nozzles: dict[str, int]
-    picks: tuple[Pick, ...]
+    chosen: Chosen
     context: Context
 
 
@@ -136,18 +136,20 @@ class Recommender:
         session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
         dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
         subjects = self._subjects(session, claimed_by)
-        slate = self.slate(hello.nozzles, subjects, Context(dial=dial, mood=ask.mood))
+        slate = self.slate(hello.nozzles, subjects, Context(dial=dial, mood=ask.mood), secrets.randbits(SEED_BITS))
         picks = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
         return _Answer(picks, slate, claimed_by)
 
-    def slate(self, nozzles: Sequence[NozzleInfo], subjects: Sequence[str], context: Context) -> Slate:
-        """The picks for one customer, who may be known by a session and a pseudonym."""
+    def slate(
+        self, nozzles: Sequence[NozzleInfo], subjects: Sequence[str], context: Context, seed: int | None = None
+    ) -> Slate:
+        """The picks for one customer, who may be known by a session and a pseudonym. Without a seed, the best guess."""
         menu, places = self._menu(tuple(nozzles))
         reading = read(read_profiles(self._reader, subjects), self._clock.now().day)
         last, verdict = self._latest(subjects)
         context = Context(context.dial, context.mood, context.popularity, last, verdict)  # type: ignore[arg-type]
-        picks = suggest(self.ranker, reading, menu, context)
-        return Slate(subjects[-1] if subjects else None, reading, menu, places, picks, context)
+        chosen = suggest(self.ranker, reading, menu, context, seed=seed)
+        return Slate(subjects[-1] if subjects else None, reading, menu, places, chosen, context)
 
     def _menu(self, nozzles: tuple[NozzleInfo, ...]) -> tuple[Menu, dict[str, int]]:
         if (known := self._menus.get(nozzles)) is not None:
@@ -278,7 +280,7 @@ class Recommender:
                     score=pick.score,
                     propensity=pick.propensity,
                 )
-                for slot, pick in enumerate(slate.picks, 1)
+                for slot, pick in enumerate(slate.chosen.picks, 1)
             ),
             candidates=slate.menu.ids,
             ranker=self.ranker.name,
@@ -286,6 +288,9 @@ class Recommender:
             catalog=self._door.catalog.version,
             offered=logged.offered(slate.menu, slate.context),
             known=logged.known(slate.reading, slate.menu, slate.context),
+            policy=slate.chosen.policy,
+            seed=slate.chosen.seed,
+            slate_propensity=slate.chosen.slate_propensity,
         )
 
 
@@ -300,5 +305,5 @@ def _for_the_screen(slate: Slate) -> tuple[PickInfo, ...]:
         PickInfo.fitted(
             slate.nozzles[pick.sauce.id], pick.sauce.id, pick.sauce.name, pick.sauce.heat.milli_octaves, pick.why
         )
-        for pick in slate.picks
+        for pick in slate.chosen.picks
     )

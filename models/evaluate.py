@@ -96,7 +96,7 @@ def baselines() -> dict[str, Policy]:
 
 def served(ranker: Ranker, question: Question) -> list[str]:
     """What a gateway with this ranker shows."""
-    return [pick.sauce.id for pick in suggest(ranker, question.reading, question.menu, question.context)]
+    return [pick.sauce.id for pick in suggest(ranker, question.reading, question.menu, question.context).picks]
 
 
 def most_popular(question: Question) -> list[str]:

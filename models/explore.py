@@ -1,78 +1,154 @@
 """Scores -> the picks on the screen, each with the chance that it had to be shown.
 
-This policy is greedy: it shows the three best-scored sauces that the customer can be trusted to stand. What it
-shows it shows with propensity 1, and it learns nothing about what it never shows: logs made under it can't judge
-another policy.
+Greedy, the three best-scored sauces within the limit are shown (`models.safety`), with chance 1. With a seed, and where
+the bundle knows how wrong its weights may be, the policy explores: it shows by a weight vector that may be the true
+one, or now and then anything that is safe (`models.mixture`), and says with which chance. What it may show, safe, is
+what is unlikely to hurt, and what greedy would show anyway. A customer of whom nothing is known yet sees the best guess
+in slot 1, unless it is the one ask in twenty.
+
+The chances are those of the policy as a whole, whatever of it drew: logs of both parts judge another policy alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 
 from heat.catalog import Sauce
+from heat.events import Impression
 from heat.reading import Reading
-from heat.scale import MAX_MO
 from models.explain import reason
-from models.features import Context, Menu, features
+from models.features import Context, Matrix, Menu, features
+from models.logged import asked
+from models.mixture import Mixture, mixture
 from models.ranker import Ranker, rank
+from models.safety import bearable, hurts_mo, limit_mo
 
 SLOTS = 3
 """Picks on a dispenser's screen."""
-MARGIN_MO = 500
-"""mo; how far above the tolerance a pick may lie: labels are no surer than this."""
+SEED_BITS = 53
+"""Of the chance that an ask takes: what JSON's numbers carry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One sauce to show: its row in the menu, its score, why (at most 32 characters), and its propensity."""
+    """One sauce to show: its row in the menu, its score, why (at most 32 characters), and its propensity.
+
+    `fits` unless it lies above the limit, and only fills up.
+    """
 
     row: int
     sauce: Sauce
     score: float
     propensity: float
     why: str
+    fits: bool = True
 
 
-def limit_mo(reading: Reading, context: Context) -> int:
-    """The heat above which nothing is shown unless the menu has nothing milder.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a policy shows, best first: which part of it drew, by which seed, and the chance of this very slate."""
 
-    A customer who turns the dial up asks for it: the limit is never below the dial. One who called the last sauce too
-    hot is shown nothing near it, whatever the profile says.
+    picks: tuple[Pick, ...]
+    policy: Literal["greedy", "thompson", "uniform"] = "greedy"
+    seed: int | None = None
+    slate_propensity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Slates:
+    """All that could be shown at one ask. `best` and then `rest` is greedy's slate; `rest` is above the limit.
+
+    `explored` is the policy over what stands before `rest`; None where there is nothing to explore.
     """
-    tolerance = reading.state.tolerance_mo
-    if context.last_verdict == "too_hot" and context.last_poured is not None:
-        return min(tolerance + MARGIN_MO, context.last_poured.heat.milli_octaves - MARGIN_MO)
-    if context.dial is not None:
-        tolerance = max(tolerance, context.dial.milli_octaves)
-    return tolerance + MARGIN_MO
+
+    scores: Matrix
+    matrix: Matrix
+    best: list[int]
+    rest: list[int]
+    explored: Mixture | None
 
 
-def hurts_mo(context: Context) -> int:
-    """The heat that the customer called too hot just now; without such a word, more than any sauce has."""
-    if context.last_verdict == "too_hot" and context.last_poured is not None:
-        return context.last_poured.heat.milli_octaves
-    return MAX_MO + 1
-
-
-def suggest(ranker: Ranker, reading: Reading, menu: Menu, context: Context, slots: int = SLOTS) -> tuple[Pick, ...]:
-    """The picks for this customer, best first: `slots` of them, or the whole menu if it is smaller.
+def suggest(
+    ranker: Ranker, reading: Reading, menu: Menu, context: Context, *, seed: int | None = None, slots: int = SLOTS
+) -> Chosen:
+    """The picks for this customer: `slots` of them, or the whole menu if it is smaller. Without a seed, greedy.
 
     Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up; but nothing as hot as what
     was too hot just now: then there are fewer picks.
     """
-    if not len(menu):
-        return ()
+    could = slates(ranker, reading, menu, context, explore=seed is not None, slots=slots)
+    if seed is None or could.explored is None:
+        return Chosen(_picks(could, could.best, [1.0] * slots, ranker, reading, menu, context))
+    policy, shown = could.explored.draw(seed)
+    chances = could.explored.slot_chances(shown) + [1.0] * slots
+    picks = _picks(could, shown, chances, ranker, reading, menu, context)
+    return Chosen(picks, policy, seed, could.explored.slate_chance(shown))
+
+
+def slates(
+    ranker: Ranker, reading: Reading, menu: Menu, context: Context, *, explore: bool, slots: int = SLOTS
+) -> Slates:
+    """What the policy shows at this ask, and with which chances."""
     matrix = features(reading, menu, context)
     scores = ranker.scores(matrix)
-    order = rank(scores, len(menu))
     limit = limit_mo(reading, context)
-    within = [row for row in order if menu.milli_octaves[row] <= limit]
-    beyond = [row for row in order if limit < menu.milli_octaves[row] < hurts_mo(context)]
-    beyond.sort(key=menu.milli_octaves.__getitem__)
-    rows = (within + beyond)[:slots]
+    within = np.flatnonzero(menu.heat_mo <= limit)
+    best = [int(within[place]) for place in rank(scores[within], slots)]
+    rest: list[int] = []
+    if len(best) < slots:
+        beyond = np.flatnonzero((menu.heat_mo > limit) & (menu.heat_mo < hurts_mo(context)))
+        mildest = beyond[np.lexsort((-scores[beyond], menu.heat_mo[beyond]))]
+        rest = mildest[: slots - len(best)].tolist()
+    if not (explore and best) or ranker.deviations is None:
+        return Slates(scores, matrix, best, rest, None)
+    safe = bearable(reading, menu, context)
+    safe[best] = True
+    cold = best[0] if not reading.evidence else None
+    explored = mixture(matrix, scores, ranker.deviations, np.flatnonzero(safe), len(best), cold)
+    return Slates(scores, matrix, best, rest, explored)
+
+
+def replay(impression: Impression, ranker: Ranker) -> Chosen | None:
+    """What this ranker shows at the ask of a logged impression, out of the event alone; None: it doesn't say enough.
+
+    Of the ranker that answered it, the very same picks, scores, chances: to the bit (`agrees`).
+    """
+    question = asked(impression)
+    return None if question is None else suggest(ranker, *question, seed=impression.seed)
+
+
+def agrees(impression: Impression, chosen: Chosen) -> bool:
+    """Whether an impression is what the policy chose: picks, scores and chances to the bit."""
+    logged = [(pick.sauce, pick.score, pick.propensity) for pick in impression.picks]
+    return (
+        logged == [(pick.sauce.id, pick.score, pick.propensity) for pick in chosen.picks]
+        and (impression.policy, impression.seed) == (chosen.policy, chosen.seed)
+        and (impression.slate_propensity or 1.0) == chosen.slate_propensity
+    )
+
+
+def _picks(  # noqa: PLR0913, PLR0917 -- a pick says all that it was made of
+    could: Slates,
+    shown: Sequence[int],
+    chances: Sequence[float],
+    ranker: Ranker,
+    reading: Reading,
+    menu: Menu,
+    context: Context,
+) -> tuple[Pick, ...]:
+    rows = [*shown, *could.rest]
     return tuple(
         Pick(
-            row, menu.sauces[row], float(scores[row]), 1.0, reason(row, matrix, ranker.weights, reading, menu, context)
+            row,
+            menu.sauces[row],
+            float(could.scores[row]),
+            chance,
+            reason(row, could.matrix, ranker.weights, reading, menu, context),
+            place < len(shown),
         )
-        for row in rows
+        for place, (row, chance) in enumerate(zip(rows, chances, strict=False))
     )

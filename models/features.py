@@ -92,7 +92,18 @@ class Context:
 class Menu:
     """The sauces that could be picked, as arrays, in a fixed order (ties in a ranking keep it)."""
 
-    __slots__ = ("_lift", "ids", "milli_octaves", "octaves", "rows", "sauces", "tag_matrix", "tags", "variance")
+    __slots__ = (
+        "_lift",
+        "heat_mo",
+        "ids",
+        "milli_octaves",
+        "octaves",
+        "rows",
+        "sauces",
+        "tag_matrix",
+        "tags",
+        "variance",
+    )
 
     def __init__(self, sauces: Sequence[Sauce]) -> None:
         self.sauces = tuple(sauces)
@@ -100,6 +111,7 @@ class Menu:
         self.rows = {id_: row for row, id_ in enumerate(self.ids)}
         heats = [sauce.heat for sauce in sauces]
         self.milli_octaves = tuple(heat.milli_octaves for heat in heats)
+        self.heat_mo: NDArray[np.int64] = np.array(self.milli_octaves, dtype=np.int64)
         self.octaves: Matrix = np.array(self.milli_octaves, dtype=np.float32) / np.float32(1000)
         sd: Matrix = np.array([heat.sd_milli_octaves for heat in heats], dtype=np.float32) / np.float32(1000)
         self.variance: Matrix = sd * sd

@@ -112,7 +112,7 @@ def picks_view(state: GatewayState, dispenser: str, subject: str | None, slate: 
                 propensity=pick.propensity,
                 why=pick.why,
             )
-            for slot, pick in enumerate(slate.picks, 1)
+            for slot, pick in enumerate(slate.chosen.picks, 1)
         ],
     )
 

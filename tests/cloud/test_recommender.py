@@ -23,8 +23,8 @@ from heat.errors import ConfigError
 from heat.events import AnyData
 from heat.profile import contribution, merge, profile_of_rows
 from heat.reading import read
-from models.explore import MARGIN_MO
 from models.ranker import RuleRanker
+from models.safety import MARGIN_MO
 from tests.cloud.hot_store.filling import customer, send, tombstone
 from tests.servers import KafkaServer, ServerElsewhere
 from tests.strategies import EVIDENCE, poured, rated

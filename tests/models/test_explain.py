@@ -20,7 +20,7 @@ ALL = Menu(SAUCES)
 
 
 def _first(known: Reading, context: Context | None = None, menu: Menu = ALL) -> str:
-    return suggest(MODEL, known, menu, context or Context())[0].why
+    return suggest(MODEL, known, menu, context or Context()).picks[0].why
 
 
 def test_every_feature_has_a_place_in_conversation() -> None:
@@ -60,7 +60,7 @@ def test_a_long_flavour_still_fits_the_screen() -> None:
 def test_a_new_customer_has_no_usual() -> None:
     menu = Menu([sauce("a", 4000, popularity=60), sauce("b", 4000, popularity=2)])
     assert _first(reading(), menu=menu) == "a favourite here"
-    assert all("your usual" not in pick.why for pick in suggest(MODEL, reading(), ALL, Context()))
+    assert all("your usual" not in pick.why for pick in suggest(MODEL, reading(), ALL, Context()).picks)
 
 
 def test_the_dial() -> None:
@@ -106,7 +106,7 @@ def test_when_all_is_too_hot_the_screen_says_so() -> None:
 @given(readings(), MENUS, CONTEXTS)
 def test_reasons_fit_the_screen_and_are_true(known: Reading, menu: Menu, context: Context) -> None:
     for ranker in (MODEL, RULE):
-        for pick in suggest(ranker, known, menu, context):
+        for pick in suggest(ranker, known, menu, context).picks:
             assert 1 <= len(pick.why) <= MAX_CHARS
             gap = pick.sauce.heat.milli_octaves - known.state.mean_mo
             assert "usual" not in pick.why or known.evidence > 0

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from heat.errors import ModelError
 from heat.reading import Reading
 from models.bundle import Training, load, pretrained
-from models.explore import MARGIN_MO, SLOTS, hurts_mo, limit_mo, suggest
+from models.explore import SLOTS, suggest
 from models.features import COLUMN, FEATURES, Context, Matrix, Menu, features
 from models.ranker import LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
+from models.safety import MARGIN_MO, hurts_mo, limit_mo
 from models.train import Fit, write_bundle
 from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
 
@@ -58,7 +59,7 @@ def test_the_rule_puts_nothing_above_tolerance_first(known: Reading, menu: Menu,
 def test_nothing_above_the_limit_is_shown_while_something_milder_is_left(
     known: Reading, menu: Menu, context: Context, ranker: RuleRanker | OnnxRanker
 ) -> None:
-    picks = suggest(ranker, known, menu, context)
+    picks = suggest(ranker, known, menu, context).picks
     bearable = [one for one in menu.sauces if one.heat.milli_octaves < hurts_mo(context)]
     assert len(picks) == min(SLOTS, len(bearable)) == len({pick.sauce.id for pick in picks})
     limit = limit_mo(known, context)
@@ -75,11 +76,11 @@ def test_a_ranker_that_loves_heat_is_held_back() -> None:
     weights = [0.0] * len(FEATURES)
     weights[COLUMN["gap"]] = 1
     reckless, known = LinearRanker("reckless", weights), reading(6000, tolerance_mo=7000, evidence=5)
-    shown = [pick.sauce.id for pick in suggest(reckless, known, Menu(SAUCES), Context())]
+    shown = [pick.sauce.id for pick in suggest(reckless, known, Menu(SAUCES), Context()).picks]
     assert shown == ["table-red", "lime-jalapeno", "smoked-paprika"]  # the hottest three up to 7.5 octaves
     # with too few of them, the mildest beyond fill up
     few = Menu([SAUCES[23], SAUCES[20], SAUCES[15], SAUCES[0]])
-    assert [pick.sauce.id for pick in suggest(reckless, known, few, Context())] == [
+    assert [pick.sauce.id for pick in suggest(reckless, known, few, Context()).picks] == [
         "garden-green",
         "smoked-thai",
         "ghost-honey",
@@ -109,11 +110,11 @@ def test_what_was_too_hot_does_not_even_fill_up() -> None:
     known = reading(6000, tolerance_mo=9000)
     menu = Menu([SAUCES[0], SAUCES[8], SAUCES[9], SAUCES[10]])
     context = Context(last_poured=SAUCES[9], last_verdict="too_hot")
-    assert {pick.sauce.id for pick in suggest(RuleRanker(), known, menu, context)} == {SAUCES[0].id, SAUCES[8].id}
+    assert {pick.sauce.id for pick in suggest(RuleRanker(), known, menu, context).picks} == {SAUCES[0].id, SAUCES[8].id}
 
 
 def test_an_empty_menu_has_no_picks() -> None:
-    assert suggest(RuleRanker(), reading(), Menu([]), Context()) == ()
+    assert suggest(RuleRanker(), reading(), Menu([]), Context()).picks == ()
 
 
 def slates(seed: int, count: int) -> Iterator[Matrix]:

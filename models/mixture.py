@@ -1,0 +1,95 @@
+"""What a policy that takes chances may show, and how likely that is: a finite mixture, whose chances are counts.
+
+A Thompson draw takes one of the bundle's deviations of the weights, each as likely, and ranks by it. At one ask in
+twenty any order of the sauces is as likely as any other. So there are as many Thompson slates as deviations, and
+nothing is estimated:
+
+    chance(slate) = 0.95 * members with this slate / members + 0.05 / ordered slates that there are
+
+The same holds for one sauce in one slot. Every ordered slate of the sauces has a chance above zero: whatever another
+policy would have shown can be judged by these logs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import perm
+from typing import Literal
+
+import numpy as np
+
+from models.features import Matrix
+from models.ranker import Rows, top
+
+Drawn = Literal["thompson", "uniform"]
+
+UNIFORM = 0.05
+"""Share of all asks that show any of the sauces: what judges every policy alike, at the price of one pick in twenty."""
+CHUNK = 128
+"""Rows that are multiplied at once: OpenBLAS takes one thread for it. Waking a second one costs more, and jitters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A policy for one ask.
+
+    `rows` (n,) are the menu's rows that may be shown, `slates` (members, k) what each member shows of them, best first.
+    """
+
+    rows: Rows
+    slates: Rows
+
+    def draw(self, seed: int) -> tuple[Drawn, list[int]]:
+        """A slate by the policy's chances: the same one for the same seed, on every machine and Python."""
+        chance = random.Random(seed)
+        if chance.random() >= UNIFORM:
+            return "thompson", self.slates[_below(chance, len(self.slates))].tolist()
+        left = self.rows.tolist()
+        return "uniform", [left.pop(_below(chance, len(left))) for _ in range(self.slates.shape[1])]
+
+    def slate_chance(self, slate: Sequence[int]) -> float:
+        """The chance of these rows in this order; 0 for what the policy never shows."""
+        if not self._possible(slate):
+            return 0.0
+        counted = np.count_nonzero((self.slates == slate).all(axis=1))
+        return self._chance(int(counted), perm(len(self.rows), len(slate)))
+
+    def slot_chances(self, slate: Sequence[int]) -> list[float]:
+        """The chance of each of these rows in its own slot, whatever the other slots show."""
+        if not self._possible(slate):
+            return [0.0] * len(slate)
+        counted = np.count_nonzero(self.slates == slate, axis=0)
+        return [self._chance(count, len(self.rows)) for count in counted.tolist()]
+
+    def _possible(self, slate: Sequence[int]) -> bool:
+        different = set(slate)
+        return len(slate) == self.slates.shape[1] == len(different) and different <= set(self.rows.tolist())
+
+    def _chance(self, members: int, alike: int) -> float:
+        return (1 - UNIFORM) * (members / len(self.slates)) + UNIFORM / alike
+
+
+def mixture(matrix: Matrix, scores: Matrix, deviations: Matrix, rows: Rows, k: int, first: int | None) -> Mixture:
+    """The policy over these rows of the menu (in its order), of which `k` are shown.
+
+    `matrix` (sauces, features) and `scores` (sauces,) are the whole menu's, `deviations` (members, features) the
+    bundle's. With `first`, one of the rows, every member shows that one in slot 1.
+    """
+    drawn = rows if first is None else rows[rows != first]
+    wide = deviations.astype(np.float64)
+    # summed in float64 and rounded once, as scores are: whatever order a machine adds in, ranks come out the same
+    sampled = np.empty((len(wide), len(drawn)), dtype=np.float32)
+    for start in range(0, len(drawn), CHUNK):
+        here = drawn[start : start + CHUNK]
+        with np.errstate(over="ignore", invalid="ignore"):
+            sampled[:, start : start + CHUNK] = wide @ matrix[here].astype(np.float64).T + scores[here]
+    best = drawn[top(sampled, k if first is None else k - 1)]
+    if first is not None:
+        best = np.insert(best, 0, first, axis=1)
+    return Mixture(rows, best)
+
+
+def _below(chance: random.Random, count: int) -> int:
+    return int(chance.random() * count)
