@@ -18,6 +18,7 @@ class Other:
 
     name = "other"
     scorer: Scorer = "numpy"
+    deviations: Matrix | None = None
 
     def __init__(self, score: Callable[[Matrix], Matrix]) -> None:
         self.weights: Matrix = np.zeros(len(FEATURES), dtype=np.float32)
