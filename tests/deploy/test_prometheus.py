@@ -55,7 +55,7 @@ def test_a_command_that_a_rule_names_can_be_called(alert: dict[str, Any]) -> Non
     command: Any = main
     for word in words[1:]:
         if isinstance(command, click.Group):
-            command = command.commands[word]
+            command = command.get_command(click.Context(command), word)
         elif word.startswith("-"):
             assert any(word in option.opts for option in command.params)
 

@@ -79,7 +79,10 @@ def test_decisions_are_numbered_and_titled() -> None:
 def leaves(command: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, by its words."""
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
             yield from leaves(inner, *words, name)
     else:
         yield " ".join(words), command
@@ -98,9 +101,10 @@ def objection(words: list[str]) -> str | None:
     rest = list(words)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         name = rest.pop(0)
-        if name not in command.commands:
+        inner = command.get_command(click.Context(command), name)
+        if inner is None:
             return f"there is no command {name!r}"
-        command = command.commands[name]
+        command = inner
     known = {name for option in command.params for name in option.opts} | {"--help", "-h"}
     unknown = [word for word in rest if word.startswith("-") and word.split("=")[0] not in known]
     return f"no option {unknown[0]}" if unknown else None
