@@ -28,6 +28,7 @@ from gateway.migrations import (
     m0005_losses,
     m0006_dispensers_lost,
     m0007_downlink,
+    m0009_past_pours,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -42,6 +43,7 @@ migrations(name="0004_dispenser_plans")(m0004_dispenser_plans.apply)
 migrations(name="0005_losses")(m0005_losses.apply)
 migrations(name="0006_dispensers_lost")(m0006_dispensers_lost.apply)
 migrations(name="0007_downlink")(m0007_downlink.apply)
+migrations(name="0009_past_pours")(m0009_past_pours.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

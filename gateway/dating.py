@@ -17,11 +17,12 @@ from typing import Any
 
 import msgspec
 
+from gateway import pours
 from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
 from gateway.packed import pack, unpack
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
-from heat.events import AnyData, SessionClaimed, Stamp, read_data
+from heat.events import AnyData, Poured, SessionClaimed, Stamp, read_data
 from heat.profile import Profile, contribution
 
 SETTLE_ROWS = 1_000
@@ -181,6 +182,8 @@ def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day
         return
     tx.fold(subject, before, -1)
     tx.fold(subject, before.moved(old_day, day))
+    if isinstance(data, Poured):
+        pours.move(tx, subject, data.sauce, old_day, day)
 
 
 def _move_claim(
@@ -190,15 +193,17 @@ def _move_claim(
     before = contribution(data, tx.gateway_id, old_day)
     if subject is None or not before.buckets:
         return None
-    after = Profile()
+    after, poured = Profile(), []
     for type_, text, event_day in tx.connection.execute(_OF_SESSION, (position, position - CLAIM_ROWS, data.session)):
         if (event := read_data(type_, unpack(text))) is not None:
             after.fold(contribution(event, tx.gateway_id, event_day))
+            poured += [(event.sauce, event_day)] if isinstance(event, Poured) else []
     if _moved(after, _days(after), day) != _moved(before, _days(before), day):
         # some of the events are gone: the claim's own day is the next best
         after = _moved(before, {old_day} | {waiting for waiting in _days(before) if waiting < 0}, day)
     tx.fold(subject, before, -1)
     tx.fold(subject, after)
+    pours.follow(tx, subject, poured, sorted(_days(before) - _days(after)), day)
     buckets, flavours = after.rows()
     return pack(msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours)))
 

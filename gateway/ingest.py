@@ -19,7 +19,7 @@ from firmware_bridge.bodies import UNREADABLE, RatedBody
 from firmware_bridge.codec import BadMessage, decode_event_body
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
-from gateway import sessions
+from gateway import arrivals, sessions
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
 from gateway.door import Door
@@ -27,7 +27,7 @@ from gateway.sessions import Session
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
 from heat.errors import OutOfSequence, StoreError, StoreFull
-from heat.events import Event, Poured, Rated, SequenceGap, Stamp
+from heat.events import Event, Poured, Rated, SequenceGap, Stamp, Stated
 from heat.identity import EventId
 from heat.profile import contribution
 from heat.quality import Reason, Refusal
@@ -178,9 +178,11 @@ class Ingest:
         if session is not None and subject is not None:
             tx.fold(subject, contribution(data, tx.gateway_id, when.day))
             if isinstance(data, Poured):
-                sessions.note_dose(tx, session, data.sauce, message.uptime_ms)
+                sessions.note_dose(tx, session, data.sauce, when.day, message.uptime_ms)
             elif isinstance(data, Rated):
                 sessions.note_verdict(tx, session, data.sauce, data.verdict)
+            elif isinstance(data, Stated):
+                sessions.note_stated(tx, session, data.heat.milli_octaves)
         return Stored(position, data.type)
 
     def _refuse(self, tx: Transaction, message: EventMessage, hello: Hello, refusal: Refusal, now: Now) -> Stored:
@@ -218,6 +220,7 @@ class Ingest:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (hello.dispenser, hello.generation, hello.firmware, nozzles, link, now.wall_ms),
         )
+        arrivals.note(tx, hello, now)
         started_ms = now.wall_ms - hello.uptime_ms if now.known else None
         tx.connection.execute(
             "INSERT OR REPLACE INTO dispenser_boots VALUES (?, ?, ?, ?, ?)",

@@ -14,17 +14,16 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
-from gateway import sessions
+from gateway import customers, sessions
 from gateway.clock import Clock
 from gateway.dating import stamp, stamp_claim
 from gateway.door import Door
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles
-from heat.catalog import Sauce
 from heat.errors import StoreError
 from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
 from heat.identity import is_session, pseudonym, session_subject
@@ -135,7 +134,7 @@ class Recommender:
         claimed_by = pseudonym(ask.token, *self._key) if ask.token is not None else None
         session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
         dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
-        subjects = self._subjects(session, claimed_by)
+        subjects = customers.subjects_of(self._reader, session, claimed_by)
         slate = self.slate(hello.nozzles, subjects, Context(dial=dial, mood=ask.mood), secrets.randbits(SEED_BITS))
         picks = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
         return _Answer(picks, slate, claimed_by)
@@ -145,9 +144,15 @@ class Recommender:
     ) -> Slate:
         """The picks for one customer, who may be known by a session and a pseudonym. Without a seed, the best guess."""
         menu, places = self._menu(tuple(nozzles))
-        reading = read(read_profiles(self._reader, subjects), self._clock.now().day)
-        last, verdict = self._latest(subjects)
-        context = Context(context.dial, context.mood, context.popularity, last, verdict)  # type: ignore[arg-type]
+        today = self._clock.now().day
+        reading = read(read_profiles(self._reader, subjects), today)
+        last, verdict = customers.latest(self._reader, subjects)
+        context = replace(
+            context,
+            last_poured=self._door.catalog.get(last) if last is not None else None,
+            last_verdict=verdict,
+            pours=customers.past_pours(self._reader, subjects, today),
+        )
         chosen = suggest(self.ranker, reading, menu, context, seed=seed)
         return Slate(subjects[-1] if subjects else None, reading, menu, places, chosen, context)
 
@@ -163,23 +168,6 @@ class Recommender:
             self._menus.clear()
         self._menus[nozzles] = menu, places
         return menu, places
-
-    def _subjects(self, session: str | None, claimed_by: str | None) -> list[str]:
-        """Whose profiles count: the session's, as long as it is unclaimed, and the customer's."""
-        if session is None:
-            return [claimed_by] if claimed_by else []
-        row = self._reader.execute("SELECT subject FROM sessions WHERE session = ?", (session,)).fetchone()
-        owner = row[0] if row is not None else session
-        if claimed_by is None:
-            return [owner]
-        return [owner, claimed_by] if is_session(owner) else [claimed_by]
-
-    def _latest(self, subjects: Sequence[str]) -> tuple[Sauce | None, str | None]:
-        for subject in subjects:
-            row = self._reader.execute("SELECT sauce, verdict FROM latest WHERE subject = ?", (subject,)).fetchone()
-            if row is not None:
-                return self._door.catalog.get(row[0]), row[1]
-        return None, None
 
     def _record(self, hello: Hello, session: int, answer: _Answer, latency_us: int) -> None:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway import pours
 from gateway.transaction import Transaction, read_profile
 from heat.identity import is_session, session_subject
 from heat.profile import Profile
@@ -51,8 +52,9 @@ def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms
     return Session(name, name, None, None)
 
 
-def note_dose(tx: Transaction, session: Session, sauce: str, uptime_ms: int) -> None:
-    """A pour happened in this session, at an uptime of its dispenser."""
+def note_dose(tx: Transaction, session: Session, sauce: str, day: int, uptime_ms: int) -> None:
+    """A pour happened in this session, on a day as events have it, at an uptime of its dispenser."""
+    pours.note(tx, session.subject, sauce, day)
     tx.connection.execute(
         "INSERT INTO latest VALUES (?, ?, NULL)"
         " ON CONFLICT DO UPDATE SET sauce = excluded.sauce, verdict = excluded.verdict",
@@ -71,6 +73,11 @@ def note_verdict(tx: Transaction, session: Session, sauce: str, verdict: str) ->
     )
 
 
+def note_stated(tx: Transaction, session: Session, milli_octaves: int) -> None:
+    """The customer said how hot they like it."""
+    tx.connection.execute("INSERT OR REPLACE INTO stated VALUES (?, ?)", (session.name, milli_octaves))
+
+
 def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
     """Hand the session to a pseudonym: its sums so far, which it no longer holds itself."""
     sums = Profile() if session.claimed else read_profile(tx.connection, session.name)
@@ -79,6 +86,7 @@ def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
             "INSERT OR REPLACE INTO latest SELECT ?, sauce, verdict FROM latest WHERE subject = ?",
             (subject, session.name),
         )
+        pours.hand_over(tx, session.name, subject)
     tx.forget(session.name)
     tx.connection.execute("UPDATE sessions SET subject = ? WHERE session = ?", (subject, session.name))
     return sums
@@ -124,4 +132,5 @@ def end_idle(tx: Transaction, now_ms: int) -> int:
 
 def _end(tx: Transaction, name: str) -> None:
     tx.forget(name)
+    tx.connection.execute("DELETE FROM stated WHERE session = ?", (name,))
     tx.connection.execute("DELETE FROM sessions WHERE session = ?", (name,))

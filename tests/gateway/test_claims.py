@@ -72,6 +72,8 @@ class Bar:
         """How many pours are on which day: in the customer's profile, in the claim, by themselves."""
         customer = pseudonym("token", KEY, 1)
         profile = self.store.write(lambda tx: read_profile(tx.connection, customer)).result(5)
+        folded = sum(sums.n for sums in profile.buckets.values())
+        assert self.rows("SELECT subject, sauce, sum(n) FROM pours") == [(customer, "table-red", folded)]
         ((text,),) = self.rows("SELECT data FROM events WHERE type = 'picante.session-claimed.v1'")
         poured = Tally(day for (day,) in self.rows("SELECT day FROM events WHERE type = 'picante.poured.v1'"))
         claimed = {bucket[1]: bucket[3] for bucket in msgspec.json.decode(unpack(text))["buckets"]}
