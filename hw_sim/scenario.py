@@ -54,6 +54,7 @@ from hw_sim.faults import FaultRates
 from hw_sim.mishaps import planned
 from hw_sim.physics import Physics
 from hw_sim.plant import Nozzle
+from hw_sim.shoppers.world import World
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 
@@ -76,6 +77,8 @@ class Broker(_Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class CrowdSettings(_Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Customers with a taste of their own."""
 
+    world: World = "burn"
+    """How they choose: `burn`, `satisficing` or `company` (docs/simulator.md)."""
     size: PositiveInt = 200
     """People."""
     visit_every_s: Annotated[float, Meta(gt=0)] = 20.0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import datetime
 
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import PickInfo
 from heat.catalog import Sauce
 from hw_sim.scenario import CrowdSettings
-from hw_sim.shoppers import Crowd, Shopper, Visit
+from hw_sim.shoppers.shopper import Shopper
+from hw_sim.shoppers.taste import Visit
+from hw_sim.shoppers.weather import temperature_c
+from hw_sim.shoppers.world import Crowd
 from hw_sim.unit import Unit
 
 READING_S = 2.5
@@ -22,7 +26,8 @@ SECOND_HELPING = 0.12
 async def keep_shop(
     unit: Unit, crowd: Crowd, settings: CrowdSettings, rng: random.Random, opened: asyncio.Event
 ) -> None:
-    """Let one customer after another come to a dispenser while it is opened, for ever."""
+    """Let one customer after another come to a dispenser while it is opened, for ever. Now is day 0."""
+    begun = datetime.now().astimezone()
     while True:
         await asyncio.sleep(rng.expovariate(1 / settings.visit_every_s))
         await opened.wait()
@@ -30,7 +35,10 @@ async def keep_shop(
         async with unit.in_use:
             if not opened.is_set():
                 continue
-            await shop(unit, shopper, shopper.arrive(rng), settings.pace)
+            now = datetime.now().astimezone()
+            day = max((now.date() - begun.date()).days, 0)
+            visit = shopper.arrive(rng, day, now.hour, temperature_c(crowd.seed, day, now.hour))
+            await shop(unit, shopper, visit, settings.pace)
             unit.twin.leave()
             unit.refill_low_tanks()
 

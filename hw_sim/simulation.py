@@ -40,7 +40,7 @@ from hw_sim.ports import PortSettings, SerialLine
 from hw_sim.ring import Ring
 from hw_sim.sampling import keep_sampling
 from hw_sim.scenario import Broker, DispenserSettings, Scenario, nozzles_of
-from hw_sim.shoppers import Crowd
+from hw_sim.shoppers.world import Crowd
 from hw_sim.shopping import keep_shop
 from hw_sim.unit import Unit
 from hw_sim.verbs import NotDone
@@ -198,7 +198,7 @@ class Simulation:
         scenario = self.scenario
         units = list(self.units.values())
         if scenario.crowd is not None:
-            crowd = Crowd(scenario.seed, scenario.crowd.size, default_catalog())
+            crowd = Crowd(scenario.seed, scenario.crowd.size, default_catalog(), scenario.crowd.world)
             for unit in units:
                 rng = random.Random(f"{scenario.seed}:{unit.name}:crowd")
                 self._start(f"shop {unit.name}", keep_shop(unit, crowd, scenario.crowd, rng, self.opened))

@@ -32,6 +32,8 @@ class Question:
     menu: Menu
     context: Context
     stated_shu: int | None
+    everywhere: Mapping[str, float]
+    """Each sauce's share of all sites' pours (any scale); `context.popularity` has this site's."""
     seed: int
 
 

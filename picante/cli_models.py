@@ -14,6 +14,7 @@ import msgspec
 
 from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, PicanteError
+from hw_sim.shoppers.world import World
 
 # what needs NumPy is imported by the commands that use it: `picante --help` should not wait for it
 
@@ -83,8 +84,8 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
 @click.option("--customers", type=click.IntRange(10, 100_000), default=500, show_default=True)
 @click.option("--days", type=click.IntRange(1, 365), default=56, show_default=True, help="Simulated days.")
 @click.option(
-    "--truth",
-    type=click.Choice(["burn", "satisficing"]),
+    "--world",
+    type=click.Choice(["burn", "satisficing", "company"]),
     default="burn",
     show_default=True,
     help="How the customers choose; bundles are trained on the first kind.",
@@ -93,7 +94,7 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
 @_catalog_option
 @_plain_errors
 def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
-    bundle: Path | None, seed: int, customers: int, days: int, truth: str, as_json: bool, catalog: Path | None
+    bundle: Path | None, seed: int, customers: int, days: int, world: World, as_json: bool, catalog: Path | None
 ) -> None:
     """Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
 
@@ -107,7 +108,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
     from picante.training import evaluate_ranker
 
     ranker = OnnxRanker(load(bundle or pretrained()))
-    judged = evaluate_ranker(ranker, _catalog(catalog), seed=seed, customers=customers, days=days, truth=truth)
+    judged = evaluate_ranker(ranker, _catalog(catalog), seed=seed, customers=customers, days=days, world=world)
     click.echo(msgspec.json.format(msgspec.json.encode(judged)).decode() if as_json else table(judged))
 
 

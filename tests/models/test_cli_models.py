@@ -10,10 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from hw_sim.shoppers.world import WORLDS
 from models.bundle import load, pretrained
 from models.features import FEATURES
 from picante.cli_models import models
-from picante.training import TRUTHS
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
@@ -51,14 +51,14 @@ def test_without_arguments_it_is_about_the_shipped_bundle() -> None:
 
 
 def test_another_truth_gives_other_figures() -> None:
-    arguments = ("evaluate", "--customers", "20", "--days", "7", "--truth")
+    arguments = ("evaluate", "--customers", "20", "--days", "7", "--world")
     assert _run(*arguments, "burn")[1] != _run(*arguments, "satisficing")[1] != ""
 
 
 def test_every_truth_can_be_asked_for() -> None:
-    (option,) = (option for option in models.commands["evaluate"].params if option.name == "truth")
+    (option,) = (option for option in models.commands["evaluate"].params if option.name == "world")
     assert isinstance(option.type, click.Choice)
-    assert list(option.type.choices) == list(TRUTHS)
+    assert list(option.type.choices) == list(WORLDS)
 
 
 @pytest.mark.parametrize("command", ["inspect", "evaluate"])

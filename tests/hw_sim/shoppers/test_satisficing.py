@@ -6,8 +6,10 @@ import random
 from statistics import mean
 
 from heat.catalog import default_catalog
-from hw_sim.satisficers import Satisficer
-from hw_sim.shoppers import Crowd, Shopper, Visit
+from hw_sim.shoppers.satisficing import HOTTER
+from hw_sim.shoppers.shopper import Shopper
+from hw_sim.shoppers.taste import Visit
+from hw_sim.shoppers.world import Crowd
 
 CATALOG = default_catalog()
 SAUCES = tuple(CATALOG.values())
@@ -15,7 +17,7 @@ SAUCES = tuple(CATALOG.values())
 
 def _visits(seed: int = 1) -> list[tuple[Shopper, Visit]]:
     rng = random.Random(seed)
-    crowd = Crowd(21, 400, CATALOG, Satisficer)
+    crowd = Crowd(21, 400, CATALOG, "satisficing")
     return [(shopper, shopper.arrive(rng)) for shopper in crowd.shoppers for _ in range(2)]
 
 
@@ -62,3 +64,29 @@ def test_creatures_of_habit_start_with_the_last_one() -> None:
                 shopper.pour_ul(visit, well[0])
                 again.append(shopper.choose(visit, SAUCES) == well[0].id)
     assert mean(again) > 0.85
+
+
+def test_what_hurts_is_what_lies_above_the_range() -> None:
+    for shopper, visit in _visits():
+        hurts = shopper.tolerance_octaves(visit)
+        reach = (hurts - shopper.wanted_octaves(visit)) / HOTTER
+        assert reach > 0.8
+        for sauce in SAUCES:
+            octaves = sauce.heat.milli_octaves / 1000
+            if octaves > hurts + 0.01:
+                assert shopper.enjoyment(visit, sauce) < 0
+            if octaves > hurts + 2 and shopper.taste.rates:
+                assert shopper.rate(visit, sauce) in {"too_hot", "just_right", None}
+
+
+def test_verdicts_point_back_into_the_range() -> None:
+    pressed = {True: [], False: []}  # type: dict[bool, list[str]]
+    for shopper, visit in _visits():
+        for sauce in SAUCES:
+            off = sauce.heat.milli_octaves / 1000 - shopper.wanted_octaves(visit)
+            if abs(off) > 4 and (verdict := shopper.rate(visit, sauce)) is not None:
+                pressed[off > 0].append(verdict)
+    assert pressed[True].count("too_hot") > 0.8 * len(pressed[True]) > 0
+    assert pressed[False].count("more") > 0.6 * len(pressed[False]) > 0
+    assert "more" not in pressed[True]
+    assert "too_hot" not in pressed[False]

@@ -11,7 +11,9 @@ import pytest
 
 from heat.catalog import default_catalog
 from heat.scale import default_words
-from hw_sim.shoppers import MOODS, Crowd, Shopper, Visit
+from hw_sim.shoppers.shopper import Shopper
+from hw_sim.shoppers.taste import MOODS, Visit
+from hw_sim.shoppers.world import Crowd
 
 CATALOG = default_catalog()
 SAUCES = tuple(CATALOG.values())
@@ -19,13 +21,9 @@ CROWD = Crowd(11, 400, CATALOG)
 
 
 def _with_taste(shopper: Shopper, **changes: object) -> Shopper:
-    return Shopper(
-        shopper.token,
-        replace(shopper.taste, **changes),  # type: ignore[arg-type]  # fields of Taste
-        shopper.visits_per_week,
-        shopper.fame,
-        shopper.words,
-    )
+    """The same shopper with another taste."""
+    taste = replace(shopper.taste, **changes)  # type: ignore[arg-type]  # fields of Taste
+    return replace(shopper, taste=taste)
 
 
 def _visits(count: int = 3, seed: int = 1) -> list[tuple[Shopper, Visit]]:
@@ -71,12 +69,17 @@ def test_only_pouring_is_remembered() -> None:
 
 def test_arrivals_are_seeded_and_ordered() -> None:
     first, second = (list(CROWD.arrivals(random.Random(3), 14)) for _ in range(2))
-    assert [(day, s.taste.preferred_octaves) for day, s in first] == [
-        (day, s.taste.preferred_octaves) for day, s in second
-    ]
-    days = [day for day, _ in first]
-    assert days == sorted(days)
-    assert set(days) == set(range(14))
+    assert first == second
+    when = [(arrival.day, arrival.hour) for arrival in first]
+    assert when == sorted(when)
+    assert {day for day, _ in when} == set(range(14))
+    assert all(9 <= hour < 22 for _, hour in when)
+
+
+def test_some_come_for_the_first_time_later() -> None:
+    arrivals = list(CROWD.arrivals(random.Random(3), 60))
+    assert all(arrival.day >= arrival.shopper.since_day for arrival in arrivals)
+    assert 0.3 < mean(shopper.since_day > 0 for shopper in CROWD.shoppers) < 0.5
 
 
 def test_frequent_visitors_are_drawn_more_often() -> None:
@@ -163,7 +166,7 @@ def test_what_is_said_is_about_the_taste() -> None:
     for shopper, visit in _visits(8):
         assert visit.said_shu is None or visit.said_word is None
         assert visit.mood is None or visit.mood in MOODS
-        wanted = shopper.taste.preferred_octaves + visit.craving_octaves
+        wanted = shopper.wanted_octaves(visit)
         if visit.dial is not None:
             assert 0 <= visit.dial <= 100
             off.append(words.dial(visit.dial).milli_octaves / 1000 - wanted)

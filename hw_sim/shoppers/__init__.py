@@ -1,0 +1,1 @@
+"""Customers with a known true taste: who comes to a dispenser, what they say, pour and press there."""
