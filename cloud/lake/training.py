@@ -1,8 +1,8 @@
 """The lake -> rows that a ranker learns from, each as of its pick: what was known then, and what came of it.
 
 An impression keeps all that its features were made of (`models.logged`), so they are computed from the event alone: no
-profile as it is now, no catalogue of today. What was poured and rated because of a pick names it by its `pick_id`. A
-row is a candidate: one of the sauces that could have been shown.
+profile as it is now, no catalogue of today. What was poured and rated because of a pick names it by its `pick_id`, or
+follows it on the same visit (`models.outcomes`). A row is a candidate: one of the sauces that could have been shown.
 
 Events that the lake has twice count once; of two with one identity and other content the one counts that counts for
 profiles, whatever their order.
@@ -22,6 +22,7 @@ from cloud.lake.query import ROWS, sql_errors
 from heat.events import Impression, Poured, Rated, read_data
 from models.features import FEATURES, SCHEMA, features
 from models.logged import asked
+from models.outcomes import VISIT_MS, outcome
 
 _FIXED = [
     ("pick_id", pa.string()),
@@ -36,8 +37,11 @@ _FIXED = [
     ("slot", pa.int32()),  # where it was shown, from 1 on; null: it was not
     ("propensity", pa.float64()),  # the chance with which it was shown there
     ("score", pa.float64()),
-    ("poured_ul", pa.int64()),  # because of this pick; 0: nothing
+    ("slate_propensity", pa.float64()),  # the chance with which all of this slate was shown; null: not kept
+    ("policy", pa.string()),
+    ("poured_ul", pa.int64()),  # because of this pick, or on this visit after it; 0: nothing
     ("verdict", pa.string()),  # the last one, of this sauce, on this pick
+    ("outcome", pa.string()),  # of the slate: poured, tasted, elsewhere, abandoned; null: not known yet
     ("celsius", pa.float64()),  # at the store in the pick's hour; null: nobody knows
     ("humidity_percent", pa.int32()),
     ("weather", pa.string()),
@@ -51,18 +55,31 @@ _SQL = f"""
 WITH once AS (
     SELECT * FROM events WHERE type IN ('{Impression.type}', '{Poured.type}', '{Rated.type}')
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY content_hash, topic, partition, "offset") = 1
+), shown AS (
+    SELECT * FROM once WHERE type = '{Impression.type}'
+), after AS (
+    SELECT done.id, done.type, done.time, done.sauce, done.volume_ul, done.verdict,
+        CASE WHEN done.pick_id IS NOT NULL THEN done.pick_id
+        WHEN done.time < shown.time + INTERVAL {VISIT_MS} MILLISECOND THEN shown.pick_id END AS of_pick
+    FROM (SELECT * FROM once WHERE type IN ('{Poured.type}', '{Rated.type}')) AS done
+    ASOF LEFT JOIN (SELECT pick_id, time, store, subject FROM shown) AS shown
+    ON done.store = shown.store AND done.subject = shown.subject AND done.time >= shown.time
 ), poured AS (
-    SELECT pick_id, list({{'sauce': sauce, 'ul': volume_ul}} ORDER BY id) AS poured
-    FROM once WHERE type = '{Poured.type}' AND pick_id IS NOT NULL GROUP BY pick_id
+    SELECT of_pick, list({{'sauce': sauce, 'ul': volume_ul}} ORDER BY id) AS poured
+    FROM after WHERE type = '{Poured.type}' AND of_pick IS NOT NULL GROUP BY of_pick
 ), rated AS (
-    SELECT pick_id, list({{'sauce': sauce, 'verdict': verdict}} ORDER BY time, id) AS rated
-    FROM once WHERE type = '{Rated.type}' AND pick_id IS NOT NULL GROUP BY pick_id
+    SELECT of_pick, list({{'sauce': sauce, 'verdict': verdict}} ORDER BY time, id) AS rated
+    FROM after WHERE type = '{Rated.type}' AND of_pick IS NOT NULL GROUP BY of_pick
+), heard AS (
+    SELECT store, max(time) AS last FROM events GROUP BY store
 )
 SELECT shown.subject, shown.time, shown.data, poured.poured, rated.rated,
+       heard.last >= shown.time + INTERVAL {VISIT_MS} MILLISECOND AS over,
        context.celsius, context.humidity_percent, context.weather
-FROM once AS shown LEFT JOIN poured USING (pick_id) LEFT JOIN rated USING (pick_id)
+FROM shown JOIN heard USING (store)
+LEFT JOIN poured ON poured.of_pick = shown.pick_id LEFT JOIN rated ON rated.of_pick = shown.pick_id
 LEFT JOIN context ON context.store = shown.store AND context.hour = date_trunc('hour', shown.time)
-WHERE shown.type = '{Impression.type}' AND shown.time >= ?::DATE AND shown.time < ?::DATE
+WHERE shown.time >= ?::DATE AND shown.time < ?::DATE
 ORDER BY shown.time, shown.id
 """  # noqa: S608 -- names of ours alone
 
@@ -97,7 +114,9 @@ class TrainingRows:
         poured: dict[str, int] = {}
         for pour in shown["poured"] or ():
             poured[pour["sauce"]] = poured.get(pour["sauce"], 0) + pour["ul"]
-        verdicts = {rating["sauce"]: rating["verdict"] for rating in shown["rated"] or ()}
+        said = [(rating["sauce"], rating["verdict"]) for rating in shown["rated"] or ()]
+        verdicts = dict(said)
+        came = outcome(impression, poured, said).kind
         for sauce, values in zip(impression.candidates, features(*question).tolist(), strict=True):
             pick = picks.get(sauce)
             yield {
@@ -113,8 +132,11 @@ class TrainingRows:
                 "slot": pick and pick.slot,
                 "propensity": pick and pick.propensity,
                 "score": pick and pick.score,
+                "slate_propensity": impression.slate_propensity,
+                "policy": impression.policy,
                 "poured_ul": poured.get(sauce, 0),
                 "verdict": verdicts.get(sauce),
+                "outcome": came if shown["over"] or came == "poured" else None,
                 "celsius": shown["celsius"],
                 "humidity_percent": shown["humidity_percent"],
                 "weather": shown["weather"],

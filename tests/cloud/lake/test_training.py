@@ -14,7 +14,9 @@ import pytest
 from cloud.lake.lake import Lake
 from cloud.lake.query import connected
 from cloud.lake.training import COLUMNS, TrainingRows
+from cloud_sync.envelope import encode
 from cloud_sync.record import Consumed
+from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS
 from heat.catalog import default_catalog
 from heat.events import AnyData, Impression, Poured, Rated, ShownPick, Stated
 from heat.profile import Profile, contribution
@@ -22,9 +24,10 @@ from heat.reading import read
 from heat.scale import heat_from_shu
 from models.features import COLUMN, FEATURES, SCHEMA, Context, Menu, features
 from models.logged import known, offered
-from tests.cloud.lake.records import consumed, opened, put
+from models.outcomes import VISIT_MS
+from tests.cloud.lake.records import RECEIVED_MS, consumed, opened, put
 from tests.cloud.lake.weather import HOUR_MS, context, told
-from tests.cloud_sync.examples import DAY, GATEWAY, HEAT, POURED
+from tests.cloud_sync.examples import DAY, GATEWAY, HEAT, POURED, TIME_MS, stored
 
 MENU = Menu(list(default_catalog().values())[:4])
 SHOWN, OTHER, *_ = MENU.ids
@@ -93,7 +96,7 @@ def test_a_row_a_candidate_with_what_was_known_and_what_came_of_it(tmp_path: Pat
         rated(SHOWN, "more"),
         rated(SHOWN, "just_right"),
     ]
-    put(lake, [consumed(offset, data) for offset, data in enumerate([*log, poured(OTHER, 900, None)])])
+    put(lake, [consumed(offset, data) for offset, data in enumerate(log)])
     found = rows(lake)
     assert [row["sauce"] for row in found] == list(MENU.ids)
     first, second = found[:2]
@@ -104,6 +107,44 @@ def test_a_row_a_candidate_with_what_was_known_and_what_came_of_it(tmp_path: Pat
     np.testing.assert_array_equal(
         np.array([[row[f"f_{name}"] for name in FEATURES] for row in found], np.float32), wanted
     )
+
+
+def at(ms: int, offset: int, data: AnyData, **changes: Any) -> Consumed:
+    """An event of so many ms after the first pick."""
+    record = encode(stored(data, offset + 1, time_ms=TIME_MS + ms, **changes))
+    return Consumed(EVENTS.name, 0, offset, RECEIVED_MS, record.key, record.value, ((CONTENT_TYPE, CLOUDEVENT),))
+
+
+def outcomes(lake: Lake) -> dict[str, tuple[str | None, dict[str, int]]]:
+    """By pick: what came of it, and what was poured."""
+    found: dict[str, tuple[str | None, dict[str, int]]] = {}
+    for row in rows(lake):
+        kind, poured_ul = found.setdefault(row["pick_id"], (row["outcome"], {}))
+        assert kind == row["outcome"]
+        if row["poured_ul"]:
+            poured_ul[row["sauce"]] = row["poured_ul"]
+    return found
+
+
+def test_what_names_no_pick_follows_the_last_one_of_the_same_visit(tmp_path: Path) -> None:
+    lake, told = opened(tmp_path), "p1-" + "b" * 32
+    put(
+        lake,
+        [
+            at(0, 0, shown(Profile())),
+            at(20_000, 1, shown(Profile(), "pick-2")),
+            at(30_000, 2, shown(Profile(), "pick-3"), subject=told),
+            at(40_000, 3, poured(OTHER, 4000, None)),
+            at(20_000 + VISIT_MS, 4, poured(OTHER, 5000, None)),  # of a later visit
+            at(50_000, 5, poured(SHOWN, 300, "pick-3"), subject=told),
+            at(60_000, 6, poured(OTHER, 700, None), subject=None),
+        ],
+    )
+    found = outcomes(lake)
+    assert (found["pick-1"], found["pick-2"]) == (("abandoned", {}), ("elsewhere", {OTHER: 4000}))
+    assert found["pick-3"] == (None, {SHOWN: 300}), "more may be told of this visit"
+    put(lake, [at(30_000 + VISIT_MS, 7, stated(500))])
+    assert outcomes(lake) == {**found, "pick-3": ("tasted", {SHOWN: 300})}
 
 
 def test_a_profile_that_changes_later_changes_no_row(tmp_path: Path) -> None:
