@@ -33,6 +33,7 @@ from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.plans import load_plans
 from gateway.provisioning import Provisioning
+from gateway.rankers import Rankers
 from gateway.releases import Releases
 from gateway.sample_file import FILE, SampleFile
 from gateway.samples import Samples
@@ -64,8 +65,9 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         ranker, model_error = _open_ranker(bundle)
         clock, boot = await _start_clock(config, opened)
         outbox = StoreOutbox(opened, lambda: clock.holds)
-        ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake())
-        recommender = Recommender(opened, clock, door, boot, ranker, pseudonym_key, outbox.wake)
+        rankers = Rankers(ranker)
+        ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating)
+        recommender = Recommender(opened, clock, door, boot, rankers, pseudonym_key, outbox.wake)
         commands = Commands(opened, clock, boot)
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
         reader = opened.reader()

@@ -29,6 +29,7 @@ from gateway.migrations import (
     m0006_dispensers_lost,
     m0007_downlink,
     m0009_past_pours,
+    m0010_ranked,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -44,6 +45,7 @@ migrations(name="0005_losses")(m0005_losses.apply)
 migrations(name="0006_dispensers_lost")(m0006_dispensers_lost.apply)
 migrations(name="0007_downlink")(m0007_downlink.apply)
 migrations(name="0009_past_pours")(m0009_past_pours.apply)
+migrations(name="0010_ranked")(m0010_ranked.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

@@ -50,10 +50,19 @@ class Stored:
 
 
 class Ingest:
-    """The way in. `boot` is this kernel boot's number in the store; `on_commit` is told of each stored event."""
+    """The way in. `boot` is this kernel boot's number in the store; `on_commit` is told of each stored event.
+
+    `on_rating` is told of ratings within the transaction that stores them, in the writer's thread.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, door: Door, boot: int, on_commit: Callable[[Stored, EventId], None]
+        self,
+        store: Store,
+        clock: Clock,
+        door: Door,
+        boot: int,
+        on_commit: Callable[[Stored, EventId], None],
+        on_rating: Callable[[Transaction, Rated], None] = lambda _tx, _rated: None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         """Deliveries by outcome."""
@@ -62,6 +71,7 @@ class Ingest:
         self.door = door
         self._boot = boot
         self._on_commit = on_commit
+        self._on_rating = on_rating
         self._loop = asyncio.get_running_loop()
         self._hellos: dict[str, Hello] = {}
         """The last of each dispenser."""
@@ -181,6 +191,7 @@ class Ingest:
                 sessions.note_dose(tx, session, data.sauce, when.day, message.uptime_ms)
             elif isinstance(data, Rated):
                 sessions.note_verdict(tx, session, data.sauce, data.verdict)
+                self._on_rating(tx, data)
             elif isinstance(data, Stated):
                 sessions.note_stated(tx, session, data.heat.milli_octaves)
         return Stored(position, data.type)

@@ -77,10 +77,10 @@ def status_line(state: GatewayState) -> str:
 async def use_onnx(state: GatewayState) -> None:
     """Let onnxruntime score, if it works here; NumPy has the same scores, unless the bundle contradicts itself."""
     try:
-        state.recommender.ranker = await open_onnx(state.bundle)
+        state.recommender.rankers.current = await open_onnx(state.bundle)
     except ModelError as error:
         if not isinstance(error, ScorerError):
-            state.recommender.ranker = RuleRanker()
+            state.recommender.rankers.current = RuleRanker()
         state.model_error = error
         log.warning("%s", error)
 
@@ -105,7 +105,7 @@ class DaemonHands:
         """See `releases.Hands`. NumPy scores until onnxruntime has shown that it can."""
         state = self._state
         state.bundle = path or bundle_path(state.config)
-        state.recommender.ranker, state.model_error = open_ranker(state.bundle)
+        state.recommender.rankers.current, state.model_error = open_ranker(state.bundle)
         if state.model_error is None:
             await use_onnx(state)
 

@@ -22,6 +22,7 @@ from gateway import customers, sessions
 from gateway.clock import Clock
 from gateway.dating import stamp, stamp_claim
 from gateway.door import Door
+from gateway.rankers import Assigned, Rankers
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles
 from heat.errors import StoreError
@@ -30,7 +31,7 @@ from heat.identity import is_session, pseudonym, session_subject
 from heat.reading import Reading, read
 from models import logged
 from models.explore import SEED_BITS, Chosen, suggest
-from models.features import Context, Menu
+from models.features import Context, Menu, features
 from models.ranker import Ranker
 
 log = logging.getLogger("gateway.picks")
@@ -51,6 +52,8 @@ class Slate:
     nozzles: dict[str, int]
     chosen: Chosen
     context: Context
+    assigned: Assigned
+    """Who ranked."""
 
 
 @dataclass(slots=True)
@@ -85,11 +88,11 @@ class Recommender:
         clock: Clock,
         door: Door,
         boot: int,
-        ranker: Ranker,
+        rankers: Rankers,
         pseudonym_key: tuple[bytes, int],
         on_commit: Callable[[], None],
     ) -> None:
-        self.ranker = ranker
+        self.rankers = rankers
         self.recent: deque[Shown] = deque(maxlen=RECENT)
         self.shown = 0
         self.not_stored = 0
@@ -107,6 +110,11 @@ class Recommender:
         """The last one of each dispenser."""
         self._recorded: dict[str, tuple[int, int]] = {}
         """By dispenser: a minute (of boot time), and how many impressions were recorded in it."""
+
+    @property
+    def ranker(self) -> Ranker:
+        """The ranker in use."""
+        return self.rankers.current
 
     def use(self, door: Door) -> None:
         """Know sauces and words by this door from now on."""
@@ -153,8 +161,11 @@ class Recommender:
             last_verdict=verdict,
             pours=customers.past_pours(self._reader, subjects, today),
         )
-        chosen = suggest(self.ranker, reading, menu, context, seed=seed)
-        return Slate(subjects[-1] if subjects else None, reading, menu, places, chosen, context)
+        subject = subjects[-1] if subjects else None
+        chosen, assigned = self.rankers.answer(
+            subject, lambda ranker: suggest(ranker, reading, menu, context, seed=seed)
+        )
+        return Slate(subject, reading, menu, places, chosen, context, assigned)
 
     def _menu(self, nozzles: tuple[NozzleInfo, ...]) -> tuple[Menu, dict[str, int]]:
         if (known := self._menus.get(nozzles)) is not None:
@@ -174,6 +185,9 @@ class Recommender:
         picks, slate, claimed_by = answer.picks, answer.slate, answer.claimed_by
         self.shown += 1
         self.recent.append(Shown(now.wall_ms, hello.dispenser, slate.subject, picks.pick_id, picks.picks, latency_us))
+        self.rankers.answered(
+            picks.pick_id, slate.assigned.ranker.name, lambda: features(slate.reading, slate.menu, slate.context)
+        )
         when = stamp(now, self._boot, 0, sure=True)
 
         enter = self._entry(hello, session, claimed_by, when)
@@ -271,7 +285,7 @@ class Recommender:
                 for slot, pick in enumerate(slate.chosen.picks, 1)
             ),
             candidates=slate.menu.ids,
-            ranker=self.ranker.name,
+            ranker=slate.assigned.ranker.name,
             latency_us=latency_us,
             catalog=self._door.catalog.version,
             offered=logged.offered(slate.menu, slate.context),
@@ -279,6 +293,8 @@ class Recommender:
             policy=slate.chosen.policy,
             seed=slate.chosen.seed,
             slate_propensity=slate.chosen.slate_propensity,
+            experiment=slate.assigned.experiment,
+            arm=slate.assigned.arm,
         )
 
 

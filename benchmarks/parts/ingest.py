@@ -31,6 +31,7 @@ from gateway.ingest import Ingest
 from gateway.judge import Limits
 from gateway.keyring import Keyring
 from gateway.picks import Recommender
+from gateway.rankers import Rankers
 from gateway.sample_file import FILE, SampleFile
 from gateway.samples import Samples
 from gateway.store import Settings, Store, open_store
@@ -54,7 +55,7 @@ async def road(store: Store, ranker: Ranker, ports: list[str], told: Connection)
     door, clock = the_door(), Clock()
     boot = store.write(lambda tx: register_boot(tx, "bench", 0)).result().number
     ingest = Ingest(store, clock, door, boot, lambda *_: None)
-    recommender = Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
+    recommender = Recommender(store, clock, door, boot, Rankers(ranker), (KEY, 1), lambda: None)
     leave_to_stay()
     keys = {dispenser(number): KEY for number in range(1, len(ports) + 1)}
     samples = Samples(SampleFile(store.path.with_name(FILE), QUOTA_BYTES, "bench"), clock, Limits())

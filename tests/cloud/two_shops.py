@@ -24,6 +24,7 @@ from gateway.door import Door
 from gateway.ingest import Ingest
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
+from gateway.rankers import Rankers
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import read_profile
 from heat.catalog import default_catalog
@@ -78,7 +79,7 @@ async def _live(directory: Path, gateway: str, events: int, seed: int) -> Shop:
     boot = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).number
     door = Door(default_catalog(), default_words(), SHOPS[gateway], "south")
     ingest = Ingest(store, clock, door, boot, lambda _stored, _id: None)
-    recommender = Recommender(store, clock, door, boot, RuleRanker(), (KEY, 1), lambda: None)
+    recommender = Recommender(store, clock, door, boot, Rankers(RuleRanker()), (KEY, 1), lambda: None)
     bars = [
         Counter(ingest, f"bar-{gateway}-{number}", generation=seed * 10 + number, uptime_ms=AHEAD_MS + hand.boot_ms)
         for number in range(DISPENSERS)

@@ -18,6 +18,7 @@ from gateway.dating import register_boot
 from gateway.door import Door
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
+from gateway.rankers import Rankers
 from gateway.store import Settings, Store, open_store
 from heat.catalog import default_catalog
 from heat.scale import default_words
@@ -191,7 +192,7 @@ def recommend(store: Store, clock: Clock, door: Door, boot: int) -> Recommender:
     """Whoever answers in a boot of the gateway."""
     ranker, error = open_ranker(pretrained())
     assert error is None
-    return Recommender(store, clock, door, boot, ranker, (KEY, 1), lambda: None)
+    return Recommender(store, clock, door, boot, Rankers(ranker), (KEY, 1), lambda: None)
 
 
 @pytest.fixture
