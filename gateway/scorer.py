@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
+from typing import cast
 
-from heat.errors import ModelError, ScorerError
+from heat.errors import Flaw, ModelError, ScorerError
 from models.bundle import load
 from models.probe import BAD_BUNDLE
 from models.ranker import OnnxRanker
@@ -48,7 +49,7 @@ async def probe(bundle: Path) -> None:
     except OSError as error:
         raise _not_here(f"no process to try it in: {error.strerror}") from error
     if status == BAD_BUNDLE:
-        raise ModelError(said[-2], hint=said[-1])
+        raise ModelError(said[-3], hint=said[-2], reason=cast("Flaw", said[-1]))
     if status < 0:
         raise _not_here(f"it died by signal {-status}")
     if status > 0:
@@ -74,4 +75,4 @@ async def _run(bundle: Path) -> tuple[int, list[str]]:
 
 def _not_here(why: str) -> ScorerError:
     hint = "Picks are the same; reinstall onnxruntime for this board to use it again"
-    return ScorerError(f"onnxruntime does not work here: {why}", hint=hint)
+    return ScorerError(f"onnxruntime does not work here: {why}", hint=hint, reason="onnxruntime")

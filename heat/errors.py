@@ -5,6 +5,8 @@ Each edge maps foreign exceptions to one of these once; the supervisor reads the
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class PicanteError(Exception):
     """Base of everything that Picante raises on purpose.
@@ -113,8 +115,19 @@ class RecordRejected(SyncError):
     """Kafka will never take this record: dead letter."""
 
 
+Flaw = Literal[
+    "missing", "unreadable", "files", "size", "format", "schema", "hash", "unsigned", "signer", "signature", "sequence",
+    "golden", "model", "latency", "onnxruntime",
+]  # fmt: skip
+"""What is wrong with a bundle, in one word for the page and for metrics; docs/models.md says what to do about each."""
+
+
 class ModelError(PicanteError):
-    """A bundle can't be used: fall back to the rule ranker and say so."""
+    """A bundle can't be used: fall back to what ranked before, or to the rule, and say so."""
+
+    def __init__(self, message: str, *, hint: str = "", reason: Flaw = "unreadable") -> None:
+        super().__init__(message, hint=hint)
+        self.reason: Flaw = reason
 
 
 class ScorerError(ModelError):

@@ -1,19 +1,23 @@
 """A bundle: the directory that carries one trained ranker from training to the gateways.
 
-    manifest.json   what the model is, what it expects, where it comes from, how well it did
-    model.onnx      input `features` float32 [sauces, features], output `scores` float32 [sauces]
+    manifest.json    what the model is, and the SHA-256 of each file below (`models.manifest`)
+    model.onnx       input `features` float32 [sauces, features], output `scores` float32 [sauces]
+    posterior.npy    float32 [members, features]: how else the weights might be (`models.posterior`)
+    golden.json      slates and their scores, which every scorer has to give (`models.golden`)
+    trees.json       only where `kind` is `trees`: the same trees as model.onnx, for NumPy
+    signature.json   only in a bundle that was signed: a signature of manifest.json (`models.signing`)
 
-The manifest holds the model's SHA-256; the bundle's id is the SHA-256 of the manifest, so one id names both. Whatever
-is wrong with a bundle is a ModelError that says what, where, and what to do: the gateway falls back to the rule.
+The bundle's id is the SHA-256 of its manifest, so one id names all of it. Whatever is wrong with a bundle is a
+ModelError that says what, where, and what to do: the gateway goes on with what it had, or falls back to the rule.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,42 +25,27 @@ from pathlib import Path
 import msgspec
 
 from heat.errors import ModelError
-from models.features import FEATURES, SCHEMA
+from models import golden, posterior
+from models.features import Matrix
+from models.golden import GoldenSlate
+from models.manifest import AGAIN, MANIFEST_NAME, Manifest, decode, encode
 
-FORMAT = 1
-"""The format of the manifest that is written and read here."""
-MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.onnx"
+POSTERIOR_NAME = "posterior.npy"
+GOLDEN_NAME = "golden.json"
+TREES_NAME = "trees.json"
+SIGNATURE_NAME = "signature.json"
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 """A model larger than this is not one of ours; reading it could exhaust a Pi."""
-MAX_MANIFEST_BYTES = 1 << 20
-"""The same, of a manifest."""
-AGAIN = "Copy the bundle again, or train a new one with `picante models train`"
-"""What to do about most that can be wrong with one."""
-
-
-class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle was trained on."""
-
-    seed: int
-    customers: int
-    slates: int
-    penalty: float
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in manifest.json. `weights` are the model's, in the order of `features`."""
-
-    format: int
-    features: tuple[str, ...]
-    features_schema: str
-    weights: tuple[float, ...]
-    model: str
-    model_sha256: str
-    catalog_version: str
-    training: Training
-    metrics: dict[str, float]
-    created_by: str
+MAX_BYTES: dict[str, int] = {
+    MANIFEST_NAME: 1 << 20,
+    MODEL_NAME: MAX_MODEL_BYTES,
+    POSTERIOR_NAME: 1 << 20,
+    GOLDEN_NAME: 1 << 20,
+    TREES_NAME: MAX_MODEL_BYTES,
+    SIGNATURE_NAME: 4096,
+}
+"""All the files that a bundle may have, with the bytes of each that are read at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +56,21 @@ class Bundle:
     id: str
     """SHA-256 of manifest.json, in hex."""
     manifest: Manifest
-    model: bytes
+    files: Mapping[str, bytes]
+    """The files that the manifest names."""
+    deviations: Matrix
+    """float32 [members, features]: see `models.posterior`."""
+    golden: tuple[GoldenSlate, ...]
 
     @property
     def short_id(self) -> str:
         """The first 12 digits of the id: what impressions name the ranker by."""
         return self.id[:12]
+
+    @property
+    def model(self) -> bytes:
+        """The ONNX model."""
+        return self.files[MODEL_NAME]
 
 
 def pretrained() -> Path:
@@ -82,85 +80,92 @@ def pretrained() -> Path:
 
 def load(path: Path) -> Bundle:
     """The bundle in the directory `path`. Raises ModelError if anything about it is wrong."""
-    text = _read(path / MANIFEST_NAME, MAX_MANIFEST_BYTES)
-    manifest = _parse(path / MANIFEST_NAME, text)
-    if Path(manifest.model).name != manifest.model:
-        raise ModelError(f"{path / MANIFEST_NAME}: 'model' must be a file name, not {manifest.model!r}", hint=AGAIN)
-    model = _read(path / manifest.model, MAX_MODEL_BYTES)
-    found = hashlib.sha256(model).hexdigest()
-    if found != manifest.model_sha256:
-        raise ModelError(
-            f"{path / manifest.model}: its SHA-256 is {found[:12]}…, the manifest says "
-            f"{manifest.model_sha256[:12]}…: damaged or exchanged",
-            hint=AGAIN,
-        )
-    return Bundle(path, hashlib.sha256(text).hexdigest(), manifest, model)
+    text = _read(path / MANIFEST_NAME)
+    manifest = decode(path / MANIFEST_NAME, text)
+    files = {name: _read(path / name) for name in manifest.files}
+    for name, content in files.items():
+        found, said = hashlib.sha256(content).hexdigest(), manifest.files[name]
+        if found != said:
+            raise ModelError(
+                f"{path / name}: its SHA-256 is {found[:12]}…, the manifest says {said[:12]}…: damaged or exchanged",
+                hint=AGAIN,
+                reason="hash",
+            )
+    return Bundle(
+        path,
+        hashlib.sha256(text).hexdigest(),
+        manifest,
+        files,
+        posterior.from_npy(path / POSTERIOR_NAME, files[POSTERIOR_NAME], AGAIN),
+        golden.from_json(path / GOLDEN_NAME, files[GOLDEN_NAME], AGAIN),
+    )
 
 
-def save(path: Path, manifest: Manifest, model: bytes) -> Bundle:
-    """Write a bundle into the directory `path` (made if missing) and read it back. Raises ModelError, OSError."""
+def save(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle into the directory `path` (made if missing) and read it back. Raises ModelError, OSError.
+
+    The manifest gets the files' hashes. What is left of another bundle there goes, its signature too.
+    """
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     path.mkdir(parents=True, exist_ok=True)
-    (path / manifest.model).write_bytes(model)
-    text = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
-    (path / MANIFEST_NAME).write_bytes(text)
+    for name in MAX_BYTES:
+        (path / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    (path / MANIFEST_NAME).write_bytes(encode(msgspec.structs.replace(manifest, files=hashes)))
     return load(path)
 
 
 def pack(bundle: Bundle) -> bytes:
-    """A bundle as one file, for a release: a ZIP of its two files, the same bytes each time."""
+    """A bundle as one file, for a release: a ZIP of its files, the same bytes each time. Raises ModelError."""
+    names = [MANIFEST_NAME, *sorted(bundle.files)]
+    if (bundle.path / SIGNATURE_NAME).exists():
+        names.append(SIGNATURE_NAME)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (
-            (MANIFEST_NAME, _read(bundle.path / MANIFEST_NAME, MAX_MANIFEST_BYTES)),
-            (bundle.manifest.model, bundle.model),
-        ):
+        for name in names:
+            content = bundle.files[name] if name in bundle.files else _read(bundle.path / name)
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 
 def unpack(packed: bytes) -> dict[str, bytes]:
-    """The two files of a packed bundle, by name. Nothing is unpacked beyond what they may have. Raises ModelError."""
+    """The files of a packed bundle, by name. Nothing is unpacked beyond what each may have. Raises ModelError."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             members = archive.infolist()
             names = [member.filename for member in members]
-            if len(names) != 2 or MANIFEST_NAME not in names or any(Path(name).name != name for name in names):
-                raise ModelError(f"a packed bundle has a manifest and a model, not {names[:4]}", hint=AGAIN)
-            if sum(member.file_size for member in members) > MAX_MODEL_BYTES + MAX_MANIFEST_BYTES:
-                raise ModelError(f"a packed bundle is larger than {MAX_MODEL_BYTES} bytes", hint=AGAIN)
-            return {name: archive.read(name) for name in names}
+            if len(set(names)) != len(names) or MANIFEST_NAME not in names or not MAX_BYTES.keys() >= set(names):
+                raise ModelError(
+                    f"a packed bundle has {', '.join(MAX_BYTES)}, each once at most, not {names[:8]}",
+                    hint=AGAIN,
+                    reason="files",
+                )
+            for member in members:
+                if member.file_size > MAX_BYTES[member.filename]:
+                    raise _too_large(member.filename)
+            return {member.filename: _unpacked(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise ModelError(f"it is no packed bundle: {error}", hint=AGAIN) from error
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as file:
+        return file.read(member.file_size + 1)  # without a number, whatever it unpacks to, whatever it claims to be
+
+
+def _read(path: Path) -> bytes:
+    limit = MAX_BYTES[path.name]
     try:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise ModelError(f"{path}: can't be read: {error.strerror}", hint=AGAIN) from error
+        raise ModelError(f"{path}: can't be read: {error.strerror}", hint=AGAIN, reason="missing") from error
     if len(content) > limit:
-        raise ModelError(f"{path}: is larger than {limit} bytes", hint=AGAIN)
+        raise _too_large(path)
     return content
 
 
-def _parse(path: Path, text: bytes) -> Manifest:
-    try:
-        version = msgspec.json.decode(text, type=dict[str, object]).get("format")
-        if version != FORMAT:
-            raise ModelError(
-                f"{path}: format {version!r} is not known here, only {FORMAT}",
-                hint="Update Picante, or use an older bundle",
-            )
-        manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{path}: {error}", hint=AGAIN) from error
-    if manifest.features != FEATURES or manifest.features_schema != SCHEMA:
-        odd = sorted(set(manifest.features) ^ set(FEATURES))
-        raise ModelError(
-            f"{path}: made for other features ({', '.join(odd) if odd else 'same names, other order or meaning'})",
-            hint="Use the bundle that belongs to this version of Picante, or train one with `picante models train`",
-        )
-    if len(manifest.weights) != len(FEATURES) or not all(map(math.isfinite, manifest.weights)):
-        raise ModelError(f"{path}: 'weights' must be {len(FEATURES)} finite numbers", hint=AGAIN)
-    return manifest
+def _too_large(path: Path | str) -> ModelError:
+    name = path.name if isinstance(path, Path) else path
+    return ModelError(f"{path}: is larger than {MAX_BYTES[name]} bytes", hint=AGAIN, reason="size")

@@ -1,7 +1,7 @@
 """Bundle -> exit status: `python -m models.probe DIRECTORY` runs a bundle in onnxruntime, or dies of it.
 
     0               the model scores as the manifest's weights do
-    `BAD_BUNDLE`    onnxruntime works, the bundle does not; the last two lines of stderr: what is wrong, what to do
+    `BAD_BUNDLE`    onnxruntime works, the bundle does not; the last three lines of stderr: what, what to do, in a word
     any other end   onnxruntime does not work here; the last line of stderr may say why
 
 The two are told apart by the bundle that ships with Picante: what fails with that one, too, is not the bundle's fault.
@@ -28,7 +28,7 @@ def probe(directory: Path) -> int:
         OnnxRanker(load(directory))
     except ModelError as error:
         OnnxRanker(load(pretrained()))
-        for line in (error.args[0], error.hint):
+        for line in (error.args[0], error.hint, error.reason):
             sys.stderr.write(" ".join(line.split()) + "\n")
         return BAD_BUNDLE
     return 0

@@ -1,6 +1,6 @@
 """Features -> scores: what ranks the sauces of a menu.
 
-`open_ranker` gives the gateway one at once: the bundle's weights in NumPy, or the rule where no bundle is valid. The
+`open_ranker` gives the gateway one at once: the bundle in NumPy, or the rule where no bundle is valid. The
 bundle's ONNX model takes over once a process of its own has run it (`models.probe`): onnxruntime has killed processes
 on some boards. Both give the same scores to the bit, whatever order they add in: sums are taken in float64, where the
 products are exact, and then rounded to float32. A model that gives others is refused. A score means nothing by itself;
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heat.errors import ModelError
-from models.bundle import AGAIN, MANIFEST_NAME, Bundle, load
+from models import golden
+from models.bundle import GOLDEN_NAME, MODEL_NAME, Bundle, load
 from models.features import COLUMN, FEATURES, Matrix
+from models.manifest import AGAIN, MANIFEST_NAME
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 """Set before anything loads onnxruntime: since 1.29 it writes an id of the device to disk, and tells its maker of the
@@ -54,7 +56,7 @@ class Ranker(Protocol):
 
     @property
     def deviations(self) -> Matrix | None:
-        """How wrong the weights may be: draws of the posterior less its mean, (members, features); None: not known."""
+        """How wrong the weights may be, float32 [members, features] (`models.posterior`); None: not known."""
         ...
 
     def scores(self, features: Matrix) -> Matrix:
@@ -107,37 +109,43 @@ class OnnxRanker:
     scorer: Scorer = "onnx"
 
     def __init__(self, bundle: Bundle) -> None:
-        """Open the model and compare its scores with those of the manifest's weights.
+        """Open the model and compare its scores with the golden ones, and with those of NumPy.
 
         Raises:
             ModelError: onnxruntime can't run the model, or the model is not the one that the manifest describes.
         """
-        self.name = bundle.short_id
-        self.weights: Matrix = np.array(bundle.manifest.weights, dtype=np.float32)
-        self.deviations: Matrix | None = None
+        linear = in_numpy(bundle)
+        self.name = linear.name
+        self.weights = linear.weights
+        self.deviations = linear.deviations
         self._session = _session(bundle)
-        self._check(bundle)
+        self._check(bundle, linear)
 
     def scores(self, features: Matrix) -> Matrix:
         """What the model says of each row."""
         result: Matrix = self._session.run(["scores"], {"features": features})[0]
         return result
 
-    def _check(self, bundle: Bundle) -> None:
-        where = bundle.path / bundle.manifest.model
-        linear = LinearRanker(self.name, bundle.manifest.weights)
+    def _check(self, bundle: Bundle, linear: LinearRanker) -> None:
+        where = bundle.path / MODEL_NAME
         for slate in _slates():
             scores: Any
             try:
                 scores = self.scores(slate)
             except _onnxruntime_errors() as error:
-                raise ModelError(f"{where}: does not score {len(FEATURES)} features: {error}", hint=AGAIN) from error
+                raise _wrong(where, f"does not score {len(FEATURES)} features: {error}") from error
             if not isinstance(scores, np.ndarray) or (scores.dtype, scores.shape) != (np.float32, slate.shape[:1]):
-                raise ModelError(f"{where}: does not give one float32 a sauce", hint=AGAIN)
+                raise _wrong(where, "does not give one float32 a sauce")
             if not np.array_equal(scores, linear.scores(slate), equal_nan=True):
-                raise ModelError(
-                    f"{where}: does not score as the weights in {bundle.path / MANIFEST_NAME} do", hint=AGAIN
-                )
+                raise _wrong(where, f"does not score as the weights in {bundle.path / MANIFEST_NAME} do")
+        golden.check(bundle.golden, self.scores, bundle.path / GOLDEN_NAME, AGAIN)
+
+
+def in_numpy(bundle: Bundle) -> LinearRanker:
+    """The ranker of a bundle, without onnxruntime. Raises ModelError if it does not give the golden scores."""
+    ranker = LinearRanker(bundle.short_id, bundle.manifest.weights, bundle.deviations)
+    golden.check(bundle.golden, ranker.scores, bundle.path / GOLDEN_NAME, AGAIN)
+    return ranker
 
 
 def rank(scores: Matrix, k: int) -> list[int]:
@@ -166,10 +174,9 @@ def open_ranker(path: Path | None) -> tuple[Ranker, ModelError | None]:
     if path is None:
         return RuleRanker(), None
     try:
-        bundle = load(path)
+        return in_numpy(load(path)), None
     except ModelError as error:
         return RuleRanker(), error
-    return LinearRanker(bundle.short_id, bundle.manifest.weights), None
 
 
 def _slates() -> Iterator[Matrix]:
@@ -209,7 +216,8 @@ def _session(bundle: Bundle) -> Any:
     try:
         return onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
     except _onnxruntime_errors() as error:
-        raise ModelError(
-            f"{bundle.path / bundle.manifest.model}: onnxruntime can't open it: {error}",
-            hint=AGAIN,
-        ) from error
+        raise _wrong(bundle.path / MODEL_NAME, f"onnxruntime can't open it: {error}") from error
+
+
+def _wrong(where: Path, what: str) -> ModelError:
+    return ModelError(f"{where}: {what}", hint=AGAIN, reason="model")

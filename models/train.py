@@ -12,16 +12,18 @@ so Newton's method finds its one minimum in a few steps, the same one every time
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import FORMAT, MODEL_NAME, Bundle, Manifest, Training, save
-from models.features import FEATURES, SCHEMA, Matrix
+from models import golden, posterior
+from models.bundle import GOLDEN_NAME, MODEL_NAME, POSTERIOR_NAME, Bundle, save
+from models.features import FEATURES, Matrix
+from models.manifest import Manifest, Training
+from models.ranker import LinearRanker
 
 PENALTY = 3.0
 """L2 penalty on the standardised weights: worth a few slates each, enough to tie down columns that go together."""
@@ -53,6 +55,19 @@ class Fit:
     loss: float
     guessing_loss: float
     steps: int
+    covariance: Floats
+    """Of the weights, (features, features): Laplace's approximation, the loss's curvature at its minimum inverted."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a bundle says of itself besides the model."""
+
+    training: Training
+    metrics: Mapping[str, float]
+    catalog_version: str
+    created_by: str
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +88,48 @@ class _Problem:
         loss = float((np.log(total) + top).sum() - (self.chosen @ weights).sum())
         return exp / total, loss
 
+    def curvature(self, weights: Floats) -> Floats:
+        """The second derivative of the summed loss: (columns, columns)."""
+        shares, _ = self.shares(weights)
+        columns = self.x.shape[2]
+        expected = np.einsum("sr,src->sc", shares, self.x)
+        weighted = (self.x * shares[..., None]).reshape(-1, columns)
+        return np.asarray(weighted.T @ self.x.reshape(-1, columns) - expected.T @ expected)
 
-def fit(slates: Sequence[Slate], penalty: float = PENALTY) -> Fit:
-    """Fit the weights to the slates. Raises ValueError without slates."""
+
+def fit(slates: Sequence[Slate], penalty: float = PENALTY, worth: float = 1.0) -> Fit:
+    """Fit the weights to the slates; `worth` is what each counts when it comes to how sure the weights are.
+
+    Raises ValueError without slates.
+    """
     if not slates:
         raise ValueError("no slates to train on")
     problem = _problem(slates)
     flat = problem.x[np.isfinite(problem.mask)]
     scale = flat.std(axis=0)
-    scale[scale < 1e-9] = 1.0
-    weights, steps = _newton(_Problem(problem.x / scale, problem.mask, problem.chosen / scale), penalty)
+    idle = scale < 1e-9
+    scale[idle] = 1.0
+    scaled = _Problem(problem.x / scale, problem.mask, problem.chosen / scale)
+    weights, steps = _newton(scaled, penalty)
+    covariance = np.asarray(
+        np.linalg.inv(worth * scaled.curvature(weights) + penalty * np.eye(len(weights))), np.float64
+    )
+    # what never varied taught nothing, and its scale is unknown: nobody explores along it
+    covariance[idle], covariance[:, idle] = 0, 0
+    covariance = covariance / np.outer(scale, scale)
     raw = weights / scale
     _, loss = problem.shares(raw)
     _, guessing = problem.shares(np.zeros_like(raw))
     rounded = [round(float(weight), DECIMALS) + 0.0 for weight in raw]
     count = len(slates)
-    return Fit(tuple(rounded[:-SLOTS]), tuple(rounded[-SLOTS:]), loss / count, guessing / count, steps)
+    return Fit(
+        tuple(rounded[:-SLOTS]),
+        tuple(rounded[-SLOTS:]),
+        loss / count,
+        guessing / count,
+        steps,
+        covariance[:-SLOTS, :-SLOTS],
+    )
 
 
 def _problem(slates: Sequence[Slate]) -> _Problem:
@@ -115,8 +156,7 @@ def _newton(problem: _Problem, penalty: float) -> tuple[Floats, int]:
         gradient = (expected - problem.chosen).sum(axis=0) + penalty * weights
         if np.abs(gradient).max() < TOLERANCE * count:
             return weights, step
-        weighted = (problem.x * shares[..., None]).reshape(-1, columns)
-        hessian = weighted.T @ problem.x.reshape(-1, columns) - expected.T @ expected + penalty * np.eye(columns)
+        hessian = problem.curvature(weights) + penalty * np.eye(columns)
         direction = np.linalg.solve(hessian, gradient)
         weights, shares, loss = _descend(problem, penalty, weights, direction, loss)
     return weights, MAX_STEPS
@@ -158,21 +198,21 @@ def onnx_model(weights: Sequence[float]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def write_bundle(
-    path: Path, fitted: Fit, training: Training, metrics: dict[str, float], catalog_version: str, created_by: str
-) -> Bundle:
-    """Write what was fitted as a bundle into the directory `path`."""
-    model = onnx_model(fitted.weights)
+def write_bundle(path: Path, fitted: Fit, slates: Sequence[Slate], about: About) -> Bundle:
+    """Write what was fitted to the slates as a bundle into the directory `path`."""
+    scores = LinearRanker("golden", fitted.weights).scores
+    files = {
+        MODEL_NAME: onnx_model(fitted.weights),
+        POSTERIOR_NAME: posterior.to_npy(posterior.draw(fitted.covariance, about.training.seed)),
+        GOLDEN_NAME: golden.to_json(golden.chosen([slate.features for slate in slates]), scores),
+    }
     manifest = Manifest(
-        format=FORMAT,
-        features=FEATURES,
-        features_schema=SCHEMA,
+        sequence=about.sequence,
         weights=fitted.weights,
-        model=MODEL_NAME,
-        model_sha256=hashlib.sha256(model).hexdigest(),
-        catalog_version=catalog_version,
-        training=training,
-        metrics=metrics,
-        created_by=created_by,
+        files={},
+        catalog_version=about.catalog_version,
+        training=about.training,
+        metrics=dict(about.metrics),
+        created_by=about.created_by,
     )
-    return save(path, manifest, model)
+    return save(path, manifest, files)

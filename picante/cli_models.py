@@ -130,10 +130,12 @@ def inspect(directory: Path | None) -> None:
     click.echo(f"bundle     {bundle.short_id}  ({bundle.id})")
     click.echo(f"directory  {bundle.path}")
     click.echo(f"made by    {manifest.created_by}, for catalogue {manifest.catalog_version}")
-    click.echo(f"model      {manifest.model}, {len(bundle.model)} bytes, SHA-256 {manifest.model_sha256}")
+    click.echo(f"kind       {manifest.kind}, sequence {manifest.sequence}")
+    for name, sha256 in sorted(manifest.files.items()):
+        click.echo(f"file       {name}, {len(bundle.files[name])} bytes, SHA-256 {sha256}")
     click.echo("\ntrained on")
     for name, value in msgspec.to_builtins(manifest.training).items():
-        click.echo(f"  {name:20}{value:>12,}")
+        click.echo(f"  {name:20}{value:>12}")
     click.echo("\nweights")
     for name, weight in zip(manifest.features, manifest.weights, strict=True):
         click.echo(f"  {name:20}{weight:12.5f}  {MEANING[name]}")

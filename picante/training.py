@@ -8,11 +8,12 @@ from pathlib import Path
 
 from heat.catalog import Catalog
 from hw_sim.shoppers.world import World
-from models.bundle import Bundle, Training
+from models.bundle import Bundle
 from models.evaluate import Outcome, Policy, Report, baselines, report, served
 from models.explore import SLOTS
+from models.manifest import Training
 from models.ranker import LinearRanker, Ranker
-from models.train import PENALTY, Fit, fit, write_bundle
+from models.train import PENALTY, About, Fit, fit, write_bundle
 from picante.simulated import Moment, judging_crowd, moments, simulate_slates, training_crowd
 
 Progress = Callable[[str], None]
@@ -50,7 +51,8 @@ def train_bundle(
         LinearRanker("model", fitted.weights), catalog, seed=seed, customers=max(customers // 3, 50), days=days
     )
     training = Training(seed=seed, customers=customers, slates=len(slates), penalty=PENALTY)
-    bundle = write_bundle(out, fitted, training, _metrics(judged, fitted), catalog.version, created_by())
+    about = About(training, _metrics(judged, fitted), catalog.version, created_by())
+    bundle = write_bundle(out, fitted, slates, about)
     return bundle, fitted, judged
 
 

@@ -26,7 +26,8 @@ from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction
 from heat.catalog import default_catalog
 from heat.errors import DataError, StoreError, StoreFull
-from models.bundle import MANIFEST_NAME, load, pack, pretrained, unpack
+from models.bundle import load, pack, pretrained, unpack
+from models.manifest import MANIFEST_NAME
 from tests.waiting import wait_until_async
 
 GATEWAY, REGION = "gw-1", "south"
@@ -359,7 +360,7 @@ async def test_a_bundle_whose_model_contradicts_its_manifest_is_refused(site: Si
         (odd / name).write_bytes(content)
     async with site.started():
         site.put("bundle", pack(load(odd)))
-        assert "does not score as the weights" in (await site.told("refused")).detail
+        assert "does not get its scores here" in (await site.told("refused")).detail
         assert site.hands.bundles == []
 
 

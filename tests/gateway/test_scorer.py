@@ -49,7 +49,8 @@ def contradicting(directory: Path) -> Path:
     model = onnx_model([-weight for weight in load(bundle).manifest.weights])
     (bundle / "model.onnx").write_bytes(model)
     manifest = json.loads((bundle / "manifest.json").read_bytes())
-    (bundle / "manifest.json").write_text(json.dumps(manifest | {"model_sha256": hashlib.sha256(model).hexdigest()}))
+    manifest["files"]["model.onnx"] = hashlib.sha256(model).hexdigest()
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
     return bundle
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from heat.errors import ModelError
-from models.bundle import load, pretrained, save
+from models.bundle import load, pack, pretrained, save, unpack
 from models.features import FEATURES
-from models.ranker import OnnxRanker
+from models.ranker import OnnxRanker, in_numpy
 from models.train import onnx_model
 
 WEIGHTS = load(pretrained()).manifest.weights
@@ -38,8 +41,12 @@ def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def _exchange(path: Path, model: bytes) -> None:
     """Another model, with a manifest that vouches for it."""
-    (path / "model.onnx").write_bytes(model)
-    _edit(path, lambda manifest: manifest.update(model_sha256=hashlib.sha256(model).hexdigest()))
+    _vouched(path, "model.onnx", model)
+
+
+def _vouched(path: Path, name: str, content: bytes) -> None:
+    (path / name).write_bytes(content)
+    _edit(path, lambda manifest: manifest["files"].update({name: hashlib.sha256(content).hexdigest()}))
 
 
 def test_the_id_is_the_manifest_s_hash(bundle: Path) -> None:
@@ -50,46 +57,109 @@ def test_the_id_is_the_manifest_s_hash(bundle: Path) -> None:
 
 def test_saving_what_was_loaded_gives_the_same_bundle(bundle: Path, tmp_path: Path) -> None:
     loaded = load(bundle)
-    again = save(tmp_path / "deep" / "again", loaded.manifest, loaded.model)
-    assert (again.id, again.manifest, again.model) == (loaded.id, loaded.manifest, loaded.model)
+    again = save(tmp_path / "deep" / "again", loaded.manifest, loaded.files)
+    assert (again.id, again.manifest, again.files) == (loaded.id, loaded.manifest, loaded.files)
 
 
-BREAKAGES: list[tuple[Callable[[Path], object], str, str]] = [
-    (shutil.rmtree, "manifest.json: can't be read: No such file", "Copy the bundle again"),
-    (lambda path: (path / "model.onnx").unlink(), "model.onnx: can't be read: No such file", "Copy the bundle again"),
-    (lambda path: (path / "manifest.json").write_text("{"), "manifest.json: .*truncated", "Copy the bundle again"),
-    (lambda path: (path / "manifest.json").write_text("[1]"), "manifest.json: Expected `object`", "Copy the bundle"),
-    (lambda path: _edit(path, lambda m: m.pop("weights")), "manifest.json: .*missing.*`weights`", "Copy the bundle"),
-    (lambda path: _edit(path, lambda m: m.update(format=2)), "manifest.json: format 2 is not known", "Update Picante"),
-    (lambda path: _edit(path, lambda m: m.pop("format")), "manifest.json: format None is not known", "Update Picante"),
+def test_what_was_in_the_directory_before_goes(bundle: Path) -> None:
+    loaded = load(bundle)
+    (bundle / "signature.json").write_text("of another manifest")
+    (bundle / "trees.json").write_text("of another model")
+    save(bundle, loaded.manifest, loaded.files)
+    assert sorted(path.name for path in bundle.iterdir()) == [
+        "golden.json",
+        "manifest.json",
+        "model.onnx",
+        "posterior.npy",
+    ]
+
+
+def _posterior(deviations: np.ndarray[Any, Any], version: tuple[int, int] = (1, 0)) -> Callable[[Path], None]:
+    content = io.BytesIO()
+    np.lib.format.write_array(content, deviations, version=version)
+    return lambda path: _vouched(path, "posterior.npy", content.getvalue())
+
+
+def _claims_much(path: Path) -> None:
+    """A header of a billion rows, and no numbers."""
+    content = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, len(FEATURES))}
+    np.lib.format.write_array_header_1_0(content, header)
+    _vouched(path, "posterior.npy", content.getvalue())
+
+
+def _golden(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        content = json.loads((path / "golden.json").read_text())
+        change(content)
+        _vouched(path, "golden.json", json.dumps(content).encode())
+
+    return edit
+
+
+AGAIN, OTHER = "Copy the bundle again", "Use the bundle that belongs to this version"
+FLOATS = np.float32
+BREAKAGES: list[tuple[Callable[[Path], object], str, str, str]] = [
+    (shutil.rmtree, "missing", "manifest.json: can't be read: No such file", AGAIN),
+    (lambda path: (path / "model.onnx").unlink(), "missing", "model.onnx: can't be read: No such file", AGAIN),
+    (lambda path: (path / "posterior.npy").unlink(), "missing", "posterior.npy: can't be read: No such", AGAIN),
+    (lambda path: (path / "golden.json").unlink(), "missing", "golden.json: can't be read: No such file", AGAIN),
+    (lambda path: (path / "manifest.json").write_text("{"), "unreadable", "manifest.json: .*truncated", AGAIN),
+    (lambda path: (path / "manifest.json").write_text("[1]"), "unreadable", "manifest.json: Expected `object`", AGAIN),
+    (lambda path: _edit(path, lambda m: m.pop("weights")), "unreadable", "manifest.json: .*missing.*`weights`", AGAIN),
+    (lambda path: _edit(path, lambda m: m.update(format=1)), "format", "manifest.json: format 1 is not known", OTHER),
+    (lambda path: _edit(path, lambda m: m.update(format=3)), "format", "manifest.json: format 3 is not known", OTHER),
+    (lambda path: _edit(path, lambda m: m.pop("format")), "format", "manifest.json: format None is not known", OTHER),
+    (lambda path: _edit(path, lambda m: m.update(sequence=-1)), "unreadable", "manifest.json: .*sequence", AGAIN),
+    (lambda path: _edit(path, lambda m: m.update(kind="net")), "unreadable", "manifest.json: .*'net'.*kind", AGAIN),
     (
         lambda path: _edit(path, lambda m: m.update(features=[*m["features"][:-1], "zest"])),
-        "manifest.json: made for other features .*after_too_hot, zest",
-        "Use the bundle that belongs to this version",
+        "schema",
+        f"manifest.json: made for other features .*{FEATURES[-1]}.*zest|zest.*{FEATURES[-1]}",
+        OTHER,
     ),
     (
         lambda path: _edit(path, lambda m: m.update(features_schema="0" * 64)),
+        "schema",
         "manifest.json: made for other features .same names",
-        "Use the bundle that belongs to this version",
+        OTHER,
     ),
-    (lambda path: _edit(path, lambda m: m["weights"].pop()), "manifest.json: 'weights' must be", "Copy the bundle"),
+    (lambda path: _edit(path, lambda m: m["weights"].pop()), "unreadable", "manifest.json: 'weights' must be", AGAIN),
     (
-        lambda path: _edit(path, lambda m: m.update(model="../../etc/passwd")),
-        "manifest.json: 'model' must be a file name",
-        "Copy the bundle again",
+        lambda path: _edit(path, lambda m: m["files"].update({"../../etc/passwd": "0" * 64})),
+        "files",
+        "manifest.json: 'files' must name golden.json, .* not '../../etc/passwd', 'golden.json'",
+        AGAIN,
     ),
+    (lambda path: _edit(path, lambda m: m["files"].pop("golden.json")), "files", "'files' must name golden.jso", AGAIN),
+    (lambda path: _edit(path, lambda m: m.update(kind="trees")), "files", "'files' must name .*trees.json", AGAIN),
     (
         lambda path: (path / "model.onnx").write_bytes(b"x" + (path / "model.onnx").read_bytes()),
+        "hash",
         "model.onnx: its SHA-256 is [0-9a-f]{12}…, the manifest says",
-        "Copy the bundle again",
+        AGAIN,
     ),
-    (lambda path: (path / "model.onnx").write_bytes(b"0" * (17 << 20)), "model.onnx: is larger than", "Copy the"),
+    (lambda path: (path / "model.onnx").write_bytes(b"0" * (17 << 20)), "size", "model.onnx: is larger than", AGAIN),
+    (lambda path: (path / "golden.json").write_bytes(b"0" * (2 << 20)), "size", "golden.json: is larger than", AGAIN),
+    (_posterior(np.zeros((4, 3), FLOATS)), "unreadable", r"posterior.npy: it holds float32 \[4, 3\], not", AGAIN),
+    (_posterior(np.zeros((4, len(FEATURES)))), "unreadable", "posterior.npy: it holds float64", AGAIN),
+    (_posterior(np.zeros((0, len(FEATURES)), FLOATS)), "unreadable", r"posterior.npy: it holds \[0,", AGAIN),
+    (_posterior(np.zeros((257, len(FEATURES)), FLOATS)), "unreadable", r"posterior.npy: it holds \[257,", AGAIN),
+    (_posterior(np.zeros((4, len(FEATURES)), FLOATS), (2, 0)), "unreadable", "posterior.npy: it is of another", AGAIN),
+    (_posterior(np.full((4, len(FEATURES)), np.nan, FLOATS)), "unreadable", "posterior.npy: has numbers that", AGAIN),
+    (_claims_much, "unreadable", r"posterior.npy: it holds \[1000000000, ", AGAIN),
+    (lambda path: _vouched(path, "posterior.npy", b"none"), "unreadable", "posterior.npy: ", AGAIN),
+    (lambda path: _vouched(path, "golden.json", b"{}"), "unreadable", "golden.json: .*missing.*`slates`", AGAIN),
+    (_golden(lambda c: c["slates"].clear()), "unreadable", "golden.json: .*length >= 1", AGAIN),
+    (_golden(lambda c: c["slates"].extend(c["slates"] * 9)), "unreadable", "golden.json: .*length <= 64", AGAIN),
+    (_golden(lambda c: c["slates"][2]["scores"].pop()), "unreadable", "golden.json: slate 2 must have", AGAIN),
+    (_golden(lambda c: c["slates"][1]["features"][0].pop()), "unreadable", "golden.json: slate 1 must have", AGAIN),
 ]
 
 
-@pytest.mark.parametrize(("breakage", "what", "remedy"), BREAKAGES)
+@pytest.mark.parametrize(("breakage", "reason", "what", "remedy"), BREAKAGES)
 def test_a_broken_bundle_says_what_where_and_what_to_do(
-    bundle: Path, breakage: Callable[[Path], object], what: str, remedy: str
+    bundle: Path, breakage: Callable[[Path], object], reason: str, what: str, remedy: str
 ) -> None:
     breakage(bundle)
     with pytest.raises(ModelError) as raised:
@@ -97,6 +167,75 @@ def test_a_broken_bundle_says_what_where_and_what_to_do(
     assert re.search(what, str(raised.value))
     assert remedy in raised.value.hint
     assert str(bundle) in str(raised.value)
+    assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "posterior.npy", "golden.json"])
+def test_a_bit_that_flipped_in_a_file_is_found(bundle: Path, name: str) -> None:
+    content = bytearray((bundle / name).read_bytes())
+    for place in (0, len(content) // 2, len(content) - 1):
+        content[place] ^= 0x10
+        (bundle / name).write_bytes(content)
+        with pytest.raises(ModelError, match="damaged or exchanged") as raised:
+            load(bundle)
+        assert raised.value.reason == "hash"
+        content[place] ^= 0x10
+
+
+# -- as one file --------------------------------------------------------------------------------------------------
+
+
+def test_packed_and_unpacked_it_is_the_same_bundle(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "signature.json").write_text("whatever it is")
+    (bundle / "notes.txt").write_text("not part of it")
+    packed = pack(load(bundle))
+    assert pack(load(bundle)) == packed
+    files = unpack(packed)
+    assert set(files) == {*load(bundle).files, "manifest.json", "signature.json"}
+    (tmp_path / "there").mkdir()
+    for name, content in files.items():
+        (tmp_path / "there" / name).write_bytes(content)
+    assert load(tmp_path / "there").id == load(bundle).id
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def _lying(packed: bytes) -> bytes:
+    """The directory of the archive says that golden.json unpacks to 9 bytes."""
+    entry = packed.rindex(b"golden.json") - 46
+    return packed[: entry + 24] + (9).to_bytes(4, "little") + packed[entry + 28 :]
+
+
+BOMB = _zipped({"manifest.json": b"{}", "golden.json": b"0" * (64 << 20)})
+
+
+@pytest.mark.parametrize(
+    ("packed", "reason", "what"),
+    [
+        (_zipped({"manifest.json": b"{}", "../../etc/passwd": b""}), "files", r"not \['manifest.json', '../../etc/pa"),
+        (_zipped({"manifest.json": b"{}", "/model.onnx": b""}), "files", "not .*'/model.onnx'"),
+        (_zipped({"model.onnx": b""}), "files", r"not \['model.onnx'\]"),
+        (BOMB, "size", "golden.json: is larger than 1048576 bytes"),
+        (_lying(BOMB), "unreadable", "no packed bundle: Bad CRC-32 for file 'golden.json'"),
+        (BOMB[:-30], "unreadable", "no packed bundle: File is not a zip file"),
+        (b"", "unreadable", "no packed bundle"),
+    ],
+    ids=["path", "absolute", "no-manifest", "bomb", "lying-bomb", "cut", "empty"],
+)
+def test_what_is_no_packed_bundle_is_not_unpacked(packed: bytes, reason: str, what: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(ModelError, match=what) as raised:
+        unpack(packed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert raised.value.reason == reason
+    assert peak < 4 << 20
 
 
 def _graph(nodes: list[Any], outputs: list[Any], weights: np.ndarray[Any, Any]) -> bytes:
@@ -201,5 +340,18 @@ def test_another_model_is_refused_even_if_its_hash_is_vouched_for(
     _exchange(bundle, model())
     with pytest.raises(ModelError, match=what) as raised:
         OnnxRanker(load(bundle))
+    assert raised.value.reason == "model"
     assert "picante models train" in raised.value.hint
     assert "model.onnx" in str(raised.value)
+
+
+def test_scores_that_differ_from_the_golden_ones_are_refused_by_every_scorer(bundle: Path) -> None:
+    def off_by_one_bit(content: dict[str, Any]) -> None:
+        score = np.float32(content["slates"][3]["scores"][0])
+        content["slates"][3]["scores"][0] = float(np.nextafter(score, np.float32(99)))
+
+    _golden(off_by_one_bit)(bundle)
+    for scorer in (in_numpy, OnnxRanker):
+        with pytest.raises(ModelError, match=r"golden\.json: slate 3 does not get its scores here") as raised:
+            scorer(load(bundle))
+        assert raised.value.reason == "golden"

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import Training
+from models.bundle import Bundle
 from models.features import COLUMN, FEATURES
-from models.train import Fit, Slate, fit, onnx_model, write_bundle
+from models.manifest import Training
+from models.posterior import MEMBERS, draw
+from models.train import About, Fit, Slate, fit, onnx_model, write_bundle
 
 TRUTH = {"distance": -1.2, "flavour": 3.0, "popularity": 0.4}
 
@@ -96,12 +98,58 @@ def test_nothing_to_train_on() -> None:
 
 
 def test_same_slates_same_bundle(tmp_path: Path) -> None:
-    training = Training(seed=1, customers=1, slates=400, penalty=3.0)
-    ids = [
-        write_bundle(tmp_path / name, fit(_planted(400, seed=11)), training, {"m": 0.5}, "t", "test").id
-        for name in ("a", "b")
-    ]
-    assert ids[0] == ids[1]
+    about = About(Training(seed=1, customers=1, slates=400, penalty=3.0), {"m": 0.5}, "t", "test")
+
+    def written(name: str, slates: list[Slate]) -> Bundle:
+        return write_bundle(tmp_path / name, fit(slates), slates, about)
+
+    one, again = written("a", _planted(400, seed=11)), written("b", _planted(400, seed=11))
+    assert one.id == again.id
     assert (tmp_path / "a" / "model.onnx").read_bytes() == onnx_model(fit(_planted(400, seed=11)).weights)
-    other = write_bundle(tmp_path / "c", fit(_planted(400, seed=12)), training, {"m": 0.5}, "t", "test")
-    assert other.id != ids[0]
+    assert len(one.golden) == 16
+    assert written("c", _planted(400, seed=12)).id != one.id
+
+
+# -- how sure the weights are -------------------------------------------------------------------------------------
+
+
+def test_the_covariance_is_how_far_fits_scatter() -> None:
+    """The truth lies as many deviations away as it should, over many data sets: Laplace's approximation holds."""
+    truth = np.array([TRUTH.get(name, 0.0) for name in FEATURES])
+    columns = [COLUMN[name] for name in TRUTH]
+    off = []
+    for seed in range(60):
+        fitted = fit(_planted(150, seed=seed), penalty=0.1)
+        sd = np.sqrt(np.diag(fitted.covariance))[columns]
+        off.append((np.array(fitted.weights)[columns] - truth[columns]) / sd)
+    assert 0.8 < float(np.std(off)) < 1.25
+
+
+def test_a_slate_that_is_worth_less_leaves_weights_less_sure_and_where_they_were() -> None:
+    slates = _planted(400, seed=3)
+    whole, tenth = fit(slates, penalty=1e-6), fit(slates, penalty=1e-6, worth=0.1)
+    assert tenth.weights == whole.weights
+    column = COLUMN["distance"]
+    assert tenth.covariance[column, column] == pytest.approx(10 * whole.covariance[column, column], rel=1e-3)
+
+
+def test_nobody_explores_along_what_never_varied() -> None:
+    fitted = fit(_planted(200, seed=3))
+    deviations = draw(fitted.covariance, seed=1)
+    varied = {COLUMN[name] for name in TRUTH}
+    for column in range(len(FEATURES)):
+        assert bool(deviations[:, column].any()) == (column in varied)
+
+
+def test_deviations_are_centred_and_spread_as_the_covariance_says() -> None:
+    chance = np.random.default_rng(2)
+    mixed = chance.normal(size=(len(FEATURES), len(FEATURES)))
+    covariance = mixed @ mixed.T / 100
+    deviations = draw(covariance, seed=4)
+    assert deviations.dtype == np.float32
+    assert deviations.shape == (MEMBERS, len(FEATURES))
+    assert not deviations.astype(np.float64).sum(axis=0).any()
+    many = np.vstack([draw(covariance, seed) for seed in range(400)])
+    np.testing.assert_allclose(many.T @ many / len(many), covariance, atol=0.02)
+    np.testing.assert_array_equal(draw(covariance, seed=4), deviations)
+    assert not np.array_equal(draw(covariance, seed=5), deviations)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from models.bundle import MANIFEST_NAME, load, pack, pretrained, unpack
+from models.bundle import load, pack, pretrained, unpack
+from models.manifest import MANIFEST_NAME
 from picante.cli import main
 
 
@@ -39,7 +40,7 @@ def contradicting(directory: Path) -> Path:
         ("configuration", _file(b"[serial]"), "serial can't be released"),
         ("configuration", _file(b"[gateway]"), "gateway can't be released"),
         ("words", _file(b"[]"), "word table"),
-        ("bundle", contradicting, "does not score as the weights"),
+        ("bundle", contradicting, "does not get its scores here"),
     ],
 )
 def test_what_gateways_would_refuse_is_not_released(
