@@ -23,9 +23,9 @@ MARGIN_MO = 500
 HURTS_Z = 0.524
 """Standard deviations; a sauce that lies so far below the tolerance hurts three customers in ten.
 
-With a label's usual 600 mo that is 300 mo below a tolerance that is known well. At cold start, of which the prior's
-2,500 mo are most, it leaves what lies below 6,300 SHU: eight of the 24 sauces that Picante ships with. At two in ten,
-dispensers of eight sauces would be left with two."""
+With a label's usual 600 mo that is 300 mo below a tolerance that is known well. At cold start, when the prior's 2,500
+mo count most, it leaves what lies below 6,400 SHU, seven of the 24 sauces that Picante ships with; at one in ten four
+would be left, too few to learn from."""
 
 
 def limit_mo(reading: Reading, context: Context) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 
 from heat.catalog import Sauce, default_catalog
 from heat.reading import WINDOWS_DAYS, HeatState, Prior, Reading, Window
 from heat.scale import MAX_MO, default_words
-from models.features import Context, Menu
+from models.bundle import load, pretrained
+from models.features import FEATURES, Context, Menu
+from models.ranker import LinearRanker
 
 CATALOG = default_catalog()
 SAUCES = tuple(CATALOG.values())
+WEIGHTS = load(pretrained()).manifest.weights
 
 
 def sauce(sauce_id: str, shu: int, flavours: tuple[str, ...] = (), popularity: int = 0) -> Sauce:
@@ -61,3 +65,9 @@ CONTEXTS = st.builds(
     hour=st.none() | st.integers(0, 23),
     temperature_c=st.none() | st.floats(-60, 60),
 )
+
+
+def unsure(scale: float = 1.0, seed: int = 1, members: int = 64) -> LinearRanker:
+    """The shipped weights, which may be wrong by about `scale` each."""
+    drawn = np.random.default_rng(seed).normal(scale=scale, size=(members, len(FEATURES)))
+    return LinearRanker(f"unsure-{seed}", WEIGHTS, drawn.astype(np.float32))

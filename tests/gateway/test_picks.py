@@ -17,10 +17,10 @@ from heat.catalog import default_catalog
 from heat.events import Impression
 from heat.identity import pseudonym, session_subject
 from heat.scale import default_words
-from models.explore import suggest
-from models.logged import asked
+from models.explore import agrees, replay
 from tests.gateway.conftest import KEY, Counter, Screen, ask
 from tests.gateway.test_store import fill
+from tests.tasting import unsure
 from tests.waiting import wait_until_async
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -82,10 +82,33 @@ async def test_an_impression_keeps_what_was_known_at_the_pick(
     assert first.catalog == default_catalog().version
     assert first.known != second.known, "the profile has gone on"
     for impression in (first, second):
-        question = asked(impression)
-        assert question is not None
-        again = suggest(recommender.ranker, *question, seed=impression.seed).picks
-        assert [(pick.sauce.id, pick.score) for pick in again] == [(p.sauce, p.score) for p in impression.picks]
+        again = replay(impression, recommender.ranker)
+        assert again is not None
+        assert agrees(impression, again)
+        assert (impression.policy, impression.seed, impression.slate_propensity) == ("greedy", None, 1)
+
+
+async def test_picks_that_explore_are_replayed_to_the_bit_from_what_is_stored(
+    recommender: Recommender, counter: Counter, rows: Query
+) -> None:
+    recommender.rankers.use(unsure())
+    counter.send(PouredBody(nozzle=1, sauce="garlic-ghost", volume_ul=4000, duration_ms=800))
+    await counter.settled(1)
+    screen = Screen()
+    for nonce in range(12):
+        for _ in range(2):
+            recommender.answer(screen, counter.hello, ask(nonce), 0)  # type: ignore[arg-type]
+    assert screen.shown[::2] == screen.shown[1::2], "the same ASK again gets the same answer"
+    stored = [msgspec.convert(data, Impression) for data in await impressions(rows, 12)]
+    assert len({impression.seed for impression in stored}) == 12
+    assert len({tuple(pick.sauce for pick in impression.picks) for impression in stored}) > 1
+    for impression in stored:
+        assert impression.policy in {"thompson", "uniform"}
+        assert (impression.seed or 0) < 2**53
+        assert 0 < (impression.slate_propensity or 0) < 1
+        again = replay(impression, unsure())
+        assert again is not None
+        assert agrees(impression, again)
 
 
 async def test_too_hot_makes_the_next_picks_milder(recommender: Recommender, counter: Counter) -> None:

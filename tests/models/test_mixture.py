@@ -1,0 +1,101 @@
+"""The policy's chances: they are what it does, and they sum to one."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.features import FEATURES, Matrix
+from models.mixture import UNIFORM, Mixture, mixture
+
+COARSE = st.integers(-3, 3).map(float)
+
+
+def numbers(*shape: int, seed: int) -> Matrix:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def of(sauces: int, members: int, k: int, *, seed: int = 1, first: int | None = None) -> Mixture:
+    """A policy over every other sauce of a menu."""
+    matrix = numbers(sauces, len(FEATURES), seed=seed)
+    deviations = numbers(members, len(FEATURES), seed=seed + 1)
+    return mixture(matrix, numbers(sauces, seed=seed + 2), deviations, np.arange(0, sauces, 2), k, first)
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> Mixture:
+    """Small ones, full of ties."""
+    n, members = draw(st.integers(1, 5)), draw(st.integers(1, 7))
+    k = draw(st.integers(1, min(n, 3)))
+    columns = 2
+    cells = st.lists(COARSE, min_size=columns, max_size=columns)
+    matrix = np.array(draw(st.lists(cells, min_size=n + 2, max_size=n + 2)), dtype=np.float32)
+    deviations = np.array(draw(st.lists(cells, min_size=members, max_size=members)), dtype=np.float32)
+    rows = np.array(sorted(draw(st.permutations(range(n + 2)))[:n]))
+    first = draw(st.none() | st.sampled_from(rows.tolist()))
+    return mixture(matrix, matrix.sum(axis=1), deviations, rows, k, first)
+
+
+@given(mixtures())
+def test_chances_sum_to_one_and_a_slot_s_are_the_sum_of_its_slates(policy: Mixture) -> None:
+    k = policy.slates.shape[1]
+    chances = {slate: policy.slate_chance(slate) for slate in permutations(policy.rows.tolist(), k)}
+    assert sum(chances.values()) == pytest.approx(1, abs=1e-12)
+    assert all(0 < chance <= 1 for chance in chances.values())
+    for slate in chances:
+        for slot, told in enumerate(policy.slot_chances(slate)):
+            whole = sum(chance for other, chance in chances.items() if other[slot] == slate[slot])
+            assert told == pytest.approx(whole, abs=1e-12)
+
+
+def test_what_is_never_shown_has_no_chance() -> None:
+    policy = of(10, 16, 3)  # of the even rows
+    for slate in ([0, 2, 1], [0, 2, 2], [0, 2], [0, 2, 4, 6], []):
+        assert policy.slate_chance(slate) == 0
+        assert policy.slot_chances(slate) == [0] * len(slate)
+
+
+@pytest.mark.parametrize("first", [None, 4], ids=["known", "cold"])
+def test_20_000_draws_come_as_often_as_their_chances_say(first: int | None) -> None:
+    policy, draws = of(10, 16, 3, first=first), 20_000
+    drawn = [policy.draw(seed) for seed in range(draws)]
+    counted = Counter(tuple(slate) for _, slate in drawn)
+    slates = list(permutations(policy.rows.tolist(), 3))
+    expected = {slate: draws * policy.slate_chance(slate) for slate in slates}
+    assert set(counted) <= set(slates)
+    chi_square = sum((counted[slate] - expected[slate]) ** 2 / expected[slate] for slate in slates)
+    assert chi_square < 103  # of 59 degrees of freedom: one in 3,000 runs of a right policy
+    uniform = sum(policy == "uniform" for policy, _ in drawn) / draws
+    assert uniform == pytest.approx(UNIFORM, abs=0.005)
+
+
+def test_slot_1_is_given_to_the_first_in_every_member() -> None:
+    policy = of(40, 32, 3, first=6)
+    assert policy.slates[:, 0].tolist() == [6] * 32
+    assert len({tuple(slate) for slate in policy.slates.tolist()}) > 1
+    assert policy.slot_chances([6, 0, 2])[0] == pytest.approx(1 - UNIFORM + UNIFORM / 20)
+
+
+@pytest.mark.parametrize("sauces", [6, 255, 700])
+def test_each_member_shows_what_its_weights_rank_first(sauces: int) -> None:
+    matrix, deviations = numbers(sauces, len(FEATURES), seed=5), numbers(8, len(FEATURES), seed=6)
+    weights = numbers(len(FEATURES), seed=7)
+    rows = np.array(sorted(random.Random(8).sample(range(sauces), sauces // 2)))
+    scores = (matrix.astype(np.float64) @ weights).astype(np.float32)
+    policy = mixture(matrix, scores, deviations, rows, 3, None)
+    for deviation, slate in zip(deviations, policy.slates.tolist(), strict=True):
+        utility = matrix[rows].astype(np.float64) @ (weights.astype(np.float64) + deviation)
+        assert slate == rows[np.argsort(-utility)[:3]].tolist()
+
+
+def test_scores_that_overflow_still_make_a_policy() -> None:
+    matrix = np.full((4, len(FEATURES)), 3e38, dtype=np.float32)
+    matrix[1] = -3e38
+    policy = mixture(matrix, matrix[:, 0], np.full((2, len(FEATURES)), 3e38, dtype=np.float32), np.arange(4), 3, None)
+    assert policy.slates.tolist() == [[0, 2, 3]] * 2
