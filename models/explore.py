@@ -25,7 +25,7 @@ from models.features import Context, Matrix, Menu, features
 from models.logged import asked
 from models.mixture import Mixture, mixture
 from models.ranker import Ranker, rank
-from models.safety import bearable, hurts_mo, limit_mo
+from models.safety import FILL_MO, bearable, hurts_mo, limit_mo
 
 SLOTS = 3
 """Picks on a dispenser's screen."""
@@ -77,8 +77,8 @@ def suggest(
 ) -> Chosen:
     """The picks for this customer: `slots` of them, or the whole menu if it is smaller. Without a seed, greedy.
 
-    Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up; but nothing as hot as what
-    was too hot just now: then there are fewer picks.
+    Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up, as far as `FILL_MO` above
+    it; but nothing as hot as what was too hot just now. Then there are fewer picks: the mildest alone, if need be.
     """
     could = slates(ranker, reading, menu, context, explore=seed is not None, slots=slots)
     if seed is None or could.explored is None:
@@ -102,7 +102,9 @@ def slates(
     if len(best) < slots:
         beyond = np.flatnonzero((menu.heat_mo > limit) & (menu.heat_mo < hurts_mo(context)))
         mildest = beyond[np.lexsort((-scores[beyond], menu.heat_mo[beyond]))]
-        rest = mildest[: slots - len(best)].tolist()
+        near = mildest[menu.heat_mo[mildest] <= limit + FILL_MO]
+        # a dispenser that has nothing for this customer shows the mildest it has
+        rest = (near[: slots - len(best)] if best or len(near) else mildest[:1]).tolist()
     if not (explore and best) or ranker.deviations is None:
         return Slates(scores, matrix, best, rest, None)
     safe = bearable(reading, menu, context)
