@@ -2,7 +2,8 @@
 
     python benchmarks/cloud_half.py [--million] [PART ...]
 
-Parts are fold, lake, latency; all of them without an argument. docs/benchmarks.md says how to read the table.
+Parts are fold, lake, latency and memory; without an argument all of them, memory with `--million` alone.
+docs/benchmarks.md says how to read the table.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.parts import lake as lakes
 from benchmarks.parts.brand import VISIT, Brand
 from benchmarks.parts.machine import child, describe
-from benchmarks.parts.serving import Cloud, profile_s, relay_s, relay_topics, wait_settled
+from benchmarks.parts.serving import Cloud, Spent, profile_s, relay_s, relay_topics, wait_settled
 from benchmarks.parts.table import HEAD, Line, show
 from cloud.kafka import Producer
 from cloud.librdkafka import Cluster
@@ -31,8 +34,9 @@ from tests.servers import KafkaServer, RedisServer, ServerElsewhere, create_topi
 
 OFFSET_AND_HASH = 16
 BETWEEN_S = 0.02
-FLAT_MB = 50
-"""What caches may take that were not full at the first step."""
+NOWHERE = "redis://127.0.0.1:1/0"
+FLAT = 1.05
+"""Of the memory after half of the events: what all of them may take."""
 Kafka = KafkaServer | ServerElsewhere
 
 
@@ -123,21 +127,40 @@ def latency(directory: Path, kafka: Kafka, sizes: Sizes) -> Iterator[Line]:
         cloud, brand = Cloud(directory / "cloud", kafka.bootstrap, redis.url), Brand(sizes.customers)
         with cloud.running() as process:
             cloud.send(brand.records(sizes.steps[0]))
-            most = [wait_settled(cloud, process, len(brand.customers))]
+            settled = wait_settled(cloud, process, len(brand.customers))
             topics = asyncio.run(relay_topics(kafka.bootstrap))
             bare = [relay_s(kafka.bootstrap, redis.url, topics, sizes.asked // 2, BETWEEN_S)]
             took = profile_s(cloud, brand, sizes.asked, BETWEEN_S)
             bare.append(relay_s(kafka.bootstrap, redis.url, topics, sizes.asked // 2, BETWEEN_S))
             yield from _latencies(took, [one for half in bare for one in half])
-            yield Line(f"MB resident at most, all parts, {sizes.steps[0]:,} events", "", f"{most[0]:.0f}")
-            for before, events in itertools.pairwise(sizes.steps):
-                cloud.send(brand.records(events - before))
-                most.append(wait_settled(cloud, process, len(brand.customers)))
-                grown = most[-1] - most[0]
-                alone = f"with {sizes.steps[0]:,}: {most[0]:.0f}"
-                yield Line(
-                    f"  {events:,} events", "flat", f"{most[-1]:.0f}", alone, most[-1] / most[0], grown < FLAT_MB
-                )
+            yield Line(f"MB resident at most, all parts, {sizes.steps[0]:,} events", "", f"{settled.most_mb:.0f}")
+            yield from _grown(cloud, brand, process, sizes.steps, settled)
+
+
+def memory(directory: Path, kafka: Kafka, sizes: Sizes) -> Iterator[Line]:
+    """The pipeline alone: what it has in memory, and what an event costs it, the later the event."""
+    cloud, brand = Cloud(directory / "pipeline", kafka.bootstrap, NOWHERE, ["pipeline"]), Brand()
+    with cloud.running() as process:
+        begun = wait_settled(cloud, process, 0)
+        yield Line("MB resident at most, the pipeline, no events", "", f"{begun.most_mb:.0f}")
+        yield from _grown(cloud, brand, process, (0, *sizes.steps), begun)
+
+
+def _grown(cloud: Cloud, brand: Brand, process: psutil.Process, steps: Sequence[int], first: Spent) -> Iterator[Line]:
+    """What a process takes after each step; `first` after the first."""
+    seen = {steps[0]: first}
+    for before, events in itertools.pairwise(steps):
+        cloud.send(brand.records(events - before))
+        now = seen[events] = wait_settled(cloud, process, len(brand.customers))
+        rate = f"events/s by CPU, publishing too: {(events - before) / (now.cpu_s - seen[before].cpu_s):,.0f}"
+        if events < steps[-1]:
+            yield Line(f"  {events:,} events", "", f"{now.most_mb:.0f}", rate)
+            continue
+        half = max(at for at in seen if 2 * at <= events)
+        share = now.most_mb / seen[half].most_mb
+        yield Line(
+            f"  {events:,} events; ratio to {half:,}", f"<= {FLAT}", f"{now.most_mb:.0f}", rate, share, share <= FLAT
+        )
 
 
 def _latencies(took: Sequence[float], bare: Sequence[float]) -> Iterator[Line]:
@@ -158,26 +181,32 @@ def _filled(bootstrap: str, records: Iterator[Record]) -> str:
     return topic
 
 
-PARTS: dict[str, Callable[[Path, Kafka, Sizes], Iterator[Line]]] = {"fold": fold, "lake": lake, "latency": latency}
+PARTS: dict[str, Callable[[Path, Kafka, Sizes], Iterator[Line]]] = {
+    "fold": fold,
+    "lake": lake,
+    "latency": latency,
+    "memory": memory,
+}
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="fold, lake, latency: all without one")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="fold, lake, latency, memory")
     parser.add_argument("--million", action="store_true", help="let a million events come, and watch the memory")
     options = parser.parse_args()
-    parts = [part for part in options.parts or PARTS if part in PARTS]
+    wanted = options.parts or [part for part in PARTS if options.million or part != "memory"]
+    parts = [part for part in wanted if part in PARTS]
     if not parts:
         return  # they are other benchmarks'
-    sizes = Sizes(steps=(100_000, 300_000, 1_000_000)) if options.million else Sizes()
+    sizes = Sizes(steps=(100_000, 300_000, 500_000, 600_000, 1_000_000)) if options.million else Sizes()
     with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
         directory = Path(name).resolve()
         for line in describe(directory):
             print(line)
         print(HEAD)
-        with KafkaServer(directory / "kafka") as kafka:
-            for part in parts:
+        for part in parts:
+            with KafkaServer(directory / f"kafka-{part}") as kafka:
                 show(PARTS[part](directory, kafka, sizes))
 
 

@@ -5,6 +5,7 @@ A visit is five events: what the screen showed (3 kB, which nobody's sums have),
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Brand:
 
     def __init__(self, customers: int = CUSTOMERS) -> None:
         self.customers = [pseudonym(str(number), KEY, 1) for number in range(customers)]
+        self._generation = secrets.randbits(32)
         self._sequences: Counter[str] = Counter()
         self._visits = 0
         self._today = time.time_ns() // 1_000_000 // DAY_MS
@@ -73,7 +75,7 @@ class Brand:
     def _record(self, source: str, origin: str, type_: str, data: bytes, customer: int, day: int) -> Record:
         self._sequences[source] += 1
         sequence = self._sequences[source]
-        id_, time_ms = EventId(source, 1, sequence), day * DAY_MS + sequence % DAY_MS
+        id_, time_ms = EventId(source, self._generation, sequence), day * DAY_MS + sequence % DAY_MS
         subject = self.customers[customer]
         return envelope.encode(
             StoredEvent(sequence, id_, type_, subject, time_ms, day, "known", origin, data, redelivered=False)

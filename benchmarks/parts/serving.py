@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import confluent_kafka
 import psutil
@@ -18,12 +20,14 @@ import redis
 from benchmarks.parts import state
 from benchmarks.parts.brand import Brand
 from benchmarks.parts.daemon import MB
-from cloud.kafka import Producer
+from cloud.config import PARTS
+from cloud.kafka import Consumer, Place, Producer
 from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
 from cloud.topic_plan import differences
 from cloud_sync.record import Record
 from cloud_sync.topics import ALL, EVENTS
+from heat.errors import SinkUnavailable
 from tests.servers import create_topic
 from tests.waiting import wait_until
 
@@ -38,6 +42,7 @@ VERSION_BYTES = 37
 _CONFIG = """\
 [cloud]
 data_dir = "data"
+parts = {parts}
 [kafka]
 bootstrap = "{bootstrap}"
 replication = 1
@@ -50,20 +55,37 @@ url = "{url}"
 """
 
 
-class Cloud:
-    """`picante cloud run`, all of its parts, on the contract's own topics."""
+class Spent(NamedTuple):
+    """What a process took since it began."""
 
-    def __init__(self, directory: Path, bootstrap: str, url: str) -> None:
+    most_mb: float
+    """Resident."""
+    cpu_s: float
+
+
+class Cloud:
+    """`picante cloud run`, all of its parts or some, on the contract's own topics."""
+
+    def __init__(self, directory: Path, bootstrap: str, url: str, parts: Sequence[str] = PARTS) -> None:
         self.bootstrap = bootstrap
+        self._serves = "hot_store" in parts
         self.redis = redis.Redis.from_url(url)
         self._directory = directory
         directory.mkdir()
-        (directory / "cloud.toml").write_text(_CONFIG.format(bootstrap=bootstrap, url=url))
+        (directory / "cloud.toml").write_text(_CONFIG.format(bootstrap=bootstrap, url=url, parts=json.dumps(parts)))
         admin = Admin(Cluster(bootstrap))
         admin.mend(differences(ALL, {}, 1, admin.brokers()), 1)
         names = [topic.name for topic in ALL]
         wait_until(lambda: len(admin.topics(names)) == len(names), READY_S, "the topics are there")
         self.sent = 0
+        """Records in the topic."""
+        wait_until(self._led, READY_S, "the events' partitions are led")
+
+    def _led(self) -> bool:
+        with suppress(SinkUnavailable), Consumer(Cluster(self.bootstrap)) as look:
+            self.sent = sum(look.watermarks(Place(EVENTS.name, number))[1] for number in range(EVENTS.partitions))
+            return True
+        return False
 
     def send(self, records: Iterable[Record]) -> None:
         """As fast as Kafka takes them."""
@@ -91,7 +113,7 @@ class Cloud:
         return (
             state.folded(states) >= self.sent
             and not state.unpublished(states)
-            and sum(1 for _ in self.redis.scan_iter("picante:profile:*", count=1000)) >= customers
+            and (not self._serves or sum(1 for _ in self.redis.scan_iter("picante:profile:*", count=1000)) >= customers)
         )
 
 
@@ -206,15 +228,18 @@ async def relay_topics(bootstrap: str) -> tuple[str, str]:
     return (await create_topic(bootstrap, EVENTS.partitions, EVENTS.settings), await create_topic(bootstrap, 4))
 
 
-def wait_settled(cloud: Cloud, process: psutil.Process, customers: int) -> float:
-    """Until all is folded, published and served; MB resident at most, meanwhile."""
-    most = 0.0
+def wait_settled(cloud: Cloud, process: psutil.Process, customers: int) -> Spent:
+    """Until all is folded, published and served."""
 
     def done() -> bool:
-        nonlocal most
         time.sleep(SETTLED_LOOK_S)
-        most = max(most, process.memory_info().rss / MB)
         return cloud.settled(customers)
 
     wait_until(done, CAUGHT_UP_S, "all is folded and served")
-    return most
+    return spent(process)
+
+
+def spent(process: psutil.Process) -> Spent:
+    """What a process has taken until now."""
+    [most_kb] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return Spent(int(most_kb) * 1024 / MB, sum(process.cpu_times()[:2]))

@@ -21,5 +21,6 @@ def test_all_parts(kafka: KafkaServer | ServerElsewhere, tmp_path: Path, capsys:
         "bytes of state an identity",
         "rows/s into the lake, each in two tables",
         "an event sent to its profile in Redis, p50",
-        "200 events",
+        "MB resident at most, the pipeline, no events",
+        "200 events; ratio to 100",
     }
