@@ -11,6 +11,7 @@ import pytest
 
 from cloud.kafka import Place, Producer
 from cloud.librdkafka import Cluster
+from cloud.pipeline import loop as loop_module
 from cloud.pipeline import partition as module
 from cloud.pipeline import publish as publish_module
 from cloud.pipeline import state as state_module
@@ -31,6 +32,7 @@ from heat.profile import contribution, merge, profile_of_rows
 from heat.scale import BANDS, MAX_MO, band
 from tests.cloud.logs import TODAY, Log, pour, value_of
 from tests.strategies import PLACE
+from tests.waiting import wait_until
 
 KEY = LogKey("events", 0)
 SESSION = session_subject("hot-bar-1", 0x5E3A09C1, 9)
@@ -169,6 +171,34 @@ def test_one_that_was_frozen_polls_before_it_publishes(pipeline: Pipeline) -> No
     assert sent.records == []
     pipeline._publish(cast("Producer", sent), time.monotonic(), busy=False)
     assert sent.digests().keys() == {customer(1)}
+
+
+def test_under_load_a_fifth_of_the_time_is_published(
+    pipeline: Pipeline, state: PartitionState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Sent):
+        def flush(self) -> None:
+            time.sleep(0.05)
+            super().flush()
+
+    monkeypatch.setattr(loop_module, "BUSY_PUBLISH_S", 0)
+    sent, partition = Slow(), pipeline.partitions[Place("events", 0)]
+    pipeline._busy_publish_s = 0.0
+
+    def publish() -> bool:
+        pipeline._publish(cast("Producer", sent), time.monotonic(), busy=True)
+        return state.position == partition.told
+
+    assert publish()
+    told_s = time.monotonic()
+    partition.take([Consumed("events", 0, 1, 0, *value_of(2, pour(), customer(1)), ())])
+    wait_until(publish, 5, "it is published again")
+    assert time.monotonic() - 0.05 - told_s >= 0.2
+    pipeline._busy_publish_s = time.monotonic() + 60
+    partition.take([Consumed("events", 0, 2, 0, *value_of(3, pour(), customer(1)), ())])
+    assert not publish()
+    pipeline._publish(cast("Producer", sent), time.monotonic(), busy=False)
+    assert len(sent.records) == 6
 
 
 def test_a_day_that_is_ahead_of_its_own_record_has_not_begun(pipeline: Pipeline, state: PartitionState) -> None:
