@@ -7,7 +7,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar, cast
 
 import click
 import msgspec
@@ -142,6 +142,43 @@ def inspect(directory: Path | None) -> None:
     click.echo("\nmetrics")
     for name, value in manifest.metrics.items():
         click.echo(f"  {name:32}{value:8.4f}")
+
+
+@models.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--lake", type=click.Path(path_type=Path), help="Folder of the lake that has the impressions.")
+@click.option(
+    "--bundle",
+    "bundles",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Bundle directory; more than once for more. The one that ships with Picante is always known.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@_plain_errors
+def replay(file: BinaryIO | None, lake: Path | None, bundles: tuple[Path, ...], as_json: bool) -> None:
+    """Show logged picks again, from what their impressions keep, and say whether they are the same to the bit.
+
+    FILE has impressions, a line of JSON each; - is standard input. Exit status: 0 none differs, 1 some do, 2 there is
+    nothing to read.
+
+    \b
+    Example:
+      picante cloud tail events --last 1000 --no-wait --json | picante models replay - --bundle ./bundle
+      picante models replay --lake ./lake --bundle ./bundle
+    """
+    from models.bundle import load, pretrained
+    from models.ranker import Ranker, RuleRanker, in_numpy
+    from picante.replays import again, in_lake, in_lines, in_words
+
+    if (file is None) == (lake is None):
+        raise ConfigError("give a FILE of impressions, or --lake", hint="See picante models replay --help")
+    rankers: list[Ranker] = [RuleRanker(), *(in_numpy(load(path)) for path in (pretrained(), *bundles))]
+    impressions = in_lines(file) if file is not None else in_lake(cast("Path", lake))
+    told = again(impressions, {ranker.name: ranker for ranker in rankers})
+    for line in [msgspec.json.encode(told).decode()] if as_json else in_words(told):
+        click.echo(line)
+    raise SystemExit(1 if told.differ else 0)
 
 
 def _progress(line: str) -> None:
