@@ -10,10 +10,9 @@ The version travels with every heat that the lexicon helped to make.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -105,13 +104,10 @@ Meaning = Cue | Idiom | Degree | Role | Literal["ingredient", "trap", "-"]
 """A cue, an idiom, a degree; the role of a mark; an ingredient, a trap; or `-`, a word of no role."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A phrase in a sentence: its words are those from `start` to before `end`."""
+class Found(NamedTuple):
+    """A phrase in a sentence."""
 
     meaning: Meaning
-    start: int
-    end: int
     text: str
 
 
@@ -130,12 +126,16 @@ class Finder:
         """The phrases of a sentence in their order; a word of no role is one of its own."""
         found, at = [], 0
         while at < len(words):
-            for length in range(min(self._longest.get(words[at], 1), len(words) - at), 0, -1):
-                text = " ".join(words[at : at + length])
-                if (meaning := self._phrases.get(text)) is not None or length == 1:
-                    found.append(Found(meaning or "-", at, at + length, text))
-                    at += length
+            text = words[at]
+            meaning: Meaning = self._phrases.get(text, "-")
+            taken = 1
+            for length in range(self._longest.get(text, 1), 1, -1):
+                longer = self._phrases.get(" ".join(words[at : at + length]))
+                if longer is not None:
+                    text, meaning, taken = " ".join(words[at : at + length]), longer, length
                     break
+            found.append(Found(meaning, text))
+            at += taken
         return found
 
     def of_food(self, words: Iterable[str]) -> bool:

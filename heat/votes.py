@@ -89,13 +89,15 @@ def _count(tally: _Tally, clause: Sequence[Found], sentence: _Sentence) -> None:
     last: tuple[int, Heat] | None = None
     for at, one in enumerate(clause):
         tally.trapped |= one.meaning == "trap"
+        if isinstance(one.meaning, str) and one.meaning != "ingredient":
+            continue
         if isinstance(one.meaning, Cue) and sentence.finder.another_sense(one.meaning, sentence.words):
             tally.trapped = True
             continue
         near = _near(clause, at, sentence.roles)
         vote = vote_of(one, near)
         if vote is None:
-            tally.silent |= one.meaning == "ingredient"
+            tally.silent = True
             continue
         if "others" in sentence.roles and (vote.wish != "right" or vote.strength < DECISIVE):
             vote = vote._replace(strength=0, wish="none")

@@ -36,7 +36,9 @@ def normalise(text: str) -> Wording:
     read = " ".join(text[: 4 * MAX_CHARS].split())
     cut = len(text) > 4 * MAX_CHARS or len(read) > MAX_CHARS
     # a compatibility form can be eighteen characters long
-    plain = "".join(filter(None, map(_plain, unicodedata.normalize("NFKD", read[:MAX_CHARS]))))[: 2 * MAX_CHARS]
+    plain = read[:MAX_CHARS]
+    if not (plain.isascii() and plain.isprintable()):
+        plain = "".join(map(_plain, unicodedata.normalize("NFKD", plain)))[: 2 * MAX_CHARS]
     plain = _APOSTROPHE.sub("", plain.casefold()).replace("&", " and ").replace("\u2013", "-").replace("\u2044", "/")
     return Wording(" ".join(_DRAWN_OUT.sub(r"\1", _LOST_LETTER.sub("n", plain)).split()), cut)
 
@@ -56,8 +58,8 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def _plain(char: str) -> str | None:
+def _plain(char: str) -> str:
     category = unicodedata.category(char)
     if category in {"Mn", "Me", "Cf", "Cs", "Co", "Cn"}:
-        return None
+        return ""
     return " " if category[0] in "CZ" else char
