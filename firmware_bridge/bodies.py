@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from firmware_bridge.fields import U8, Body, Name, PickId, Uint, key
+from firmware_bridge.fields import U8, Body, Name, PickId, Text, Uint, key
 
 UNREADABLE = 0
 """Kind of an EVENT that came with no readable one; no dispenser sends it."""
@@ -33,12 +33,13 @@ class RatedBody(Body, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StatedBody(Body, frozen=True, kw_only=True, omit_defaults=True):
-    """What the customer says they like: exactly one of SHU, a category word, a dial position (0..100)."""
+    """What the customer says they like: exactly one of SHU, a category word, a dial position (0..100), own words."""
 
     number: ClassVar[int] = 3
     shu: int | None = key(1, None)
     word: Name | None = key(2, None)
     dial: Annotated[int, Meta(ge=0, le=100)] | None = key(3, None)
+    text: Text | None = key(4, None)
 
 
 class RefilledBody(Body, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,9 +9,10 @@ One JSON object a line, so that a file is good up to wherever it was cut:
 
 `is` names the message, or says what was bad: `bad:crc`. `hex` is what was on the line: a frame with its zeros, an MQTT
 payload. What opens a link, and what commands carry, is told without its bytes. In an ASK each loyalty token has a
-stand-in of its length, the same one for the same token. Of whatever is no good message nothing is kept but its length
-and what was wrong with it (of a message: its version and type): a damaged ASK still holds a token, and on a line that
-echoes, a damaged PROVISION a key. A stand-in that is bad in the same way takes its place.
+stand-in of its length, the same one for the same token; in a customer's own words an ellipsis stands for addresses and
+telephone numbers. Of whatever is no good message nothing is kept but its length and what was wrong with it (of a
+message: its version and type): a damaged ASK still holds a token, and on a line that echoes, a damaged PROVISION a key.
+A stand-in that is bad in the same way takes its place.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from firmware_bridge.codec import (
 )
 from firmware_bridge.framing import BadFrame, BadFrameReason, Frame, FrameDecoder, encode_frame
 from firmware_bridge.messages import Ask, Command, EventMessage, Message, Provision, Ready, Welcome
+from firmware_bridge.own_words import without_contacts_in
 from heat.errors import DataError
 
 FORMAT = 1
@@ -124,7 +126,8 @@ class Scrubber:
             case _ if isinstance(message, _SECRET):
                 return Piece(is_, None)
             case EventMessage():
-                return Piece(is_, data)
+                plain = without_contacts_in(message)
+                return Piece(is_, data if plain is message else encode(plain))
             case _:  # without keys that are not known here: nobody can tell what they hold
                 return Piece(is_, encode(message))
 

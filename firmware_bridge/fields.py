@@ -21,6 +21,8 @@ Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 KeyId = Annotated[bytes, Meta(min_length=4, max_length=4)]
 Detail = Annotated[str, Meta(max_length=80)]
 """A few words for people."""
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+"""A customer's own words."""
 PickId = Annotated[str, Meta(min_length=1, max_length=32)]
 
 

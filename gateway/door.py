@@ -78,7 +78,7 @@ class Door:
         )
 
     def _stated(self, body: StatedBody, common: _Common) -> Stated | Refusal:
-        meant = door.understand(self.words, shu=body.shu, word=body.word, dial=body.dial)
+        meant = door.understand(self.words, shu=body.shu, word=body.word, dial=body.dial, text=body.text)
         if isinstance(meant, Refusal):
             return meant
         return Stated(heat=meant.heat, w=meant.w, said=meant.said, **common)

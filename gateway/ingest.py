@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_bridge.bodies import UNREADABLE, RatedBody
-from firmware_bridge.codec import BadMessage, decode_event_body
+from firmware_bridge.codec import BadMessage, decode_event_body, encode_body
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
+from firmware_bridge.own_words import without_contacts_in
 from gateway import arrivals, sessions
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
@@ -201,7 +202,7 @@ class Ingest:
         if tx.spent(event_id):
             return Stored(0, "duplicate")
         when = self._when(tx, message, hello, now)
-        position = tx.append_refusal(event_id, refusal, message.raw, when)
+        position = tx.append_refusal(event_id, refusal, _kept_bytes(message), when)
         return Stored(position, f"refused:{refusal.reason}")
 
     def _when(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Stamp:
@@ -268,6 +269,12 @@ class Ingest:
             first=first,
             last=last,
         )
+
+
+def _kept_bytes(message: EventMessage) -> bytes:
+    """The body as it came, but for addresses and telephone numbers among a customer's own words."""
+    plain = without_contacts_in(message)
+    return message.raw if plain is message else encode_body(plain)
 
 
 def _identity(message: EventMessage, hello: Hello) -> EventId:

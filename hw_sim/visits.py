@@ -25,6 +25,8 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
     """A stated preference, as a number."""
     word: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     """A stated preference, as a category word."""
+    text: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    """A stated preference, in the customer's own words."""
     pour: str | None = None
     """A sauce's id; "" to pour nothing; left out: the first pick, or (with none) the first nozzle's."""
     volume_ul: Annotated[int, Meta(ge=1, le=1_000_000)] = 3_000
@@ -68,6 +70,8 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
         if self.word is not None or self.shu is not None:
             stated = StatedBody(word=self.word) if self.word is not None else StatedBody(shu=self.shu)
             sequences.append(unit.state_preference(stated))
+        if self.text is not None:
+            sequences.append(unit.state_preference(StatedBody(text=self.text)))
         return sequences
 
 

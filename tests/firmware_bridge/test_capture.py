@@ -109,6 +109,22 @@ def test_a_token_has_a_stand_in_of_its_own() -> None:
 # -- bad ones ----------------------------------------------------------------------------------------------------------
 
 
+def test_own_words_are_kept_without_contacts() -> None:
+    for text, kept in (("hot, me@example.com", "hot, …"), ("12k SHU", "12k SHU")):
+        event = EventMessage(
+            generation=1, sequence=1, boot=1, uptime_ms=1, sent_uptime_ms=1, session=1, kind=3, body={4: text}
+        )
+        [piece] = pieces(encode_message(event, 2))
+        packet = Scrubber().packet(encode_packet(event, 2)).data
+        assert piece.data is not None
+        assert packet is not None
+        [frame] = FrameDecoder().feed(piece.data)
+        assert not isinstance(frame, BadFrame)
+        for message in (decode_message(frame), decode_packet(packet)):
+            assert isinstance(message, EventMessage)
+            assert message.body == {4: kept}
+
+
 def in_common(kept: bytes, secret: bytes, run: int = 3) -> bool:
     """Whether so many bytes of a secret stand in a row in what was kept."""
     return any(secret[at : at + run] in kept for at in range(len(secret) - run + 1))

@@ -76,6 +76,7 @@ event_bodies: st.SearchStrategy[EventBody] = st.one_of(
     st.builds(StatedBody, shu=st.integers(-5, 10**9)),
     st.builds(StatedBody, word=NAMES),
     st.builds(StatedBody, dial=st.integers(0, 100)),
+    st.builds(StatedBody, text=st.text(min_size=1, max_size=120)),
     st.builds(RefilledBody, nozzle=U8, sauce=NAMES, volume_ul=U53),
 )
 events = st.builds(

@@ -71,6 +71,7 @@ async def test_the_same_identity_is_folded_once(counter: Counter, store: Store, 
         (StatedBody(word="lukewarm"), "unknown_word"),
         (StatedBody(shu=500, dial=3), "malformed"),
         (StatedBody(), "malformed"),
+        (StatedBody(text="on a hot summer day"), "unknown_word"),
         (PouredBody(nozzle=1, sauce="table-red", volume_ul=-5, duration_ms=9), "impossible_volume"),
         (PouredBody(nozzle=1, sauce="ketchup", volume_ul=5, duration_ms=9), "unknown_sauce"),
         (RatedBody(sauce="ketchup", verdict="more"), "unknown_sauce"),
@@ -89,6 +90,20 @@ async def test_a_refused_event_is_filed_acknowledged_and_blocks_nothing(
         (2, None, "picante.poured.v1"),
     ]
     assert counter.ingest.counters[f"refused:{reason}"] == 1
+
+
+async def test_own_words_are_stored_and_filed_without_contacts(counter: Counter, rows: Query) -> None:
+    counter.send(StatedBody(text="medium please, I am me@example.com"))
+    counter.send(StatedBody(text="nice place, call me at 555-123-4567"))
+    counter.send(kind=3, fields={4: ["me@example.com"]})
+    counter.send(kind=3, fields={4: "x" * 501 + " me@example.com"})
+    await counter.settled(4)
+    said, filed, odd, long = rows("SELECT data, reason FROM events ORDER BY position")
+    assert b"medium please, I am \xe2\x80\xa6" in bytes(said[0])
+    assert (filed[1], odd[1], long[1]) == ("unknown_word", "malformed", "malformed")
+    assert "call me at …".encode() in bytes(filed[0])
+    assert b"example.com" not in bytes(said[0]) + bytes(long[0])
+    assert b"555-123-4567" not in bytes(filed[0])
 
 
 async def test_kinds_and_bodies_of_the_future_are_refused_with_their_bytes(counter: Counter, rows: Query) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from heat.catalog import default_catalog
-from heat.door import Label, Understood, label, understand
+from heat.door import MAX_SAID, Label, Understood, label, understand, verdict
+from heat.language import parse
+from heat.lexicon import default_finder, default_lexicon
 from heat.profile import precision_class
 from heat.quality import BLUNT_MS, Refusal
 from heat.scale import MAX_SHU, default_words, heat_from_shu
@@ -48,6 +50,12 @@ def test_a_dial_is_a_place_in_its_table() -> None:
         ({}, "malformed"),
         ({"shu": 500, "word": "medium"}, "malformed"),
         ({"word": "medium", "dial": 3}, "malformed"),
+        ({"word": "medium", "text": "medium"}, "malformed"),
+        ({"text": "the oven runs hotter"}, "unknown_word"),
+        ({"text": "could use more kick"}, "unknown_word"),
+        ({"text": "the sauce was very hot"}, "unknown_word"),
+        ({"text": "99000000 SHU"}, "unknown_word"),
+        ({"text": ""}, "unknown_word"),
     ],
 )
 def test_what_is_no_heat_is_refused(said: dict[str, int | str], reason: str) -> None:
@@ -91,3 +99,43 @@ def test_a_sauce_that_nobody_lists_is_refused() -> None:
     refusal = label(CATALOG, "ketchup", "poured")
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "unknown_sauce"
+
+
+def test_own_words_are_heat_of_the_lexicon_and_the_table() -> None:
+    meant = understand(WORDS, text="  Not too spicy,   please")
+    assert isinstance(meant, Understood)
+    assert meant.said == "Not too spicy, please"
+    assert (meant.heat.source, meant.heat.table) == ("word", f"{default_lexicon().version}/{WORDS.version}")
+    medium, hot = WORDS.word("medium"), WORDS.word("hot")
+    assert medium is not None
+    assert hot is not None
+    assert medium.milli_octaves < meant.heat.milli_octaves < hot.milli_octaves
+    assert meant.w == precision_class("stated", meant.heat)
+
+
+def test_own_words_are_kept_without_contacts_and_cut() -> None:
+    meant = understand(WORDS, text="medium please, call me at 555-123-4567 or me@example.com " + "x" * 400)
+    assert isinstance(meant, Understood)
+    assert meant.said.startswith("medium please, call me at … or … xxx")
+    assert len(meant.said) == MAX_SAID
+
+
+def test_a_refusal_of_own_words_repeats_none_of_them() -> None:
+    for text in ("me@example.com", "it was too hot, call 555-1234"):
+        refusal = understand(WORDS, text=text)
+        assert isinstance(refusal, Refusal)
+        assert not {"me@example.com", "555-1234", "call"} & set(refusal.detail.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("needs more kick", "more"),
+        ("my mouth was on fire, loved it", "just_right"),
+        ("way too hot for me", "too_hot"),
+        ("the sauce was very hot", None),
+        ("a hot summer day", None),
+    ],
+)
+def test_a_wish_is_a_verdict_on_the_last_pour(text: str, meant: str | None) -> None:
+    assert verdict(parse(text, default_finder(), WORDS)) == meant
