@@ -53,7 +53,7 @@ def test_what_was_logged_replays_from_a_file(tmp_path: Path) -> None:
 
 def test_an_altered_log_differs_and_is_named() -> None:
     first, *others = logged(3)
-    altered = msgspec.structs.replace(first, seed=(first.seed or 0) + 1)
+    altered = msgspec.structs.replace(first, slate_propensity=0.5)
     old = msgspec.structs.replace(others[0], known=None)
     code, stdout, _ = run("-", "--json", lines=[msgspec.json.encode(one) for one in (altered, old, others[1])])
     assert code == 1
