@@ -8,7 +8,7 @@ ints here and DECIMAL(38,0) in SQL engines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -18,7 +18,8 @@ from typing import Annotated
 import msgspec
 
 from heat.events import Kind
-from heat.profile import Profile, Sums
+from heat.following import Belief, Dose, Seen, follow, scatter
+from heat.profile import Profile
 from heat.scale import MAX_MO
 
 UNIT = 2**30
@@ -100,46 +101,140 @@ def heat_state(profile: Profile, today: int, prior: Prior, decay: DecayTable) ->
 
     What was stated, poured or just right counts where it is. A verdict points one way only: *too hot* about something
     far hotter than what is liked is no reason to like it hotter, so it counts only where it lowers the mean; *more*
-    only where it raises it.
+    only where it raises it. Nor does what hurt high above the tolerance raise that.
     """
-    prior_w = max(PRECISION_UNIT * UNIT // prior.sd_mo**2, 1)
-    evidence = [(key.kind, decay.weight(key.day, today), sums) for key, sums in profile.buckets.items()]
-    total_w, total_wq = prior_w, prior_w * prior.mean_mo
-    for kind, decayed, sums in evidence:
-        if kind not in ONE_SIDED:
+    total_w = max(PRECISION_UNIT * UNIT // prior.sd_mo**2, 1)
+    total_wq = total_w * prior.mean_mo
+    verdicts: list[_Verdict] = []
+    for key, sums in profile.buckets.items():
+        decayed = decay.weight(key.day, today)
+        if key.kind in ONE_SIDED:
+            verdicts.append((key.kind, decayed, sums.w, sums.wq))
+        else:
             total_w, total_wq = total_w + decayed * sums.w, total_wq + decayed * sums.wq
-    liked = total_wq // total_w
-    for kind, decayed, sums in evidence:
-        if kind not in ONE_SIDED:
-            continue
-        # no heat lies below zero, and numerators must not
-        moved_wq = max(sums.wq + OFFSET_MO[kind] * sums.w, 0)
-        if (moved_wq < liked * sums.w) == (kind == "too_hot"):
-            total_w, total_wq = total_w + decayed * sums.w, total_wq + decayed * moved_wq
-    mean = min(total_wq // total_w, MAX_MO)
-    return HeatState(mean, isqrt(PRECISION_UNIT * UNIT // total_w), _tolerance(mean, evidence))
+    return _state(total_w, total_wq, verdicts)
 
 
-def _tolerance(mean: int, evidence: Iterable[tuple[str, int, Sums]]) -> int:
-    """Where it starts to hurt: the usual margin above the mean, which counts like one rating, and what did hurt below.
+def followed_state(profile: Profile, today: int, prior: Prior, decay: DecayTable, latest: Sequence[Dose]) -> HeatState:
+    """The same of whom the last doses are known one by one: an abrupt change is followed (`heat.following`).
 
-    What hurt above the usual margin was expected to, and says nothing.
+    `latest` are the newest pieces of the profile's evidence, oldest first. A verdict counts as far as it is about the
+    taste of today. Without doses this is `heat_state`.
     """
+    counted = [(dose, weight) for dose in latest if (weight := decay.weight(dose.day, today))]
+    seen, about = _seen(counted)
+    loose = scatter(seen)
+    total_w = PRECISION_UNIT * UNIT / prior.sd_mo**2
+    total_wq = total_w * prior.mean_mo
+    earlier: list[tuple[Kind, int, int, int]] = []
+    for (kind, day), (w, wq) in _earlier(profile, latest).items():
+        decayed = decay.weight(day, today)
+        if kind in ONE_SIDED:
+            earlier.append((kind, decayed, w, wq))
+        else:
+            total_w, total_wq = total_w + decayed * w / loose, total_wq + decayed * wq / loose
+    before = Belief(total_wq / total_w / 1000, 16 * UNIT / total_w)
+    now = follow(before, [Seen(one.octaves, one.variance * loose, one.again) for one in seen])
+    verdicts: list[_Verdict] = [(kind, decayed * now.steady, w, wq) for kind, decayed, w, wq in earlier]
+    for (dose, weight), place in zip(counted, about, strict=True):
+        if dose.kind in ONE_SIDED:
+            todays = now.since[place] if place >= 0 else now.steady
+            verdicts.append((dose.kind, weight * todays, dose.w, dose.w * dose.mo))
+    total_w = 16 * UNIT / now.belief.variance
+    return _state(total_w, total_w * now.belief.mean * 1000, verdicts)
+
+
+def _seen(doses: Iterable[tuple[Dose, int]]) -> tuple[list[Seen], list[int]]:
+    """The doses that say where taste lies; and of every dose, which of these is the last one up to it, or -1."""
+    seen: list[Seen] = []
+    about: list[int] = []
+    before: Dose | None = None
+    for dose, weight in doses:
+        if dose.kind not in ONE_SIDED:
+            again = dose.kind == "just_right" and before is not None and before.mo == dose.mo
+            seen.append(Seen(dose.mo / 1000, 16 * UNIT / (dose.w * weight), again and bool(seen)))
+        about.append(len(seen) - 1)
+        before = dose
+    return seen, about
+
+
+def _earlier(profile: Profile, latest: Iterable[Dose]) -> dict[tuple[Kind, int], tuple[int, int]]:
+    """Sum w and sum w*q by kind and day, without the latest doses."""
+    sums: dict[tuple[Kind, int], tuple[int, int]] = {}
+    for key, bucket in profile.buckets.items():
+        w, wq = sums.get((key.kind, key.day), (0, 0))
+        sums[key.kind, key.day] = w + bucket.w, wq + bucket.wq
+    for dose in latest:
+        w, wq = sums.get((dose.kind, dose.day), (0, 0))
+        sums[dose.kind, dose.day] = w - dose.w, wq - dose.w * dose.mo
+    return {place: (w, max(wq, 0)) for place, (w, wq) in sums.items() if w > 0}
+
+
+_Verdict = tuple[Kind, float, int, int]
+"""Kind, decayed weight, sum w and sum w*q of evidence that points one way."""
+
+
+def _state(total_w: float, total_wq: float, verdicts: Sequence[_Verdict]) -> HeatState:
+    """What is liked, moved by the verdicts that lie on their side of it. All numbers are ints, or none is."""
+    hot = [_moved(verdict, OFFSET_MO["too_hot"]) for verdict in verdicts if verdict[0] == "too_hot"]
+    more = [_moved(verdict, OFFSET_MO["more"]) for verdict in verdicts if verdict[0] == "more"]
+    total_w, total_wq = _between(total_w, total_wq, hot, more)
+    mean = min(int(total_wq // total_w), MAX_MO)
+    # with nothing else known it hurts at the usual margin above the mean, which counts like one rating
     usual = min(mean + ABOVE_TASTE_MO, MAX_MO)
-    total_w, total_wq = USUAL_W * UNIT, usual * USUAL_W * UNIT
-    for kind, decayed, sums in evidence:
-        limit_wq = max(sums.wq - TOO_HOT_MARGIN_MO * sums.w, 0)
-        if kind == "too_hot" and limit_wq < usual * sums.w:
-            total_w, total_wq = total_w + decayed * sums.w, total_wq + decayed * limit_wq
-    return max(total_wq // total_w, mean)
+    hurt = [_moved(verdict, -TOO_HOT_MARGIN_MO) for verdict in verdicts if verdict[0] == "too_hot"]
+    pain_w, pain_wq = _between(USUAL_W * UNIT, usual * USUAL_W * UNIT, hurt, [])
+    tolerance = max(int(pain_wq // pain_w), mean)
+    return HeatState(mean, isqrt(int(PRECISION_UNIT * UNIT // total_w)), tolerance)
 
 
-def read(profile: Profile, today: int, prior: Prior | None = None, decay: DecayTable | None = None) -> Reading:
-    """A profile as it stands on the UTC day `today`: heat state, windows, flavours."""
+def _moved(verdict: _Verdict, by_mo: int) -> tuple[float, float, float]:
+    """Where a verdict points to, and its decayed sums there. No heat lies below zero, and numerators must not."""
+    _, decayed, w, wq = verdict
+    wq = max(wq + by_mo * w, 0)
+    return wq / w, decayed * w, decayed * wq
+
+
+def _between(
+    total_w: float,
+    total_wq: float,
+    caps: list[tuple[float, float, float]],
+    floors: list[tuple[float, float, float]],
+) -> tuple[float, float]:
+    """Sums with those caps that lie below their mean, and those floors above it, each with (mo, w, wq).
+
+    It is the least-squares mean where only what lies above a cap, or below a floor, is an error: the lowest caps and
+    the highest floors are taken until the mean lies between the rest. So another cap never raises it.
+    """
+    caps.sort(reverse=True)
+    floors.sort()
+    while True:
+        if caps and caps[-1][2] * total_w < total_wq * caps[-1][1]:
+            _, w, wq = caps.pop()
+        elif floors and floors[-1][2] * total_w > total_wq * floors[-1][1]:
+            _, w, wq = floors.pop()
+        else:
+            return total_w, total_wq
+        total_w, total_wq = total_w + w, total_wq + wq
+
+
+def read(
+    profile: Profile,
+    today: int,
+    prior: Prior | None = None,
+    decay: DecayTable | None = None,
+    latest: Sequence[Dose] = (),
+) -> Reading:
+    """A profile as it stands on the UTC day `today`: heat state, windows, flavours.
+
+    `latest` are the last doses in their order, where they are known: then an abrupt change is followed.
+    """
     prior = prior or Prior()
     decay = decay or default_decay()
     return Reading(
-        state=heat_state(profile, today, prior, decay),
+        state=followed_state(profile, today, prior, decay, latest)
+        if latest
+        else heat_state(profile, today, prior, decay),
         evidence=sum(sums.n for sums in profile.buckets.values()),
         windows=tuple(_window(profile, today, days) for days in WINDOWS_DAYS),
         flavours=_flavours(profile, today, decay),

@@ -80,14 +80,32 @@ def heat_state(
             pieces.append((kind, decay * w, Fraction(wq, w)))
     believed = [(16_000_000 * unit // prior_sd**2, Fraction(prior_mean))]
     believed += [(w, q) for kind, w, q in pieces if kind in {"stated", "poured", "just_right"}]
-    liked = _mean(believed)
-    believed += [(w, _below(q, 2000)) for kind, w, q in pieces if kind == "too_hot" and _below(q, 2000) < liked]
-    believed += [(w, q + 1200) for kind, w, q in pieces if kind == "more" and q + 1200 >= liked]
+    hot = [(w, _below(q, 2000)) for kind, w, q in pieces if kind == "too_hot"]
+    more = [(w, q + 1200) for kind, w, q in pieces if kind == "more"]
+    believed += _counted(believed, hot, more)
     mean = min(_mean(believed), 19_932)
     usual = min(mean + 2000, 19_932)
     pain = [(16 * unit, Fraction(usual))]
-    pain += [(w, _below(q, 500)) for kind, w, q in pieces if kind == "too_hot" and _below(q, 500) < usual]
+    pain += _counted(pain, [(w, _below(q, 500)) for kind, w, q in pieces if kind == "too_hot"], [])
     return mean, isqrt(16_000_000 * unit // sum(w for w, _ in believed)), max(_mean(pain), mean)
+
+
+Weighted = list[tuple[int, Fraction]]
+
+
+def _counted(believed: Weighted, hot: Weighted, more: Weighted) -> Weighted:
+    """The verdicts that lie on their side of the mean which they make with the rest: there is one such set."""
+    for bound in [*sorted({q for _, q in hot + more}), Fraction(10**9)]:
+        for closed in (False, True):
+            counted = [(w, q) for w, q in hot if q < bound or (closed and q == bound)]
+            counted += [(w, q) for w, q in more if q > bound or (not closed and q == bound)]
+            whole = believed + counted
+            middle = sum(w * q for w, q in whole) / Fraction(sum(w for w, _ in whole))
+            if all((q < middle) == ((w, q) in counted) for w, q in hot) and all(
+                (q > middle) == ((w, q) in counted) for w, q in more
+            ):
+                return counted
+    raise AssertionError("no set of verdicts agrees with its own mean")
 
 
 def _mean(weighted: Sequence[tuple[int, Fraction]]) -> int:
