@@ -85,6 +85,9 @@ class Registry(Protocol):
     def clock_ms(self) -> int:
         """Unix time in ms, 0 while it is unknown."""
 
+    def to_confirm(self, hello: Hello) -> tuple[int, ...]:
+        """The nozzles of the dispenser that pour only after a confirmation."""
+
 
 @dataclass(slots=True)
 class Counters:

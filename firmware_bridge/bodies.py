@@ -21,6 +21,8 @@ class PouredBody(Body, frozen=True, kw_only=True, omit_defaults=True):
     volume_ul: int = key(3)
     duration_ms: Uint = key(4)
     pick_id: PickId | None = key(5, None)
+    confirmed: bool = key(6, False)
+    """The customer was asked whether they meant it, and did. Version 2."""
 
 
 class RatedBody(Body, frozen=True, kw_only=True, omit_defaults=True):

@@ -34,6 +34,8 @@ SPOKEN = ", ".join(map(str, VERSIONS))
 MAX_VERSIONS = 8
 MAX_NOZZLES = 12
 """Nozzles of a dispenser, and slots on its screen."""
+MAX_AVOIDED = 16
+"""Allergens in an ASK."""
 MAX_SERIES = 64
 """Sensors in one SAMPLE."""
 MAX_VALUES = 64
@@ -107,9 +109,14 @@ class Ask(Body, frozen=True, kw_only=True, omit_defaults=True):
     """A loyalty token, if one was shown. It travels here and nowhere else."""
     dial: Annotated[int, Meta(ge=0, le=100)] | None = key(4, None)
     mood: Name | None = key(5, None)
+    avoid: Annotated[tuple[Name, ...], Meta(max_length=MAX_AVOIDED)] = key(6, ())
+    """Allergens that the customer must not get. Version 2."""
+    adult: bool = key(7, False)
+    """Whether somebody, or something, has checked that the customer is one. Version 2."""
 
     def __repr__(self) -> str:
         token = "none" if self.token is None else "withheld"
+        # what a customer must not get is nobody else's business, either
         return f"Ask(session={self.session}, token={token}, dial={self.dial}, mood={self.mood})"
 
 
@@ -184,6 +191,8 @@ class Welcome(Body, frozen=True, kw_only=True, omit_defaults=True):
     """Every sequence of `generation` up to this one is on disk here; 0 for none."""
     nonce: Nonce = key(6)
     mac: Mac = key(7)
+    confirm: Annotated[tuple[U8, ...], Meta(max_length=MAX_NOZZLES)] = key(8, ())
+    """The nozzles that pour only after the customer has confirmed it. Version 2."""
 
 
 class HelloRequest(Body, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from typing import Any
 
 import cbor2
 import msgspec
@@ -27,7 +28,8 @@ def mask_key(present: bytes, new: bytes, command: bytes) -> bytes:
 def welcome_mac(key: bytes, hello: Hello, welcome: Welcome) -> bytes:
     """The MAC of a WELCOME (its own `mac` field aside): the gateway holds this dispenser's key."""
     answer = [welcome.version, welcome.time_ms, welcome.window, welcome.generation, welcome.durable]
-    return _mac(key, "welcome", welcome.version, hello, welcome.nonce, answer)
+    confirm = [list(welcome.confirm)] if welcome.confirm else []
+    return _mac(key, "welcome", welcome.version, hello, welcome.nonce, [*answer, *confirm])
 
 
 def ready_mac(key: bytes, hello: Hello, welcome: Welcome) -> bytes:
@@ -35,7 +37,7 @@ def ready_mac(key: bytes, hello: Hello, welcome: Welcome) -> bytes:
     return _mac(key, "ready", welcome.version, hello, welcome.nonce, [])
 
 
-def _mac(key: bytes, step: str, version: int, hello: Hello, nonce_g: bytes, more: list[int]) -> bytes:
+def _mac(key: bytes, step: str, version: int, hello: Hello, nonce_g: bytes, more: list[Any]) -> bytes:
     # an array of the named fields, not the body's bytes: a newer HELLO may carry keys that we don't know
     fields = msgspec.structs.astuple(hello)[: HELLO_FIELDS[version]]
     signed = [f"picante {step} {version}", *msgspec.to_builtins(fields, builtin_types=(bytes,)), nonce_g, *more]

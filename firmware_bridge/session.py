@@ -250,6 +250,7 @@ class LinkSession:
             durable=durable,
             nonce=self._random_bytes(16),
             mac=bytes(32),
+            confirm=self._registry.to_confirm(hello) if version >= 2 else (),
         )
         welcome = msgspec.structs.replace(unsigned, mac=welcome_mac(key, hello, unsigned))
         self._greeted(Cue.HELLO, hello)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -15,19 +16,22 @@ Walk = tuple[tuple[str, int, Callable[[Any], Any]], ...]
 
 
 @functools.cache
-def _texts(cls: type) -> tuple[Walk, tuple[Callable[[Any], Any], ...]]:
-    """The texts of a struct, and those of its lists whose items have some."""
+def _texts(cls: type) -> tuple[Walk, Walk, tuple[Callable[[Any], Any], ...]]:
+    """The texts of a struct, its lists of texts, and its lists whose items have some."""
     info = type_info(cls)
     assert isinstance(info, StructType)
     texts: list[tuple[str, int, Callable[[Any], Any]]] = []
+    listed: list[tuple[str, int, Callable[[Any], Any]]] = []
     lists: list[Callable[[Any], Any]] = []
     for field in info.fields:
         for one in _alternatives(field):
             if isinstance(one, StrType) and one.max_length is not None:
                 texts.append((field.encode_name, one.max_length, attrgetter(field.name)))
+            if isinstance(one, VarTupleType) and isinstance(item := one.item_type, StrType) and item.max_length:
+                listed.append((field.encode_name, item.max_length, attrgetter(field.name)))
             if isinstance(one, VarTupleType) and isinstance(one.item_type, StructType):
                 lists.append(attrgetter(field.name))
-    return tuple(texts), tuple(lists)
+    return tuple(texts), tuple(listed), tuple(lists)
 
 
 def _alternatives(field: Field) -> Iterator[Type]:
@@ -36,9 +40,9 @@ def _alternatives(field: Field) -> Iterator[Type]:
 
 def too_long(message: msgspec.Struct) -> str | None:
     """What is wrong where a text takes more bytes than its field has characters; None where all fit."""
-    texts, lists = _texts(type(message))
-    for key, most, get in texts:
-        text = get(message)
+    texts, listed, lists = _texts(type(message))
+    of_lists = ((key, most, text) for key, most, get in listed for text in get(message))
+    for key, most, text in chain(((key, most, get(message)) for key, most, get in texts), of_lists):
         if text is not None and not text.isascii() and len(text.encode()) > most:
             return f"Expected a text of at most {most} bytes - at `$.{key}`"
     for get in lists:

@@ -67,7 +67,9 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         outbox = StoreOutbox(opened, lambda: clock.holds)
         rankers = Rankers(ranker)
         ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating)
-        recommender = Recommender(opened, clock, door, boot, rankers, pseudonym_key, outbox.wake)
+        recommender = Recommender(
+            opened, clock, door, boot, rankers, pseudonym_key, outbox.wake, config.picks.limit_shu
+        )
         commands = Commands(opened, clock, boot)
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
         reader = opened.reader()

@@ -18,6 +18,7 @@ from cloud_sync.toml_file import Document, Name, Section, line_of
 from firmware_bridge.line import check_url, is_url
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
+from heat.scale import MAX_SHU
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -119,6 +120,8 @@ class PicksSection(Section):
     """JSON file of the brand's sauces; without it the one that ships with Picante."""
     words: str | None = None
     """JSON file of the brand's heat words; without it the one that ships with Picante."""
+    limit_shu: Annotated[int, Field(ge=0, le=MAX_SHU)] | None = None
+    """SHU; what is hotter is picked only if asked for, and poured only once confirmed. Without it there is no limit."""
 
 
 class ClockSection(Section):

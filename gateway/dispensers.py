@@ -116,6 +116,10 @@ class Dispensers:
         """See `Registry.clock_ms`."""
         return self._clock.unix_ms()
 
+    def to_confirm(self, hello: Hello) -> tuple[int, ...]:
+        """See `Registry.to_confirm`."""
+        return self._recommender.menus.to_confirm(hello.nozzles)
+
     # -- what links hand over (`firmware_bridge.link.Gate`) ---------------------------------------------------------
 
     def opened(self, link: Link, hello: Hello, gap: tuple[int, int] | None) -> None:
@@ -199,6 +203,13 @@ class Dispensers:
             name = hello.dispenser
             log.warning("%s on %s waits: %s", name, link.name, detail, extra={"stranger": name, "line": line})
         self.strangers.note(hello, link.name, link.session.private, reason, detail)
+
+    def tell_limit(self) -> None:
+        """Sauces have other labels: where there is a limit, each WELCOME says anew which nozzles lie above it."""
+        if self._recommender.menus.limited:
+            for known in self.known.values():
+                if known.link is not None and known.online:
+                    known.link.invite()
 
     # -- keys -------------------------------------------------------------------------------------------------------
 

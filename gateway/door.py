@@ -16,6 +16,9 @@ from heat.events import AnyData, Channel, Consent, Poured, Rated, Refilled, Stat
 from heat.quality import Refusal, pour_flags, refuse_volume
 from heat.scale import WordTable
 
+CONFIRMED = "confirmed"
+"""Flag of a pour above the store's limit that the customer has confirmed at the dispenser."""
+
 
 class _Common(TypedDict):
     store: str
@@ -60,7 +63,7 @@ class Door:
             volume_ul=body.volume_ul,
             duration_ms=body.duration_ms,
             pick_id=body.pick_id,
-            flags=pour_flags(body.volume_ul, body.duration_ms),
+            flags=pour_flags(body.volume_ul, body.duration_ms) + ((CONFIRMED,) if body.confirmed else ()),
             **common,
         )
 

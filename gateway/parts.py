@@ -96,6 +96,7 @@ class DaemonHands:
         state = self._state
         state.ingest.door = door
         state.recommender.use(door)
+        state.dispensers.tell_limit()
         state.catalog, state.words = door.catalog, door.words.version
         state.adoption.catalog = door.catalog
         if state.provisioning is not None:

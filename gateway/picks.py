@@ -22,6 +22,7 @@ from gateway import customers, sessions
 from gateway.clock import Clock
 from gateway.dating import stamp, stamp_claim
 from gateway.door import Door
+from gateway.menus import Menus
 from gateway.rankers import Assigned, Rankers
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles
@@ -33,6 +34,7 @@ from models import logged
 from models.explore import SEED_BITS, Chosen, suggest
 from models.features import Context, Menu, features
 from models.ranker import Ranker
+from models.rules import NO_NEEDS, Needs
 
 log = logging.getLogger("gateway.picks")
 
@@ -80,7 +82,10 @@ class Shown:
 
 
 class Recommender:
-    """Answers ASKs. `pseudonym_key` is the brand's key and its version; `on_commit` hears of stored impressions."""
+    """Answers ASKs. `pseudonym_key` is the brand's key and its version; `on_commit` hears of stored impressions.
+
+    Nothing above `limit_shu` is picked unasked.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- the composition root hands over what an answer is made of
         self,
@@ -91,6 +96,7 @@ class Recommender:
         rankers: Rankers,
         pseudonym_key: tuple[bytes, int],
         on_commit: Callable[[], None],
+        limit_shu: int | None = None,
     ) -> None:
         self.rankers = rankers
         self.recent: deque[Shown] = deque(maxlen=RECENT)
@@ -103,9 +109,10 @@ class Recommender:
         self._boot = boot
         self._key = pseudonym_key
         self._on_commit = on_commit
+        self._limit_shu = limit_shu
+        self.menus = Menus(door.catalog, limit_shu)
         self._loop = asyncio.get_running_loop()
         self._reader = store.reader()
-        self._menus: dict[tuple[NozzleInfo, ...], tuple[Menu, dict[str, int]]] = {}
         self._answers: dict[str, _Answer] = {}
         """The last one of each dispenser."""
         self._recorded: dict[str, tuple[int, int]] = {}
@@ -119,7 +126,7 @@ class Recommender:
     def use(self, door: Door) -> None:
         """Know sauces and words by this door from now on."""
         self._door = door
-        self._menus.clear()
+        self.menus = Menus(door.catalog, self._limit_shu)
 
     def close(self) -> None:
         """Give back the reading connection."""
@@ -143,15 +150,33 @@ class Recommender:
         session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
         dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
         subjects = customers.subjects_of(self._reader, session, claimed_by)
-        slate = self.slate(hello.nozzles, subjects, Context(dial=dial, mood=ask.mood), secrets.randbits(SEED_BITS))
+        wishes = (dial.milli_octaves if dial is not None else None, customers.stated_mo(self._reader, session))
+        slate = self.slate(
+            hello.nozzles,
+            subjects,
+            Context(dial=dial, mood=ask.mood),
+            secrets.randbits(SEED_BITS),
+            needs=Needs(frozenset(ask.avoid), ask.adult),
+            wish_mo=max((wish for wish in wishes if wish is not None), default=None),
+        )
         picks = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
         return _Answer(picks, slate, claimed_by)
 
     def slate(
-        self, nozzles: Sequence[NozzleInfo], subjects: Sequence[str], context: Context, seed: int | None = None
+        self,
+        nozzles: Sequence[NozzleInfo],
+        subjects: Sequence[str],
+        context: Context,
+        seed: int | None = None,
+        *,
+        needs: Needs = NO_NEEDS,
+        wish_mo: int | None = None,
     ) -> Slate:
-        """The picks for one customer, who may be known by a session and a pseudonym. Without a seed, the best guess."""
-        menu, places = self._menu(tuple(nozzles))
+        """The picks for one customer, who may be known by a session and a pseudonym. Without a seed, the best guess.
+
+        `wish_mo` is the hottest that was asked for in the session.
+        """
+        offer = self.menus.offer(nozzles, needs, wish_mo)
         today = self._clock.now().day
         reading = read(read_profiles(self._reader, subjects), today)
         last, verdict = customers.latest(self._reader, subjects)
@@ -163,22 +188,9 @@ class Recommender:
         )
         subject = subjects[-1] if subjects else None
         chosen, assigned = self.rankers.answer(
-            subject, lambda ranker: suggest(ranker, reading, menu, context, seed=seed)
+            subject, lambda ranker: suggest(ranker, reading, offer.menu, context, seed=seed)
         )
-        return Slate(subject, reading, menu, places, chosen, context, assigned)
-
-    def _menu(self, nozzles: tuple[NozzleInfo, ...]) -> tuple[Menu, dict[str, int]]:
-        if (known := self._menus.get(nozzles)) is not None:
-            return known
-        places: dict[str, int] = {}
-        for nozzle in nozzles:
-            if nozzle.sauce in self._door.catalog and nozzle.level_ml > 0:
-                places.setdefault(nozzle.sauce, nozzle.nozzle)
-        menu = Menu([self._door.catalog[sauce] for sauce in places])
-        if len(self._menus) >= 1000:
-            self._menus.clear()
-        self._menus[nozzles] = menu, places
-        return menu, places
+        return Slate(subject, reading, offer.menu, offer.nozzles, chosen, context, assigned)
 
     def _record(self, hello: Hello, session: int, answer: _Answer, latency_us: int) -> None:
         now = self._clock.now()

@@ -14,9 +14,15 @@ from heat.errors import DataError
 from heat.identity import MAX_FLAVOURS, SAUCE_ID
 from heat.scale import LAB_SD_MO, MAX_MO, MAX_SHU, Heat, Version, heat_from_shu
 
+MAX_ALLERGENS = 16
+"""Of a catalogue: the European Union has fourteen to be declared."""
+
 
 class Sauce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One sauce. `sd_milli_octaves` is how unsure its label is; `popularity` its share of all pours, in percent."""
+    """One sauce. `sd_milli_octaves` is how unsure its label is; `popularity` its share of all pours, in percent.
+
+    `allergens` are of the catalogue's list; `adults_only` is never picked for whom nobody has checked to be one.
+    """
 
     id: str
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
@@ -24,6 +30,8 @@ class Sauce(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sd_milli_octaves: Annotated[int, msgspec.Meta(ge=0, le=MAX_MO)] = LAB_SD_MO
     flavours: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_FLAVOURS)]
     popularity: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    allergens: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_ALLERGENS)] = ()
+    adults_only: bool = False
 
     @property
     def heat(self) -> Heat:
@@ -35,14 +43,21 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Version
     flavours: tuple[str, ...]
     sauces: tuple[Sauce, ...]
+    allergens: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_ALLERGENS)] = ()
 
 
 class Catalog(Mapping[str, Sauce]):
-    """The sauces by id, in the order of the file, with the catalogue's version and its list of flavour tags."""
+    """The sauces by id, in the order of the file, with the catalogue's version and its lists of tags.
 
-    def __init__(self, version: str, flavours: tuple[str, ...], sauces: tuple[Sauce, ...]) -> None:
+    `allergens` are those that every sauce was checked for: what is not listed there, no sauce is known to be free of.
+    """
+
+    def __init__(
+        self, version: str, flavours: tuple[str, ...], sauces: tuple[Sauce, ...], allergens: tuple[str, ...] = ()
+    ) -> None:
         self.version = version
         self.flavours = flavours
+        self.allergens = allergens
         self._sauces = {sauce.id: sauce for sauce in sauces}
 
     def __getitem__(self, sauce_id: str) -> Sauce:
@@ -65,22 +80,30 @@ def parse_catalog(text: bytes | str) -> Catalog:
         document = msgspec.json.decode(text, type=_Document)
     except msgspec.DecodeError as error:
         raise DataError(f"catalogue: {error}", hint="Compare it with heat/data/catalog.json") from error
-    if odd := [tag for tag in document.flavours if not SAUCE_ID.match(tag)]:
-        raise DataError(f"catalogue: {odd[0]!r} is not a flavour tag", hint="Use 1 to 24 of a-z, 0-9 and '-'")
+    for kind, tags in (("a flavour tag", document.flavours), ("an allergen", document.allergens)):
+        if odd := [tag for tag in tags if not SAUCE_ID.match(tag)]:
+            raise DataError(f"catalogue: {odd[0]!r} is not {kind}", hint="Use 1 to 24 of a-z, 0-9 and '-'")
     seen: set[str] = set()
     for sauce in document.sauces:
-        if not SAUCE_ID.match(sauce.id):
-            raise DataError(f"catalogue: {sauce.id!r} is not a sauce id", hint="Use 1 to 24 of a-z, 0-9 and '-'")
-        if sauce.id in seen:
-            raise DataError(f"catalogue: {sauce.id!r} stands there twice")
-        if unknown := sorted(set(sauce.flavours) - set(document.flavours)):
-            raise DataError(f"catalogue: {sauce.id!r} has unknown flavours {unknown}", hint="List them in 'flavours'")
-        if len(set(sauce.flavours)) < len(sauce.flavours):
-            raise DataError(f"catalogue: {sauce.id!r} names a flavour twice")
+        _check(sauce, document, seen)
         seen.add(sauce.id)
     if not document.sauces:
         raise DataError("catalogue: no sauces")
-    return Catalog(document.version, document.flavours, document.sauces)
+    return Catalog(document.version, document.flavours, document.sauces, document.allergens)
+
+
+def _check(sauce: Sauce, document: _Document, seen: set[str]) -> None:
+    if not SAUCE_ID.match(sauce.id):
+        raise DataError(f"catalogue: {sauce.id!r} is not a sauce id", hint="Use 1 to 24 of a-z, 0-9 and '-'")
+    if sauce.id in seen:
+        raise DataError(f"catalogue: {sauce.id!r} stands there twice")
+    if unknown := sorted(set(sauce.flavours) - set(document.flavours)):
+        raise DataError(f"catalogue: {sauce.id!r} has unknown flavours {unknown}", hint="List them in 'flavours'")
+    if unchecked := sorted(set(sauce.allergens) - set(document.allergens)):
+        hint = "List in 'allergens' what every sauce was checked for"
+        raise DataError(f"catalogue: {sauce.id!r} has unknown allergens {unchecked}", hint=hint)
+    if len(set(sauce.flavours)) < len(sauce.flavours):
+        raise DataError(f"catalogue: {sauce.id!r} names a flavour twice")
 
 
 @cache

@@ -54,7 +54,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
     channel: Channel
     consent: Consent
     flags: Annotated[tuple[Flag, ...], Meta(max_length=16)] = ()
-    """What looked implausible at the door (`heat.quality`); flagged events are kept."""
+    """What looked implausible at the door (`heat.quality`), and `confirmed`; flagged events are kept."""
 
 
 class Poured(EventData, frozen=True, kw_only=True):

@@ -48,7 +48,12 @@ class Board:
         """Held by the one customer who stands in front of it."""
         self.answers = Answers()
         self.twin = Dispenser(
-            self.name, plant, recorder.record, recorder.ring.new_session, lambda: eeprom.contents.locked
+            self.name,
+            plant,
+            recorder.record,
+            recorder.ring.new_session,
+            lambda: eeprom.contents.locked,
+            lambda: eeprom.contents.confirm,
         )
         place(self.twin, eeprom.contents.planogram)
         self.commands = Commands(eeprom, self.twin, self)
@@ -90,6 +95,10 @@ class Board:
     def keep_key(self, key: bytes) -> None:
         """See `mcu.Panel`."""
         self.eeprom.update(key=key)
+
+    def keep_confirm(self, nozzles: tuple[int, ...]) -> None:
+        """See `mcu.Panel`."""
+        self.eeprom.update(confirm=nozzles)
 
     def carry_out(self, command: Command, now_ms: int) -> Result | None:
         """See `mcu.Panel`."""

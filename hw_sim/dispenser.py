@@ -6,17 +6,20 @@ the wire and puts the picks on its screen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBody, StatedBody
 from firmware_bridge.messages import NozzleInfo, PickInfo, Picks
 from heat.events import Verdict
 from hw_sim.plant import LOW_TANK_UL, TANK_UL, Plant, Readings
-from hw_sim.screen import Shown, render
+from hw_sim.screen import Shown, render, render_question
 
 SESSION_MS = 60_000
 """ms after a customer's last touch for which they are taken to stand there, unless the screen went idle before."""
+
+CONFIRM_MS = 10_000
+"""ms within which the second press at a nozzle confirms the first."""
 
 Log = Callable[[int, EventBody, int], int]
 """Where a dispenser's events go: (session, body, uptime in ms) -> sequence."""
@@ -31,6 +34,14 @@ class Pouring:
     opened_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sure:
+    """The screen asks whether it is meant; a press at the same nozzle is the answer."""
+
+    nozzle: int
+    until_ms: int
+
+
 class Dispenser:
     """One dispenser, seen from in front of it."""
 
@@ -41,6 +52,7 @@ class Dispenser:
         record: Log,
         new_session: Callable[[], int],
         locked: Callable[[], bool] = lambda: False,
+        confirm: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self.name = name
         self.plant = plant
@@ -56,6 +68,8 @@ class Dispenser:
         self._record = record
         self._new_session = new_session
         self._locked = locked
+        self._confirm = confirm
+        self._sure: Sure | None = None
         self._unasked_until_ms: int | None = None
         self._last_poured: str | None = None
         self._pouring: Pouring | None = None
@@ -69,7 +83,7 @@ class Dispenser:
         self.shown = Shown()
         self._unasked_until_ms = None
         self.dial = None
-        self._last_poured = None
+        self._last_poured, self._sure = None, None
         return self.session
 
     def touch(self, now_ms: int) -> None:
@@ -79,7 +93,7 @@ class Dispenser:
     def leave(self) -> None:
         """The customer is done, and the screen goes idle: the session is over."""
         self.session, self.dial, self.shown = 0, None, Shown()
-        self._last_poured, self._touched_ms = None, None
+        self._last_poured, self._touched_ms, self._sure = None, None, None
 
     def attended(self, now_ms: int) -> bool:
         """Whether a customer's session is not over."""
@@ -94,13 +108,16 @@ class Dispenser:
         return self._record(self.session, body, now_ms)
 
     def pour(self, number: int, volume_ul: int, now_ms: int) -> int | None:
-        """Pour from a nozzle, as far as its bottle goes; the event's sequence, or None if nothing came or it is locked.
+        """Pour from a nozzle, as far as its bottle goes; the event's sequence, or None if nothing came.
+
+        Nothing comes while it is locked, nor at the first press where one must be confirmed.
 
         `now_ms` is when the valve closed. The event tells what the meter counted; what left the bottle is the plant's
         secret.
         """
-        if not self.pours:
-            return None
+        return self._dose(number, volume_ul, now_ms) if self.pours and self._is_meant(number, now_ms) else None
+
+    def _dose(self, number: int, volume_ul: int, now_ms: int) -> int | None:
         dose = self.plant.dose(number, volume_ul, now_ms)
         if dose is None:
             return None
@@ -112,8 +129,20 @@ class Dispenser:
             volume_ul=dose.volume_ul,
             duration_ms=dose.duration_ms,
             pick_id=self.shown_pick_id(sauce),
+            confirmed=number in self._confirm(),
         )
         return self._record(self.session, body, now_ms)
+
+    def asks_at(self, now_ms: int) -> int | None:
+        """The nozzle at which the screen asks for a second press, if it asks."""
+        return self._sure.nozzle if self._sure is not None and now_ms < self._sure.until_ms else None
+
+    def _is_meant(self, number: int, now_ms: int) -> bool:
+        """Whether a press at a nozzle pours; where it must be confirmed, the first one makes the screen ask."""
+        asked_at, self._sure = self.asks_at(now_ms), None
+        if number in self._confirm() and asked_at != number:
+            self._sure = Sure(number, now_ms + CONFIRM_MS)
+        return self._sure is None
 
     def pour_ms(self, number: int, volume_ul: int) -> int:
         """How long that pour keeps the valve open, in ms."""
@@ -121,7 +150,7 @@ class Dispenser:
 
     def open_valve(self, number: int, volume_ul: int, now_ms: int) -> None:
         """Begin a pour that takes its time; `close_valve` ends it. Nothing happens where it does not pour."""
-        if self.pours:
+        if self.pours and self._is_meant(number, now_ms):
             self._pouring = Pouring(number, volume_ul, now_ms)
 
     @property
@@ -137,7 +166,9 @@ class Dispenser:
     def close_valve(self, now_ms: int) -> int | None:
         """The pour is through: as `pour`. None, too, if the power failed meanwhile."""
         pouring, self._pouring = self._pouring, None
-        return self.pour(pouring.nozzle, pouring.wanted_ul, now_ms) if pouring is not None else None
+        if pouring is None or not self.pours:
+            return None
+        return self._dose(pouring.nozzle, pouring.wanted_ul, now_ms)
 
     def lose_power(self, now_ms: int) -> None:
         """The screen is dark and nobody knows whose session it was. A valve that stood open spills uncounted."""
@@ -205,6 +236,8 @@ class Dispenser:
         """Take off the screen what has been there for long enough."""
         if self._unasked_until_ms is not None and now_ms >= self._unasked_until_ms:
             self.shown, self._unasked_until_ms = Shown(), None
+        if self.asks_at(now_ms) is None:
+            self._sure = None
 
     def render_screen(self) -> str:
         """The screen, drawn as text."""
@@ -212,6 +245,9 @@ class Dispenser:
         if not self.pours:
             status = "locked" if self._locked() else "service"
         own_choice = [f"{nozzle.number:>2} {nozzle.sauce.name}" for nozzle in self.tanks.values()]
+        if self._sure is not None:
+            sauce = self.tanks[self._sure.nozzle].sauce.name
+            return render_question(sauce, self._sure.nozzle, title=f"PICANTE {self.name}", status=status)
         return render(self.shown, title=f"PICANTE {self.name}", status=status, own_choice=own_choice)
 
     def shown_pick_id(self, sauce: str) -> str | None:

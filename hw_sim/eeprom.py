@@ -74,6 +74,8 @@ class Contents(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaul
     """What a nozzle's level sensor reads on an empty bottle, ml; one that is missing reads 0."""
     locked: bool = False
     """Whether pouring is locked."""
+    confirm: tuple[int, ...] = ()
+    """The nozzles that pour only after a confirmation."""
     commands: tuple[CommandRecord, ...] = ()
     """The last commands, oldest first."""
 

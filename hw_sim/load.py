@@ -110,4 +110,4 @@ def _make_event(unit: Unit, rng: random.Random) -> None:
     elif unit.twin.tanks[number].level_ul < volume_ul:
         unit.refill(number)
     else:
-        unit.pour(number, volume_ul)
+        unit.pour_surely(number, volume_ul)

@@ -126,6 +126,9 @@ class Panel(Protocol):
     def keep_key(self, key: bytes) -> None:
         """Keep the gateway's key, for ever."""
 
+    def keep_confirm(self, nozzles: tuple[int, ...]) -> None:
+        """Keep which nozzles pour only after a confirmation, until another WELCOME."""
+
     def carry_out(self, command: Command, now_ms: int) -> Result | None:
         """Do what a command says, or say again what became of it; None: a copy that concerns nobody."""
 
@@ -281,10 +284,22 @@ class Mcu:
 
     # -- the dispenser's side -----------------------------------------------------------------------------------------
 
-    def ask(self, session: int, now_ms: int, *, token: str | None, dial: int | None, mood: str | None) -> bytes:
+    def ask(  # noqa: PLR0913 -- an ASK's fields
+        self,
+        session: int,
+        now_ms: int,
+        *,
+        token: str | None,
+        dial: int | None,
+        mood: str | None,
+        avoid: tuple[str, ...] = (),
+        adult: bool = False,
+    ) -> bytes:
         """Ask for picks; the nonce that their PICKS will carry. An earlier question is forgotten."""
         nonce = self._random_bytes(8)
         ask = Ask(session=session, nonce=nonce, token=token, dial=dial, mood=mood)
+        if self.version >= 2:
+            ask = msgspec.structs.replace(ask, avoid=avoid, adult=adult)
         self._question = Question(ask, now_ms, self._slack_ms)
         return nonce
 
@@ -350,6 +365,8 @@ class Mcu:
         self._base, self._window = max(welcome.durable + 1, hello.lowest), welcome.window
         self._ready = Ready(mac=proofs.ready_mac(key, hello, welcome))
         self.version = welcome.version
+        if welcome.version >= 2:
+            self._panel.keep_confirm(welcome.confirm)
         self._machine.move(Cue.WELCOME)
 
     def _open(self, now_ms: int) -> Ready:

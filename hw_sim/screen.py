@@ -16,6 +16,7 @@ _COLDEST_MO = milli_octaves(60)
 """mo; where the scale begins. It ends at pure capsaicin."""
 _DARK_ROWS = 5
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_FOOT = f"╰{'─' * (COLUMNS - 2)}╯"
 OWN_CHOICE = ("No picks right now:", "choose your own sauce.")
 
 
@@ -29,18 +30,25 @@ class Shown:
 
 def render(shown: Shown, *, title: str, status: str, own_choice: Sequence[str] = ()) -> str:
     """The screen as lines of text. `own_choice` are the sauces to list when there are no picks."""
-    lines = [f"╭{'─' * (COLUMNS - 2)}╮", _row(_spread(title, status)), f"├{'─' * (COLUMNS - 2)}┤"]
+    lines = _head(title, status)
     for slot, pick in enumerate(shown.picks, start=1):
         lines += _pick_rows(slot, pick)
     if not shown.picks:
         lines += [_row(""), *(_row(text.center(_INNER)) for text in OWN_CHOICE), _row("")]
         lines += [_row(f" {text}") for text in own_choice]
-    return "\n".join([*lines, f"╰{'─' * (COLUMNS - 2)}╯"])
+    return "\n".join([*lines, _FOOT])
+
+
+def render_question(sauce: str, nozzle: int, *, title: str, status: str) -> str:
+    """The screen while it asks whether a very hot sauce is meant, as lines of text."""
+    told = (f"{sauce} is very hot.", f"Press nozzle {nozzle} again to pour it.")
+    rows = [_row(""), *(_row(_clip(text, _INNER).center(_INNER)) for text in told), _row("")]
+    return "\n".join([*_head(title, status), *rows, _FOOT])
 
 
 def dark() -> str:
     """A screen without power, as lines of text."""
-    return "\n".join([f"╭{'─' * (COLUMNS - 2)}╮", *[_row("")] * _DARK_ROWS, f"╰{'─' * (COLUMNS - 2)}╯"])
+    return "\n".join([f"╭{'─' * (COLUMNS - 2)}╮", *[_row("")] * _DARK_ROWS, _FOOT])
 
 
 def heat_bar(heat_mo: int, cells: int = _BAR) -> str:
@@ -50,6 +58,10 @@ def heat_bar(heat_mo: int, cells: int = _BAR) -> str:
     full, part = divmod(eighths, 8)
     bar = "█" * full + (_EIGHTHS[part] if part else "")
     return bar.ljust(cells, "·")
+
+
+def _head(title: str, status: str) -> list[str]:
+    return [f"╭{'─' * (COLUMNS - 2)}╮", _row(_spread(title, status)), f"├{'─' * (COLUMNS - 2)}┤"]
 
 
 def _pick_rows(slot: int, pick: PickInfo) -> list[str]:

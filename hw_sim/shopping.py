@@ -78,4 +78,4 @@ def _say(unit: Unit, visit: Visit) -> None:
 async def _pour(unit: Unit, shopper: Shopper, visit: Visit, number: int, sauce: Sauce, pace: float) -> None:
     volume_ul = shopper.pour_ul(visit, sauce)
     await asyncio.sleep(unit.twin.pour_ms(number, volume_ul) / 1000 * pace)
-    unit.pour(number, volume_ul)
+    unit.pour_surely(number, volume_ul)

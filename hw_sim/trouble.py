@@ -96,7 +96,9 @@ class Reset(Trouble, frozen=True, kw_only=True):
         self.note(unit)
         unit.power_off()
         # the log of commands stays: what was done is not done again
-        unit.eeprom.update(key=None, pending_key=None, calibration={}, planogram={}, tare_ml={}, locked=False)
+        unit.eeprom.update(
+            key=None, pending_key=None, calibration={}, planogram={}, tare_ml={}, locked=False, confirm=()
+        )
         unit.power_on()
         return {"boot": unit.header.boot}
 

@@ -19,7 +19,14 @@ from hw_sim.question import ASK_GIVE_UP_MS
 class Unit(Board):
     """A dispenser that customers can use."""
 
-    async def ask(self, *, token: str | None = None, mood: str | None = None) -> Picks | None:
+    async def ask(
+        self,
+        *,
+        token: str | None = None,
+        mood: str | None = None,
+        avoid: tuple[str, ...] = (),
+        adult: bool = False,
+    ) -> Picks | None:
         """Ask the gateway for picks, and show them; None if it did not answer in time."""
         if not self.powered:
             return None
@@ -28,7 +35,7 @@ class Unit(Board):
         self.twin.touch(now_ms)
         if token is not None:
             self._recorder.note("claim", token, session, now_ms)
-        self.firmware.mcu.ask(session, now_ms, token=token, dial=self.twin.dial, mood=mood)
+        self.firmware.mcu.ask(session, now_ms, token=token, dial=self.twin.dial, mood=mood, avoid=avoid, adult=adult)
         self.line.wake()
         try:
             # a line that is stuck does not run the firmware's timers
@@ -55,11 +62,22 @@ class Unit(Board):
         """A pour that ends now; the event's sequence, or None if nothing came."""
         return self._note_accepted(nozzle, self._is_done(lambda now_ms: self.twin.pour(nozzle, volume_ul, now_ms)))
 
+    def pour_surely(self, nozzle: int, volume_ul: int) -> int | None:
+        """`pour` by a customer who presses again where the screen asks whether it is meant."""
+        sequence = self.pour(nozzle, volume_ul)
+        return self.pour(nozzle, volume_ul) if sequence is None and self.asks(nozzle) else sequence
+
+    def asks(self, nozzle: int) -> bool:
+        """Whether the screen asks if a pour from this nozzle is meant."""
+        return self.twin.asks_at(self.firmware.now_ms()) == nozzle
+
     async def pour_slowly(self, nozzle: int, volume_ul: int) -> int | None:
         """A pour that takes the time that it takes; None, too, if the power fails meanwhile."""
         if not self.powered:
             return None
         self.twin.open_valve(nozzle, volume_ul, self.firmware.now_ms())
+        if self.asks(nozzle):
+            return None
         await asyncio.sleep(self.twin.pour_ms(nozzle, volume_ul) / 1000)
         return self._note_accepted(nozzle, self._is_done(self.twin.close_valve))
 

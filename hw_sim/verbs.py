@@ -66,6 +66,8 @@ class Pour(AtDispenser, frozen=True, kw_only=True):
     sauce: str | None = None
     ml: Annotated[float, Meta(gt=0, le=1_000)] = 3.0
     quick: bool = False
+    confirm: bool = True
+    """Press again where the screen asks whether it is meant."""
 
     async def at(self, unit: Unit) -> dict[str, Any]:
         """See the module."""
@@ -78,7 +80,8 @@ class Pour(AtDispenser, frozen=True, kw_only=True):
                 nozzle = nozzle_of(unit, self.sauce)
             if unit.twin.session == 0 or not unit.twin.attended(unit.firmware.now_ms()):
                 unit.begin_session()
-            sequence = await poured(unit, nozzle, round(self.ml * 1000), quick=self.quick)
+            volume_ul = round(self.ml * 1000)
+            sequence = await poured(unit, nozzle, volume_ul, quick=self.quick, confirm=self.confirm)
         return {"nozzle": nozzle, "sauce": unit.twin.tanks[nozzle].sauce.id, **_event(unit, sequence)}
 
 
@@ -140,19 +143,30 @@ def pressed(unit: Unit, verdict: Verdict) -> int:
     return sequence
 
 
-async def poured(unit: Unit, nozzle: int, volume_ul: int, *, quick: bool) -> int:
-    """Pour; the event's sequence. Raises NotDone if nothing came, or less than was asked for."""
+async def poured(unit: Unit, nozzle: int, volume_ul: int, *, quick: bool, confirm: bool = True) -> int:
+    """Pour; the event's sequence. Raises NotDone if nothing came, or less than was asked for.
+
+    With `confirm`, press again where the screen asks whether it is meant.
+    """
     tank = unit.twin.tanks[nozzle]
     closed, left_ul = _why_closed(unit, nozzle), tank.level_ul
-    sequence = unit.pour(nozzle, volume_ul) if quick else await unit.pour_slowly(nozzle, volume_ul)
+    sequence = await _pressed_at(unit, nozzle, volume_ul, quick=quick)
+    if sequence is None and confirm and unit.asks(nozzle):
+        sequence = await _pressed_at(unit, nozzle, volume_ul, quick=quick)
     if sequence is None:
         check_awake(unit)
+        if unit.asks(nozzle):
+            raise NotDone(f"nothing was poured at {unit.name}: its screen asks to press nozzle {nozzle} again")
         why = closed or _why_closed(unit, nozzle) or "its power failed meanwhile"
         raise NotDone(f"nothing was poured at {unit.name}: {why}")
     if volume_ul > left_ul:
         told = f"only {left_ul / 1000:.1f} of {volume_ul / 1000:.1f} ml were left at nozzle {nozzle} of {unit.name}"
         raise NotDone(f"{told}: they were poured, as event {unit.event_id(sequence)}")
     return sequence
+
+
+async def _pressed_at(unit: Unit, nozzle: int, volume_ul: int, *, quick: bool) -> int | None:
+    return unit.pour(nozzle, volume_ul) if quick else await unit.pour_slowly(nozzle, volume_ul)
 
 
 def _why_closed(unit: Unit, nozzle: int) -> str | None:

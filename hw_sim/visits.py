@@ -21,6 +21,10 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
     token: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     dial: Annotated[int, Meta(ge=0, le=100)] | None = None
     mood: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    avoid: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=32)], ...], Meta(max_length=16)] = ()
+    """Allergens that the customer must not get."""
+    adult: bool = False
+    """Whether somebody checked that the customer is one."""
     shu: Annotated[int, Meta(ge=0, le=16_000_000)] | None = None
     """A stated preference, as a number."""
     word: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
@@ -42,7 +46,7 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
             session = unit.begin_session()
             sequences = self._say(unit)
             begun = time.monotonic()
-            picks = await unit.ask(token=self.token, mood=self.mood)
+            picks = await unit.ask(token=self.token, mood=self.mood, avoid=self.avoid, adult=self.adult)
             answer_ms = round((time.monotonic() - begun) * 1000, 2) if picks is not None else None
             nozzle = wanted if self.pour is not None else _first_pick(unit, picks)
             try:

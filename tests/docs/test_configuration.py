@@ -6,7 +6,8 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -67,6 +68,8 @@ def check_keys(model: type[BaseModel], page: str) -> None:
 
 def type_in_words(hint: Any) -> str:
     """A key's type, as the tables tell it."""
+    if get_origin(hint) in {Union, UnionType}:
+        hint = next(kind for kind in get_args(hint) if kind is not NoneType)
     inner, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if get_origin(inner) is dict:
         return f"table of {type_in_words(get_args(inner)[1]).partition(':')[0]}s"

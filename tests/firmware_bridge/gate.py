@@ -22,6 +22,7 @@ class KeepingGate:
         self.results: list[Result] = []
         self.refusals: list[tuple[str, RejectReason, str]] = []
         self.room = True
+        self.confirm: tuple[int, ...] = ()
 
     def key_of(self, dispenser: str, key_id: bytes | None) -> bytes | None:
         return KEY if dispenser in self.names and key_id in (None, proofs.key_id(KEY)) else None
@@ -31,6 +32,9 @@ class KeepingGate:
 
     def durable(self, dispenser: str, generation: int) -> int:
         return self.stored.get((dispenser, generation), 0)
+
+    def to_confirm(self, hello: Hello) -> tuple[int, ...]:
+        return self.confirm
 
     def clock_ms(self) -> int:
         return 0

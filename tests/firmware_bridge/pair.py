@@ -53,6 +53,7 @@ class Panel:
     unanswered: int = 0
     kept: bytes | None = KEY
     """The key; None from the factory."""
+    confirm: tuple[int, ...] | None = None
     carried_out: list[Command] = field(default_factory=list)
 
     def nozzles(self) -> tuple[NozzleInfo, ...]:
@@ -66,6 +67,9 @@ class Panel:
 
     def keep_key(self, key: bytes) -> None:
         self.kept = key
+
+    def keep_confirm(self, nozzles: tuple[int, ...]) -> None:
+        self.confirm = nozzles
 
     def carry_out(self, command: Command, now_ms: int) -> Result | None:
         self.carried_out.append(command)
@@ -82,6 +86,7 @@ class Disk:
     gaps: list[tuple[int, int, int]] = field(default_factory=list)
     keys: dict[str, bytes] = field(default_factory=lambda: {NAME: KEY})
     unprovisioned: dict[str, bytes] = field(default_factory=dict)
+    confirm: tuple[int, ...] = ()
 
     def key_of(self, dispenser: str, key_id: bytes | None) -> bytes | None:
         key = self.keys.get(dispenser)
@@ -93,6 +98,9 @@ class Disk:
     def durable(self, dispenser: str, generation: int) -> int:
         intervals = list(self.known.get(generation, SequenceSet()))
         return intervals[0][1] if intervals and intervals[0][0] == 1 else 0
+
+    def to_confirm(self, hello: Hello) -> tuple[int, ...]:
+        return self.confirm
 
     def clock_ms(self) -> int:
         return 1_700_000_000_000

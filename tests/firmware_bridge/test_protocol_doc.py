@@ -13,7 +13,7 @@ from firmware_bridge import codec, framing, messages, moves, session, topics
 from firmware_bridge.states import mermaid
 from gateway import commands, orders
 from heat.scale import MAX_SHU, default_words
-from hw_sim import eeprom, go_back_n, mcu, mqtt_device, question
+from hw_sim import dispenser, eeprom, go_back_n, mcu, mqtt_device, question
 from models.features import MOOD_STEP
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +90,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "messages without a PUBACK": [mqtt_device.IN_FLIGHT],
         "versions in a HELLO or a REJECT": [messages.MAX_VERSIONS],
         "nozzles in a HELLO, slots in PICKS": [messages.MAX_NOZZLES],
+        "a press is confirmed within": [dispenser.CONFIRM_MS],
+        "allergens in an ASK": [messages.MAX_AVOIDED],
         "series in a SAMPLE": [messages.MAX_SERIES],
         "values in a series": [messages.MAX_VALUES],
     }

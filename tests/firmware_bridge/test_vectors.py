@@ -195,6 +195,11 @@ def test_the_macs_sign_what_the_protocol_says(version: int) -> None:
     welcome = Welcome(**named, nonce=nonce_g, mac=bytes(32))
     assert welcome_mac(key, hello, welcome).hex() == macs["welcome"]["mac"]
     assert ready_mac(key, hello, welcome).hex() == macs["ready"]["mac"]
+    if (confirming := macs.get("confirming")) is not None:
+        assert hmac.new(key, bytes.fromhex(confirming["signed"]), hashlib.sha256).hexdigest() == confirming["mac"]
+        asking = msgspec.structs.replace(welcome, confirm=tuple(confirming["confirm"]))
+        assert welcome_mac(key, hello, asking).hex() == confirming["mac"]
+        assert ready_mac(key, hello, asking) == ready_mac(key, hello, welcome)
 
 
 @pytest.mark.parametrize("version", [1, 2])

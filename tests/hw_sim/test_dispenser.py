@@ -8,7 +8,7 @@ from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBod
 from firmware_bridge.messages import PickInfo, Picks
 from heat.catalog import default_catalog
 from heat.scale import MAX_MO
-from hw_sim.dispenser import Dispenser
+from hw_sim.dispenser import CONFIRM_MS, Dispenser
 from hw_sim.plant import TANK_UL, Nozzle, Plant
 from hw_sim.screen import COLUMNS, Shown, heat_bar
 
@@ -180,3 +180,57 @@ def test_a_hotter_sauce_has_a_longer_bar() -> None:
     assert [len(bar) for bar in filled] == sorted(len(bar) for bar in filled)
     assert heat_bar(0) == "·" * 18
     assert heat_bar(MAX_MO) == "█" * 18
+
+
+ASKS = """
+╭────────────────────────────────────────╮
+│ PICANTE bar-1                session 1 │
+├────────────────────────────────────────┤
+│                                        │
+│       Garlic Ghost is very hot.        │
+│    Press nozzle 3 again to pour it.    │
+│                                        │
+╰────────────────────────────────────────╯
+"""
+
+
+@pytest.fixture
+def careful(log: Log) -> Dispenser:
+    """One of whose nozzles the third must be confirmed."""
+    nozzles = [Nozzle(1, CATALOG["table-red"]), Nozzle(3, CATALOG["garlic-ghost"])]
+    twin = Dispenser("bar-1", Plant(nozzles), log.record, log.new_session, confirm=lambda: (3,))
+    twin.begin_session()
+    return twin
+
+
+def test_the_second_press_pours_what_must_be_confirmed(careful: Dispenser, log: Log) -> None:
+    assert careful.pour(3, 3_000, 1_000) is None
+    assert careful.render_screen() == ASKS.strip()
+    assert careful.pour(3, 3_000, 1_000 + CONFIRM_MS - 1) == 1
+    assert careful.pour(1, 3_000, 20_000) == 2
+    told = [(body.nozzle, body.confirmed) for _, body, _ in log.events if isinstance(body, PouredBody)]
+    assert told == [(3, True), (1, False)]
+
+
+@pytest.mark.parametrize("what", ["too late", "another nozzle", "another customer", "power"])
+def test_a_press_that_was_not_meant_is_no_confirmation(careful: Dispenser, log: Log, what: str) -> None:
+    careful.pour(3, 3_000, 1_000)
+    now_ms = 1_000 + CONFIRM_MS if what == "too late" else 2_000
+    if what == "another nozzle":
+        careful.pour(1, 3_000, now_ms)
+    elif what == "another customer":
+        careful.begin_session()
+    elif what == "power":
+        careful.lose_power(now_ms)
+    careful.look(now_ms)
+    assert "again" not in careful.render_screen()
+    assert careful.pour(3, 3_000, now_ms) is None
+    assert all(body.nozzle == 1 for _, body, _ in log.events if isinstance(body, PouredBody))
+
+
+def test_a_slow_pour_is_confirmed_as_well(careful: Dispenser, log: Log) -> None:
+    careful.open_valve(3, 3_000, 1_000)
+    assert not careful.pouring
+    assert careful.close_valve(2_000) is None
+    careful.open_valve(3, 3_000, 3_000)
+    assert careful.close_valve(4_000) == 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.messages import Ack
+from firmware_bridge.messages import Ack, HelloRequest
 from heat.errors import ConfigError
 from hw_sim import trouble
 from hw_sim.control import SOCKET_NAME, ControlServer, call
@@ -311,3 +311,20 @@ async def test_meddling_with_the_plant(state: Path) -> None:
     assert [line["fault"] for line in faults(state)] == [
         "drift", "block", "block", "stuck", "stuck", "stuck", "leak",
     ]  # fmt: skip
+
+
+async def test_a_hot_sauce_is_poured_once_it_is_confirmed(tmp_path: Path) -> None:
+    async with shop(tmp_path) as simulation, gateways(simulation) as (disk, ports):
+        unit = simulation.units["bar-1"]
+        await wait_until_async(lambda: unit.online, 10, "online")
+        disk.confirm = (1,)
+        ports[0].gateway.send(HelloRequest())
+        await wait_until_async(lambda: unit.eeprom.contents.confirm == (1,), 10, "it was told")
+        with pytest.raises(NotDone, match="asks to press nozzle 1 again"):
+            await tell(tmp_path, "pour", nozzle=1, quick=True, confirm=False)
+        assert "again" in (await tell(tmp_path, "screen"))["text"]
+        assert (await tell(tmp_path, "pour", nozzle=1, confirm=False))["event"]
+        assert (await tell(tmp_path, "pour", nozzle=1, quick=True))["event"], "it presses twice by itself"
+        await tell(tmp_path, "power", to="off")
+        await tell(tmp_path, "power", to="on")
+        assert unit.eeprom.contents.confirm == (1,)
