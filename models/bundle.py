@@ -17,7 +17,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -28,13 +28,14 @@ from heat.errors import ModelError
 from models import golden, posterior
 from models.features import Matrix
 from models.golden import GoldenSlate
-from models.manifest import AGAIN, MANIFEST_NAME, Manifest, decode, encode
+from models.manifest import AGAIN, FILES, MANIFEST_NAME, Manifest, decode, encode
+from models.signing import SIGNATURE_NAME, Signers, verify
+from models.signing import sign as signature_of
 
 MODEL_NAME = "model.onnx"
 POSTERIOR_NAME = "posterior.npy"
 GOLDEN_NAME = "golden.json"
 TREES_NAME = "trees.json"
-SIGNATURE_NAME = "signature.json"
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 """A model larger than this is not one of ours; reading it could exhaust a Pi."""
 MAX_BYTES: dict[str, int] = {
@@ -46,6 +47,8 @@ MAX_BYTES: dict[str, int] = {
     SIGNATURE_NAME: 4096,
 }
 """All the files that a bundle may have, with the bytes of each that are read at most."""
+MAX_PACKED_BYTES = MAX_MODEL_BYTES
+"""Of a packed bundle on a disk; a release has far less room (`cloud_sync.releases.MAX_CONTENT_BYTES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,18 @@ class Bundle:
     path: Path
     id: str
     """SHA-256 of manifest.json, in hex."""
+    text: bytes
+    """manifest.json."""
     manifest: Manifest
     files: Mapping[str, bytes]
     """The files that the manifest names."""
     deviations: Matrix
     """float32 [members, features]: see `models.posterior`."""
     golden: tuple[GoldenSlate, ...]
+    signature: bytes | None = None
+    """signature.json; that it is there says nothing yet."""
+    signer: str | None = None
+    """Who signed it, if that was checked and is trusted."""
 
     @property
     def short_id(self) -> str:
@@ -78,27 +87,27 @@ def pretrained() -> Path:
     return Path(str(resources.files("models").joinpath("pretrained")))
 
 
-def load(path: Path) -> Bundle:
-    """The bundle in the directory `path`. Raises ModelError if anything about it is wrong."""
-    text = _read(path / MANIFEST_NAME)
-    manifest = decode(path / MANIFEST_NAME, text)
-    files = {name: _read(path / name) for name in manifest.files}
-    for name, content in files.items():
-        found, said = hashlib.sha256(content).hexdigest(), manifest.files[name]
-        if found != said:
-            raise ModelError(
-                f"{path / name}: its SHA-256 is {found[:12]}…, the manifest says {said[:12]}…: damaged or exchanged",
-                hint=AGAIN,
-                reason="hash",
-            )
-    return Bundle(
-        path,
-        hashlib.sha256(text).hexdigest(),
-        manifest,
-        files,
-        posterior.from_npy(path / POSTERIOR_NAME, files[POSTERIOR_NAME], AGAIN),
-        golden.from_json(path / GOLDEN_NAME, files[GOLDEN_NAME], AGAIN),
-    )
+def load(path: Path, signers: Signers | None = None, *, signed: bool = False) -> Bundle:
+    """The bundle in the directory `path`, or packed in the file `path`.
+
+    With `signers`, a signature that is there has to be one of theirs; if it has to be `signed`, there has to be one.
+    Raises ModelError if anything about it is wrong.
+    """
+    if path.is_file():
+        packed = unpack(_limited(path, MAX_PACKED_BYTES))
+        return _read(path, packed.get, signers, signed=signed)
+    return _read(path, lambda name: _from_disk(path / name), signers, signed=signed)
+
+
+def check_sequence(bundle: Bundle, last: int) -> None:
+    """Raises ModelError unless the bundle comes after `last`, the highest sequence of its signer so far."""
+    if bundle.manifest.sequence <= last:
+        raise ModelError(
+            f"{bundle.path / MANIFEST_NAME}: its sequence {bundle.manifest.sequence} is not above {last}, which was "
+            "used before",
+            hint=f"An old bundle does not come back; to use it all the same, sign it with --sequence {last + 1}",
+            reason="sequence",
+        )
 
 
 def save(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -116,15 +125,28 @@ def save(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     return load(path)
 
 
+def sign(path: Path, key_file: Path, sequence: int) -> tuple[Bundle, str]:
+    """Number the bundle in the directory `path` and sign it; its id changes with the number. The signer's public key.
+
+    Raises ModelError, ConfigError, OSError.
+    """
+    bundle = load(path)
+    text = encode(msgspec.structs.replace(bundle.manifest, sequence=sequence))
+    public, signature = signature_of(text, key_file)
+    (path / SIGNATURE_NAME).unlink(missing_ok=True)
+    (path / MANIFEST_NAME).write_bytes(text)
+    (path / SIGNATURE_NAME).write_bytes(signature)
+    return load(path, {public: "us"}, signed=True), public
+
+
 def pack(bundle: Bundle) -> bytes:
-    """A bundle as one file, for a release: a ZIP of its files, the same bytes each time. Raises ModelError."""
-    names = [MANIFEST_NAME, *sorted(bundle.files)]
-    if (bundle.path / SIGNATURE_NAME).exists():
-        names.append(SIGNATURE_NAME)
+    """A bundle as one file, for a release: a ZIP of its files, the same bytes each time."""
+    files = {MANIFEST_NAME: bundle.text, **dict(sorted(bundle.files.items()))}
+    if bundle.signature is not None:
+        files[SIGNATURE_NAME] = bundle.signature
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            content = bundle.files[name] if name in bundle.files else _read(bundle.path / name)
+        for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
@@ -142,8 +164,8 @@ def unpack(packed: bytes) -> dict[str, bytes]:
                     reason="files",
                 )
             for member in members:
-                if member.file_size > MAX_BYTES[member.filename]:
-                    raise _too_large(member.filename)
+                if member.file_size > (limit := MAX_BYTES[member.filename]):
+                    raise _too_large(member.filename, limit)
             return {member.filename: _unpacked(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise ModelError(f"it is no packed bundle: {error}", hint=AGAIN) from error
@@ -154,18 +176,65 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return file.read(member.file_size + 1)  # without a number, whatever it unpacks to, whatever it claims to be
 
 
-def _read(path: Path) -> bytes:
-    limit = MAX_BYTES[path.name]
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read: {error.strerror}", hint=AGAIN, reason="missing") from error
-    if len(content) > limit:
-        raise _too_large(path)
+def _read(path: Path, file: Callable[[str], bytes | None], signers: Signers | None, *, signed: bool) -> Bundle:
+    """A bundle of files by name, None for what is not there. `path` is for messages."""
+    text = _there(path / MANIFEST_NAME, file)
+    signer, signature = None, file(SIGNATURE_NAME)
+    if signature is not None and (signers is not None or signed):
+        signer = verify(path / SIGNATURE_NAME, text, signature, signers or {})
+    elif signed:
+        raise ModelError(
+            f"{path}: is not signed", hint="Sign it with `picante models sign` and release it again", reason="unsigned"
+        )
+    manifest = decode(path / MANIFEST_NAME, text)
+    files = {name: _there(path / name, file) for name in sorted(FILES[manifest.kind])}
+    for name, content in files.items():
+        found, said = hashlib.sha256(content).hexdigest(), manifest.files[name]
+        if found != said:
+            raise ModelError(
+                f"{path / name}: its SHA-256 is {found[:12]}…, the manifest says {said[:12]}…: damaged or exchanged",
+                hint=AGAIN,
+                reason="hash",
+            )
+    return Bundle(
+        path,
+        hashlib.sha256(text).hexdigest(),
+        text,
+        manifest,
+        files,
+        posterior.from_npy(path / POSTERIOR_NAME, files[POSTERIOR_NAME], AGAIN),
+        golden.from_json(path / GOLDEN_NAME, files[GOLDEN_NAME], AGAIN),
+        signature,
+        signer,
+    )
+
+
+def _there(path: Path, file: Callable[[str], bytes | None]) -> bytes:
+    if (content := file(path.name)) is None:
+        raise ModelError(f"{path}: can't be read: No such file or directory", hint=AGAIN, reason="missing")
     return content
 
 
-def _too_large(path: Path | str) -> ModelError:
-    name = path.name if isinstance(path, Path) else path
-    return ModelError(f"{path}: is larger than {MAX_BYTES[name]} bytes", hint=AGAIN, reason="size")
+def _from_disk(path: Path) -> bytes | None:
+    try:
+        return _limited(path, MAX_BYTES[path.name])
+    except FileNotFoundError:
+        return None
+
+
+def _limited(path: Path, limit: int) -> bytes:
+    """The content of a file. Raises ModelError, FileNotFoundError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {error.strerror}", hint=AGAIN, reason="missing") from error
+    if len(content) > limit:
+        raise _too_large(path, limit)
+    return content
+
+
+def _too_large(path: Path | str, limit: int) -> ModelError:
+    return ModelError(f"{path}: is larger than {limit} bytes", hint=AGAIN, reason="size")

@@ -1,4 +1,4 @@
-"""`picante models`: train a ranker in simulation, judge one, look into one."""
+"""`picante models`: train a ranker in simulation, judge one; `picante.cli_bundles` has the rest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import msgspec
 from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, PicanteError
 from hw_sim.shoppers.world import World
+from picante.cli_bundles import COMMANDS
 
 # what needs NumPy is imported by the commands that use it: `picante --help` should not wait for it
 
@@ -39,7 +40,7 @@ def _plain_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 @click.group()
 def models() -> None:
-    """Train, judge and inspect the ranker that chooses picks."""
+    """Train, judge, sign and inspect the ranker that chooses picks."""
 
 
 _bundle_option = click.option(
@@ -112,36 +113,8 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
     click.echo(msgspec.json.format(msgspec.json.encode(judged)).decode() if as_json else table(judged))
 
 
-@models.command()
-@click.argument("directory", type=click.Path(path_type=Path), required=False)
-@_plain_errors
-def inspect(directory: Path | None) -> None:
-    """Check a bundle and print its manifest, weights and metrics.
-
-    \b
-    Example:
-      picante models inspect ./bundle
-    """
-    from models.bundle import load, pretrained
-    from models.features import MEANING
-
-    bundle = load(directory or pretrained())
-    manifest = bundle.manifest
-    click.echo(f"bundle     {bundle.short_id}  ({bundle.id})")
-    click.echo(f"directory  {bundle.path}")
-    click.echo(f"made by    {manifest.created_by}, for catalogue {manifest.catalog_version}")
-    click.echo(f"kind       {manifest.kind}, sequence {manifest.sequence}")
-    for name, sha256 in sorted(manifest.files.items()):
-        click.echo(f"file       {name}, {len(bundle.files[name])} bytes, SHA-256 {sha256}")
-    click.echo("\ntrained on")
-    for name, value in msgspec.to_builtins(manifest.training).items():
-        click.echo(f"  {name:20}{value:>12}")
-    click.echo("\nweights")
-    for name, weight in zip(manifest.features, manifest.weights, strict=True):
-        click.echo(f"  {name:20}{weight:12.5f}  {MEANING[name]}")
-    click.echo("\nmetrics")
-    for name, value in manifest.metrics.items():
-        click.echo(f"  {name:32}{value:8.4f}")
+for _command in COMMANDS:
+    models.add_command(_command)
 
 
 @models.command()

@@ -131,13 +131,8 @@ def _tell(issued: Issued) -> None:
 
 
 def _pki() -> type[Authority]:
-    try:
-        from picante.pki import Authority
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "cryptography":
-            raise
-        hint = "Install it where the authority's key is to be: pip install 'picante[pki]'"
-        raise ConfigError("the library cryptography is not installed", hint=hint) from error
+    from picante.pki import Authority
+
     return Authority
 
 

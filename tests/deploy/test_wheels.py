@@ -88,7 +88,7 @@ def test_the_gateway_runs_without_extras_and_without_the_repository(installed: P
             process.kill()
             process.wait()
     extras = subprocess.run(
-        [installed / "bin" / "python", "-c", "import amqtt, confluent_kafka, cryptography, httpx, onnx, rich"],
+        [installed / "bin" / "python", "-c", "import amqtt, confluent_kafka, httpx, onnx, rich"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

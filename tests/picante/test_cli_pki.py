@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -147,9 +146,3 @@ def test_files_that_can_not_be_used(directory: Path, tmp_path: Path) -> None:
     assert "crl.pem: no list of revocations in PEM" in refused(directory, "revoke", "dispenser", "bar-1")
     (directory / "ca.key").write_bytes((directory / "broker.key").read_bytes())
     assert "ca.key: is not the key of ca.pem" in refused(directory, "list")
-
-
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delitem(sys.modules, "picante.pki", raising=False)
-    monkeypatch.setitem(sys.modules, "cryptography", None)
-    assert "pip install 'picante[pki]'" in refused(tmp_path, "init")
