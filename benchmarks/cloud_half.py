@@ -30,7 +30,7 @@ from cloud.kafka import Producer
 from cloud.librdkafka import Cluster
 from cloud_sync.record import Record
 from cloud_sync.topics import EVENTS
-from tests.servers import KafkaServer, RedisServer, ServerElsewhere, create_topic
+from tests.servers import KafkaServer, MeasuredKafka, RedisServer, ServerElsewhere, create_topic
 
 OFFSET_AND_HASH = 16
 BETWEEN_S = 0.02
@@ -206,7 +206,7 @@ def main() -> None:
             print(line)
         print(HEAD)
         for part in parts:
-            with KafkaServer(directory / f"kafka-{part}") as kafka:
+            with MeasuredKafka(directory / f"kafka-{part}") as kafka:
                 show(PARTS[part](directory, kafka, sizes))
 
 

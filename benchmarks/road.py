@@ -26,7 +26,7 @@ from benchmarks.parts.machine import child, describe, has_strace
 from benchmarks.parts.table import HEAD, Line, show
 from cloud_sync.record import Record
 from cloud_sync.topics import EVENTS
-from tests.servers import KafkaServer, ServerElsewhere, create_topic
+from tests.servers import KafkaServer, MeasuredKafka, ServerElsewhere, create_topic
 
 DISPENSERS = 4
 
@@ -210,7 +210,7 @@ def main() -> None:
             print(line)
         print(HEAD)
         (directory / "kafka").mkdir()
-        kafka = KafkaServer(directory / "kafka")
+        kafka = MeasuredKafka(directory / "kafka")
         parts: dict[str, Callable[[], Iterator[Line]]] = {
             "ingest": lambda: ingest(directory, sizes),
             "start": lambda: starts(directory, sizes),

@@ -60,7 +60,6 @@ class KafkaNode(KafkaServer):
     """
 
     java: tuple[str, ...] = ("-Xmx320m", "-XX:TieredStopAtLevel=1")
-    """The quick compiler alone: a broker that is killed every few seconds is never warm."""
 
     def __init__(self, directory: Path, node: int, quorum: Quorum) -> None:
         super().__init__(directory)
