@@ -35,7 +35,8 @@ CHUNK = 128
 class Mixture:
     """A policy for one ask.
 
-    `rows` (n,) are the menu's rows that may be shown, `slates` (members, k) what each member shows of them, best first.
+    `rows` (n,) are the menu's rows that may be shown, in its order, `slates` (members, k) what each member shows of
+    them, best first.
     """
 
     rows: Rows
@@ -64,8 +65,10 @@ class Mixture:
         return [self._chance(count, len(self.rows)) for count in counted.tolist()]
 
     def _possible(self, slate: Sequence[int]) -> bool:
-        different = set(slate)
-        return len(slate) == self.slates.shape[1] == len(different) and different <= set(self.rows.tolist())
+        if len(slate) != self.slates.shape[1] or len(set(slate)) < len(slate):
+            return False
+        places = np.searchsorted(self.rows, slate)
+        return bool(np.array_equal(self.rows.take(places, mode="clip"), slate))
 
     def _chance(self, members: int, alike: int) -> float:
         return (1 - UNIFORM) * (members / len(self.slates)) + UNIFORM / alike
