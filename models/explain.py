@@ -6,8 +6,12 @@ menu's average, by the ranker's weights, gives the reason; the features' own val
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
 from heat.reading import Reading
-from models.features import COLUMN, Context, Matrix, Menu
+from models.features import COLUMN, FEATURES, Context, Matrix, Menu
 
 MAX_CHARS = 32
 """Characters of one line on the screen."""
@@ -39,15 +43,26 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "caution": ("after_too_hot",),
 }
 """Every feature, by what it would be called in conversation."""
-_COLUMNS = {group: [COLUMN[name] for name in names] for group, names in GROUPS.items()}
+_MEMBERS: Matrix = np.array([[name in names for name in FEATURES] for names in GROUPS.values()], dtype=np.float32)
+"""(groups, features): 1 where a feature belongs to a group."""
 
 
-def reason(row: int, matrix: Matrix, weights: Matrix, reading: Reading, menu: Menu, context: Context) -> str:
-    """Why the sauce in this row of the menu was picked: one short line, at most 32 characters."""
+def reasons(
+    rows: Sequence[int], matrix: Matrix, weights: Matrix, reading: Reading, menu: Menu, context: Context
+) -> list[str]:
+    """Why the sauces in these rows of the menu were picked: one short line each, at most 32 characters."""
+    lifts = ((matrix[rows] - matrix.mean(axis=0)) * weights) @ _MEMBERS.T
+    return [
+        _reason(row, dict(zip(GROUPS, lift, strict=True)), matrix, reading, menu, context)
+        for row, lift in zip(rows, lifts.tolist(), strict=True)
+    ]
+
+
+def _reason(
+    row: int, by_group: Mapping[str, float], matrix: Matrix, reading: Reading, menu: Menu, context: Context
+) -> str:
     if float(matrix[row, COLUMN["above_tolerance"]]) > CLOSE_OCTAVES and context.dial is None:
         return "hotter than you usually like" if reading.evidence else "hotter than most people like"
-    lift = (matrix[row] - matrix.mean(axis=0)) * weights
-    by_group = {group: float(lift[columns].sum()) for group, columns in _COLUMNS.items()}
     for group in sorted(by_group, key=lambda group: -by_group[group]):
         if by_group[group] <= 0:
             break

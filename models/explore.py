@@ -20,7 +20,7 @@ import numpy as np
 from heat.catalog import Sauce
 from heat.events import Impression
 from heat.reading import Reading
-from models.explain import reason
+from models.explain import reasons
 from models.features import Context, Matrix, Menu, features
 from models.logged import asked
 from models.mixture import Mixture, mixture
@@ -143,14 +143,10 @@ def _picks(  # noqa: PLR0913, PLR0917 -- a pick says all that it was made of
     context: Context,
 ) -> tuple[Pick, ...]:
     rows = [*shown, *could.rest]
+    if not rows:
+        return ()
+    why = reasons(rows, could.matrix, ranker.weights, reading, menu, context)
     return tuple(
-        Pick(
-            row,
-            menu.sauces[row],
-            float(could.scores[row]),
-            chance,
-            reason(row, could.matrix, ranker.weights, reading, menu, context),
-            place < len(shown),
-        )
-        for place, (row, chance) in enumerate(zip(rows, chances, strict=False))
+        Pick(row, menu.sauces[row], float(could.scores[row]), chance, line, place < len(shown))
+        for place, (row, chance, line) in enumerate(zip(rows, chances, why, strict=False))
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from heat.reading import Reading
 from heat.scale import default_words
 from models.bundle import load, pretrained
-from models.explain import GROUPS, MAX_CHARS, reason
+from models.explain import GROUPS, MAX_CHARS, reasons
 from models.explore import suggest
 from models.features import FEATURES, Context, Menu, features
 from models.ranker import LinearRanker, RuleRanker
@@ -83,7 +83,7 @@ def test_the_mood(mood: str, octaves: float, line: str) -> None:
     weights = MODEL.weights * 0
     weights[FEATURES.index("mood_gap")] = 1
     known, context = reading(8000, 500, evidence=9), Context(mood=mood)
-    assert reason(0, features(known, menu, context), weights, known, menu, context) == line
+    assert reasons([0], features(known, menu, context), weights, known, menu, context) == [line]
 
 
 def test_after_something_too_hot() -> None:
@@ -93,8 +93,8 @@ def test_after_something_too_hot() -> None:
     weights[FEATURES.index("after_too_hot")] = -1
     matrix = features(known, ALL, context)
     mild, hot = ALL.ids.index("table-red"), ALL.ids.index("reaper-raw")
-    assert reason(mild, matrix, weights, known, ALL, context) == "milder: the last was too hot"
-    assert reason(hot, matrix, weights, known, ALL, context) == "hotter than you usually like"
+    assert reasons([mild], matrix, weights, known, ALL, context) == ["milder: the last was too hot"]
+    assert reasons([hot], matrix, weights, known, ALL, context) == ["hotter than you usually like"]
 
 
 def test_when_all_is_too_hot_the_screen_says_so() -> None:
