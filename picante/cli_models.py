@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar, cast
+from typing import BinaryIO, ParamSpec, TypeVar, cast, get_args
 
 import click
 import msgspec
@@ -22,6 +23,8 @@ from picante.cli_bundles import COMMANDS
 P = ParamSpec("P")
 R = TypeVar("R")
 EXIT_STATUS = 2
+BROKEN_RULE = 4
+"""The exit status of an evaluation that a bundle did not pass."""
 
 
 def _plain_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -66,7 +69,7 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
       picante models train --out ./bundle --seed 7
     """
     _require_onnx()
-    from models.evaluate import table
+    from models.evaluation.report import world_lines
     from picante.training import train_bundle
 
     started = time.monotonic()
@@ -74,43 +77,71 @@ def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None)
         out, _catalog(catalog), seed=seed, customers=customers, days=days, progress=_progress
     )
     _progress(f"bundle {bundle.short_id} is in {out} ({time.monotonic() - started:.1f} s)")
-    click.echo(table(judged))
+    click.echo("\n".join(world_lines(judged)))
 
 
 @models.command()
-@_bundle_option
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=1001, show_default=True, help="Other people, other seed."
+    "--bundle",
+    "bundles",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Bundle directory, as often as wanted; the one that ships if left out.",
 )
-@click.option("--customers", type=click.IntRange(10, 100_000), default=500, show_default=True)
-@click.option("--days", type=click.IntRange(1, 365), default=56, show_default=True, help="Simulated days.")
+@click.option("--report", "folder", type=click.Path(path_type=Path), help="Folder for report.html and report.json.")
+@click.option("--quick", is_flag=True, help="Fewer customers and seeds: rough, in a quarter of a minute.")
 @click.option(
     "--world",
-    type=click.Choice(["burn", "satisficing", "company"]),
-    default="burn",
-    show_default=True,
-    help="How the customers choose; bundles are trained on the first kind.",
+    "worlds",
+    type=click.Choice(get_args(World)),
+    multiple=True,
+    help="How the customers choose, as often as wanted; all worlds if left out.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", type=click.IntRange(1, 100), help="Seeds to judge on: each has other people.")
+@click.option("--customers", type=click.IntRange(20, 100_000), help="Customers a seed.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of a table.")
 @_catalog_option
 @_plain_errors
 def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
-    bundle: Path | None, seed: int, customers: int, days: int, world: World, as_json: bool, catalog: Path | None
+    bundles: tuple[Path, ...],
+    folder: Path | None,
+    quick: bool,
+    worlds: tuple[World, ...],
+    seeds: int | None,
+    customers: int | None,
+    as_json: bool,
+    catalog: Path | None,
 ) -> None:
-    """Compare a bundle's picks with simpler ways, on simulated customers it was not trained on.
+    """Compare bundles' picks with simpler ways, on simulated customers they were not trained on.
+
+    A broken rule is named with its figure, and the exit status is 4 (docs/evaluation.md).
 
     \b
     Example:
-      picante models evaluate --bundle ./bundle --json
+      picante models evaluate --report ./judged
+      picante models evaluate --bundle ./linear --bundle ./trees --report ./judged
     """
+    if folder is not None and importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("a report needs Matplotlib", hint="Install it with: pip install 'picante[train]'")
     from models.bundle import load, pretrained
-    from models.evaluate import table
-    from models.ranker import OnnxRanker
-    from picante.training import evaluate_ranker
+    from models.evaluation.report import json_of, table
+    from picante.judging import FULL, QUICK, judge_bundles, sized, steps
 
-    ranker = OnnxRanker(load(bundle or pretrained()))
-    judged = evaluate_ranker(ranker, _catalog(catalog), seed=seed, customers=customers, days=days, world=world)
-    click.echo(msgspec.json.format(msgspec.json.encode(judged)).decode() if as_json else table(judged))
+    opened = [load(path) for path in bundles or (pretrained(),)]
+    size = sized(QUICK if quick else FULL, seeds, customers)
+    chosen = worlds or get_args(World)
+    with click.progressbar(length=steps(chosen, size), label="judging", file=sys.stderr) as bar:
+        report = judge_bundles(opened, _catalog(catalog), chosen, size, step=lambda: bar.update(1))
+    if folder is not None:
+        from models.evaluation.page import write_report
+
+        write_report(report, folder)
+        _progress(f"report: {folder / 'report.html'}")
+    click.echo(json_of(report) if as_json else table(report), nl=not as_json)
+    if report.failed:
+        for check in report.failed:
+            click.echo(f"error: {check}", err=True)
+        raise SystemExit(BROKEN_RULE)
 
 
 for _command in COMMANDS:

@@ -23,13 +23,13 @@ from heat.catalog import Catalog, Sauce
 from heat.events import AnyData, Poured, Rated, Stated, Verdict
 from heat.pours import decayed
 from heat.profile import Profile, contribution, precision_class
-from heat.reading import read
+from heat.reading import Reading, read
 from heat.scale import Heat, WordTable, default_words, heat_from_shu
 from hw_sim.shoppers.shopper import Shopper
 from hw_sim.shoppers.taste import Visit
 from hw_sim.shoppers.weather import temperature_c
 from hw_sim.shoppers.world import Crowd, World
-from models.evaluate import Question
+from models.evaluation.policies import Question
 from models.explore import SLOTS
 from models.features import Context, Menu, features
 from models.train import Slate
@@ -127,15 +127,17 @@ def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
 
 def simulate_slates(crowd: Crowd, seed: int, days: int) -> list[Slate]:
     """The visits of a crowd that ended in a pour, as training wants them."""
-    slates = []
-    for moment in moments(crowd, seed, days):
-        if moment.chosen is None:
-            continue
-        menu = moment.question.menu
-        slots = np.array([moment.shown.index(i) + 1 if i in moment.shown else 0 for i in menu.ids], dtype=np.int8)
-        x = features(moment.question.reading, menu, moment.question.context)
-        slates.append(Slate(x, slots, menu.ids.index(moment.chosen)))
-    return slates
+    return [
+        slate(moment, moment.question.reading) for moment in moments(crowd, seed, days) if moment.chosen is not None
+    ]
+
+
+def slate(moment: Moment, reading: Reading) -> Slate:
+    """A visit that ended in a pour, of a customer who is read so."""
+    menu = moment.question.menu
+    slots = np.array([moment.shown.index(i) + 1 if i in moment.shown else 0 for i in menu.ids], dtype=np.int8)
+    assert moment.chosen is not None
+    return Slate(features(reading, menu, moment.question.context), slots, menu.rows[moment.chosen])
 
 
 def _menu(rng: random.Random, catalog: Catalog) -> Menu:
