@@ -51,7 +51,8 @@ def reasons(
     rows: Sequence[int], matrix: Matrix, weights: Matrix, reading: Reading, menu: Menu, context: Context
 ) -> list[str]:
     """Why the sauces in these rows of the menu were picked: one short line each, at most 32 characters."""
-    lifts = ((matrix[rows] - matrix.mean(axis=0)) * weights) @ _MEMBERS.T
+    average = np.full(len(matrix), 1 / len(matrix), dtype=np.float32) @ matrix
+    lifts = ((matrix[rows] - average) * weights) @ _MEMBERS.T
     return [
         _reason(row, dict(zip(GROUPS, lift, strict=True)), matrix, reading, menu, context)
         for row, lift in zip(rows, lifts.tolist(), strict=True)

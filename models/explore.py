@@ -24,7 +24,7 @@ from models.explain import reasons
 from models.features import Context, Matrix, Menu, features
 from models.logged import asked
 from models.mixture import Mixture, mixture
-from models.ranker import Ranker, rank
+from models.ranker import Ranker, top
 from models.safety import FILL_MO, bearable, hurts_mo, limit_mo
 
 SLOTS = 3
@@ -84,9 +84,9 @@ def suggest(
     if seed is None or could.explored is None:
         return Chosen(_picks(could, could.best, [1.0] * slots, ranker, reading, menu, context))
     policy, shown = could.explored.draw(seed)
-    chances = could.explored.slot_chances(shown) + [1.0] * slots
-    picks = _picks(could, shown, chances, ranker, reading, menu, context)
-    return Chosen(picks, policy, seed, could.explored.slate_chance(shown))
+    chances = could.explored.chances(shown)
+    picks = _picks(could, shown, chances.slots + [1.0] * slots, ranker, reading, menu, context)
+    return Chosen(picks, policy, seed, chances.slate)
 
 
 def slates(
@@ -97,7 +97,7 @@ def slates(
     scores = ranker.scores(matrix)
     limit = limit_mo(reading, context)
     within = np.flatnonzero(menu.heat_mo <= limit)
-    best = [int(within[place]) for place in rank(scores[within], slots)]
+    best: list[int] = within[top(scores[within][None], min(slots, len(within)))[0]].tolist()
     rest: list[int] = []
     if len(best) < slots:
         beyond = np.flatnonzero((menu.heat_mo > limit) & (menu.heat_mo < hurts_mo(context)))

@@ -117,8 +117,8 @@ class Menu:
         self.variance: Matrix = sd * sd
         self.tags = tuple(sorted({tag for sauce in sauces for tag in sauce.flavours}))
         self.tag_matrix: Matrix = np.array(
-            [[tag in sauce.flavours for tag in self.tags] for sauce in sauces], dtype=np.float32
-        ).reshape(len(self.sauces), len(self.tags))
+            [[tag in sauce.flavours for sauce in sauces] for tag in self.tags], dtype=np.float32
+        ).reshape(len(self.tags), len(self.sauces))
         self._lift = _lift([float(sauce.popularity) for sauce in sauces])
 
     def __len__(self) -> int:
@@ -135,9 +135,9 @@ def features(reading: Reading, menu: Menu, context: Context) -> Matrix:
     _heat_rows(matrix, reading, menu)
     affinity = np.array([reading.flavours.get(tag, 0.0) for tag in menu.tags], dtype=np.float32)
     if affinity.any():
-        by_tag = menu.tag_matrix * affinity
-        matrix[COLUMN["flavour"]] = by_tag.sum(axis=1)
-        matrix[COLUMN["flavour_best"]] = by_tag.max(axis=1)
+        by_tag = menu.tag_matrix * affinity[:, None]
+        matrix[COLUMN["flavour"]] = by_tag.sum(axis=0)
+        matrix[COLUMN["flavour_best"]] = by_tag.max(axis=0)
     popularity = menu.popularity(context.popularity)
     matrix[COLUMN["popularity"]] = popularity
     matrix[COLUMN["popularity_cold"]] = popularity * np.float32(newness(reading))

@@ -16,7 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import perm
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,15 @@ Drawn = Literal["thompson", "uniform"]
 
 UNIFORM = 0.05
 """Share of all asks that show any of the sauces: what judges every policy alike, at the price of one pick in twenty."""
-CHUNK = 128
-"""Rows that are multiplied at once: OpenBLAS takes one thread for it. Waking a second one costs more, and jitters."""
+AT_ONCE = 200_000
+"""Multiplications: so many OpenBLAS does in the thread that asks. Waking others costs more, and jitters."""
+
+
+class Chances(NamedTuple):
+    """Of a slate as a whole, and of each of its rows in its own slot, whatever the other slots show."""
+
+    slate: float
+    slots: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +57,19 @@ class Mixture:
         left = self.rows.tolist()
         return "uniform", [left.pop(_below(chance, len(left))) for _ in range(self.slates.shape[1])]
 
-    def slate_chance(self, slate: Sequence[int]) -> float:
-        """The chance of these rows in this order; 0 for what the policy never shows."""
+    def chances(self, slate: Sequence[int]) -> Chances:
+        """How likely these rows are in this order; 0 for what the policy never shows."""
         if not self._possible(slate):
-            return 0.0
-        counted = np.count_nonzero((self.slates == slate).all(axis=1))
-        return self._chance(int(counted), perm(len(self.rows), len(slate)))
-
-    def slot_chances(self, slate: Sequence[int]) -> list[float]:
-        """The chance of each of these rows in its own slot, whatever the other slots show."""
-        if not self._possible(slate):
-            return [0.0] * len(slate)
-        counted = np.count_nonzero(self.slates == slate, axis=0)
-        return [self._chance(count, len(self.rows)) for count in counted.tolist()]
+            return Chances(0.0, [0.0] * len(slate))
+        same = self.slates == slate
+        slots = [self._chance(count, len(self.rows)) for count in same.sum(axis=0).tolist()]
+        return Chances(self._chance(int(same.all(axis=1).sum()), perm(len(self.rows), len(slate))), slots)
 
     def _possible(self, slate: Sequence[int]) -> bool:
         if len(slate) != self.slates.shape[1] or len(set(slate)) < len(slate):
             return False
-        places = np.searchsorted(self.rows, slate)
-        return bool(np.array_equal(self.rows.take(places, mode="clip"), slate))
+        places = self.rows.searchsorted(slate)
+        return bool(self.rows.take(places, mode="clip").tolist() == list(slate))
 
     def _chance(self, members: int, alike: int) -> float:
         return (1 - UNIFORM) * (members / len(self.slates)) + UNIFORM / alike
@@ -81,13 +82,14 @@ def mixture(matrix: Matrix, scores: Matrix, deviations: Matrix, rows: Rows, k: i
     bundle's. With `first`, one of the rows, every member shows that one in slot 1.
     """
     drawn = rows if first is None else rows[rows != first]
-    wide = deviations.astype(np.float64)
+    columns, wide = matrix[drawn].T.astype(np.float64), deviations.astype(np.float64)
     # summed in float64 and rounded once, as scores are: whatever order a machine adds in, ranks come out the same
     sampled = np.empty((len(wide), len(drawn)), dtype=np.float32)
-    for start in range(0, len(drawn), CHUNK):
-        here = drawn[start : start + CHUNK]
-        with np.errstate(over="ignore", invalid="ignore"):
-            sampled[:, start : start + CHUNK] = wide @ matrix[here].astype(np.float64).T + scores[here]
+    step = max(AT_ONCE // max(columns.size, 1), 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(wide), step):
+            here = slice(start, start + step)
+            np.add(wide[here] @ columns, scores[drawn], out=sampled[here], casting="same_kind")
     best = drawn[top(sampled, k if first is None else k - 1)]
     if first is not None:
         best = np.insert(best, 0, first, axis=1)

@@ -45,11 +45,11 @@ def mixtures(draw: st.DrawFn) -> Mixture:
 @given(mixtures())
 def test_chances_sum_to_one_and_a_slot_s_are_the_sum_of_its_slates(policy: Mixture) -> None:
     k = policy.slates.shape[1]
-    chances = {slate: policy.slate_chance(slate) for slate in permutations(policy.rows.tolist(), k)}
+    chances = {slate: policy.chances(slate).slate for slate in permutations(policy.rows.tolist(), k)}
     assert sum(chances.values()) == pytest.approx(1, abs=1e-12)
     assert all(0 < chance <= 1 for chance in chances.values())
     for slate in chances:
-        for slot, told in enumerate(policy.slot_chances(slate)):
+        for slot, told in enumerate(policy.chances(slate).slots):
             whole = sum(chance for other, chance in chances.items() if other[slot] == slate[slot])
             assert told == pytest.approx(whole, abs=1e-12)
 
@@ -57,8 +57,7 @@ def test_chances_sum_to_one_and_a_slot_s_are_the_sum_of_its_slates(policy: Mixtu
 def test_what_is_never_shown_has_no_chance() -> None:
     policy = of(10, 16, 3)  # of the even rows
     for slate in ([0, 2, 1], [0, 2, 2], [0, 2], [0, 2, 4, 6], []):
-        assert policy.slate_chance(slate) == 0
-        assert policy.slot_chances(slate) == [0] * len(slate)
+        assert policy.chances(slate) == (0, [0] * len(slate))
 
 
 @pytest.mark.parametrize("first", [None, 4], ids=["known", "cold"])
@@ -67,7 +66,7 @@ def test_20_000_draws_come_as_often_as_their_chances_say(first: int | None) -> N
     drawn = [policy.draw(seed) for seed in range(draws)]
     counted = Counter(tuple(slate) for _, slate in drawn)
     slates = list(permutations(policy.rows.tolist(), 3))
-    expected = {slate: draws * policy.slate_chance(slate) for slate in slates}
+    expected = {slate: draws * policy.chances(slate).slate for slate in slates}
     assert set(counted) <= set(slates)
     chi_square = sum((counted[slate] - expected[slate]) ** 2 / expected[slate] for slate in slates)
     assert chi_square < 103  # of 59 degrees of freedom: one in 3,000 runs of a right policy
@@ -79,7 +78,7 @@ def test_slot_1_is_given_to_the_first_in_every_member() -> None:
     policy = of(40, 32, 3, first=6)
     assert policy.slates[:, 0].tolist() == [6] * 32
     assert len({tuple(slate) for slate in policy.slates.tolist()}) > 1
-    assert policy.slot_chances([6, 0, 2])[0] == pytest.approx(1 - UNIFORM + UNIFORM / 20)
+    assert policy.chances([6, 0, 2]).slots[0] == pytest.approx(1 - UNIFORM + UNIFORM / 20)
 
 
 @pytest.mark.parametrize("sauces", [6, 255, 700])
