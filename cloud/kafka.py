@@ -31,6 +31,8 @@ BATCH = 2_000
 """Records that one `poll` gives at most; the uplinks' transactions are as large."""
 QUEUED_KIB = 16_384
 """KiB of records that wait in memory, and with them what one `poll` gives: 2,000 records could be 1.8 GB otherwise."""
+FETCHED_BYTES = 262_144
+"""bytes of a partition in one answer, or a larger batch: they are compressed, and take ten times as much once read."""
 TRANSACTION_MS = 10_000
 """ms; an open transaction hides later records from readers for so long."""
 POLLED_MS = 1_800_000
@@ -90,6 +92,7 @@ class Consumer:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "queued.max.messages.kbytes": QUEUED_KIB,
+                "fetch.message.max.bytes": FETCHED_BYTES,
                 "fetch.wait.max.ms": 100,
                 "session.timeout.ms": cluster.session_ms,
                 "heartbeat.interval.ms": cluster.session_ms // 4,

@@ -62,7 +62,7 @@ TIME = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]
 SCHEMA_URN = "urn:picante:schema:"
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Picante event as a CloudEvent."""
 
     specversion: Literal["1.0"]
@@ -85,7 +85,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data: Raw
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True):
+class Received(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event as a reader of the topic gets it; the members mean what they mean in `StoredEvent`."""
 
     id: EventId

@@ -56,7 +56,7 @@ def band(milli_octaves: int) -> int:
     return min(milli_octaves // 2000, BANDS - 1)
 
 
-class Heat(msgspec.Struct, frozen=True, kw_only=True):
+class Heat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One heat: how hot, how sure, and who says so."""
 
     shu: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHU)]

@@ -106,7 +106,7 @@ class LakeWriter:
     def _append(self, batch: Batch, rows: Mapping[str, pa.Table]) -> dict[str, int]:
         with COMMIT_S.time():
             new = self._lake.append(rows, batch.spans)
-        NEWEST.set(batch.records[-1].timestamp_ms / 1000)
+        NEWEST.set(batch.newest_ms / 1000)
         return new
 
     def assigned(self, places: Collection[Place]) -> Mapping[Place, int]:
@@ -135,11 +135,11 @@ class LakeWriter:
 
     def _read(self, consumer: Consumer) -> None:
         try:
-            records = consumer.poll(min(BATCH, self._bounds.rows - len(self._batch.records)))
+            records = consumer.poll(min(BATCH, self._bounds.rows - self._batch.count))
         except PositionLost as lost:
             self._begin_where_the_log_does(consumer, lost)
             return
-        if records and not self._batch.records:
+        if records and not self._batch.count:
             self._since_s = self._clock_s()
         for record in records:
             place = Place(record.topic, record.partition)
@@ -148,8 +148,8 @@ class LakeWriter:
 
     def _due(self) -> bool:
         batch = self._batch
-        return bool(batch.records) and (
-            len(batch.records) >= self._bounds.rows
+        return bool(batch.count) and (
+            batch.count >= self._bounds.rows
             or batch.size_bytes >= self._bounds.size_bytes
             or self._clock_s() - self._since_s >= self._bounds.seconds
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 
 from heat.events import TYPES, AnyData, Event, Stamp, decode_data
 from heat.identity import EventId
+from tests.cloud_sync.examples import EVERY_TYPE
 from tests.strategies import EVIDENCE, poured
 
 
@@ -43,3 +45,19 @@ def test_an_unknown_type_is_a_key_error() -> None:
 
 def test_types_are_named_after_themselves() -> None:
     assert all(cls.type == name and name.startswith("picante.") for name, cls in TYPES.items())
+
+
+def structs(value: object) -> Iterator[msgspec.Struct]:
+    """A value and all that is in it."""
+    if isinstance(value, msgspec.Struct):
+        yield value
+        value = msgspec.structs.astuple(value)
+    if isinstance(value, tuple):
+        for inner in value:
+            yield from structs(inner)
+
+
+def test_no_value_is_known_to_the_collector() -> None:
+    found = {type(value) for value in structs(EVERY_TYPE)}
+    assert len(found) > len(TYPES)
+    assert {type_.__name__ for type_ in found if type_.__struct_config__.gc} == set()

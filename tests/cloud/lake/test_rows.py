@@ -24,7 +24,7 @@ HEADERS = (("a", b"1"), ("a", b"2"), ("b", None), ("ä", b"\xff\x00"))
 def row(record: Consumed) -> dict[str, object]:
     event = event_in(record)
     assert event is not None
-    return dict(event_rows(EVENT_TABLE, [(record, event)]).to_pylist()[0])
+    return dict(event_rows(EVENT_TABLE, [record], raw_rows([record]), [(0, event)]).to_pylist()[0])
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff\xfe not JSON", None, b'{"a":1}'])
@@ -71,8 +71,8 @@ def test_an_event_has_its_envelope_and_its_fields_as_columns() -> None:
 def test_types_in_one_batch_do_not_mix_their_fields() -> None:
     kept = [data for data in EVERY_TYPE if not isinstance(data, Sampled)]
     records = [consumed(offset, data) for offset, data in enumerate(kept * 2)]
-    pairs = [(record, event) for record in records if (event := event_in(record)) is not None]
-    together = event_rows(EVENT_TABLE, pairs).to_pylist()
+    events = [(place, event) for place, record in enumerate(records) if (event := event_in(record)) is not None]
+    together = event_rows(EVENT_TABLE, records, raw_rows(records), events).to_pylist()
     assert together == [row(record) for record in records]
     assert {found["type"] for found in together} == {data.type for data in kept}
 
@@ -110,7 +110,9 @@ def test_a_time_that_no_calendar_has_is_kept_and_dated_at_an_end(timestamp_ms: i
     assert row(record)["ingestion_date"] == raw["ingestion_date"]
 
 
-def test_what_is_no_event_is_in_raw_alone() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 2_000])
+def test_what_is_no_event_is_in_raw_alone(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("cloud.lake.lake.AT_ONCE", at_once)
     good, wrong = consumed(0), consumed(1)
     batch = Lake("nowhere").batch()
     for record in (
@@ -120,11 +122,14 @@ def test_what_is_no_event_is_in_raw_alone() -> None:
         foreign(3, None),
         foreign(4, good.value, good.key, DEAD_LETTERS.name),
         foreign(5, good.value, good.key, "picante.other.v1"),
+        consumed(6, timestamp_ms=RECEIVED_MS + 7),
     ):
         batch.add(record, 0)
     rows = batch.rows()
-    assert rows["raw"]["offset"].to_pylist() == [0, 1, 2, 3, 4, 5]
-    assert rows["events"]["offset"].to_pylist() == [0]
+    assert rows["raw"]["offset"].to_pylist() == [0, 1, 2, 3, 4, 5, 6]
+    assert rows["events"]["offset"].to_pylist() == [0, 6]
+    assert rows["events"]["received"].to_pylist()[1] == datetime(2026, 11, 25, 1, 0, 0, 7_000, tzinfo=UTC)
+    assert (batch.count, batch.newest_ms) == (7, RECEIVED_MS + 7)
     assert set(rows) == {"raw", "events"}
 
 
