@@ -20,7 +20,8 @@ from cloud.lake.writer import Bounds, LakeWriter
 from cloud.librdkafka import Cluster
 from cloud_sync.record import Record
 
-BOUNDS = Bounds(rows=20_000, seconds=1)
+ROWS = 20_000
+"""Of a batch: as in a backlog, none is committed earlier, however slow the machine is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ def measure(bootstrap: str, topic: str, records: list[Record], directory: Path) 
         for record in records:
             producer.send(replace(record, topic=topic))
         producer.flush()
+    bounds = Bounds(rows=min(ROWS, len(records)))
     lake = Lake(str(directory / "lake"), kinds=(RAW, replace(EVENT_TABLE, topic=topic)))
-    rows_s, cpu_us = _written(LakeWriter(cluster, lake, BOUNDS, [topic], f"{topic}-lake"), len(records))
+    rows_s, cpu_us = _written(LakeWriter(cluster, lake, bounds, [topic], f"{topic}-lake"), len(records))
     size = sum(file.stat().st_size for file in (directory / "lake").rglob("*.parquet"))
     bare_s, bare_cpu_us = _appended(_batches(cluster, topic, lake), directory / "bare")
     count = len(records)
@@ -79,7 +81,7 @@ def _batches(cluster: Cluster, topic: str, lake: Lake) -> list[dict[str, pa.Tabl
     batches: list[Batch] = [lake.batch()]
     for records in read_to_end(cluster, topic):
         for record in records:
-            if batches[-1].count == BOUNDS.rows:
+            if batches[-1].count == ROWS:
                 batches.append(lake.batch())
             batches[-1].add(record, 0)
     return [batch.rows() for batch in batches]
