@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
-from gateway import customers, sessions
+from gateway import arrivals, customers, sessions
 from gateway.clock import Clock
 from gateway.dating import stamp, stamp_claim
 from gateway.door import Door
@@ -150,11 +150,12 @@ class Recommender:
         session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
         dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
         subjects = customers.subjects_of(self._reader, session, claimed_by)
+        new = arrivals.new_at(self._reader, hello.dispenser, self._clock.now())
         wishes = (dial.milli_octaves if dial is not None else None, customers.stated_mo(self._reader, session))
         slate = self.slate(
             hello.nozzles,
             subjects,
-            Context(dial=dial, mood=ask.mood),
+            Context(dial=dial, mood=ask.mood, new=new),
             secrets.randbits(SEED_BITS),
             needs=Needs(frozenset(ask.avoid), ask.adult),
             wish_mo=max((wish for wish in wishes if wish is not None), default=None),

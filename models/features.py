@@ -87,6 +87,8 @@ class Context:
     pours: Mapping[str, float] | None = None
     hour: int | None = None
     temperature_c: float | None = None
+    new: frozenset[str] = frozenset()
+    """Sauces that came to this dispenser lately: no feature, but a reason to tell."""
 
 
 class Menu:

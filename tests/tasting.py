@@ -61,9 +61,10 @@ CONTEXTS = st.builds(
     popularity=st.none() | st.dictionaries(st.sampled_from(list(CATALOG)), st.floats(0, 1e6)),
     last_poured=st.none() | st.sampled_from(SAUCES),
     last_verdict=st.sampled_from((None, "too_hot", "just_right", "more")),
-    pours=st.none() | st.dictionaries(st.sampled_from(list(CATALOG)), st.floats(0, 1e6)),
+    pours=st.none() | st.dictionaries(st.sampled_from(list(CATALOG)), st.floats(0, 1e6), max_size=5),
     hour=st.none() | st.integers(0, 23),
     temperature_c=st.none() | st.floats(-60, 60),
+    new=st.frozensets(st.sampled_from(list(CATALOG)), max_size=3),
 )
 
 

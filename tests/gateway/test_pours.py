@@ -92,8 +92,14 @@ def test_a_pour_that_waits_gets_its_day_with_its_claim(store: Store, rows: Query
     assert rows(ALL) == [("s", "a", 41, 1), ("s", "a", 42, 1), ("s", "b", 43, 1), ("s", "c", 40, 1)]
 
 
-async def test_a_sauce_that_came_lately_is_new(
-    ingest: Ingest, counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, rows: Query
+async def test_a_sauce_that_came_lately_is_new(  # noqa: PLR0913, PLR0917 -- its parts
+    recommender: Recommender,
+    ingest: Ingest,
+    counter: Counter,
+    store: Store,
+    clock: Clock,
+    hand_clock: HandClock,
+    rows: Query,
 ) -> None:
     first, later = NozzleInfo(1, "table-red", 200), NozzleInfo(2, "garlic-ghost", 200)
     reader = store.reader()
@@ -108,6 +114,10 @@ async def test_a_sauce_that_came_lately_is_new(
 
     assert await holds(first) == frozenset(), "what a dispenser came with is not new"
     assert await holds(first, later) == {"garlic-ghost"}
+    screen = Screen()
+    hello = msgspec.structs.replace(counter.hello, nozzles=(first, later))
+    recommender.answer(screen, hello, ask(1, dial=90), 0)  # type: ignore[arg-type]
+    assert recommender._answers["hot-bar-1"].slate.context.new == {"garlic-ghost"}, "so that its reason may say so"
     hand_clock.go_on(13 * DAY_MS)
     assert arrivals.new_at(reader, "hot-bar-1", clock.now()) == {"garlic-ghost"}
     hand_clock.go_on(2 * DAY_MS)
