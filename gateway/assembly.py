@@ -19,6 +19,8 @@ from cloud_sync.uplink import Uplink
 from firmware_bridge.verbs import Calibrate, Tare
 from gateway import keyring, store
 from gateway.adoption import Adoption
+from gateway.bundle_folder import Bundles
+from gateway.bundle_trial import use_rankers
 from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
 from gateway.commands import Commands
 from gateway.config import Config, load_dispenser_keys, load_pseudonym_key
@@ -45,7 +47,7 @@ from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, ModelError
 from heat.scale import default_words, parse_words
 from models.bundle import pretrained
-from models.ranker import Ranker, open_ranker
+from models.ranker import RuleRanker
 
 log = logging.getLogger("gateway.assembly")
 
@@ -61,11 +63,10 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
     try:
         releases = Releases(opened, config, door)
         begun = await releases.begin()
-        config, door, bundle = begun.config, begun.door, begun.bundle or bundle_path(config)
-        ranker, model_error = _open_ranker(bundle)
+        config, door = begun.config, begun.door
+        rankers, model_error = _open_rankers(begun.bundles, bundle_path(config))
         clock, boot = await _start_clock(config, opened)
         outbox = StoreOutbox(opened, lambda: clock.holds)
-        rankers = Rankers(ranker)
         ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating)
         recommender = Recommender(
             opened, clock, door, boot, rankers, pseudonym_key, outbox.wake, config.picks.limit_shu
@@ -104,7 +105,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             boot=boot,
             tracer=Tracer(section.id),
             releases=releases,
-            bundle=bundle,
+            bundle=begun.bundles.now or bundle_path(config),
         )
         try:
             if state.provisioning is not None:
@@ -133,11 +134,12 @@ def _open_store(config: Config) -> store.Store:
     )
 
 
-def _open_ranker(bundle: Path) -> tuple[Ranker, ModelError | None]:
-    ranker, error = open_ranker(bundle)
+def _open_rankers(bundles: Bundles, plain: Path) -> tuple[Rankers, ModelError | None]:
+    rankers = Rankers(RuleRanker())
+    error = use_rankers(rankers, bundles, plain)
     if error is not None:
         log.warning("%s", error)
-    return ranker, error
+    return rankers, error
 
 
 def given_keys(config: Config) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from cloud_sync.durable import sync_directory
@@ -13,6 +14,22 @@ from models.bundle import load, unpack
 
 FOLDER = "releases"
 """In data_dir."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """The directories of the bundle to use, and of the one that is gone back to if its trial goes wrong.
+
+    None: the one that gateway.toml names.
+    """
+
+    now: Path | None = None
+    before: Path | None = None
+    on_trial: bool = False
+
+
+PLAIN = Bundles()
+"""What gateway.toml names, and nothing that was released."""
 
 
 def put(folder: Path, sha256: str, packed: bytes) -> Path:
@@ -37,9 +54,9 @@ def put(folder: Path, sha256: str, packed: bytes) -> Path:
     return path
 
 
-def tidy(folder: Path, keep: Path | None) -> None:
+def tidy(folder: Path, *keep: Path | None) -> None:
     """Remove every other bundle: what a kill left half made, and what is used no more."""
     if folder.is_dir():
         for path in folder.iterdir():
-            if path != keep:
+            if path not in keep:
                 shutil.rmtree(path, ignore_errors=True)

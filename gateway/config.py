@@ -122,6 +122,10 @@ class PicksSection(Section):
     """JSON file of the brand's heat words; without it the one that ships with Picante."""
     limit_shu: Annotated[int, Field(ge=0, le=MAX_SHU)] | None = None
     """SHU; what is hotter is picked only if asked for, and poured only once confirmed. Without it there is no limit."""
+    trial_slates: Annotated[int, Field(ge=0, le=100_000)] = 50
+    """Slates at which a released bundle looks on before it answers."""
+    trial_hours: Annotated[float, Field(ge=0, le=720)] = 24
+    """Hours after which it has looked on for long enough, however few slates there were."""
 
 
 class ClockSection(Section):

@@ -17,6 +17,8 @@ from firmware_bridge.mqtt_settings import MqttSettings
 from firmware_bridge.serial_link import SerialLink
 from gateway import housekeeping
 from gateway.assembly import bundle_path
+from gateway.bundle_folder import Bundles
+from gateway.bundle_trial import Terms, Trial, use_rankers
 from gateway.commands import CommandRefused
 from gateway.config import MqttSection, SerialSection
 from gateway.door import Door
@@ -26,7 +28,7 @@ from gateway.scorer import open_onnx
 from gateway.security import load_credentials
 from gateway.state import GatewayState
 from heat.errors import ModelError, ScorerError, StoreError
-from models.ranker import RuleRanker, open_ranker
+from models.ranker import Ranker, RuleRanker
 
 log = logging.getLogger("gateway.parts")
 
@@ -76,13 +78,15 @@ def status_line(state: GatewayState) -> str:
 
 async def use_onnx(state: GatewayState) -> None:
     """Let onnxruntime score, if it works here; NumPy has the same scores, unless the bundle contradicts itself."""
+    rankers, bundle = state.recommender.rankers, state.bundle
     try:
-        state.recommender.rankers.current = await open_onnx(state.bundle)
+        ranker: Ranker = await open_onnx(bundle)
     except ModelError as error:
-        if not isinstance(error, ScorerError):
-            state.recommender.rankers.current = RuleRanker()
+        ranker = rankers.current if isinstance(error, ScorerError) else RuleRanker()
         state.model_error = error
         log.warning("%s", error)
+    if state.bundle == bundle:  # else another one came meanwhile
+        rankers.current = ranker
 
 
 class DaemonHands:
@@ -90,6 +94,8 @@ class DaemonHands:
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
+        picks = state.config.picks
+        self._trial = Trial(state.recommender.rankers, Terms(picks.trial_slates, picks.trial_hours))
 
     def use_door(self, door: Door) -> None:
         """See `releases.Hands`. An event that is being let in meets the old tables; the next one meets these."""
@@ -102,13 +108,26 @@ class DaemonHands:
         if state.provisioning is not None:
             state.provisioning.catalog = door.catalog
 
-    async def use_bundle(self, path: Path | None) -> None:
+    async def use_bundle(self, bundles: Bundles) -> None:
         """See `releases.Hands`. NumPy scores until onnxruntime has shown that it can."""
-        state = self._state
-        state.bundle = path or bundle_path(state.config)
-        state.recommender.rankers.current, state.model_error = open_ranker(state.bundle)
+        state, plain = self._state, bundle_path(self._state.config)
+        self._trial.stop()
+        state.bundle = bundles.now or plain
+        state.model_error = use_rankers(state.recommender.rankers, bundles, plain)
         if state.model_error is None:
             await use_onnx(state)
+
+    async def looks_on(self, path: Path) -> str | None:
+        """See `releases.Hands`."""
+        return await self._trial.looks_on(path)
+
+    def why_back(self) -> str | None:
+        """See `releases.Hands`."""
+        return self._trial.why_back(self._state.reader)
+
+    def settled(self) -> bool:
+        """See `releases.Hands`."""
+        return self._trial.settled(self._state.reader)
 
     def restart(self) -> None:
         """See `releases.Hands`."""

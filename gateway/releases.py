@@ -1,14 +1,16 @@
 """Releases, taken over: checked, used from one moment to the next, taken back where they do no good, and told of.
 
-Catalogue, words and bundle change while the gateway runs: the next event and the next ASK meet the new one. A
-configuration takes a restart of the daemon, and is on trial from then on: if the daemon does not get ready, or dies at
-its start three times, the last good one is used again, by itself. `shelf` has what is kept of all this; nothing here
-knows the outbox.
+Catalogue, words and bundle change while the gateway runs: the next event and the next ASK meet the new one. A bundle
+looks on beside the ranker in use first, and then is on trial until enough customers have rated its picks: if it fails,
+or more of them call its picks too hot, the one before is used again, by itself (`bundle_trial`). A configuration takes
+a restart of the daemon, and is on trial from then on: if the daemon does not get ready, or dies at its start three
+times, the last good one is used again. `shelf` has what is kept of all this; nothing here knows the outbox.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar, assert_never
 from cloud_sync.published import Kind
 from cloud_sync.releases import KINDS, targets
 from gateway import bundle_folder, shelf
+from gateway.bundle_folder import PLAIN, Bundles
 from gateway.config import Config
 from gateway.door import Door
 from gateway.pushed import overlay
@@ -63,8 +66,17 @@ class Hands(Protocol):
     def use_door(self, door: Door) -> None:
         """Let events in by these tables from now on."""
 
-    async def use_bundle(self, path: Path | None) -> None:
-        """Rank by this from now on; None: by what gateway.toml names."""
+    async def use_bundle(self, bundles: Bundles) -> None:
+        """Rank by this from now on."""
+
+    async def looks_on(self, path: Path) -> str | None:
+        """How far a bundle is with looking on beside the ranker in use; None once it may answer. Raises ModelError."""
+
+    def why_back(self) -> str | None:
+        """Why the bundle on trial is to be taken back, if it is."""
+
+    def settled(self) -> bool:
+        """Whether it has passed its trial."""
 
     def restart(self) -> None:
         """Start the daemon anew, in good order."""
@@ -76,8 +88,7 @@ class Begun:
 
     config: Config
     door: Door
-    bundle: Path | None = None
-    """None: the one that gateway.toml names."""
+    bundles: Bundles = PLAIN
 
 
 class Releases:
@@ -94,6 +105,9 @@ class Releases:
         self._reader = store.reader()
         self._woken = asyncio.Event()
         self._woken.set()
+        self._looking_on: tuple[str, Path] | None = None
+        """The bundle that looks on, by its SHA-256, which has been checked."""
+        self._how_far = ""
         self.idle = False
         """Whether all that came down has been taken over, or refused."""
 
@@ -116,7 +130,7 @@ class Releases:
         for kind in KINDS:
             while (used := shelf.in_use(self._reader, kind)) is not None and not await self._begin_with(begun, used):
                 pass  # what was used before it, if anything, is tried next
-        bundle_folder.tidy(self._folder, begun.bundle)
+        bundle_folder.tidy(self._folder, begun.bundles.now, begun.bundles.before)
         self._door = begun.door
         return begun
 
@@ -142,7 +156,7 @@ class Releases:
             case "words":
                 begun.door = replace(begun.door, words=parse_words(used.content))
             case "bundle":
-                begun.bundle = bundle_folder.put(self._folder, used.sha256, used.content)
+                begun.bundles = self._bundles(used, shelf.before(self._reader, "bundle"))
             case "configuration":
                 begun.config = overlay(self._plain.config, used.content)
             case _:
@@ -159,13 +173,23 @@ class Releases:
             if failed:
                 raise failed[0]
             self.idle = not self._woken.is_set()
-            await self._woken.wait()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Until something came down, or a bundle on trial is to be looked at again."""
+        used = shelf.in_use(self._reader, "bundle")
+        on_trial = self._looking_on is not None or (used is not None and used.starts is not None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S if on_trial else None):
+                await self._woken.wait()
 
     async def _settle(self, kind: Kind, hands: Hands) -> StoreError | None:
         """Use what is wanted of a kind. Returns what the machine failed in: the other kinds don't wait for it."""
         try:
-            while (wanted := await self._next(kind, hands)) is not None:
-                await self._take_over(wanted, hands)
+            if kind == "bundle":
+                await self._judge_bundle(hands)
+            while (wanted := await self._next(kind, hands)) is not None and await self._take_over(wanted, hands):
+                pass
         except StoreError as error:
             return error
         except OSError as error:
@@ -190,30 +214,72 @@ class Releases:
             return None
         return wanted
 
-    async def _take_over(self, wanted: Kept, hands: Hands) -> None:
-        """Check a release, note that it is used, use it, in this order: a kill leaves the old one or the new one."""
+    async def _take_over(self, wanted: Kept, hands: Hands) -> bool:
+        """Check a release, note that it is used, use it, in this order: a kill leaves the old one or the new one.
+
+        Returns whether that is over; a bundle looks on first.
+        """
         name = f"{wanted.kind} {wanted.number} for {wanted.target}"
         try:
             checked = await self._check(wanted)
+            if isinstance(checked, Path) and await self._looks_on(wanted, checked, hands):
+                return False
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 -- no content may hold up the others
             log.warning("%s is refused: %s", name, error)
             await self._write(partial(shelf.refuse, kept=wanted, why=_said(error)))
-            return
-        now_ms, on_trial = time.time_ns() // 1_000_000, wanted.kind == "configuration"
+            return True
+        finally:
+            if wanted.kind == "bundle" and not self._how_far:
+                self._looking_on = None
+        now_ms, on_trial = time.time_ns() // 1_000_000, wanted.kind in {"bundle", "configuration"}
         await self._write(partial(shelf.use, kept=wanted, now_ms=now_ms, on_trial=on_trial), upkeep=False)
         match checked:
             case Door():
                 self._use_door(checked, hands)
             case Path():
-                await hands.use_bundle(checked)
-                bundle_folder.tidy(self._folder, checked)
+                await self._use_bundle(hands)
             case Config():
                 hands.restart()
             case _:
                 assert_never(checked)
         log.info("%s is used", name)
+        return True
+
+    async def _looks_on(self, wanted: Kept, path: Path, hands: Hands) -> bool:
+        """Whether a bundle is to look on a while longer. Raises ModelError."""
+        self._looking_on, self._how_far = (wanted.sha256, path), ""
+        self._how_far = await hands.looks_on(path) or ""
+        return bool(self._how_far)
+
+    async def _judge_bundle(self, hands: Hands) -> None:
+        """See what customers made of a bundle on trial."""
+        used = shelf.in_use(self._reader, "bundle")
+        if used is None or used.starts is None:
+            return
+        if (why := hands.why_back()) is not None:
+            log.warning("%s", await self._write(partial(shelf.take_back, used=used, why=why)))
+            await self._use_bundle(hands)
+        elif hands.settled():
+            await self._write(partial(shelf.pass_trial, kind="bundle"))
+            log.info("bundle %s for %s has passed its trial", used.number, used.target)
+            await self._use_bundle(hands)
+
+    async def _use_bundle(self, hands: Hands) -> None:
+        """Use what the shelf says. Raises OSError."""
+        used, before = shelf.in_use(self._reader, "bundle"), shelf.before(self._reader, "bundle")
+        bundles = PLAIN if used is None else await asyncio.to_thread(self._bundles, used, before)
+        await hands.use_bundle(bundles)
+        bundle_folder.tidy(self._folder, bundles.now, bundles.before)
+
+    def _bundles(self, used: InUse, before: InUse | None) -> Bundles:
+        """The directories of what is used, and of what was before. Raises ModelError, OSError."""
+        now = bundle_folder.put(self._folder, used.sha256, used.content)
+        if used.starts is None:
+            return Bundles(now)
+        back_to = bundle_folder.put(self._folder, before.sha256, before.content) if before is not None else None
+        return Bundles(now, back_to, on_trial=True)
 
     async def _check(self, wanted: Kept) -> Door | Path | Config:
         """What a release makes of the daemon. Raises OSError, and whatever its content leads to."""
@@ -223,6 +289,8 @@ class Releases:
             case "words":
                 return replace(self._door, words=parse_words(wanted.content))
             case "bundle":
+                if self._looking_on is not None and self._looking_on[0] == wanted.sha256:
+                    return self._looking_on[1]
                 path = await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
                 await _try(path)
                 return path
@@ -240,8 +308,7 @@ class Releases:
             case "words":
                 self._use_door(replace(self._door, words=self._plain.door.words), hands)
             case "bundle":
-                await hands.use_bundle(None)
-                bundle_folder.tidy(self._folder, None)
+                await self._use_bundle(hands)
             case "configuration":
                 hands.restart()
             case _:
@@ -282,6 +349,8 @@ class Releases:
             if wanted is not None and (used is None or not used.is_of(wanted)):
                 instead = f"number {used.number} for {used.target}" if used else "what gateway.toml names"
                 detail = f"{wanted.refused}. Used instead: {instead}" if wanted.refused else ""
+                if self._looking_on is not None and self._looking_on[0] == wanted.sha256:
+                    detail = self._how_far
                 state: State = "refused" if wanted.refused else "waiting"
                 found.append(Report(kind, wanted.target, wanted.number, wanted.sha256, state, detail))
             elif used is not None:

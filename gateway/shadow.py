@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from heat.errors import ModelError
 from models.features import Matrix
+from models.manifest import AGAIN
+from models.probe import BUDGET_US
 from models.ranker import Ranker, rank
 
-BUDGET_US = 5_000
-"""µs that a new ranker may take for a slate; the whole answer is promised within 20 ms."""
 SLOW_SHARE = 0.05
 """Of the slates may take longer: a Pi does other things, too."""
 
@@ -60,10 +61,11 @@ class Shadow:
         """Whether it has seen enough, or failed."""
         return self.slates >= self.wanted or self.errors > 0
 
-    def why_not(self) -> str | None:
-        """Why it must not answer anybody, as far as it was seen."""
+    def check(self) -> None:
+        """Raises ModelError if it must not answer anybody, as far as it was seen."""
         if self.errors:
-            return f"beside the ranker in use it failed on {self.errors} of {self.slates} slates"
+            told = f"beside the ranker in use it failed on {self.errors} of {self.slates} slates"
+            raise ModelError(told, hint=AGAIN, reason="model")
         if self.slow > max(SLOW_SHARE * self.slates, 1):
-            return f"it took more than {BUDGET_US / 1000:g} ms for {self.slow} of {self.slates} slates"
-        return None
+            told = f"it took more than {BUDGET_US / 1000:g} ms for {self.slow} of {self.slates} slates"
+            raise ModelError(told, hint="Train a smaller model", reason="latency")

@@ -2,7 +2,7 @@
 
 Content lies in the database, so a release is taken over in one transaction, wholly or not at all, wherever a kill or a
 power cut comes. `releases` is what the topic says, `applied` what is used of each kind (`now`), and before that while a
-configuration is on trial (`before`).
+configuration or a bundle is on trial (`before`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class InUse:
     since_ms: int
     """Unix time, ms, as the gateway's clock had it."""
     starts: int | None
-    """Starts since then; None once it is off trial."""
+    """Starts since then, of a configuration; None once it is off trial."""
 
     def is_of(self, kept: Kept) -> bool:
         """Whether this is that release."""
@@ -130,6 +130,16 @@ def in_use(connection: sqlite3.Connection, kind: Kind) -> InUse | None:
     """What is used of a kind; None where it is what gateway.toml names."""
     row = connection.execute(
         "SELECT kind, target, number, sha256, content, since_ms, starts FROM applied WHERE kind = ? AND place = 'now'",
+        (kind,),
+    ).fetchone()
+    return InUse(*row) if row else None
+
+
+def before(connection: sqlite3.Connection, kind: Kind) -> InUse | None:
+    """What would be used again if what is on trial were taken back; None where it is what gateway.toml names."""
+    row = connection.execute(
+        "SELECT kind, target, number, sha256, content, since_ms, starts FROM applied WHERE kind = ?"
+        " AND place = 'before'",
         (kind,),
     ).fetchone()
     return InUse(*row) if row else None

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from heat.errors import ModelError
+from models.experiment import Experiment
 from models.features import FEATURES, SCHEMA
 
 FORMAT = 2
@@ -57,6 +58,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     training: Training
     metrics: dict[str, float]
     created_by: str
+    experiment: Experiment | None = None
+    """The customers that it answers, if not all: the others keep the ranker from before."""
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -19,13 +19,14 @@ import pytest
 from cloud_sync import releases as contract
 from cloud_sync.published import Kind, Release, publish
 from gateway import bundle_folder, shelf
+from gateway.bundle_folder import PLAIN, Bundles
 from gateway.config import Config
 from gateway.door import Door
 from gateway.releases import Begun, Releases, Report
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction
 from heat.catalog import default_catalog
-from heat.errors import DataError, StoreError, StoreFull
+from heat.errors import DataError, ModelError, StoreError, StoreFull
 from models.bundle import load, pack, pretrained, unpack
 from models.manifest import MANIFEST_NAME
 from tests.waiting import wait_until_async
@@ -60,17 +61,37 @@ class Hands:
     """The daemon, as releases change it."""
 
     door: Door
-    bundle: Path | None = None
     restarts: int = 0
-    bundles: list[Path | None] = field(default_factory=list)
+    bundles: list[Bundles] = field(default_factory=list)
+    how_far: list[str | ModelError] = field(default_factory=list)
+    """How far a bundle is with looking on, each time that this is asked; or why it must not answer."""
+    judged: str = ""
+    """What becomes of the bundle on trial: `settled`, or why it is taken back."""
 
     def use_door(self, door: Door) -> None:
         """See `releases.Hands`."""
         self.door = door
 
-    async def use_bundle(self, path: Path | None) -> None:
+    async def use_bundle(self, bundles: Bundles) -> None:
         """See `releases.Hands`."""
-        self.bundles.append(path)
+        self.bundles.append(bundles)
+        self.judged = ""
+
+    async def looks_on(self, path: Path) -> str | None:
+        """See `releases.Hands`."""
+        load(path)
+        said = self.how_far.pop(0) if self.how_far else None
+        if isinstance(said, ModelError):
+            raise said
+        return said
+
+    def why_back(self) -> str | None:
+        """See `releases.Hands`."""
+        return self.judged if self.judged not in {"", "settled"} else None
+
+    def settled(self) -> bool:
+        """See `releases.Hands`."""
+        return self.judged == "settled"
 
     def restart(self) -> None:
         """See `releases.Hands`."""
@@ -274,9 +295,9 @@ async def test_where_the_process_ends_midway_the_next_start_uses_the_old_one_or_
             case "configuration":
                 assert begun.config.samples.warmest_c == {1: 25, 2: 20}[used]
             case _:
-                assert begun.bundle is not None
-                assert begun.bundle.name[len("bundle-") :] == hashlib.sha256(contents[used - 1]).hexdigest()[:12]
-        await site.told("on_trial" if kind == "configuration" else "used", 2)
+                assert begun.bundles.now is not None
+                assert begun.bundles.now.name[len("bundle-") :] == hashlib.sha256(contents[used - 1]).hexdigest()[:12]
+        await site.told("used" if kind == "catalogue" else "on_trial", 2)
 
 
 @pytest.mark.parametrize(
@@ -305,23 +326,103 @@ async def test_what_can_not_be_used_is_refused_and_what_was_used_stays(
         assert "what gateway.toml names" in report.detail
         assert (site.hands.door, site.hands.bundles, site.hands.restarts) == (site.door, [], 0)
     async with site.started() as begun:
-        assert (begun.config, begun.door, begun.bundle) == (site.config, site.door, None)
+        assert (begun.config, begun.door, begun.bundles) == (site.config, site.door, PLAIN)
         await site.told("refused")
 
 
 async def test_a_bundle_is_tried_and_used(site: Site) -> None:
     async with site.started():
         site.put("bundle", pack(load(pretrained())))
-        await site.told("used")
-        (path,) = site.hands.bundles
-        assert path is not None
-        assert load(path).id == load(pretrained()).id
+        await site.told("on_trial")
+        (bundles,) = site.hands.bundles
+        assert bundles.now is not None
+        assert load(bundles.now).id == load(pretrained()).id
+        assert bundles == Bundles(bundles.now, None, on_trial=True)
     async with site.started() as begun:
-        assert begun.bundle == path
+        assert begun.bundles == bundles
         site.withdraw("bundle")
         await site.nothing_told()
-        assert site.hands.bundles == [None]
-        assert not path.exists()
+        assert site.hands.bundles == [PLAIN]
+        assert not bundles.now.exists()
+
+
+def packed(number: int) -> bytes:
+    """The bundle that ships, packed each time otherwise."""
+    return pack(load(pretrained())) + bytes(number)
+
+
+async def test_a_bundle_looks_on_before_it_is_used_and_keeps_nothing_else_waiting(site: Site) -> None:
+    async with site.started():
+        site.hands.how_far = ["it looks on: 3 of 50 slates", "it looks on: 20 of 50 slates"]
+        site.put("bundle", packed(1))
+        assert (await site.told("waiting")).detail == "it looks on: 3 of 50 slates"
+        site.put("words", words("w-2"))
+        await wait_until_async(lambda: site.hands.door.words.version == "w-2", 10, "words don't wait for it")
+        await wait_until_async(lambda: bool(site.hands.bundles), 20, "it has looked on for long enough")
+        assert (await site.told("on_trial")).detail == ""
+        assert site.hands.how_far == []
+
+
+async def test_a_bundle_that_looked_on_badly_is_refused_for_good(site: Site) -> None:
+    async with site.started():
+        site.hands.how_far = ["it looks on: 3 of 50 slates", ModelError("it failed on 1 of 4 slates")]
+        site.put("bundle", packed(1))
+        assert "it failed on 1 of 4 slates" in (await site.told("refused")).detail
+        assert site.hands.bundles == []
+        site.put("bundle", packed(2), 2)
+        await site.told("on_trial", 2)
+
+
+async def test_a_bundle_passes_its_trial(site: Site) -> None:
+    async with site.started():
+        site.put("bundle", packed(1))
+        await site.told("on_trial")
+        site.hands.judged = "settled"
+        await site.told("used")
+        now = site.hands.bundles[0].now
+        await wait_until_async(lambda: site.hands.bundles[1:] == [Bundles(now)], 10, "nothing else is kept")
+    async with site.started() as begun:
+        assert begun.bundles == Bundles(now)
+
+
+async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site) -> None:
+    async with site.started():
+        site.put("bundle", packed(1))
+        await site.told("on_trial")
+        site.hands.judged = "settled"
+        await site.told("used")
+        site.put("bundle", packed(2), 2)
+        await site.told("on_trial", 2)
+        first, second = site.hands.bundles[0].now, site.hands.bundles[-1]
+        assert second.now != second.before == first
+        site.hands.judged = "9 of 20 ratings were 'too hot' (45 %, 9 % before)"
+        refused = await site.told("refused", 2)
+        assert "taken back: 9 of 20 ratings" in refused.detail
+        assert "number 1 for all" in refused.detail
+        await wait_until_async(lambda: site.hands.bundles[-1] == Bundles(first), 10, "the one before is used")
+        assert second.now is not None
+        assert not second.now.exists()
+    async with site.started() as begun:
+        assert begun.bundles == Bundles(first)
+        await site.told("refused", 2)
+
+
+async def test_the_one_before_is_kept_over_a_restart(site: Site) -> None:
+    async with site.started():
+        site.put("bundle", packed(1))
+        await site.told("on_trial")
+        site.hands.judged = "settled"
+        await site.told("used")
+        site.put("bundle", packed(2), 2)
+        await site.told("on_trial", 2)
+        bundles = site.hands.bundles[-1]
+    async with site.started() as begun:
+        assert begun.bundles == bundles
+        assert bundles.before is not None
+        assert bundles.before.exists()
+        site.hands.judged = "it failed 3 of 3 answers"
+        await site.told("refused", 2)
+        assert site.hands.bundles[-1] == Bundles(bundles.before)
 
 
 def _unmade(folder: Path) -> None:
@@ -340,14 +441,14 @@ def _damaged(folder: Path) -> None:
 async def test_a_bundles_directory_is_made_again_from_the_store(site: Site, harm: Callable[[Path], None]) -> None:
     async with site.started():
         site.put("bundle", pack(load(pretrained())))
-        await site.told("used")
+        await site.told("on_trial")
     folder = site.directory / "data" / "releases"
     harm(folder)
     (folder / "bundle-0123456789ab.new").mkdir(parents=True)  # what another kill left
     async with site.started() as begun:
-        assert begun.bundle is not None
-        assert load(begun.bundle).id == load(pretrained()).id
-        assert list(folder.iterdir()) == [begun.bundle]
+        assert begun.bundles.now is not None
+        assert load(begun.bundles.now).id == load(pretrained()).id
+        assert list(folder.iterdir()) == [begun.bundles.now]
 
 
 async def test_a_bundle_whose_model_contradicts_its_manifest_is_refused(site: Site, tmp_path: Path) -> None:
@@ -505,12 +606,12 @@ async def test_what_the_machine_lacks_refuses_no_bundle_and_holds_up_no_other_ki
 
     async with site.started():
         site.put("bundle", pack(load(pretrained())))
-        await site.told("used")
+        await site.told("on_trial")
     put = bundle_folder.put
     monkeypatch.setattr(bundle_folder, "put", no_room)
     monkeypatch.setattr("gateway.releases.KINDS", ("bundle", "words", "configuration"))
     async with site.started() as begun:
-        assert begun.bundle is None
+        assert begun.bundles == PLAIN
         site.put("configuration", configuration(warmest_c=20), 2)
         site.put("words", words("w-2"), 2)
         await wait_until_async(lambda: site.hands.door.words.version == "w-2", 10, "words don't wait for it")
@@ -519,7 +620,7 @@ async def test_what_the_machine_lacks_refuses_no_bundle_and_holds_up_no_other_ki
     monkeypatch.setattr(bundle_folder, "put", put)
     async with site.started():
         await wait_until_async(lambda: len(site.hands.bundles) == 1, 20, "there is room again")
-        assert {report.kind: report.state for report in site.releases.report()}["bundle"] == "used"
+        assert {report.kind: report.state for report in site.releases.report()}["bundle"] == "on_trial"
 
 
 async def test_on_a_full_store_what_is_withdrawn_goes_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,10 @@ from itertools import count
 import numpy as np
 import pytest
 
-from gateway.shadow import BUDGET_US, Shadow
+from gateway.shadow import Shadow
+from heat.errors import ModelError
 from models.features import FEATURES, Matrix
+from models.probe import BUDGET_US
 from models.ranker import LinearRanker, Scorer
 
 
@@ -46,7 +48,8 @@ def dies(_: Matrix) -> Matrix:
 def test_one_that_does_well_is_done_after_so_many_slates() -> None:
     shadow = Shadow(IN_USE, wanted=20)
     assert [looked(shadow, 1).done for _ in range(22)] == [False] * 19 + [True] * 3
-    assert (shadow.slates, shadow.same, shadow.why_not()) == (20, 20, None)
+    shadow.check()
+    assert (shadow.slates, shadow.same) == (20, 20)
 
 
 @pytest.mark.parametrize(
@@ -63,19 +66,23 @@ def test_one_that_does_well_is_done_after_so_many_slates() -> None:
 def test_one_that_fails_once_is_done_at_once(score: Callable[[Matrix], Matrix]) -> None:
     shadow = looked(Shadow(Other(score), wanted=20))
     assert shadow.done
-    assert shadow.why_not() == "beside the ranker in use it failed on 1 of 1 slates"
+    with pytest.raises(ModelError, match="it failed on 1 of 1 slates") as raised:
+        shadow.check()
+    assert raised.value.reason == "model"
 
 
 def test_one_that_is_slow_now_and_then_may_be() -> None:
-    shadow = looked(Shadow(IN_USE, wanted=20, clock_us=count(0, BUDGET_US).__next__))
-    assert shadow.why_not() is None
+    looked(Shadow(IN_USE, wanted=20, clock_us=count(0, BUDGET_US).__next__)).check()
     shadow = looked(Shadow(IN_USE, wanted=20, clock_us=count(0, BUDGET_US + 1).__next__))
-    assert shadow.why_not() == "it took more than 5 ms for 20 of 20 slates"
+    with pytest.raises(ModelError, match="more than 5 ms for 20 of 20 slates") as raised:
+        shadow.check()
+    assert raised.value.reason == "latency"
 
 
 def test_one_that_ranks_otherwise_is_told_apart_and_let_pass() -> None:
     shadow = looked(Shadow(Other(lambda slate: -IN_USE.scores(slate)), wanted=20))
-    assert (shadow.same, shadow.why_not()) == (0, None)
+    shadow.check()
+    assert shadow.same == 0
 
 
 def test_an_empty_menu_is_no_slate() -> None:
