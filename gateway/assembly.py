@@ -47,6 +47,7 @@ from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, ModelError
 from heat.scale import default_words, parse_words
 from models.bundle import pretrained
+from models.heat_text import classifier
 from models.ranker import RuleRanker
 
 log = logging.getLogger("gateway.assembly")
@@ -197,7 +198,7 @@ def open_door(config: Config) -> Door:
         words = parse_words(_read(config.path(picks.words))) if picks.words else default_words()
     except DataError as error:
         raise ConfigError(str(error)) from error
-    return Door(catalog, words, config.gateway.store, config.gateway.region)
+    return Door(catalog, words, config.gateway.store, config.gateway.region, classifier())
 
 
 def _read(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBod
 from heat import door
 from heat.catalog import Catalog
 from heat.events import AnyData, Channel, Consent, Poured, Rated, Refilled, Stated
+from heat.language import Classify
 from heat.quality import Refusal, pour_flags, refuse_volume
 from heat.scale import WordTable
 
@@ -35,6 +36,8 @@ class Door:
     words: WordTable
     store: str
     region: str
+    classify: Classify | None = None
+    """Of customers' own words that the lexicon says nothing of."""
 
     def admit(self, body: EventBody, consent: Consent, since_previous_dose_ms: int | None) -> AnyData | Refusal:
         """The event's data, or a refusal. `since_previous_dose_ms` is the age of the dose before a rated one."""
@@ -81,7 +84,9 @@ class Door:
         )
 
     def _stated(self, body: StatedBody, common: _Common) -> Stated | Refusal:
-        meant = door.understand(self.words, shu=body.shu, word=body.word, dial=body.dial, text=body.text)
+        meant = door.understand(
+            self.words, shu=body.shu, word=body.word, dial=body.dial, text=body.text, classify=self.classify
+        )
         if isinstance(meant, Refusal):
             return meant
         return Stated(heat=meant.heat, w=meant.w, said=meant.said, **common)

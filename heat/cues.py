@@ -36,11 +36,15 @@ class Near(NamedTuple):
     far: frozenset[str]
     after: Sequence[str]
     text: frozenset[str]
-    """Roles that stand anywhere in the text; `others` only of the sentence; `elliptic`: it has nothing but heat."""
+    """Roles anywhere in the text; `others` only of the sentence. `bare`: nothing but heat, `elliptic`: no verb."""
 
     def asks(self) -> bool:
         """Whether the text reads as a request."""
         return not self.text.isdisjoint({"ask", "need", "elliptic"})
+
+    def hated(self) -> Vote:
+        """Of a heat that somebody can't bear: *but this was fine*, or that is it."""
+        return Vote(4, "right", "no") if {"good", "report"} <= self.text and self.good() else Vote(4, "less", "no")
 
     def good(self) -> bool:
         """Whether its writer liked it."""
@@ -52,24 +56,32 @@ def vote_of(one: Found, near: Near) -> Vote | None:
     match one.meaning:
         case Idiom():
             return _of_idiom(one.meaning, near)
-        case Cue(kind="hot" | "mid"):
-            return _of_hot(near)
-        case Cue(kind="mild"):
-            return _of_mild(near)
-        case Cue(kind="noun"):
-            return _of_noun(near)
-        case Cue(kind="hotter"):
-            return _of_comparison(near, "more", "less")
-        case Cue(kind="milder"):
-            return _of_comparison(near, "less", "more")
-        case Cue(kind="up"):
-            return Vote(3, "less" if "hate" in near.far or "not" in near.before[-2:] else "more", "compared")
-        case Cue(kind="down"):
-            return Vote(4, "less", "compared")
+        case Cue():
+            return _of_cue(one.meaning, near)
         case "ingredient":
             return _of_ingredient(near)
         case _:
             return None
+
+
+def _of_cue(cue: Cue, near: Near) -> Vote:
+    match cue.kind:
+        case "hot":
+            return _of_hot(near)
+        case "mid":
+            return Vote(2, "none") if near.asks() or "love" in near.before else NOTHING
+        case "mild":
+            return _of_mild(near)
+        case "noun":
+            return _of_noun(near)
+        case "hotter":
+            return _of_comparison(near, "more", "less")
+        case "milder":
+            return _of_comparison(near, "less", "more")
+        case "up":
+            return Vote(3, "less" if "hate" in near.far or "not" in near.before[-2:] else "more", "compared")
+        case "down":
+            return Vote(4, "less", "compared")
 
 
 def _of_idiom(idiom: Idiom, near: Near) -> Vote:
@@ -78,6 +90,8 @@ def _of_idiom(idiom: Idiom, near: Near) -> Vote:
         return Vote(5, "more", "compared") if negated else Vote(4, "right")
     if negated and idiom.wish == "less":
         return Vote(2, "right" if near.good() else "none", "compared")
+    if idiom.liked is not None and not {"need", "ask"}.isdisjoint(near.far):
+        return Vote(4, "more")
     if idiom.liked is not None and near.good():
         return Vote(4, idiom.liked)
     return Vote(4, idiom.wish, "" if idiom.word and idiom.liked is None else "compared")
@@ -92,12 +106,14 @@ def _of_hot(near: Near) -> Vote:
         return _of_comparison(near, "more", "less")
     if near.before[-1:] == ["less"]:
         return _of_comparison(near, "less", "more")
-    return Vote(4, "less", "compared") if "than_liked" in near.after[:2] else _of_plain_hot(near)
+    if "than_liked" in near.after[:2]:
+        return Vote(3, "right") if near.good() else Vote(4, "less", "compared")
+    return _of_plain_hot(near)
 
 
 def _of_plain_hot(near: Near) -> Vote:
     if "hate" in near.far:
-        return Vote(4, "less", "no")
+        return near.hated()
     if "not" in near.before[-3:]:
         if near.asks():
             return Vote(3, "less", "no")
@@ -112,6 +128,8 @@ def _of_plain_hot(near: Near) -> Vote:
 def _of_mild(near: Near) -> Vote:
     if "soft" in near.before:
         return Vote(2, "right", "compared")
+    if "good" in near.before[-1:]:
+        return Vote(3, "right")
     if "too" in near.before[-3:] or "than_liked" in near.after[:2]:
         return Vote(5, "more", "compared")
     if near.after[:1] == ["enough"]:
@@ -131,11 +149,11 @@ def _of_noun(near: Near) -> Vote:
     if "enough" in near.before[-2:]:
         return Vote(5, "more", "compared") if "not" in near.before else Vote(4, "right")
     if "not" in near.before[-3:]:
-        if near.asks():
+        if "ask" in near.text:
             return Vote(3, "less", "no")
         return Vote(2, "right") if near.good() else Vote(4, "more", "compared")
     if "hate" in near.far:
-        return Vote(4, "less", "no")
+        return near.hated()
     if "good" in near.before[-2:]:
         return Vote(3, "right")
     return _of_amount(near) or _of_predicate(near) or (Vote(1, "right") if near.good() else NOTHING)
@@ -144,7 +162,7 @@ def _of_noun(near: Near) -> Vote:
 def _of_amount(near: Near) -> Vote | None:
     """Of *more kick*, *less kick*, *added for the kick*."""
     if "more" in near.before:
-        return Vote(4, "more", "compared")
+        return Vote(5, "less", "compared") if "than_liked" in near.after else Vote(4, "more", "compared")
     if "less" in near.before:
         return Vote(4, "less", "compared")
     if "love" in near.before:

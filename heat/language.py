@@ -20,13 +20,11 @@ from typing import NamedTuple
 from heat.amounts import amount
 from heat.lexicon import Finder, Wish
 from heat.scale import Heat, WordTable
-from heat.votes import Opinion, judge
+from heat.votes import judge
 from heat.wording import normalise
 
-ABOUT_MARGIN = 0
-"""Of a classifier's scores; how far *about heat* must stand above *not about heat* where the lexicon is silent."""
-WISH_MARGIN = 0
-"""How far the best wish must stand above *none*, where the lexicon knows that it is about heat and finds no wish."""
+ABOUT_MARGIN = 1500
+"""Of a classifier's scores: how far *about heat* must stand above *not about heat* where the lexicon is silent."""
 
 
 class Scores(NamedTuple):
@@ -68,21 +66,14 @@ def parse(text: str, finder: Finder, words: WordTable, classify: Classify | None
         about, heat, asked = True, named[0], opinion.asks or wish == "right"
     elif (word := words.word(wording.text)) is not None:
         about, wish, heat, asked = True, "none", word, True
-    elif classify is not None and wording.text:
-        about, wish = _with_classifier(opinion, classify(wording.text))
+    elif about is None and classify is not None and wording.text:
+        about, wish = _of_scores(classify(wording.text))
     if not about:
         return Said(about_heat=False, wish="none", cut=wording.cut)
     return Said(about_heat=True, wish=wish, heat=heat, asked=asked and heat is not None, cut=wording.cut)
 
 
-def _with_classifier(opinion: Opinion, scores: Scores) -> tuple[bool, Wish]:
-    """The lexicon where it is sure, the classifier where it says nothing."""
+def _of_scores(scores: Scores) -> tuple[bool, Wish]:
     by_wish: dict[Wish, int] = {"none": scores.none, "more": scores.more, "right": scores.right, "less": scores.less}
     best = max(by_wish, key=lambda wish: by_wish[wish])
-    about = opinion.about
-    if about is None:
-        about = by_wish[best] - scores.not_about > ABOUT_MARGIN
-    wish = opinion.wish
-    if about and not opinion.sure_of_wish and by_wish[best] - by_wish["none"] > WISH_MARGIN:
-        wish = best
-    return about, wish if about else "none"
+    return by_wish[best] - scores.not_about > ABOUT_MARGIN, best

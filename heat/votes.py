@@ -7,7 +7,7 @@ said to others ("add some if you like it hot") is nobody's wish.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from heat.cues import Near, Vote, vote_of
 from heat.levels import between, is_level, joined, level, mildest, not_too
@@ -20,7 +20,7 @@ NEAR = 4
 FAR = 12
 """Phrases before a cue among which what was needed, added or hated may stand."""
 DECISIVE = 2
-"""Strength from which a vote makes a text one about heat, and a wish sure."""
+"""Strength from which a vote makes a text one about heat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class Opinion:
     about: bool | None = None
     """None: it has nothing to say."""
     wish: Wish = "none"
-    sure_of_wish: bool = False
     heat: Heat | None = None
     asked: bool = False
     """Whether the heat is what its writer likes or asks for."""
@@ -55,8 +54,8 @@ def judge(text: str, finder: Finder, words: WordTable) -> Opinion:
     sentences = [[finder.find(words_of(clause)) for clause in clauses_of(part)] for part in sentences_of(text)]
     found = [one for sentence in sentences for clause in sentence for one in clause]
     roles = _roles(found)
-    if not any(_is_word(one) for one in found) and not any(one.meaning in {"isnt", "report"} for one in found):
-        roles |= {"elliptic"}
+    if not any(_is_word(one) for one in found):
+        roles |= {"bare"} if any(one.meaning in {"isnt", "report"} for one in found) else {"bare", "elliptic"}
     tally = _Tally([])
     for sentence in sentences:
         own = [one for clause in sentence for one in clause]
@@ -139,12 +138,10 @@ def _opinion(tally: _Tally, roles: frozenset[str]) -> Opinion:
     if {"right", "less"} <= set(wishes):
         wish = "right"  # who can't bear much, and bears this
     about = True if tally.sure else None if tally.silent else False if tally.trapped else None
+    if tally.votes and "bare" in roles:
+        about = True  # *it has a kick*: there is nothing else that it could be about
     asks = not roles.isdisjoint({"ask", "need", "love", "hate", "elliptic"}) and "others" not in roles
-    opinion = Opinion(about, wish, most >= DECISIVE, tally.heat, asks=asks)
-    if tally.heat is not None and (asks or wish == "right"):
-        # a bare word that is all there is, or is asked for, is about heat for sure
-        opinion = replace(opinion, about=about if about is not None or "elliptic" not in roles else True, asked=True)
-    return opinion
+    return Opinion(about, wish, tally.heat, tally.heat is not None and (asks or wish == "right"), asks)
 
 
 def _near(clause: Sequence[Found], at: int, roles: frozenset[str]) -> Near:

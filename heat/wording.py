@@ -19,7 +19,9 @@ _LOST_LETTER = re.compile(r"(?<=[a-z])\?(?=[a-z])")
 _APOSTROPHE = re.compile("['`\u2018\u2019\u02bc]")
 _DRAWN_OUT = re.compile(r"([a-z!?])\1{2,}")
 _SENTENCE = re.compile(rf"[.!?;:()\n{CHILLI}]+(?!\d)")
-_CLAUSE = re.compile(r",|\bbut\b|\bthough\b|\balthough\b|\bhowever\b|\bso\b|\bbecause\b|\bsince\b| - ")
+_CLAUSE = re.compile(
+    r",| - |\b(?:but|though|although|however|because|since)\b|\bso (?=(?:i|we|my|it|he|she|they|you|the)\b)"
+)
 _WORD = re.compile(r"[^\W_]+")
 
 

@@ -12,6 +12,7 @@ MODULES = {
     "dispensers": "picante.cli_dispensers",
     "sim": "picante.cli_sim",
     "models": "picante.cli_models",
+    "heat": "picante.cli_heat",
     "cloud": "picante.cli_cloud",
     "lake": "picante.cli_lake",
 }

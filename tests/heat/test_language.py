@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heat.errors import DataError
-from heat.language import Said, Scores, parse
+from heat.language import ABOUT_MARGIN, Said, Scores, parse
 from heat.lexicon import default_finder, default_lexicon, parse_lexicon
 from heat.scale import MAX_MO, MAX_SHU, default_words, milli_octaves
 from heat.wording import MAX_CHARS, normalise
@@ -49,13 +49,15 @@ def _classifier(**scores: int) -> Scores:
 def test_where_the_lexicon_is_silent_the_classifier_decides() -> None:
     silent = "set my taste buds tingling all night"
     assert _say(silent) == Said(about_heat=False, wish="none")
-    assert parse(silent, FINDER, WORDS, lambda _: _classifier(right=9)) == Said(about_heat=True, wish="right")
-    assert not parse(silent, FINDER, WORDS, lambda _: _classifier(not_about=10, right=9)).about_heat
+    assert parse(silent, FINDER, WORDS, lambda _: _classifier(right=ABOUT_MARGIN + 1)) == Said(
+        about_heat=True, wish="right"
+    )
+    assert not parse(silent, FINDER, WORDS, lambda _: _classifier(right=ABOUT_MARGIN)).about_heat
 
 
 def test_where_the_lexicon_is_sure_the_classifier_is_not_heard() -> None:
     for text in ("way too hot for me", "I want it hotter", "not too spicy, just perfect", "zip lock bag", "12k SHU"):
-        for scores in (_classifier(not_about=99), _classifier(more=99), _classifier(less=99)):
+        for scores in (_classifier(not_about=9999), _classifier(more=9999), _classifier(less=9999)):
             assert parse(text, FINDER, WORDS, lambda _, scores=scores: scores) == _say(text)  # type: ignore[misc]
 
 
