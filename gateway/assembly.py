@@ -11,6 +11,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from cloud_sync.downlink import Downlink
 from cloud_sync.settings import ConnectionSettings, UplinkSettings
@@ -43,6 +44,7 @@ from gateway.security import load_credentials, load_security
 from gateway.state import GatewayState
 from gateway.summaries import Summaries
 from gateway.tracing import Tracer
+from gateway.venue import Venue
 from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, ModelError
 from heat.scale import default_words, parse_words
@@ -69,9 +71,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         clock, boot = await _start_clock(config, opened)
         outbox = StoreOutbox(opened, lambda: clock.holds)
         ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating)
-        recommender = Recommender(
-            opened, clock, door, boot, rankers, pseudonym_key, outbox.wake, config.picks.limit_shu
-        )
+        recommender = Recommender(opened, clock, door, boot, rankers, pseudonym_key, outbox.wake, _venue(config))
         commands = Commands(opened, clock, boot)
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
         reader = opened.reader()
@@ -133,6 +133,11 @@ def _open_store(config: Config) -> store.Store:
             section.commit_interval_ms,
         )
     )
+
+
+def _venue(config: Config) -> Venue:
+    timezone = config.gateway.timezone
+    return Venue(config.picks.limit_shu, ZoneInfo(timezone) if timezone is not None else None)
 
 
 def _open_rankers(bundles: Bundles, plain: Path) -> tuple[Rankers, ModelError | None]:

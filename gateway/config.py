@@ -9,6 +9,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -31,6 +32,8 @@ class GatewaySection(Section):
     store: Name
     """Name of the shop or restaurant."""
     region: Name
+    timezone: str | None = None
+    """Time zone of the store, as `Europe/Berlin`: picks go by the hour there. Without it they don't."""
     data_dir: str = "/var/lib/picante"
     quota_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
     """MiB that the database may take: a month offline at 33,000 events a day."""
@@ -38,6 +41,17 @@ class GatewaySection(Section):
     """MiB kept aside, to be given up when the disk is full."""
     commit_interval_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     """ms between commits at least; above 0 it spares an SD card and costs latency."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+                hint = "`timedatectl list-timezones` has those of this machine, as Europe/Berlin"
+                raise ValueError(f"is no time zone here: {hint}") from error
+        return value
 
 
 class KeysSection(Section):

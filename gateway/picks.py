@@ -26,6 +26,7 @@ from gateway.menus import Menus
 from gateway.rankers import Assigned, Rankers
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, read_profiles
+from gateway.venue import Venue
 from heat.errors import StoreError
 from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
 from heat.identity import is_session, pseudonym, session_subject
@@ -84,7 +85,7 @@ class Shown:
 class Recommender:
     """Answers ASKs. `pseudonym_key` is the brand's key and its version; `on_commit` hears of stored impressions.
 
-    Nothing above `limit_shu` is picked unasked.
+    Nothing above the `venue`'s limit is picked unasked.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- the composition root hands over what an answer is made of
@@ -96,7 +97,7 @@ class Recommender:
         rankers: Rankers,
         pseudonym_key: tuple[bytes, int],
         on_commit: Callable[[], None],
-        limit_shu: int | None = None,
+        venue: Venue = Venue(),  # noqa: B008 -- a frozen value
     ) -> None:
         self.rankers = rankers
         self.recent: deque[Shown] = deque(maxlen=RECENT)
@@ -109,8 +110,8 @@ class Recommender:
         self._boot = boot
         self._key = pseudonym_key
         self._on_commit = on_commit
-        self._limit_shu = limit_shu
-        self.menus = Menus(door.catalog, limit_shu)
+        self._venue = venue
+        self.menus = Menus(door.catalog, venue.limit_shu)
         self._loop = asyncio.get_running_loop()
         self._reader = store.reader()
         self._answers: dict[str, _Answer] = {}
@@ -126,7 +127,7 @@ class Recommender:
     def use(self, door: Door) -> None:
         """Know sauces and words by this door from now on."""
         self._door = door
-        self.menus = Menus(door.catalog, self._limit_shu)
+        self.menus = Menus(door.catalog, self._venue.limit_shu)
 
     def close(self) -> None:
         """Give back the reading connection."""
@@ -178,14 +179,15 @@ class Recommender:
         `wish_mo` is the hottest that was asked for in the session.
         """
         offer = self.menus.offer(nozzles, needs, wish_mo)
-        today = self._clock.now().day
-        reading = read(read_profiles(self._reader, subjects), today)
+        now = self._clock.now()
+        reading = read(read_profiles(self._reader, subjects), now.day)
         last, verdict = customers.latest(self._reader, subjects)
         context = replace(
             context,
             last_poured=self._door.catalog.get(last) if last is not None else None,
             last_verdict=verdict,
-            pours=customers.past_pours(self._reader, subjects, today),
+            pours=customers.past_pours(self._reader, subjects, now.day),
+            hour=self._venue.hour(now),
         )
         subject = subjects[-1] if subjects else None
         chosen, assigned = self.rankers.answer(

@@ -15,6 +15,7 @@ from gateway.menus import KEPT, Menus
 from gateway.picks import Recommender
 from gateway.rankers import Rankers
 from gateway.store import Store
+from gateway.venue import Venue
 from heat.catalog import Catalog, default_catalog
 from heat.events import Poured
 from models.ranker import RuleRanker
@@ -34,7 +35,7 @@ def with_adults(*ids: str) -> Catalog:
 @pytest.fixture
 async def limited(store: Store, clock: Clock, door: Door, boot: int) -> Recommender:
     door = dataclasses.replace(door, catalog=with_adults("table-red"))
-    return Recommender(store, clock, door, boot, Rankers(RuleRanker()), (KEY, 1), lambda: None, 50_000)
+    return Recommender(store, clock, door, boot, Rankers(RuleRanker()), (KEY, 1), lambda: None, Venue(50_000))
 
 
 def shown(recommender: Recommender, counter: Counter, nonce: int, **more: object) -> set[str]:
