@@ -19,6 +19,7 @@ from cloud_sync.published import (
 )
 from heat.events import (
     AnyData,
+    ConsentChanged,
     Impression,
     Poured,
     Rated,
@@ -55,6 +56,8 @@ def _event(data: AnyData) -> str:
             return f"{data.dispenser} showed {shown or 'nothing'}, {data.latency_us / 1000:.1f} ms"
         case SessionClaimed():
             return f"{data.session} was theirs: {sum(row.n for row in data.buckets)} pieces of evidence"
+        case ConsentChanged():
+            return "wants not to be known" if data.consent == "none" else "wants to be known again"
         case SequenceGap():
             return f"{data.dispenser} lost {data.first} to {data.last} of generation {data.generation:08x}"
         case Sampled():

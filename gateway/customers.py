@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from gateway import pours
+from gateway import doses, pours
+from gateway.transaction import read_profiles
 from heat.events import Verdict
 from heat.identity import is_session
 from heat.pours import decayed
+from heat.reading import Prior, Reading, read
 
 
 def subjects_of(reader: sqlite3.Connection, session: str | None, claimed_by: str | None) -> list[str]:
@@ -24,6 +26,11 @@ def subjects_of(reader: sqlite3.Connection, session: str | None, claimed_by: str
     if claimed_by is None:
         return [owner]
     return [owner, claimed_by] if is_session(owner) else [claimed_by]
+
+
+def reading(reader: sqlite3.Connection, subjects: Sequence[str], today: int, prior: Prior) -> Reading:
+    """The profile as it stands, with a change of taste followed; `prior` is what the site believes of a stranger."""
+    return read(read_profiles(reader, subjects), today, prior, latest=doses.read(reader, subjects))
 
 
 def latest(reader: sqlite3.Connection, subjects: Sequence[str]) -> tuple[str | None, Verdict | None]:

@@ -28,6 +28,7 @@ from gateway.migrations import (
     m0005_losses,
     m0006_dispensers_lost,
     m0007_downlink,
+    m0008_doses_and_consents,
     m0009_past_pours,
     m0010_ranked,
 )
@@ -44,6 +45,7 @@ migrations(name="0004_dispenser_plans")(m0004_dispenser_plans.apply)
 migrations(name="0005_losses")(m0005_losses.apply)
 migrations(name="0006_dispensers_lost")(m0006_dispensers_lost.apply)
 migrations(name="0007_downlink")(m0007_downlink.apply)
+migrations(name="0008_doses_and_consents")(m0008_doses_and_consents.apply)
 migrations(name="0009_past_pours")(m0009_past_pours.apply)
 migrations(name="0010_ranked")(m0010_ranked.apply)
 

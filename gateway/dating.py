@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from gateway import pours
+from gateway import consents, doses, pours
 from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
 from gateway.packed import pack, unpack
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
-from heat.events import AnyData, Poured, SessionClaimed, Stamp, read_data
+from heat.events import AnyData, ConsentChanged, Poured, SessionClaimed, Stamp, read_data
 from heat.profile import Profile, contribution
 
 SETTLE_ROWS = 1_000
@@ -164,21 +164,24 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
     position, type_, subject, old_day, text = row
     day = time_ms // DAY_MS
     rewritten = None
+    doses.move(tx, position, day)
     data = read_data(type_, unpack(text)) if type_ is not None else None
     if isinstance(data, SessionClaimed):
         rewritten = _move_claim(tx, position, subject, data, old_day, day)
+    elif isinstance(data, ConsentChanged) and subject is not None:
+        consents.date(tx, subject, time_ms)
     elif data is not None and day != old_day:
-        _move(tx, subject, data, old_day, day)
+        _move(tx, position, subject, data, old_day, day)
     tx.connection.execute(
         "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
         (time_ms, day, state, rewritten or text, position),
     )
 
 
-def _move(tx: Transaction, subject: str | None, data: AnyData, old_day: int, day: int) -> None:
+def _move(tx: Transaction, position: int, subject: str | None, data: AnyData, old_day: int, day: int) -> None:
     """Move one event's contribution to another day, where its subject still holds it."""
     before = contribution(data, tx.gateway_id, old_day)
-    if subject is None or not before.buckets or not holds_own_sums(tx, subject):
+    if subject is None or not before.buckets or not holds_own_sums(tx, subject, position):
         return
     tx.fold(subject, before, -1)
     tx.fold(subject, before.moved(old_day, day))
@@ -201,9 +204,10 @@ def _move_claim(
     if _moved(after, _days(after), day) != _moved(before, _days(before), day):
         # some of the events are gone: the claim's own day is the next best
         after = _moved(before, {old_day} | {waiting for waiting in _days(before) if waiting < 0}, day)
-    tx.fold(subject, before, -1)
-    tx.fold(subject, after)
-    pours.follow(tx, subject, poured, sorted(_days(before) - _days(after)), day)
+    if holds_own_sums(tx, subject, position):
+        tx.fold(subject, before, -1)
+        tx.fold(subject, after)
+        pours.follow(tx, subject, poured, sorted(_days(before) - _days(after)), day)
     buckets, flavours = after.rows()
     return pack(msgspec.json.encode(msgspec.structs.replace(data, buckets=buckets, flavours=flavours)))
 

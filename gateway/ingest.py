@@ -20,7 +20,7 @@ from firmware_bridge.codec import BadMessage, decode_event_body, encode_body
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
 from firmware_bridge.own_words import without_contacts_in
-from gateway import arrivals, sessions
+from gateway import arrivals, doses, sessions
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
 from gateway.door import Door
@@ -181,13 +181,14 @@ class Ingest:
         when = self._when(tx, message, hello, now)
         session = self._session(tx, message, hello, now)
         previous = _dose_before(session, message) if isinstance(body, RatedBody) else None
-        data = self.door.admit(body, "profile" if session and session.claimed else "session", previous)
+        data = self.door.admit(body, session.consent if session else "session", previous)
         if isinstance(data, Refusal):
             return self._refuse(tx, message, hello, data, now)
-        subject = session.subject if session else None
+        subject = session.owner if session else None
         position = tx.append(Event(event_id, subject, when, data))
         if session is not None and subject is not None:
             tx.fold(subject, contribution(data, tx.gateway_id, when.day))
+            doses.note(tx, subject, position, data, when.day)
             if isinstance(data, Poured):
                 sessions.note_dose(tx, session, data.sauce, when.day, message.uptime_ms)
             elif isinstance(data, Rated):

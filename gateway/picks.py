@@ -18,19 +18,20 @@ from dataclasses import dataclass, replace
 
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
-from gateway import arrivals, customers, sessions
+from gateway import arrivals, claims, consents, customers
+from gateway.claims import Asked, Owner
 from gateway.clock import Clock
-from gateway.dating import stamp, stamp_claim
+from gateway.dating import stamp
 from gateway.door import Door
 from gateway.menus import Menus
 from gateway.rankers import Assigned, Rankers
 from gateway.store import Store, in_loop
-from gateway.transaction import Transaction, read_profiles
+from gateway.transaction import Transaction
 from gateway.venue import Venue
 from heat.errors import StoreError
-from heat.events import Event, Impression, SessionClaimed, ShownPick, Stamp
-from heat.identity import is_session, pseudonym, session_subject
-from heat.reading import Reading, read
+from heat.events import Consent, Event, Impression, ShownPick
+from heat.identity import pseudonym, session_subject
+from heat.reading import Prior, Reading
 from models import logged
 from models.explore import SEED_BITS, Chosen, suggest
 from models.features import Context, Menu, features
@@ -65,7 +66,8 @@ class _Answer:
 
     picks: Picks
     slate: Slate
-    claimed_by: str | None
+    shown: str | None
+    """The pseudonym of the token that was shown."""
     recorded: bool = False
     """Whether it was written to the link, and is on its way to the store; a link may end before that."""
 
@@ -100,6 +102,8 @@ class Recommender:
         venue: Venue = Venue(),  # noqa: B008 -- a frozen value
     ) -> None:
         self.rankers = rankers
+        self.prior = Prior()
+        """What is believed of a customer of this site before they did anything (`gateway.site_prior`)."""
         self.recent: deque[Shown] = deque(maxlen=RECENT)
         self.shown = 0
         self.not_stored = 0
@@ -147,10 +151,13 @@ class Recommender:
         link.answer(answer.picks, written)
 
     def _answer(self, hello: Hello, ask: Ask) -> _Answer:
-        claimed_by = pseudonym(ask.token, *self._key) if ask.token is not None else None
+        shown = pseudonym(ask.token, *self._key) if ask.token is not None else None
         session = session_subject(hello.dispenser, hello.generation, ask.session) if ask.session else None
         dial = self._door.words.dial(ask.dial) if ask.dial is not None else None
-        subjects = customers.subjects_of(self._reader, session, claimed_by)
+        if shown is not None and consents.opted_out(self._reader, shown):
+            subjects = []
+        else:
+            subjects = customers.subjects_of(self._reader, session, shown)
         new = arrivals.new_at(self._reader, hello.dispenser, self._clock.now())
         wishes = (dial.milli_octaves if dial is not None else None, customers.stated_mo(self._reader, session))
         slate = self.slate(
@@ -162,7 +169,7 @@ class Recommender:
             wish_mo=max((wish for wish in wishes if wish is not None), default=None),
         )
         picks = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
-        return _Answer(picks, slate, claimed_by)
+        return _Answer(picks, slate, shown)
 
     def slate(
         self,
@@ -180,7 +187,7 @@ class Recommender:
         """
         offer = self.menus.offer(nozzles, needs, wish_mo)
         now = self._clock.now()
-        reading = read(read_profiles(self._reader, subjects), now.day)
+        reading = customers.reading(self._reader, subjects, now.day, self.prior)
         last, verdict = customers.latest(self._reader, subjects)
         context = replace(
             context,
@@ -197,7 +204,7 @@ class Recommender:
 
     def _record(self, hello: Hello, session: int, answer: _Answer, latency_us: int) -> None:
         now = self._clock.now()
-        picks, slate, claimed_by = answer.picks, answer.slate, answer.claimed_by
+        picks, slate = answer.picks, answer.slate
         self.shown += 1
         self.recent.append(Shown(now.wall_ms, hello.dispenser, slate.subject, picks.pick_id, picks.picks, latency_us))
         self.rankers.answered(
@@ -205,11 +212,15 @@ class Recommender:
         )
         when = stamp(now, self._boot, 0, sure=True)
 
-        enter = self._entry(hello, session, claimed_by, when)
+        asked = Asked(hello.dispenser, hello.generation, session, answer.shown, when)
+
+        def enter(tx: Transaction) -> Owner:
+            return claims.enter(tx, asked, self._door, self._boot)
 
         def work(tx: Transaction) -> None:
-            subject = enter(tx)
-            tx.append(Event(tx.own_id(), subject, when, self._impression(hello, subject, slate, picks, latency_us)))
+            owner = enter(tx)
+            data = self._impression(hello, owner.consent, slate, picks, latency_us)
+            tx.append(Event(tx.own_id(), owner.subject, when, data))
 
         def done(_result: object, error: BaseException | None) -> None:
             if error is None:
@@ -221,7 +232,7 @@ class Recommender:
         def not_stored() -> None:
             """The picks are forgotten; who the customer is, is not."""
             self.not_stored += 1
-            if session and claimed_by is not None:
+            if session and answer.shown is not None:
                 key = session_subject(hello.dispenser, hello.generation, session)
                 with contextlib.suppress(StoreError):
                     self._store.submit(enter, self._claimed, keep_as=key)
@@ -234,23 +245,7 @@ class Recommender:
             except StoreError:
                 not_stored()
 
-    def _entry(
-        self, hello: Hello, session: int, claimed_by: str | None, when: Stamp
-    ) -> Callable[[Transaction], str | None]:
-        """Work that enters the session, claims it for whoever showed a token, and returns whose it is."""
-
-        def enter(tx: Transaction) -> str | None:
-            if not session:
-                return None
-            entered = sessions.enter(tx, hello.dispenser, hello.generation, session, when.boot_ms)
-            if claimed_by is None or entered.subject == claimed_by:
-                return entered.subject
-            self._claim(tx, entered, claimed_by, when)
-            return claimed_by
-
-        return enter
-
-    def _claimed(self, _subject: str | None, error: BaseException | None) -> None:
+    def _claimed(self, _owner: Owner | None, error: BaseException | None) -> None:
         if error is None:
             in_loop(self._loop, self._on_commit)
         else:
@@ -263,29 +258,12 @@ class Recommender:
         self._recorded[dispenser] = minute, count
         return count <= RECORDED_A_MINUTE
 
-    def _claim(self, tx: Transaction, session: sessions.Session, subject: str, when: Stamp) -> None:
-        sums = sessions.take_sums(tx, session, subject)
-        buckets, flavours = sums.rows()
-        data = SessionClaimed(
-            store=self._door.store,
-            region=self._door.region,
-            channel="gateway",
-            consent="profile",
-            session=session.name,
-            buckets=buckets,
-            flavours=flavours,
-        )
-        tx.append(Event(tx.own_id(), subject, stamp_claim(when, self._boot, sums), data))
-        tx.fold(subject, sums)
-
-    def _impression(
-        self, hello: Hello, subject: str | None, slate: Slate, message: Picks, latency_us: int
-    ) -> Impression:
+    def _impression(self, hello: Hello, consent: Consent, slate: Slate, message: Picks, latency_us: int) -> Impression:
         return Impression(
             store=self._door.store,
             region=self._door.region,
             channel="gateway",
-            consent="session" if subject is None or is_session(subject) else "profile",
+            consent=consent,
             pick_id=message.pick_id,
             dispenser=hello.dispenser,
             picks=tuple(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway import pours
+from gateway import doses, pours
 from gateway.transaction import Transaction, read_profile
+from heat.events import Consent
 from heat.identity import is_session, session_subject
 from heat.profile import Profile
 
@@ -30,6 +31,18 @@ class Session:
     last_dose_ms: int | None
     """Its dispenser's uptime, ms, at the last pour: how long a dose ago was is asked of no clock that can be set."""
     previous_dose_ms: int | None
+    opted_out: bool
+    """Whether it is that of a customer who wants not to be known: nothing of it is anybody's."""
+
+    @property
+    def owner(self) -> str | None:
+        """Whose its events are."""
+        return None if self.opted_out else self.subject
+
+    @property
+    def consent(self) -> Consent:
+        """What its customer allows."""
+        return "none" if self.opted_out else "session" if is_session(self.subject) else "profile"
 
     @property
     def claimed(self) -> bool:
@@ -41,15 +54,16 @@ def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms
     """The session `number` of a dispenser, begun if it is new; `seen_ms` is the gateway's own (boot) time, now."""
     name = session_subject(dispenser, generation, number)
     row = tx.connection.execute(
-        "SELECT subject, last_dose_ms, previous_dose_ms FROM sessions WHERE session = ?", (name,)
+        "SELECT subject, last_dose_ms, previous_dose_ms, opted_out FROM sessions WHERE session = ?", (name,)
     ).fetchone()
     if row is not None:
         tx.connection.execute("UPDATE sessions SET seen_ms = ? WHERE session = ?", (seen_ms, name))
-        return Session(name, *row)
+        return Session(name, row[0], row[1], row[2], bool(row[3]))
     tx.connection.execute(
-        "INSERT INTO sessions VALUES (?, ?, ?, ?, NULL, NULL, ?)", (name, dispenser, number, name, seen_ms)
+        "INSERT INTO sessions (session, dispenser, number, subject, seen_ms) VALUES (?, ?, ?, ?, ?)",
+        (name, dispenser, number, name, seen_ms),
     )
-    return Session(name, name, None, None)
+    return Session(name, name, None, None, False)
 
 
 def note_dose(tx: Transaction, session: Session, sauce: str, day: int, uptime_ms: int) -> None:
@@ -87,17 +101,40 @@ def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
             (subject, session.name),
         )
         pours.hand_over(tx, session.name, subject)
+        doses.hand_over(tx, session.name, subject)
     tx.forget(session.name)
-    tx.connection.execute("UPDATE sessions SET subject = ? WHERE session = ?", (subject, session.name))
+    tx.connection.execute("UPDATE sessions SET subject = ?, opted_out = 0 WHERE session = ?", (subject, session.name))
+    session.subject, session.opted_out = subject, False
     return sums
 
 
-def holds_own_sums(tx: Transaction, subject: str) -> bool:
-    """Whether sums that were folded into a subject are still there: a claim, or a session's end, took them away."""
+def opt_out(tx: Transaction, session: Session) -> None:
+    """The session is that of a customer who wants not to be known: what it taught is forgotten, and it learns no more.
+
+    The row stays as long as one that is claimed, since its dispenser may hold events of it.
+    """
+    if not session.opted_out:
+        _forget(tx, session.name)
+        tx.connection.execute("UPDATE sessions SET subject = session, opted_out = 1 WHERE session = ?", (session.name,))
+        session.subject, session.opted_out = session.name, True
+
+
+def opt_out_all(tx: Transaction, subject: str) -> None:
+    """The same for all sessions that a customer claimed."""
+    for (name,) in tx.connection.execute("SELECT session FROM sessions WHERE subject = ?", (subject,)).fetchall():
+        opt_out(tx, Session(name, subject, None, None, False))
+
+
+def holds_own_sums(tx: Transaction, subject: str, position: int) -> bool:
+    """Whether the sums of the event at a position are still its subject's.
+
+    A claim took them away, or the end of a session, or a customer who opted out.
+    """
     if not is_session(subject):
-        return True
-    row = tx.connection.execute("SELECT subject FROM sessions WHERE session = ?", (subject,)).fetchone()
-    return row is not None and row[0] == subject
+        row = tx.connection.execute("SELECT forgotten FROM consents WHERE subject = ?", (subject,)).fetchone()
+        return row is None or position > row[0]
+    row = tx.connection.execute("SELECT subject, opted_out FROM sessions WHERE session = ?", (subject,)).fetchone()
+    return row is not None and tuple(row) == (subject, 0)
 
 
 def end_older(tx: Transaction, dispenser: str, current: Session, number: int) -> None:
@@ -110,7 +147,7 @@ def end_older(tx: Transaction, dispenser: str, current: Session, number: int) ->
         _end(tx, name)
 
 
-IDLE = "seen_ms < :now - CASE WHEN subject = session THEN :idle ELSE :claimed_idle END"
+IDLE = "seen_ms < :now - CASE WHEN subject = session AND NOT opted_out THEN :idle ELSE :claimed_idle END"
 """Whether a row of `sessions` has been idle for too long."""
 
 
@@ -131,6 +168,10 @@ def end_idle(tx: Transaction, now_ms: int) -> int:
 
 
 def _end(tx: Transaction, name: str) -> None:
+    _forget(tx, name)
+    tx.connection.execute("DELETE FROM sessions WHERE session = ?", (name,))
+
+
+def _forget(tx: Transaction, name: str) -> None:
     tx.forget(name)
     tx.connection.execute("DELETE FROM stated WHERE session = ?", (name,))
-    tx.connection.execute("DELETE FROM sessions WHERE session = ?", (name,))

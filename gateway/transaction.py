@@ -153,7 +153,7 @@ class Transaction:
 
     def forget(self, subject: str) -> None:
         """Drop a subject's profile."""
-        for table in ("buckets", "flavours", "latest", "pours"):
+        for table in ("buckets", "flavours", "latest", "pours", "doses"):
             self.connection.execute(f"DELETE FROM {table} WHERE subject = ?", (subject,))  # noqa: S608 -- constants
 
     def meta(self, key: str) -> str:

@@ -13,6 +13,7 @@ from heat.events import (
     AnyData,
     BucketRow,
     Consent,
+    ConsentChanged,
     FlavourRow,
     Impression,
     Poured,
@@ -38,7 +39,15 @@ BAND_MO = 2000
 
 def contradiction(data: AnyData, subject: str | None, origin: str, day: int) -> Refusal | None:
     """Why the event can't be true, or None. `origin` is who took it, `day` its UTC day (negative: not known)."""
+    if isinstance(data, ConsentChanged):
+        return _of_change(data.consent, subject)
     return _of_consent(data.consent, subject) or _of_data(data, subject, origin, day)
+
+
+def _of_change(consent: Consent, subject: str | None) -> Refusal | None:
+    if subject is None or is_session(subject) or consent == "session":
+        return _contradictory("a consent that no pseudonym gave or took back")
+    return None
 
 
 def _of_consent(consent: Consent, subject: str | None) -> Refusal | None:
@@ -56,7 +65,7 @@ def _of_data(data: AnyData, subject: str | None, origin: str, day: int) -> Refus
             return _of_heat(data.heat) or _of_tags(data.flavours)
         case Stated():
             return _of_heat(data.heat)
-        case Refilled():
+        case Refilled() | ConsentChanged():
             return None
         case Impression():
             return _of_impression(data)

@@ -243,6 +243,16 @@ class SessionClaimed(EventData, frozen=True, kw_only=True):
     flavours: tuple[FlavourRow, ...]
 
 
+class ConsentChanged(EventData, frozen=True, kw_only=True):
+    """A customer said whether they want to be known: `consent` is `none` from now on, or `profile` again.
+
+    The one event with a pseudonym for a subject that may say `none`. The latest by time counts, and `none` of two that
+    are of the same time.
+    """
+
+    type: ClassVar[str] = "picante.consent-changed.v1"
+
+
 class SequenceGap(EventData, frozen=True, kw_only=True):
     """A dispenser's ring overflowed: its events `first..last` of a generation can never arrive."""
 
@@ -282,9 +292,10 @@ class Sampled(EventData, frozen=True, kw_only=True):
     sensors: tuple[SensorRow, ...]
 
 
-AnyData = Poured | Rated | Stated | Refilled | Impression | SessionClaimed | SequenceGap | Sampled
+AnyData = Poured | Rated | Stated | Refilled | Impression | SessionClaimed | ConsentChanged | SequenceGap | Sampled
 TYPES: dict[str, type[AnyData]] = {
-    cls.type: cls for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, SequenceGap, Sampled)
+    cls.type: cls
+    for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, ConsentChanged, SequenceGap, Sampled)
 }
 """Every event type that there is, by its CloudEvents `type`."""
 _decoders: dict[str, msgspec.json.Decoder[AnyData]] = {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}

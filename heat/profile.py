@@ -19,6 +19,7 @@ from typing import NamedTuple, get_args
 from heat.events import (
     AnyData,
     BucketRow,
+    ConsentChanged,
     FlavourRow,
     Impression,
     Kind,
@@ -200,7 +201,7 @@ def contribution(body: AnyData, origin: str, day: int) -> Profile:
             return _evidence(origin, day, "stated", body.heat, body.w, ())
         case SessionClaimed():
             return profile_of_rows(body.buckets, body.flavours)
-        case Refilled() | Impression() | SequenceGap() | Sampled():
+        case Refilled() | Impression() | ConsentChanged() | SequenceGap() | Sampled():
             return Profile()
 
 

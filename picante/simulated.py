@@ -12,7 +12,7 @@ Crowds of training and of evaluation never share a customer: training draws from
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from heat.catalog import Catalog, Sauce
 from heat.events import AnyData, Poured, Rated, Stated, Verdict
+from heat.following import LATEST, Dose, dose
 from heat.pours import decayed
 from heat.profile import Profile, contribution, precision_class
 from heat.reading import Reading, read
@@ -57,6 +58,7 @@ class _Known:
     """What the gateway knows of a customer."""
 
     profile: Profile = field(default_factory=Profile)
+    latest: deque[Dose] = field(default_factory=lambda: deque(maxlen=LATEST))
     last: Sauce | None = None
     verdict: Verdict | None = None
     pours: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -163,7 +165,7 @@ def _ask(known: _Known, visit: Visit, site: _Site, everywhere: Mapping[str, floa
         temperature_c=visit.temperature_c,
     )
     wish = dial.shu if dial is not None else stated.heat.shu if stated is not None else None
-    return Question(read(known.profile, today), site.menu, context, wish, everywhere, visit.seed)
+    return Question(read(known.profile, today, latest=known.latest), site.menu, context, wish, everywhere, visit.seed)
 
 
 def _stated(visit: Visit, words: WordTable) -> Stated | None:
@@ -207,6 +209,8 @@ def _rated(sauce: str, heat: Heat, tags: tuple[str, ...], verdict: Verdict) -> R
 
 def _fold(known: _Known, body: AnyData, today: int) -> None:
     known.profile.fold(contribution(body, ORIGIN, today))
+    if (one := dose(body, today)) is not None:
+        known.latest.append(one)
 
 
 def _logged_picks(rng: random.Random, site: _Site) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from gateway.web.reads import Row, moment
 from heat.catalog import Sauce
 from heat.events import (
     AnyData,
+    ConsentChanged,
     Impression,
     Poured,
     Rated,
@@ -59,6 +60,10 @@ def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
             return f"{data.dispenser} showed {names or 'nothing'}"
         case SessionClaimed():
             return f"A loyalty card was shown at {_dispenser(data.session)}"
+        case ConsentChanged():
+            return (
+                "A customer wants not to be known" if data.consent == "none" else "A customer wants to be known again"
+            )
         case SequenceGap():
             return f"{data.dispenser} lacks {data.last - data.first + 1:,} events: neither in its memory nor here"
         case Sampled():

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gateway import customers
 from gateway.picks import Slate
 from gateway.state import GatewayState
 from gateway.transaction import read_profile
@@ -27,7 +28,7 @@ from gateway.web.answers import (
 from gateway.web.watch import Watch
 from heat.events import read_data
 from heat.identity import EventId
-from heat.reading import HeatState, Reading, read
+from heat.reading import HeatState, Reading
 from heat.scale import shu
 
 
@@ -76,7 +77,7 @@ def profile_view(state: GatewayState, subject: str) -> ProfileView | None:
     if not profile.buckets and latest is None:
         return None
     today = state.clock.now().day
-    reading = read(profile, today)
+    reading = customers.reading(state.reader, [subject], today, state.recommender.prior)
     buckets, flavours = profile.rows()
     return ProfileView(
         subject=subject,

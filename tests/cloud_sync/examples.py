@@ -11,6 +11,7 @@ from heat.events import (
     AnyData,
     BucketRow,
     Consent,
+    ConsentChanged,
     FlavourRow,
     Impression,
     Poured,
@@ -67,6 +68,7 @@ EVERY_TYPE: tuple[AnyData, ...] = (
         store="lyon-2", region="eu", channel="gateway", consent="none", dispenser="hot-bar-1", seconds=3600,
         sensors=(SensorRow("flow", 2, 3600, 6100, 0, 40, 0), SensorRow("level", 2, 3600, 1_800_000, 470, 531, 472)),
     ),
+    ConsentChanged(store="lyon-2", region="eu", channel="gateway", consent="none"),
 )  # fmt: skip
 """One event of every type, with every consent, channels, regions, flags and pick ids among them."""
 
@@ -84,7 +86,7 @@ def stored(
         "position": sequence,
         "id": EventId("hot-bar-1" if data.channel == "dispenser" else origin, 0x5E3A09C1, sequence),
         "type": data.type,
-        "subject": SUBJECTS[data.consent],
+        "subject": SUBJECTS["profile" if isinstance(data, ConsentChanged) else data.consent],
         "time_ms": TIME_MS + sequence,
         "day": DAY,
         "clock": "known",

@@ -281,7 +281,7 @@ async def test_a_claimed_session_outlives_a_cable_that_is_out_for_long(
 ) -> None:
     counter.send(POUR)
     await counter.settled(1)
-    session = sessions.Session(SESSION, SESSION, None, None)
+    session = sessions.Session(SESSION, SESSION, None, None, opted_out=False)
     store.write(lambda tx: tx.fold(CUSTOMER, sessions.take_sums(tx, session, CUSTOMER))).result(5)
     later_ms = clock.now().boot_ms + 40 * 60_000
     store.write(lambda tx: sessions.end_idle(tx, later_ms)).result(5)
