@@ -82,14 +82,17 @@ def mixture(matrix: Matrix, scores: Matrix, deviations: Matrix, rows: Rows, k: i
     bundle's. With `first`, one of the rows, every member shows that one in slot 1.
     """
     drawn = rows if first is None else rows[rows != first]
-    columns, wide = matrix[drawn].T.astype(np.float64), deviations.astype(np.float64)
-    # summed in float64 and rounded once, as scores are: whatever order a machine adds in, ranks come out the same
+    # scores are one more feature, whose weight is sure: all is summed in float64 and rounded once, as scores are, so
+    # that ranks come out the same in whatever order a machine adds
+    columns = np.empty((matrix.shape[1] + 1, len(drawn)))
+    columns[:-1], columns[-1] = matrix[drawn].T, scores[drawn]
+    wide = np.ones((len(deviations), len(columns)))
+    wide[:, :-1] = deviations
     sampled = np.empty((len(wide), len(drawn)), dtype=np.float32)
     step = max(AT_ONCE // max(columns.size, 1), 1)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(wide), step):
-            here = slice(start, start + step)
-            np.add(wide[here] @ columns, scores[drawn], out=sampled[here], casting="same_kind")
+            sampled[start : start + step] = wide[start : start + step] @ columns
     best = drawn[top(sampled, k if first is None else k - 1)]
     if first is not None:
         best = np.insert(best, 0, first, axis=1)
