@@ -39,8 +39,9 @@ CHANGE_VARIANCE = 2.5**2
 """Octaves squared: how far from the old taste the new one is looked for; the brand's customers differ as much."""
 LEAST_NEW = 3
 """Doses in which a new taste has to show."""
-MEANT = 0.98
-"""Chance that a dose was meant, and no slip: no wrong button, and not for somebody else's plate."""
+SLIP = 0.02
+"""Chance that a dose was not meant: a wrong button, somebody else's plate. It is less for who is hardly known: there is
+nothing that a strange dose would be strange for."""
 RANGE = 20.0
 """Octaves in which a slip lies: the whole scale."""
 USUAL_VARIANCE = 4 / 3
@@ -149,11 +150,11 @@ def _run(belief: Belief, seen: Iterable[Seen]) -> tuple[Belief, float]:
 
     Of 20 doses that is 1e-60 at least. Plain floats and one loop: this is called a dozen times for each answer.
     """
-    (mean, variance), told, meant = belief, 1.0, MEANT
+    (mean, variance), told, meant = belief, 1.0, 1.0
     for octaves, noise, again in seen:
         off, spread = octaves - mean, variance + noise
         # a verdict was meant as far as the dose was that it is about
-        chance = meant if again else MEANT
+        chance = meant if again else 1 - SLIP * noise / spread
         near = chance * exp(off * off / (-2 * spread)) / sqrt(tau * spread)
         likelihood = near + (1 - chance) / RANGE
         told *= likelihood
