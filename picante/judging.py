@@ -47,7 +47,7 @@ class Size:
     training_customers: int
 
 
-FULL = Size("full", tuple(range(1001, 1009)), 500, 1200)
+FULL = Size("full", tuple(range(1001, 1009)), 300, 1000)
 QUICK = Size("quick", (1001, 1002), 150, 250)
 """Rough: to see that all is well, not to publish."""
 

@@ -22,6 +22,8 @@ TEMPERS: tuple[tuple[float, float, float], ...] = (
 )
 """Share of the population, mean and deviation of its preferred heat in octaves over 16 SHU: about 1,500, 11,000,
 75,000 and 500,000 SHU."""
+MILDEST, HOTTEST = 3.0, 17.0
+"""Octaves; nobody who comes prefers less, or more."""
 MOODS = ("mellow", "usual", "bold")
 MOOD_OCTAVES = 1.2
 """Octaves that a mellow or bold mood moves the wanted heat."""
@@ -118,7 +120,7 @@ class Visit:
 def draw_taste(rng: random.Random, catalog: Catalog) -> Taste:
     """The taste of one more shopper."""
     _, mean, deviation = rng.choices(TEMPERS, [share for share, _, _ in TEMPERS])[0]
-    preferred = min(max(rng.gauss(mean, deviation), 3.0), 17.0)
+    preferred = min(max(rng.gauss(mean, deviation), MILDEST), HOTTEST)
     half, steepness = preferred + rng.gauss(0, 1.5), rng.uniform(0.5, 0.95)
     wanted = 1 / (1 + math.pow(2, -steepness * (preferred - half)))
     return Taste(
@@ -135,19 +137,20 @@ def draw_taste(rng: random.Random, catalog: Catalog) -> Taste:
         attention=0.0 if rng.random() < 0.25 else rng.uniform(0.5, 1.2),
         mistap=0.02,
         rates=0.0 if rng.random() < 0.35 else rng.betavariate(2, 3),
-        drift=_drift(rng),
+        drift=_drift(rng, preferred),
         warmth_octaves=rng.gauss(-0.3, 0.3),
         evening_octaves=rng.gauss(0.2, 0.3),
         mouth=_mouth(rng),
     )
 
 
-def _drift(rng: random.Random) -> Drift:
-    kind = rng.random()
+def _drift(rng: random.Random, preferred: float) -> Drift:
+    """Away from the end of the scale that is near: who stands next to nothing does not come to a hot sauce at all."""
+    kind, way = rng.random(), 1.0 if preferred < MILDEST + DRIFT_WITHIN else rng.choice((-1.0, 1.0))
     if kind < DRIFTS_BY_WEEKS:
-        return Drift(octaves_a_week=rng.gauss(0, 0.15))
+        return Drift(octaves_a_week=way * abs(rng.gauss(0, 0.15)))
     if kind < DRIFTS_BY_WEEKS + CHANGES_AT_ONCE:
-        return Drift(turns_on_day=rng.randrange(10, 80), turn_octaves=rng.choice((-2.0, 2.0)))
+        return Drift(turns_on_day=rng.randrange(10, 80), turn_octaves=2 * way)
     return Drift()
 
 

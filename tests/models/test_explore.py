@@ -70,7 +70,7 @@ def test_what_may_be_explored_hurts_three_in_ten_at_most(known: Reading, menu: M
 def test_both_uncertainties_narrow_what_is_explored() -> None:
     def hottest(sd_mo: int, label_mo: int, dial: Any = None) -> int:
         menu = Menu([msgspec.structs.replace(one, sd_milli_octaves=label_mo) for one in SAUCES])
-        safe = bearable(reading(9000, sd_mo=sd_mo, tolerance_mo=11_000), menu, Context(dial=dial))
+        safe = bearable(reading(9000, sd_mo=sd_mo, tolerance_mo=11_000, evidence=1), menu, Context(dial=dial))
         return int(menu.heat_mo[safe].max())
 
     assert hottest(0, 0) == 10_774  # of all up to 11,000

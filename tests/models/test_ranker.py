@@ -92,10 +92,16 @@ def test_a_ranker_that_loves_heat_is_held_back() -> None:
 
 
 def test_the_limit_is_the_tolerance_unless_more_is_dialled() -> None:
-    known = reading(6000, tolerance_mo=7000)
+    known = reading(6000, tolerance_mo=7000, evidence=1)
     dial = SAUCES[12].heat  # 10.8 octaves
     assert limit_mo(known, Context()) == 7000 + MARGIN_MO
     assert limit_mo(known, Context(dial=dial)) == dial.milli_octaves + MARGIN_MO
+
+
+def test_a_stranger_is_shown_nothing_near_what_others_stand() -> None:
+    stranger, dial = reading(8000, tolerance_mo=10_000), SAUCES[12].heat
+    assert limit_mo(stranger, Context()) == 10_000 - MARGIN_MO
+    assert limit_mo(stranger, Context(dial=dial)) == dial.milli_octaves + MARGIN_MO
 
 
 def test_nothing_near_what_was_too_hot_is_within_the_limit() -> None:
