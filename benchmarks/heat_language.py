@@ -44,6 +44,12 @@ KEYWORDS = frozenset(
     ]
 )
 """What somebody would look for who had ten minutes."""
+SIGNS: dict[Wish, set[str]] = {
+    "less": {"too", "less"},
+    "more": {"more", "extra"},
+    "right": {"love", "great", "good", "perfect"},
+}
+"""And what they would take for a wish."""
 
 Verdict = tuple[bool, Wish]
 Way = Callable[[str], Verdict]
@@ -88,12 +94,7 @@ def by_keywords(text: str) -> Verdict:
     words = set(words_of(normalise(text).text))
     if words.isdisjoint(KEYWORDS):
         return False, "none"
-    signs: tuple[tuple[Wish, set[str]], ...] = (
-        ("less", {"too", "less"}),
-        ("more", {"more", "extra"}),
-        ("right", {"love", "great", "good", "perfect"}),
-    )
-    return True, next((wish for wish, of_it in signs if words & of_it), "none")
+    return True, next((wish for wish, signs in SIGNS.items() if words & signs), "none")
 
 
 def by_lexicon(text: str) -> Verdict:
@@ -106,7 +107,7 @@ def by_classifier(text: str) -> Verdict:
     """By the classifier alone: its likeliest class."""
     scores = classifier()(normalise(text).text)
     best = Scores._fields[max(range(len(scores)), key=lambda at: scores[at])]
-    wish = next((wish for wish in WISHES if wish == best), "none")
+    wish: Wish = next((wish for wish in WISHES if wish == best), "none")
     return best != "not_about", wish
 
 

@@ -21,8 +21,8 @@ Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 KeyId = Annotated[bytes, Meta(min_length=4, max_length=4)]
 Detail = Annotated[str, Meta(max_length=80)]
 """A few words for people."""
-Text = Annotated[str, Meta(min_length=1, max_length=500)]
-"""A customer's own words."""
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+"""A customer's own words; as long as fits into a slot of 256 bytes of a ring, with what stands beside it."""
 PickId = Annotated[str, Meta(min_length=1, max_length=32)]
 
 

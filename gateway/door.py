@@ -13,7 +13,8 @@ from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, RefilledBod
 from heat import door
 from heat.catalog import Catalog
 from heat.events import AnyData, Channel, Consent, Poured, Rated, Refilled, Stated
-from heat.language import Classify
+from heat.language import Classify, Said, parse
+from heat.lexicon import default_finder
 from heat.quality import Refusal, pour_flags, refuse_volume
 from heat.scale import WordTable
 
@@ -51,6 +52,10 @@ class Door:
                 return self._stated(body, common)
             case RefilledBody():
                 return self._refilled(body, common)
+
+    def listen(self, text: str) -> Said:
+        """What a customer's own words say of heat."""
+        return parse(text, default_finder(), self.words, self.classify)
 
     def _poured(self, body: PouredBody, common: _Common) -> Poured | Refusal:
         if isinstance(label := door.label(self.catalog, body.sauce, "poured"), Refusal):

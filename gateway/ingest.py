@@ -24,6 +24,7 @@ from gateway import arrivals, doses, sessions
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
 from gateway.door import Door
+from gateway.own_words import heard
 from gateway.sessions import Session
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
@@ -180,6 +181,7 @@ class Ingest:
             return self._refuse(tx, message, hello, Refusal(reason, body.detail), now)
         when = self._when(tx, message, hello, now)
         session = self._session(tx, message, hello, now)
+        body = heard(tx, body, session, self.door)
         previous = _dose_before(session, message) if isinstance(body, RatedBody) else None
         data = self.door.admit(body, session.consent if session else "session", previous)
         if isinstance(data, Refusal):

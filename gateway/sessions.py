@@ -80,6 +80,14 @@ def note_dose(tx: Transaction, session: Session, sauce: str, day: int, uptime_ms
     )
 
 
+def last_pour(tx: Transaction, session: Session) -> str | None:
+    """The sauce that was poured last in this session; None where none was."""
+    if session.last_dose_ms is None:
+        return None
+    row = tx.connection.execute("SELECT sauce FROM latest WHERE subject = ?", (session.subject,)).fetchone()
+    return row[0] if row is not None else None
+
+
 def note_verdict(tx: Transaction, session: Session, sauce: str, verdict: str) -> None:
     """The customer said how hot it was."""
     tx.connection.execute(

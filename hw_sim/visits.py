@@ -12,7 +12,10 @@ from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Picks
 from heat.events import Verdict
 from hw_sim.unit import Unit
-from hw_sim.verbs import AtDispenser, check_awake, nozzle_of, poured, pressed
+from hw_sim.verbs import AtDispenser, NotDone, check_awake, nozzle_of, poured, pressed
+
+OWN_WORDS_BYTES = 200
+"""Of a text in UTF-8, as the CDDL has it."""
 
 
 class Visit(AtDispenser, frozen=True, kw_only=True):
@@ -29,12 +32,14 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
     """A stated preference, as a number."""
     word: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     """A stated preference, as a category word."""
-    text: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     """A stated preference, in the customer's own words."""
     pour: str | None = None
     """A sauce's id; "" to pour nothing; left out: the first pick, or (with none) the first nozzle's."""
     volume_ul: Annotated[int, Meta(ge=1, le=1_000_000)] = 3_000
     rate: Verdict | None = None
+    remark: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    """What they say after the pour, in their own words."""
     leave: bool = False
     """Have the screen go idle at the end; otherwise the customer stands there for a minute more."""
 
@@ -54,6 +59,8 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
                     sequences.append(await poured(unit, nozzle, self.volume_ul, quick=True))
                 if self.rate is not None:
                     sequences.append(pressed(unit, self.rate))
+                if self.remark is not None:
+                    sequences.append(_said(unit, self.remark))
             finally:
                 if self.leave:
                     unit.twin.leave()
@@ -75,8 +82,14 @@ class Visit(AtDispenser, frozen=True, kw_only=True):
             stated = StatedBody(word=self.word) if self.word is not None else StatedBody(shu=self.shu)
             sequences.append(unit.state_preference(stated))
         if self.text is not None:
-            sequences.append(unit.state_preference(StatedBody(text=self.text)))
+            sequences.append(_said(unit, self.text))
         return sequences
+
+
+def _said(unit: Unit, text: str) -> int | None:
+    if len(text.encode()) > OWN_WORDS_BYTES:
+        raise NotDone(f"a text of {len(text.encode())} bytes: the protocol has room for {OWN_WORDS_BYTES}")
+    return unit.state_preference(StatedBody(text=text))
 
 
 def _first_pick(unit: Unit, picks: Picks | None) -> int:

@@ -96,7 +96,7 @@ async def test_own_words_are_stored_and_filed_without_contacts(counter: Counter,
     counter.send(StatedBody(text="medium please, I am me@example.com"))
     counter.send(StatedBody(text="nice place, call me at 555-123-4567"))
     counter.send(kind=3, fields={4: ["me@example.com"]})
-    counter.send(kind=3, fields={4: "x" * 501 + " me@example.com"})
+    counter.send(kind=3, fields={4: "x" * 201 + " me@example.com"})
     await counter.settled(4)
     said, filed, odd, long = rows("SELECT data, reason FROM events ORDER BY position")
     assert b"medium please, I am \xe2\x80\xa6" in bytes(said[0])
@@ -104,6 +104,38 @@ async def test_own_words_are_stored_and_filed_without_contacts(counter: Counter,
     assert "call me at …".encode() in bytes(filed[0])
     assert b"example.com" not in bytes(said[0]) + bytes(long[0])
     assert b"555-123-4567" not in bytes(filed[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("my mouth was on fire, loved it", ("picante.rated.v1", "just_right")),
+        ("way too hot for me", ("picante.rated.v1", "too_hot")),
+        ("could use more kick", ("picante.rated.v1", "more")),
+        ("12k SHU", ("picante.stated.v1", None)),
+        ("something mild please", ("picante.stated.v1", None)),
+        ("what a hot summer day", (None, None)),
+    ],
+)
+async def test_own_words_after_a_pour_are_the_verdict_that_they_are(
+    counter: Counter, rows: Query, text: str, stored: tuple[str | None, str | None]
+) -> None:
+    counter.send(POUR, session=5)
+    counter.send(StatedBody(text=text), session=5)
+    await counter.settled(2)
+    assert rows(
+        "SELECT type, CASE WHEN type IS NOT NULL THEN data ->> 'verdict' END FROM events WHERE sequence = 2"
+    ) == [stored]
+    if stored[1]:
+        assert rows("SELECT data ->> 'sauce' FROM events WHERE sequence = 2") == [(POUR.sauce,)]
+
+
+async def test_own_words_before_a_pour_are_no_verdict(counter: Counter, rows: Query) -> None:
+    counter.send(POUR, session=4)
+    counter.send(StatedBody(text="way too hot for me"), session=5)
+    counter.send(StatedBody(text="way too hot for me"), session=0)
+    await counter.settled(3)
+    assert rows("SELECT reason FROM events ORDER BY position") == [(None,), ("unknown_word",), ("unknown_word",)]
 
 
 async def test_kinds_and_bodies_of_the_future_are_refused_with_their_bytes(counter: Counter, rows: Query) -> None:

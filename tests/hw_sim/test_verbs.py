@@ -111,6 +111,15 @@ async def test_the_screen_can_be_read(state: Path) -> None:
         assert screen["text"].startswith("╭")
 
 
+async def test_a_visit_says_things_in_its_own_words(state: Path) -> None:
+    async with open_shop(state):
+        visit = await tell(state, "visit", text="not too hot please", remark="m" * 200, leave=True)
+        lines = [line for line in read_journal(journal_path(state)) if line.get("event") in {1, 2, 3}]
+        assert len(visit["events"]) == 3
+        assert [line["body"].get("text") for line in lines] == ["not too hot please", None, "m" * 200]
+        assert "room for 200" in await refused(state, "visit", text="\N{HOT PEPPER}" * 60)
+
+
 async def test_the_door_and_the_tray(state: Path) -> None:
     async with shop(state) as simulation:
         unit = simulation.units["bar-1"]
