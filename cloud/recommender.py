@@ -31,6 +31,7 @@ from models.bundle import pretrained
 from models.explore import suggest
 from models.features import Context, Menu
 from models.ranker import Ranker, open_ranker
+from models.rules import NO_NEEDS, Rules, allowed
 
 log = logging.getLogger("cloud.recommender")
 
@@ -71,7 +72,7 @@ class Recommender:
         """`name`: the installation's; the topics, if they are not the contract's."""
         self._cluster, self._source, self._shelf, self._now_ms = cluster, f"/cloud/{name}", shelf, now_ms
         self._profiles, self._picks = profiles, picks
-        self._menu = Menu(list(shelf.catalog.values()))
+        self._menu = Menu(allowed(shelf.catalog.values(), Rules(), NO_NEEDS))
         self._consumer: Consumer | None = None
         self._places: set[Place] = set()
 

@@ -25,7 +25,7 @@ from models.features import Context, Matrix, Menu, features
 from models.logged import asked
 from models.mixture import Mixture, mixture
 from models.ranker import Ranker, top
-from models.safety import FILL_MO, bearable, hurts_mo, limit_mo
+from models.safety import FILL_MO, MARGIN_MO, bearable, hurts_mo, limit_mo
 
 SLOTS = 3
 """Picks on a dispenser's screen."""
@@ -78,7 +78,8 @@ def suggest(
     """The picks for this customer: `slots` of them, or the whole menu if it is smaller. Without a seed, greedy.
 
     Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up, as far as `FILL_MO` above
-    it; but nothing as hot as what was too hot just now. Then there are fewer picks: the mildest alone, if need be.
+    it; but nothing as hot as what was too hot just now. Then there are fewer picks: the mildest alone, if need be. The
+    rule shows nothing above the tolerance, or the dial, at all.
     """
     could = slates(ranker, reading, menu, context, explore=seed is not None, slots=slots)
     if seed is None or could.explored is None:
@@ -95,11 +96,12 @@ def slates(
     """What the policy shows at this ask, and with which chances."""
     matrix = features(reading, menu, context)
     scores = ranker.scores(matrix)
-    limit = limit_mo(reading, context)
+    by_rule = ranker.scorer == "rule"  # it has learnt nothing of what people like beyond: it shows nothing there
+    limit = limit_mo(reading, context, 0 if by_rule else MARGIN_MO)
     within = np.flatnonzero(menu.heat_mo <= limit)
     best: list[int] = within[top(scores[within][None], min(slots, len(within)))[0]].tolist()
     rest: list[int] = []
-    if len(best) < slots:
+    if len(best) < slots and not by_rule:
         beyond = np.flatnonzero((menu.heat_mo > limit) & (menu.heat_mo < hurts_mo(context)))
         mildest = beyond[np.lexsort((-scores[beyond], menu.heat_mo[beyond]))]
         near = mildest[menu.heat_mo[mildest] <= limit + FILL_MO]

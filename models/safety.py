@@ -33,21 +33,22 @@ mo count most, it leaves what lies below 6,400 SHU, seven of the 24 sauces that 
 would be left, too few to learn from."""
 
 
-def limit_mo(reading: Reading, context: Context) -> int:
+def limit_mo(reading: Reading, context: Context, margin_mo: int = MARGIN_MO) -> int:
     """The heat above which nothing is shown that the menu has something milder for.
 
     A customer who turns the dial up asks for it: the limit is never below the dial. One who called the last sauce too
     hot is shown nothing near it, whatever the profile says. For one of whom nothing is known the margin is kept on the
     other side: of what simulated strangers saw, 0.7 % was far too hot in one world, and a pick is poured as often.
+    `margin_mo` is how far above the tolerance a pick may lie otherwise.
     """
     tolerance = reading.state.tolerance_mo
     if context.last_verdict == "too_hot" and context.last_poured is not None:
-        return min(tolerance + MARGIN_MO, context.last_poured.heat.milli_octaves - MARGIN_MO)
+        return min(tolerance + margin_mo, context.last_poured.heat.milli_octaves - MARGIN_MO)
     if context.dial is not None:
         tolerance = max(tolerance, context.dial.milli_octaves)
     elif not reading.evidence:
         return tolerance - MARGIN_MO
-    return tolerance + MARGIN_MO
+    return tolerance + margin_mo
 
 
 def hurts_mo(context: Context) -> int:

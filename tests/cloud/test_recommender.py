@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +81,16 @@ def test_whom_all_burns_is_offered_little_and_not_the_mildest_of_what_burns() ->
     picks = _recommender().picks(hurt, TODAY).picks
     assert len(picks) < 3
     assert all(pick.milli_octaves < 2_000 for pick in picks)
+
+
+def test_what_is_for_adults_only_is_picked_for_nobody() -> None:
+    catalog = default_catalog()
+    sauces = tuple(msgspec.structs.replace(one, adults_only=one.id == "table-red") for one in catalog.values())
+    shelf = replace(SHELF, catalog=type(catalog)(catalog.version, catalog.flavours, sauces))
+    profile = _profile(*[(poured(2200), "gw-1", TODAY)] * 20)
+    served = [Recommender(Cluster("127.0.0.1:9"), "test", one, lambda: NOW_MS) for one in (SHELF, shelf)]
+    shown, hidden = ({pick.sauce for pick in each.picks(profile, TODAY).picks} for each in served)
+    assert shown - hidden == {"table-red"}
 
 
 def test_another_shelf_is_another_group() -> None:

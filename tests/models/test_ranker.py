@@ -56,9 +56,9 @@ def test_the_rule_puts_nothing_above_tolerance_first(known: Reading, menu: Menu,
     assert order == sorted(order)
 
 
-@given(readings(), MENUS, CONTEXTS, st.sampled_from([RuleRanker(), ONNX]))
+@given(readings(), MENUS, CONTEXTS, st.sampled_from([LINEAR, ONNX]))
 def test_nothing_above_the_limit_is_shown_while_something_milder_is_left(
-    known: Reading, menu: Menu, context: Context, ranker: RuleRanker | OnnxRanker
+    known: Reading, menu: Menu, context: Context, ranker: LinearRanker | OnnxRanker
 ) -> None:
     picks = suggest(ranker, known, menu, context).picks
     bearable = [one for one in menu.sauces if one.heat.milli_octaves < hurts_mo(context)]
@@ -120,7 +120,18 @@ def test_what_was_too_hot_does_not_even_fill_up() -> None:
     known = reading(6000, tolerance_mo=9000)
     menu = Menu([SAUCES[0], SAUCES[8], SAUCES[9], SAUCES[10]])
     context = Context(last_poured=SAUCES[9], last_verdict="too_hot")
-    assert {pick.sauce.id for pick in suggest(RuleRanker(), known, menu, context).picks} == {SAUCES[0].id, SAUCES[8].id}
+    assert {pick.sauce.id for pick in suggest(LINEAR, known, menu, context).picks} == {SAUCES[0].id, SAUCES[8].id}
+
+
+@given(readings(), MENUS, CONTEXTS, st.none() | st.integers(0, 2**53 - 1))
+def test_the_rule_shows_nothing_above_the_tolerance(
+    known: Reading, menu: Menu, context: Context, seed: int | None
+) -> None:
+    picks = suggest(RuleRanker(), known, menu, context, seed=seed).picks
+    dial_mo = context.dial.milli_octaves if context.dial is not None else 0
+    assert all(pick.sauce.heat.milli_octaves <= max(known.state.tolerance_mo, dial_mo) for pick in picks)
+    within = [one for one in menu.sauces if one.heat.milli_octaves <= limit_mo(known, context, 0)]
+    assert len(picks) == min(SLOTS, len(within)), "what lies below is shown"
 
 
 def test_an_empty_menu_has_no_picks() -> None:
