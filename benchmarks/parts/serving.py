@@ -24,6 +24,7 @@ from cloud.config import PARTS
 from cloud.kafka import Consumer, Place, Producer
 from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
+from cloud.pipeline.reading import state_files
 from cloud.topic_plan import differences
 from cloud_sync.record import Record
 from cloud_sync.topics import ALL, EVENTS
@@ -111,7 +112,8 @@ class Cloud:
         """Whether all is folded and published, and the customers' profiles are in Redis."""
         states = self._directory / "data" / "pipeline"
         return (
-            state.folded(states) >= self.sent
+            len(state_files(states, EVENTS.name)) == EVENTS.partitions
+            and state.folded(states) >= self.sent
             and not state.unpublished(states)
             and (not self._serves or sum(1 for _ in self.redis.scan_iter("picante:profile:*", count=1000)) >= customers)
         )

@@ -42,8 +42,8 @@ CACHE_KIB = 8_192
 """KiB of pages in memory, for each partition: what a batch touches. Four times as many, with 5,000 customers' sums of
 60 days, folded no faster: what else is read lies in the kernel's cache."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-CHUNK = 500
-"""Subjects that are looked at in one go."""
+CHUNK = 100
+"""Subjects that are looked at, and published, in one go: 2 MB of profiles of forty days each."""
 
 _SCHEMA = f"""
 CREATE TABLE log (

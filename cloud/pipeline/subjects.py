@@ -37,6 +37,8 @@ CREATE TABLE forgotten (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 MAX_REGIONS = 16
 """Regions that are kept of a customer: those of the latest days."""
+AT_ONCE = 100
+"""Subjects whose rows are in memory while a batch is folded."""
 NEVER = -1
 """As `published`: Kafka has no profile of the subject."""
 
@@ -121,34 +123,31 @@ class Subjects:
 
     def apply(self, effects: Mapping[str, list[Effect]], told: int = 0) -> list[str]:
         """Fold a batch; the names of those whose sums changed. Customers' sums hold all below `told`."""
-        known = {row[1]: row for row in self._rows(effects)}
-        changed = []
-
-        def folded() -> Iterator[Subject]:
-            for name, theirs in effects.items():
-                row = known.pop(name, None)
+        changed: list[str] = []
+        names = list(effects)
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            known = {row[1]: row for row in self._rows(some)}
+            subjects = []
+            for name in some:
+                row, theirs = known.pop(name, None), effects[name]
                 subject = Subject(name) if row is None else _subject(row, _days(theirs))
                 if subject.apply(theirs, 0 if is_session(name) else told):
-                    changed.append(name)
-                    yield subject
-
-        self.save(folded())
+                    subjects.append(subject)
+            self.save(subjects)
+            changed += (subject.name for subject in subjects)
         return changed
 
     def save(self, subjects: Iterable[Subject]) -> None:
         """Write these as they are."""
-        new = []
-
-        def known() -> Iterator[tuple[int, int, int, bytes, int]]:
-            for s in subjects:
-                if s.row is None:
-                    new.append((s.name, s.version, s.published, s.heard_day, _pack(s)))
-                else:
-                    yield s.version, s.published, s.heard_day, _pack(s), s.row
-
-        self._connection.executemany(
-            "UPDATE subjects SET version=?, published=?, heard_day=?, sums=? WHERE id=?", known()
-        )
+        new, old = [], []
+        for s in subjects:
+            sums = _pack(s)
+            if s.row is None:
+                new.append((s.name, s.version, s.published, s.heard_day, sums))
+            else:
+                old.append((s.version, s.published, s.heard_day, sums, s.row))
+        self._connection.executemany("UPDATE subjects SET version=?, published=?, heard_day=?, sums=? WHERE id=?", old)
         self._connection.executemany(
             "INSERT INTO subjects (name, version, published, heard_day, sums) VALUES (?, ?, ?, ?, ?)", new
         )
