@@ -14,6 +14,7 @@ from gateway.scorer import probe
 from gateway.security import check_dates, load_credentials, load_security
 from heat.errors import ScorerError
 from models.bundle import load as load_bundle
+from models.signing import read_signers
 
 
 async def check(config: Config) -> list[str]:
@@ -28,7 +29,8 @@ async def check(config: Config) -> list[str]:
     door = open_door(config)
     fleet = load_fleet(config.path(provisioned), door.catalog) if (provisioned := config.keys.provisioning) else None
     adopted = _count_adopted(config, {**given, **(fleet.keys if fleet else {})})
-    bundle = load_bundle(bundle_path(config))
+    signers = read_signers(config.path(config.keys.bundles)) if config.keys.bundles is not None else None
+    bundle = load_bundle(bundle_path(config), signers)
     load_security(config)
     load_credentials(config)
     check_dates(config)
@@ -44,6 +46,7 @@ async def check(config: Config) -> list[str]:
         f"fleet      {_fleet(fleet)}",
         f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
         f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
+        f"released   bundles of {', '.join(sorted(signers.values())) if signers else 'nobody'}",
         f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
         f"mqtt       {_mqtt(config)}",
         f"kafka      {_kafka(config)}",

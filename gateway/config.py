@@ -63,6 +63,8 @@ class KeysSection(Section):
     """TOML: `version` and `key` (64 hex digits), given by the brand."""
     provisioning: str | None = None
     """TOML: dispensers that are adopted by themselves, with their names and planograms."""
+    bundles: str | None = None
+    """TOML: public keys of those whose released bundles are used; without it no released bundle is."""
 
 
 def _rate(value: object) -> object:

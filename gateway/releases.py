@@ -22,6 +22,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar, assert_never
 from cloud_sync.published import Kind
 from cloud_sync.releases import KINDS, targets
 from gateway import bundle_folder, shelf
+from gateway.admission import admit, note_used
 from gateway.bundle_folder import PLAIN, Bundles
 from gateway.config import Config
 from gateway.door import Door
@@ -33,6 +34,8 @@ from gateway.transaction import Transaction
 from heat.catalog import parse_catalog
 from heat.errors import PicanteError, ScorerError, StoreError
 from heat.scale import parse_words
+from models.bundle import Bundle
+from models.signing import read_signers
 
 log = logging.getLogger("gateway.releases")
 
@@ -95,18 +98,19 @@ class Releases:
     """The releases of one gateway."""
 
     def __init__(self, store: Store, config: Config, door: Door) -> None:
-        """`config` and `door` are as gateway.toml has them."""
+        """`config` and `door` are as gateway.toml has them. Raises ConfigError."""
         gateway = config.gateway
         self.targets = targets(gateway.id, gateway.region)
         self._store = store
         self._plain = Begun(config, door)
         self._door = door
+        self._signers = read_signers(config.path(config.keys.bundles)) if config.keys.bundles is not None else None
         self._folder = config.path(gateway.data_dir) / bundle_folder.FOLDER
         self._reader = store.reader()
         self._woken = asyncio.Event()
         self._woken.set()
-        self._looking_on: tuple[str, Path] | None = None
-        """The bundle that looks on, by its SHA-256, which has been checked."""
+        self._looking_on: tuple[str, Bundle] | None = None
+        """The bundle that looks on, with its release's SHA-256: it has been checked."""
         self._how_far = ""
         self.idle = False
         """Whether all that came down has been taken over, or refused."""
@@ -222,7 +226,7 @@ class Releases:
         name = f"{wanted.kind} {wanted.number} for {wanted.target}"
         try:
             checked = await self._check(wanted)
-            if isinstance(checked, Path) and await self._looks_on(wanted, checked, hands):
+            if isinstance(checked, Bundle) and await self._looks_on(wanted, checked, hands):
                 return False
         except OSError:
             raise
@@ -234,11 +238,17 @@ class Releases:
             if wanted.kind == "bundle" and not self._how_far:
                 self._looking_on = None
         now_ms, on_trial = time.time_ns() // 1_000_000, wanted.kind in {"bundle", "configuration"}
-        await self._write(partial(shelf.use, kept=wanted, now_ms=now_ms, on_trial=on_trial), upkeep=False)
+
+        def use(tx: Transaction) -> None:
+            shelf.use(tx, wanted, now_ms, on_trial=on_trial)
+            if isinstance(checked, Bundle):
+                note_used(tx, wanted, checked)
+
+        await self._write(use, upkeep=False)
         match checked:
             case Door():
                 self._use_door(checked, hands)
-            case Path():
+            case Bundle():
                 await self._use_bundle(hands)
             case Config():
                 hands.restart()
@@ -247,10 +257,10 @@ class Releases:
         log.info("%s is used", name)
         return True
 
-    async def _looks_on(self, wanted: Kept, path: Path, hands: Hands) -> bool:
+    async def _looks_on(self, wanted: Kept, bundle: Bundle, hands: Hands) -> bool:
         """Whether a bundle is to look on a while longer. Raises ModelError."""
-        self._looking_on, self._how_far = (wanted.sha256, path), ""
-        self._how_far = await hands.looks_on(path) or ""
+        self._looking_on, self._how_far = (wanted.sha256, bundle), ""
+        self._how_far = await hands.looks_on(bundle.path) or ""
         return bool(self._how_far)
 
     async def _judge_bundle(self, hands: Hands) -> None:
@@ -281,7 +291,7 @@ class Releases:
         back_to = bundle_folder.put(self._folder, before.sha256, before.content) if before is not None else None
         return Bundles(now, back_to, on_trial=True)
 
-    async def _check(self, wanted: Kept) -> Door | Path | Config:
+    async def _check(self, wanted: Kept) -> Door | Bundle | Config:
         """What a release makes of the daemon. Raises OSError, and whatever its content leads to."""
         match wanted.kind:
             case "catalogue":
@@ -292,8 +302,9 @@ class Releases:
                 if self._looking_on is not None and self._looking_on[0] == wanted.sha256:
                     return self._looking_on[1]
                 path = await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
+                bundle = admit(self._reader, wanted, path, self._signers)
                 await _try(path)
-                return path
+                return bundle
             case "configuration":
                 return overlay(self._plain.config, wanted.content)
             case _:

@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.pushed import overlay
 from gateway.scorer import probe
 from heat.catalog import parse_catalog
-from heat.errors import DataError, ScorerError
+from heat.errors import DataError, ModelError, ScorerError
 from heat.scale import parse_words
 from models.bundle import load, pack
 from picante.cloud_options import CLOUD_CONFIG, table, told
@@ -142,6 +142,9 @@ def _configuration(path: Path) -> bytes:
 
 def _bundle(path: Path) -> bytes:
     bundle = load(path)
+    if bundle.signature is None:
+        hint = "Gateways refuse it: sign it with `picante models sign`"
+        raise ModelError(f"{path}: is not signed", hint=hint, reason="unsigned")
     try:
         asyncio.run(probe(path))
     except ScorerError as error:

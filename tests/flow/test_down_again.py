@@ -20,11 +20,12 @@ from cloud_sync.published import Heartbeat, read_published
 from cloud_sync.topics import ALL, GATEWAYS, Topic
 from heat.profile import Profile
 from hw_sim.journal import read_journal
-from models.bundle import load, pretrained
+from models.bundle import load, save
 from picante.cli import main
 from tests.flow.verdict import NOTHING_WRONG, generated, judge
 from tests.flow.world import Kafka, Mqtt, Process, World, world
 from tests.servers import free_port
+from tests.signed import signed
 from tests.waiting import wait_until
 
 TOTAL = 2_500
@@ -66,6 +67,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mqtt: Mqtt, top
             f'[kafka]\nbootstrap = "{kafka.bootstrap}"\n[cloud]\ndata_dir = "cloud"\nparts = ["pipeline"]\n'
             f'[pipeline]\ngroup = "picante-pipeline-{shop.gateway_id}"\n'
         )
+        with (shop.directory / "gateway.toml").open("a") as gateway_toml:
+            gateway_toml.write("\n[picks]\ntrial_slates = 5\n")
         yield shop
 
 
@@ -116,7 +119,10 @@ def test_releases_are_used_while_events_go_up_and_none_is_lost_or_doubled(shop: 
     release(shop, "publish", "configuration", configuration(shop, 25))
     wait_until(lambda: applied(shop, "configuration") == (1, 1), 60, "it was started with the configuration")
     assert shop.stored() < TOTAL, "the events were over too soon to test anything"
-    release(shop, "publish", "bundle", str(pretrained()))
+    made = signed(7)
+    save(bundle := shop.directory / "bundle", made.manifest, made.files)
+    (bundle / "signature.json").write_bytes(made.signature or b"")
+    release(shop, "publish", "bundle", str(bundle))
     wait_until(shop.sim_ended, 120, "all rings are empty")
     assert sim.process.returncode == 0, sim.said()
     shop.wait_until_ready(30)
@@ -130,10 +136,10 @@ def test_releases_are_used_while_events_go_up_and_none_is_lost_or_doubled(shop: 
         if (identity := record["value"]["id"]).startswith("down"):
             found[record["partition"]].append(identity)
     assert judge(generated(journal), found) == NOTHING_WRONG
-    assert shop.get("/api/v1/status")["gateway"]["ranker"] == load(pretrained()).short_id
+    assert shop.get("/api/v1/status")["gateway"]["ranker"] == load(bundle).short_id
     used = {
-        *((kind, "1", "use", "it") for kind in ("catalogue", "words", "bundle")),
-        ("configuration", "1", "try", "it"),
+        *((kind, "1", "use", "it") for kind in ("catalogue", "words")),
+        *((kind, "1", "try", "it") for kind in ("bundle", "configuration")),
     }
     wait_until(lambda: listed(shop) == used, 20, "the cloud hears of it")
     records = [one for batch in read_to_end(Cluster(shop.bootstrap), GATEWAYS.name) for one in batch]

@@ -20,6 +20,7 @@ import httpx
 from tests.cluster import KafkaCluster
 from tests.reference import digest
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, free_port
+from tests.signed import trust
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ data_dir = "gateway"
 [keys]
 dispensers = "sim/keys.toml"
 pseudonym = "pseudonym.toml"
+bundles = "bundle-keys.toml"
 
 [serial]
 ports = ["{directory}/sim/ports/usb-picante-*"]
@@ -242,6 +244,7 @@ def world(  # noqa: PLR0913, PLR0917 -- what a test may want of a shop
         f'[mqtt]\nhost = "{mqtt.host}"\nport = {mqtt.port}\n'
     )
     (directory / "scenario.toml").write_text(head + scenario)
+    trust(directory / "bundle-keys.toml")
     secret = directory / "pseudonym.toml"
     secret.write_text(f'version = 1\nkey = "{PSEUDONYM_KEY.hex()}"\n')
     secret.chmod(0o600)

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -29,6 +31,7 @@ from heat.catalog import default_catalog
 from heat.errors import DataError, ModelError, StoreError, StoreFull
 from models.bundle import load, pack, pretrained, unpack
 from models.manifest import MANIFEST_NAME
+from tests.signed import released, trust
 from tests.waiting import wait_until_async
 
 GATEWAY, REGION = "gw-1", "south"
@@ -104,6 +107,8 @@ class Site:
 
     directory: Path
     door: Door
+    trusts: bool = True
+    """Whether gateway.toml names the brand's key."""
     store: Store = field(init=False)
     releases: Releases = field(init=False)
     hands: Hands = field(init=False)
@@ -112,7 +117,8 @@ class Site:
     def config(self) -> Config:
         """As gateway.toml has it."""
         section = {"id": GATEWAY, "store": "plaza", "region": REGION, "data_dir": str(self.directory / "data")}
-        return Config.model_validate({"gateway": section, "directory": self.directory})
+        keys = {"bundles": "bundle-keys.toml"} if self.trusts else {}
+        return Config.model_validate({"gateway": section, "keys": keys, "directory": self.directory})
 
     @contextlib.asynccontextmanager
     async def started(self) -> AsyncIterator[Begun]:
@@ -171,6 +177,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, door: Door) -> Site:
     """A gateway that has no release yet."""
+    trust(tmp_path / "bundle-keys.toml")
     return Site(tmp_path, door)
 
 
@@ -263,7 +270,7 @@ async def test_what_a_refused_release_would_replace_stays(site: Site) -> None:
     ("kind", "contents"),
     [
         ("catalogue", (catalogue("v-1"), catalogue("v-2"))),
-        ("bundle", (pack(load(pretrained())), pack(load(pretrained())) + b"\0" * 8)),
+        ("bundle", (released(1), released(2))),
         ("configuration", (configuration(warmest_c=25), configuration(warmest_c=20))),
     ],
 )
@@ -332,11 +339,11 @@ async def test_what_can_not_be_used_is_refused_and_what_was_used_stays(
 
 async def test_a_bundle_is_tried_and_used(site: Site) -> None:
     async with site.started():
-        site.put("bundle", pack(load(pretrained())))
+        site.put("bundle", released())
         await site.told("on_trial")
         (bundles,) = site.hands.bundles
         assert bundles.now is not None
-        assert load(bundles.now).id == load(pretrained()).id
+        assert load(bundles.now).manifest.sequence == 1
         assert bundles == Bundles(bundles.now, None, on_trial=True)
     async with site.started() as begun:
         assert begun.bundles == bundles
@@ -346,15 +353,10 @@ async def test_a_bundle_is_tried_and_used(site: Site) -> None:
         assert not bundles.now.exists()
 
 
-def packed(number: int) -> bytes:
-    """The bundle that ships, packed each time otherwise."""
-    return pack(load(pretrained())) + bytes(number)
-
-
 async def test_a_bundle_looks_on_before_it_is_used_and_keeps_nothing_else_waiting(site: Site) -> None:
     async with site.started():
         site.hands.how_far = ["it looks on: 3 of 50 slates", "it looks on: 20 of 50 slates"]
-        site.put("bundle", packed(1))
+        site.put("bundle", released(1))
         assert (await site.told("waiting")).detail == "it looks on: 3 of 50 slates"
         site.put("words", words("w-2"))
         await wait_until_async(lambda: site.hands.door.words.version == "w-2", 10, "words don't wait for it")
@@ -366,16 +368,16 @@ async def test_a_bundle_looks_on_before_it_is_used_and_keeps_nothing_else_waitin
 async def test_a_bundle_that_looked_on_badly_is_refused_for_good(site: Site) -> None:
     async with site.started():
         site.hands.how_far = ["it looks on: 3 of 50 slates", ModelError("it failed on 1 of 4 slates")]
-        site.put("bundle", packed(1))
+        site.put("bundle", released(1))
         assert "it failed on 1 of 4 slates" in (await site.told("refused")).detail
         assert site.hands.bundles == []
-        site.put("bundle", packed(2), 2)
+        site.put("bundle", released(2), 2)
         await site.told("on_trial", 2)
 
 
 async def test_a_bundle_passes_its_trial(site: Site) -> None:
     async with site.started():
-        site.put("bundle", packed(1))
+        site.put("bundle", released(1))
         await site.told("on_trial")
         site.hands.judged = "settled"
         await site.told("used")
@@ -387,11 +389,11 @@ async def test_a_bundle_passes_its_trial(site: Site) -> None:
 
 async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site) -> None:
     async with site.started():
-        site.put("bundle", packed(1))
+        site.put("bundle", released(1))
         await site.told("on_trial")
         site.hands.judged = "settled"
         await site.told("used")
-        site.put("bundle", packed(2), 2)
+        site.put("bundle", released(2), 2)
         await site.told("on_trial", 2)
         first, second = site.hands.bundles[0].now, site.hands.bundles[-1]
         assert second.now != second.before == first
@@ -409,11 +411,11 @@ async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site)
 
 async def test_the_one_before_is_kept_over_a_restart(site: Site) -> None:
     async with site.started():
-        site.put("bundle", packed(1))
+        site.put("bundle", released(1))
         await site.told("on_trial")
         site.hands.judged = "settled"
         await site.told("used")
-        site.put("bundle", packed(2), 2)
+        site.put("bundle", released(2), 2)
         await site.told("on_trial", 2)
         bundles = site.hands.bundles[-1]
     async with site.started() as begun:
@@ -440,29 +442,84 @@ def _damaged(folder: Path) -> None:
 @pytest.mark.parametrize("harm", [_unmade, _damaged, shutil.rmtree])
 async def test_a_bundles_directory_is_made_again_from_the_store(site: Site, harm: Callable[[Path], None]) -> None:
     async with site.started():
-        site.put("bundle", pack(load(pretrained())))
+        site.put("bundle", released())
         await site.told("on_trial")
     folder = site.directory / "data" / "releases"
     harm(folder)
     (folder / "bundle-0123456789ab.new").mkdir(parents=True)  # what another kill left
     async with site.started() as begun:
         assert begun.bundles.now is not None
-        assert load(begun.bundles.now).id == load(pretrained()).id
+        assert load(begun.bundles.now).manifest.sequence == 1
         assert list(folder.iterdir()) == [begun.bundles.now]
 
 
-async def test_a_bundle_whose_model_contradicts_its_manifest_is_refused(site: Site, tmp_path: Path) -> None:
-    files = unpack(pack(load(pretrained())))
-    manifest = json.loads(files[MANIFEST_NAME])
-    manifest["weights"][0] += 1
-    odd = tmp_path / "odd"
-    odd.mkdir()
-    for name, content in (files | {MANIFEST_NAME: json.dumps(manifest).encode()}).items():
-        (odd / name).write_bytes(content)
+async def test_a_bundle_whose_model_contradicts_its_manifest_is_refused(site: Site) -> None:
+    weights = load(pretrained()).manifest.weights
     async with site.started():
-        site.put("bundle", pack(load(odd)))
+        site.put("bundle", released(weights=(weights[0] + 1, *weights[1:])))
         assert "does not get its scores here" in (await site.told("refused")).detail
         assert site.hands.bundles == []
+
+
+def _altered(content: bytes) -> bytes:
+    """Another model than the one that was signed, with the hash that it has."""
+    files = unpack(content)
+    manifest = json.loads(files[MANIFEST_NAME])
+    manifest["created_by"] = "somebody else"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, file in (files | {MANIFEST_NAME: json.dumps(manifest).encode()}).items():
+            archive.writestr(name, file)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (pack(load(pretrained())), "is not signed"),
+        (_altered(released()), "not brand's signature of this manifest"),
+    ],
+    ids=["unsigned", "altered"],
+)
+async def test_only_what_a_trusted_signer_signed_is_used(site: Site, content: bytes, why: str) -> None:
+    async with site.started():
+        site.put("bundle", content)
+        assert why in (await site.told("refused")).detail
+        assert site.hands.bundles == []
+
+
+async def test_without_trusted_signers_no_released_bundle_is_used(site: Site) -> None:
+    site.trusts = False
+    async with site.started():
+        site.put("bundle", released())
+        assert "trusts no signer" in (await site.told("refused")).detail
+
+
+async def test_an_old_bundle_does_not_come_back(site: Site) -> None:
+    async with site.started():
+        site.put("bundle", released(5))
+        await site.told("on_trial")
+        for number, sequence in ((2, 4), (3, 5)):
+            site.put("bundle", released(sequence, created_by="another"), number)
+            assert f"its sequence {sequence} is not above 5" in (await site.told("refused", number)).detail
+        site.put("bundle", released(4), 1, target=f"gateway/{GATEWAY}")
+        assert "its sequence 4 is not above 5" in (await site.told("refused")).detail, "not by another target either"
+    async with site.started():
+        site.put("bundle", released(6), 2, target=f"gateway/{GATEWAY}")
+        await site.told("on_trial", 2)
+
+
+async def test_where_a_nearer_bundle_is_withdrawn_the_one_for_all_is_used_again(site: Site) -> None:
+    async with site.started():
+        site.put("bundle", released(5))
+        await site.told("on_trial")
+        site.put("bundle", released(6), 7, target=f"gateway/{GATEWAY}")
+        await site.told("on_trial", 7)
+        site.withdraw("bundle", f"gateway/{GATEWAY}")
+        await site.told("on_trial", 1)
+        now = site.hands.bundles[-1].now
+        assert now is not None
+        assert load(now).manifest.sequence == 5
 
 
 async def test_a_configuration_takes_a_restart_and_is_on_trial(site: Site) -> None:
@@ -605,7 +662,7 @@ async def test_what_the_machine_lacks_refuses_no_bundle_and_holds_up_no_other_ki
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with site.started():
-        site.put("bundle", pack(load(pretrained())))
+        site.put("bundle", released())
         await site.told("on_trial")
     put = bundle_folder.put
     monkeypatch.setattr(bundle_folder, "put", no_room)

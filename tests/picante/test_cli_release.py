@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from models.bundle import load, pack, pretrained, unpack
-from models.manifest import MANIFEST_NAME
+from models.bundle import load, pretrained, unpack
 from picante.cli import main
+from tests.signed import released
 
 
 def _file(content: bytes) -> Callable[[Path], Path]:
@@ -25,12 +25,15 @@ def _file(content: bytes) -> Callable[[Path], Path]:
 
 def contradicting(directory: Path) -> Path:
     """A bundle whose model does not score as its manifest says."""
-    files = unpack(pack(load(pretrained())))
-    manifest = json.loads(files[MANIFEST_NAME])
-    manifest["weights"][0] += 1
-    for name, content in (files | {MANIFEST_NAME: json.dumps(manifest).encode()}).items():
+    weights = load(pretrained()).manifest.weights
+    for name, content in unpack(released(weights=(weights[0] + 1, *weights[1:]))).items():
         (directory / name).write_bytes(content)
     return directory
+
+
+def unsigned(directory: Path) -> Path:
+    """The bundle that ships."""
+    return Path(shutil.copytree(pretrained(), directory / "bundle"))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,7 @@ def contradicting(directory: Path) -> Path:
         ("configuration", _file(b"[gateway]"), "gateway can't be released"),
         ("words", _file(b"[]"), "word table"),
         ("bundle", contradicting, "does not get its scores here"),
+        ("bundle", unsigned, "Gateways refuse it: sign it"),
     ],
 )
 def test_what_gateways_would_refuse_is_not_released(
