@@ -68,7 +68,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mqtt: Mqtt, top
             f'[pipeline]\ngroup = "picante-pipeline-{shop.gateway_id}"\n'
         )
         with (shop.directory / "gateway.toml").open("a") as gateway_toml:
-            gateway_toml.write("\n[picks]\ntrial_slates = 5\n")
+            gateway_toml.write("\n[picks]\ntrial_slates = 5\ntrial_hours = 0.001\n")
         yield shop
 
 
