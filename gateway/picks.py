@@ -133,6 +133,11 @@ class Recommender:
         self._door = door
         self.menus = Menus(door.catalog, self._venue.limit_shu)
 
+    def forget(self, subject: str) -> None:
+        """A customer wants not to be known: nor on the page."""
+        kept = [replace(one, subject=None) if one.subject == subject else one for one in self.recent]
+        self.recent = deque(kept, maxlen=RECENT)
+
     def close(self) -> None:
         """Give back the reading connection."""
         self._reader.close()

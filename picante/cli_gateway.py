@@ -17,6 +17,7 @@ import click
 from cloud_sync.log import set_up_logging
 from gateway.config import load_config
 from heat.errors import ConfigError, PicanteError, StoreError
+from picante.cli_consent import consent
 from picante.cli_pki import pki
 from picante.daemon import DAEMON, ask, stream
 from picante.errors import exit_with_hint
@@ -36,6 +37,7 @@ def gateway() -> None:
 
 
 gateway.add_command(pki)
+gateway.add_command(consent)
 
 
 @gateway.command()

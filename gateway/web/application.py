@@ -8,7 +8,18 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from gateway.web import adoption, api, calibrations, commands, dispenser_commands, health, page, sensors, stream
+from gateway.web import (
+    adoption,
+    api,
+    calibrations,
+    commands,
+    consents,
+    dispenser_commands,
+    health,
+    page,
+    sensors,
+    stream,
+)
 from gateway.web.guard import Guard
 from gateway.web.problems import handle_errors
 from gateway.web.status import VERSION
@@ -31,7 +42,7 @@ def make_application(web: Web) -> ASGIApp:
         redoc_url=None,
     )
     application.state.web = web
-    for module in (health, api, sensors, adoption, commands, dispenser_commands, calibrations, stream, page):
+    for module in (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page):
         application.include_router(module.router)
     application.mount("/static", StaticFiles(directory=STATIC), name="static")
     handle_errors(application)

@@ -34,6 +34,7 @@ PATHS = {
     "/api/v1/dispensers/{dispenser}/samples": "/api/v1/dispensers/hot-bar-1/samples?channel=level&nozzle=2",
     "/api/v1/events": "/api/v1/events?limit=1000",
     "/api/v1/profiles/{pseudonym}": f"/api/v1/profiles/{CUSTOMER}",
+    "/api/v1/profiles/{pseudonym}/consent": f"/api/v1/profiles/{STRANGER}/consent",
     "/api/v1/picks": f"/api/v1/picks?dispenser=hot-bar-1&subject={CUSTOMER}",
     "/api/v1/sync": "/api/v1/sync",
 }
