@@ -27,6 +27,7 @@ MAY_SKIP = (
     "tests/firmware_bridge/test_torn_vectors.py::test_no_line_that_speaks_otherwise_has_a_frame",
     "tests/cloud/test_open_weather.py::test_what_services_answered_elsewhere_is_weather",
     "tests/heat/test_labels.py::test_each_label_is_of_a_sentence",
+    "tests/models/test_heat_text.py::test_the_goals_are_met_on_the_sentences_that_were_held_out",
 )
 """Tests that skip in CI, too: what they read may not be handed on with the checkout."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from benchmarks.heat_language import f1
 from heat.errors import DataError, ModelError
 from heat.language import Scores, parse
 from heat.lexicon import default_finder
@@ -16,6 +17,9 @@ from heat.scale import default_words
 from heat.wording import normalise
 from models.heat_text import BUCKETS, CLASSES, buckets, classifier, data, load, score
 from models.train_heat_text import read_sentences, save, train
+from tests.shared_data import heat_sentences
+
+HELD_OUT = Path(__file__).parents[1] / "vectors/heat_language/labels.csv"
 
 WORDS = [
     "hot",
@@ -104,3 +108,17 @@ def test_a_sentence_that_is_not_labelled_is_refused_with_its_line(tmp_path: Path
     path.write_text(f"text,about_heat,wish\nfine,0,none\n{row}\n")
     with pytest.raises(DataError, match="line 3"):
         read_sentences(path)
+
+
+def test_the_goals_are_met_on_the_sentences_that_were_held_out() -> None:
+    texts = heat_sentences()
+    with HELD_OUT.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "held-out"]
+    finder, words, classify = default_finder(), default_words(), classifier()
+    said = [parse(texts[row["sha256"]], finder, words, classify) for row in rows]
+    assert f1((one.about_heat, row["about_heat"] == "1") for one, row in zip(said, rows, strict=True)) >= 0.85
+    wishes = [
+        f1((one.wish == wish, row["wish"] == wish) for one, row in zip(said, rows, strict=True))
+        for wish in ("more", "right", "less", "none")
+    ]
+    assert sum(wishes) / 4 >= 0.7
