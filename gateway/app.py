@@ -25,6 +25,7 @@ from gateway.parts import (
     is_ready,
     keep_adopting,
     keep_house,
+    keep_prior,
     keep_uplink,
     ports,
     run_mqtt,
@@ -106,6 +107,7 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
         if state.recommender.ranker.scorer == "numpy":
             start("scorer", use_onnx(state))
         start("housekeeping", supervise("housekeeping", lambda: keep_house(state)))
+        start("site prior", supervise("site prior", lambda: keep_prior(state)))
         start("commands", supervise("commands", lambda: state.commands.run(state.dispensers.reach)))
         start("adoption", supervise("adoption", lambda: keep_adopting(state)))
         if config.serial is not None:

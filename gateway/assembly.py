@@ -41,6 +41,7 @@ from gateway.releases import Releases
 from gateway.sample_file import FILE, SampleFile
 from gateway.samples import Samples
 from gateway.security import load_credentials, load_security
+from gateway.site_prior import SitePriors
 from gateway.state import GatewayState
 from gateway.summaries import Summaries
 from gateway.tracing import Tracer
@@ -91,6 +92,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             words=door.words.version,
             ingest=ingest,
             recommender=recommender,
+            priors=SitePriors(opened, config.picks.prior_shu, config.picks.prior_sd_octaves),
             commands=commands,
             dispensers=dispensers,
             plans=plans,

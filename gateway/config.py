@@ -138,6 +138,10 @@ class PicksSection(Section):
     """JSON file of the brand's heat words; without it the one that ships with Picante."""
     limit_shu: Annotated[int, Field(ge=0, le=MAX_SHU)] | None = None
     """SHU; what is hotter is picked only if asked for, and poured only once confirmed. Without it there is no limit."""
+    prior_shu: Annotated[int, Field(ge=0, le=MAX_SHU)] | None = None
+    """SHU that a stranger is believed to like. Without it, it is learned from this site's customers."""
+    prior_sd_octaves: Annotated[float, Field(ge=0.5, le=6)] | None = None
+    """Octaves by which strangers differ. Without it, that is learned, too."""
     trial_slates: Annotated[int, Field(ge=0, le=100_000)] = 50
     """Slates at which a released bundle looks on before it answers."""
     trial_hours: Annotated[float, Field(ge=0, le=720)] = 24

@@ -26,6 +26,7 @@ from gateway.home_assistant import HomeAssistant
 from gateway.ports import Ports, Rates
 from gateway.scorer import open_onnx
 from gateway.security import load_credentials
+from gateway.site_prior import LEARN_S
 from gateway.state import GatewayState
 from heat.errors import ModelError, ScorerError, StoreError
 from models.ranker import Ranker, RuleRanker
@@ -152,6 +153,16 @@ async def keep_adopting(state: GatewayState) -> None:
             await state.adoption.carry_on()
         state.dispensers.strangers.look()
         await asyncio.sleep(ADOPTING_S)
+
+
+async def keep_prior(state: GatewayState) -> NoReturn:
+    """Learn now and then what this site's customers like: the next stranger is believed to."""
+    while True:
+        state.recommender.prior = state.priors.current
+        with contextlib.suppress(StoreError):  # told of by the store; looked at again the next time
+            await state.priors.look()
+        state.recommender.prior = state.priors.current
+        await asyncio.sleep(LEARN_S)
 
 
 async def keep_house(state: GatewayState) -> None:

@@ -26,6 +26,7 @@ from gateway.plans import Plans
 from gateway.provisioning import Provisioning
 from gateway.releases import Releases
 from gateway.samples import Samples
+from gateway.site_prior import SitePriors
 from gateway.store import Store
 from gateway.summaries import Summaries
 from gateway.tracing import Tracer
@@ -48,6 +49,7 @@ class GatewayState:
     """The version of the table of heat words."""
     ingest: Ingest
     recommender: Recommender
+    priors: SitePriors
     commands: Commands
     dispensers: Dispensers
     plans: Plans
