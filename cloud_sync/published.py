@@ -64,7 +64,7 @@ class Region(msgspec.Struct, frozen=True, array_like=True):
     last_day: Day
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A customer's heat profile, whole."""
 
     type: ClassVar[str] = "picante.profile.v1"
@@ -74,6 +74,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[Region, ...]
     buckets: tuple[BucketRow, ...]
     flavours: tuple[FlavourRow, ...]
+    opted_out: bool = False
+    """Whether the customer wants not to be known: whoever reads this forgets the rest of it."""
+    consent_ms: Count | None = None
+    """When the customer said so, or took it back, Unix time in ms; None where nothing was said."""
 
     @property
     def last_day(self) -> int | None:

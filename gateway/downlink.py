@@ -21,7 +21,7 @@ from cloud_sync.published import read_published
 from cloud_sync.releases import read_key, read_release, targets
 from cloud_sync.resume import Mark, Place
 from cloud_sync.topics import PROFILES, RELEASES
-from gateway import regulars, shelf
+from gateway import consents, regulars, shelf
 from gateway.clock import Clock
 from gateway.regulars import Regular
 from gateway.store import Store
@@ -160,11 +160,19 @@ class StoreInbox(Inbox):
             return None, 0
         if value is None:
             return lambda tx: regulars.remove(tx, key), 1
-        regular = _regular(key, value, self._wanted.region)
-        if regular is None:
-            return lambda tx: regulars.remove(tx, key), 1
-        rows = len(regular.profile.buckets) + len(regular.profile.flavours) + 1
-        return lambda tx: regulars.take(tx, regular, partition, snapshot), rows
+        said = _profile(value)
+        regular = _regular(key, said, self._wanted.region)
+        rows = 1 if regular is None else len(regular.profile.buckets) + len(regular.profile.flavours) + 1
+
+        def take(tx: Transaction) -> bool:
+            heard = False
+            if said.consent_ms is not None:
+                heard = consents.hear(tx, key, "none" if said.opted_out else "profile", said.consent_ms)
+            if regular is None or consents.opted_out(tx.connection, key):
+                return regulars.remove(tx, key) or heard
+            return regulars.take(tx, regular, partition, snapshot) or heard
+
+        return take, rows
 
     def _read_release(self, key: str, value: bytes | None, partition: int, snapshot: int) -> tuple[Change | None, int]:
         kind, target = read_key(key)
@@ -212,11 +220,15 @@ class StoreInbox(Inbox):
         return regulars.evict(tx, self._budget_bytes)
 
 
-def _regular(subject: str, value: bytes, region: str) -> Regular | None:
-    """What a record says of a customer; None for one who was never seen in the region. Raises DataError."""
+def _profile(value: bytes) -> PublishedProfile:
     said = read_published(value)
     if not isinstance(said, PublishedProfile):
         raise DataError("it is no profile")
+    return said
+
+
+def _regular(subject: str, said: PublishedProfile, region: str) -> Regular | None:
+    """What a record says of a customer; None for one who was never seen in the region. Raises DataError."""
     last_day = next((seen.last_day for seen in said.regions if seen.region == region), None)
     if last_day is None:
         return None

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from cloud.pipeline.verdict import Verdict
 from cloud_sync.envelope import Received, content_hash
 from cloud_sync.topics import HOUR_MS
-from heat.events import SessionClaimed
+from heat.events import ConsentChanged, SessionClaimed
 from heat.identity import EventId, is_session
 from heat.tally import is_evidence
 
@@ -123,7 +123,7 @@ def _take(result: Folding, effect: Effect) -> None:
         return
     if isinstance(event.data, SessionClaimed) and effect.sign > 0:
         result.claimed.add(event.data.session)
-    if is_evidence(event.data):
+    if is_evidence(event.data) or isinstance(event.data, ConsentChanged):
         result.effects[event.subject].append(effect)
 
 

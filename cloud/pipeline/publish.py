@@ -46,6 +46,8 @@ class Publisher:
             regions=tuple(Region(*region) for region in sorted(subject.regions.items())),
             buckets=buckets,
             flavours=flavours,
+            opted_out=subject.consent is not None and subject.consent[1],
+            consent_ms=None if subject.consent is None else subject.consent[0],
         )
         id_ = f"{subject.name}:{self.log.generation}:{subject.version}"
         record = publish(subject.name, profile, self.source, id_, now_ms)
@@ -135,4 +137,5 @@ def _known_one(log: Log, record: Consumed) -> Subject | None:
     tally = Tally()
     tally.add_rows(profile.buckets, profile.flavours)
     regions = {region.region: region.last_day for region in profile.regions}
-    return Subject(name, profile.version.offset, profile.version.offset, 0, tally, regions)
+    consent = None if profile.consent_ms is None else (profile.consent_ms, profile.opted_out)
+    return Subject(name, profile.version.offset, profile.version.offset, 0, tally, regions, consent=consent)

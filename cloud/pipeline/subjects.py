@@ -4,7 +4,8 @@ version     offset of the last record that changed the sums
 published   the version that Kafka is known to have
 heard_day   UTC day of receipt of that record
 next_day    the day on which the features will differ though nothing happens; NULL: never
-sums        [{day: [buckets, flavours]}, {region: last day}], as `heat.tally` dumps them; as text what is beyond 64 bits
+sums        [{day: [buckets, flavours]}, {region: last day}, consent]; sums as `heat.tally` dumps them, as text what is
+            beyond 64 bits; the consent nil, or [when it was said, ms; whether it was `none`]
 
 Years of sums are kept, and an event is of one day: what lies on other days is written again as it was read, so folding
 costs the same however long somebody has been a customer.
@@ -23,7 +24,8 @@ import msgspec
 from msgspec import Raw
 
 from cloud.pipeline.fold import Effect
-from heat.events import SessionClaimed
+from cloud_sync.topics import DAY_MS
+from heat.events import ConsentChanged, SessionClaimed
 from heat.identity import is_session
 from heat.tally import BucketTotals, FlavourTotals, Tally
 
@@ -47,8 +49,22 @@ _Row = tuple[int, str, int, int, int, int | None, bytes]
 
 _json = msgspec.json.Encoder()
 _packer = msgspec.msgpack.Encoder()
-_unpack = msgspec.msgpack.Decoder(tuple[dict[int, Raw], dict[str, int]]).decode
 _unpack_day = msgspec.msgpack.Decoder(tuple[BucketTotals, FlavourTotals], strict=False).decode
+
+
+Consent = tuple[int, bool]
+"""When a customer said whether they want to be known, Unix time in ms, and whether they do not. The highest counts."""
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    """What `sums` holds. A file of an earlier release has no consent."""
+
+    days: dict[int, Raw]
+    regions: dict[str, int]
+    consent: Consent | None = None
+
+
+_unpack = msgspec.msgpack.Decoder(_Kept).decode
 
 
 class Told(NamedTuple):
@@ -71,6 +87,7 @@ class Subject:
     """Region -> the last day on which they were seen there."""
     row: int | None = None
     """Its number in the table; None: it has no row yet."""
+    consent: Consent | None = None
     packed: dict[int, Raw] = field(default_factory=dict)
     """Days whose sums the tally lacks, as they lie in the table; none but while a batch is folded."""
 
@@ -92,6 +109,10 @@ class Subject:
                 self.version, self.heard_day = offset, max(day, self.heard_day)
                 if sign > 0:
                     self._seen(event.data.region, event.day if event.day >= 0 else day)
+                    if isinstance(event.data, ConsentChanged):
+                        # no clock is so far ahead that nothing said later would count
+                        said = min(event.time_ms, (day + 1) * DAY_MS), event.data.consent == "none"
+                        self.consent = max(self.consent or said, said)
         return self.version > before
 
     def _seen(self, region: str, day: int) -> None:
@@ -246,7 +267,8 @@ def _pack(subject: Subject) -> bytes:
         days[key[1]][0][key] = sums
     for tagged, sums in flavours.items():
         days[tagged[1]][1][tagged] = sums
-    return _packer.encode((subject.packed | {day: _pack_day(*part) for day, part in days.items()}, subject.regions))
+    packed = subject.packed | {day: _pack_day(*part) for day, part in days.items()}
+    return _packer.encode(_Kept(packed, subject.regions, subject.consent))
 
 
 def _pack_day(buckets: BucketTotals, flavours: FlavourTotals) -> Raw:
@@ -260,7 +282,8 @@ def _pack_day(buckets: BucketTotals, flavours: FlavourTotals) -> Raw:
 def _subject(row: _Row, wanted: AbstractSet[int] | None = None) -> Subject:
     """The subject of a row; where days are wanted, with the sums of these alone, and all others as they lie there."""
     id_, name, version, published, heard_day, _, sums = row
-    packed, regions = _unpack(sums)
+    kept = _unpack(sums)
+    packed = kept.days
     buckets: BucketTotals = {}
     flavours: FlavourTotals = {}
     for day in packed.keys() if wanted is None else packed.keys() & wanted:
@@ -268,4 +291,5 @@ def _subject(row: _Row, wanted: AbstractSet[int] | None = None) -> Subject:
         buckets |= theirs[0]
         flavours |= theirs[1]
     rest = {} if wanted is None else {day: part for day, part in packed.items() if day not in wanted}
-    return Subject(name, version, published, heard_day, Tally.load(buckets, flavours), regions, id_, rest)
+    tally = Tally.load(buckets, flavours)
+    return Subject(name, version, published, heard_day, tally, kept.regions, id_, kept.consent, rest)
