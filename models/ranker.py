@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from heat.errors import ModelError
 from models import golden
-from models.bundle import GOLDEN_NAME, MODEL_NAME, Bundle, load
+from models.bundle import GOLDEN_NAME, MODEL_NAME, TREES_NAME, Bundle, load
 from models.features import COLUMN, FEATURES, Matrix
 from models.manifest import AGAIN, MANIFEST_NAME
+from models.trees import Trees, from_json
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 """Set before anything loads onnxruntime: since 1.29 it writes an id of the device to disk, and tells its maker of the
@@ -103,6 +104,22 @@ class LinearRanker:
         return result
 
 
+class TreeRanker:
+    """Boosted trees, walked in NumPy: scores as the ONNX model of the same bundle does. `weights` are the logit's."""
+
+    scorer: Scorer = "numpy"
+
+    def __init__(self, name: str, trees: Trees, weights: Sequence[float], deviations: Matrix | None = None) -> None:
+        self.name = name
+        self.weights: Matrix = np.array(weights, dtype=np.float32)
+        self.deviations = deviations
+        self._trees = trees
+
+    def scores(self, features: Matrix) -> Matrix:
+        """The sums of the trees' values."""
+        return self._trees.scores(features)
+
+
 class OnnxRanker:
     """A bundle's model.onnx in onnxruntime, on one thread that does not spin."""
 
@@ -114,20 +131,23 @@ class OnnxRanker:
         Raises:
             ModelError: onnxruntime can't run the model, or the model is not the one that the manifest describes.
         """
-        linear = in_numpy(bundle)
-        self.name = linear.name
-        self.weights = linear.weights
-        self.deviations = linear.deviations
+        numpy = in_numpy(bundle)
+        self.name = numpy.name
+        self.weights = numpy.weights
+        self.deviations = numpy.deviations
         self._session = _session(bundle)
-        self._check(bundle, linear)
+        self._check(bundle, numpy)
 
     def scores(self, features: Matrix) -> Matrix:
         """What the model says of each row."""
         result: Matrix = self._session.run(["scores"], {"features": features})[0]
         return result
 
-    def _check(self, bundle: Bundle, linear: LinearRanker) -> None:
+    def _check(self, bundle: Bundle, numpy: LinearRanker | TreeRanker) -> None:
         where = bundle.path / MODEL_NAME
+        said = f"the weights in {bundle.path / MANIFEST_NAME} do"
+        if isinstance(numpy, TreeRanker):
+            said = f"{bundle.path / TREES_NAME} does"
         for slate in _slates():
             scores: Any
             try:
@@ -136,14 +156,20 @@ class OnnxRanker:
                 raise _wrong(where, f"does not score {len(FEATURES)} features: {error}") from error
             if not isinstance(scores, np.ndarray) or (scores.dtype, scores.shape) != (np.float32, slate.shape[:1]):
                 raise _wrong(where, "does not give one float32 a sauce")
-            if not np.array_equal(scores, linear.scores(slate), equal_nan=True):
-                raise _wrong(where, f"does not score as the weights in {bundle.path / MANIFEST_NAME} do")
+            if not np.array_equal(scores, numpy.scores(slate), equal_nan=True):
+                raise _wrong(where, f"does not score as {said}")
         golden.check(bundle.golden, self.scores, bundle.path / GOLDEN_NAME, AGAIN)
 
 
-def in_numpy(bundle: Bundle) -> LinearRanker:
+def in_numpy(bundle: Bundle) -> LinearRanker | TreeRanker:
     """The ranker of a bundle, without onnxruntime. Raises ModelError if it does not give the golden scores."""
-    ranker = LinearRanker(bundle.short_id, bundle.manifest.weights, bundle.deviations)
+    ranker: LinearRanker | TreeRanker
+    weights = bundle.manifest.weights
+    if bundle.manifest.kind == "trees":
+        trees = from_json(bundle.path / TREES_NAME, bundle.files[TREES_NAME], AGAIN)
+        ranker = TreeRanker(bundle.short_id, trees, weights, bundle.deviations)
+    else:
+        ranker = LinearRanker(bundle.short_id, weights, bundle.deviations)
     golden.check(bundle.golden, ranker.scores, bundle.path / GOLDEN_NAME, AGAIN)
     return ranker
 

@@ -1,4 +1,4 @@
-"""Logged slates -> weights -> model.onnx. Needs the `train` extra; never imported on a gateway.
+"""Logged slates -> weights, and how sure they are. Never imported on a gateway.
 
 The model is a conditional logit: of the sauces on offer, the customer pours the one with the highest utility
 `x @ weights + noise`. Each slate is one visit; its likelihood is a softmax over its rows, so whatever all rows share
@@ -12,18 +12,13 @@ so Newton's method finds its one minimum in a few steps, the same one every time
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import golden, posterior
-from models.bundle import GOLDEN_NAME, MODEL_NAME, POSTERIOR_NAME, Bundle, save
 from models.features import FEATURES, Matrix
-from models.manifest import Manifest, Training
-from models.ranker import LinearRanker
 
 PENALTY = 3.0
 """L2 penalty on the standardised weights: worth a few slates each, enough to tie down columns that go together."""
@@ -57,17 +52,6 @@ class Fit:
     steps: int
     covariance: Floats
     """Of the weights, (features, features): Laplace's approximation, the loss's curvature at its minimum inverted."""
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a bundle says of itself besides the model."""
-
-    training: Training
-    metrics: Mapping[str, float]
-    catalog_version: str
-    created_by: str
-    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,52 +158,3 @@ def _descend(
         if trial_loss + penalty * float(trial @ trial) / 2 <= here + 1e-9 or size < 1e-6:
             return trial, shares, trial_loss
         size /= 2
-
-
-def onnx_model(weights: Sequence[float]) -> bytes:
-    """The ONNX model `scores = features @ weights`, summed in float64; the same bytes for the same weights.
-
-    The weights are a matrix of one column: with a vector, onnxruntime takes eight times as long for 500 sauces.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["features"], ["wide"], to=TensorProto.DOUBLE),
-            helper.make_node("MatMul", ["wide", "weights"], ["column"]),
-            helper.make_node("Squeeze", ["column", "axis"], ["sums"]),
-            helper.make_node("Cast", ["sums"], ["scores"], to=TensorProto.FLOAT),
-        ],
-        "picante-ranker",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["sauces", len(weights)])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["sauces"])],
-        [
-            numpy_helper.from_array(np.array(weights, dtype=np.float32).astype(np.float64)[:, None], "weights"),
-            numpy_helper.from_array(np.array([1], dtype=np.int64), "axis"),
-        ],
-    )
-    # opset 13 and IR 8 are read by every onnxruntime since 1.10
-    model = helper.make_model(graph, producer_name="picante", opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def write_bundle(path: Path, fitted: Fit, slates: Sequence[Slate], about: About) -> Bundle:
-    """Write what was fitted to the slates as a bundle into the directory `path`."""
-    scores = LinearRanker("golden", fitted.weights).scores
-    files = {
-        MODEL_NAME: onnx_model(fitted.weights),
-        POSTERIOR_NAME: posterior.to_npy(posterior.draw(fitted.covariance, about.training.seed)),
-        GOLDEN_NAME: golden.to_json(golden.chosen([slate.features for slate in slates]), scores),
-    }
-    manifest = Manifest(
-        sequence=about.sequence,
-        weights=fitted.weights,
-        files={},
-        catalog_version=about.catalog_version,
-        training=about.training,
-        metrics=dict(about.metrics),
-        created_by=about.created_by,
-    )
-    return save(path, manifest, files)

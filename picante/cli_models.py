@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar, cast, get_args
@@ -17,6 +16,7 @@ from heat.catalog import Catalog, default_catalog, parse_catalog
 from heat.errors import ConfigError, DataError, PicanteError
 from hw_sim.shoppers.world import World
 from picante.cli_bundles import COMMANDS
+from picante.cli_train import train
 
 # what needs NumPy is imported by the commands that use it: `picante --help` should not wait for it
 
@@ -52,32 +52,6 @@ _bundle_option = click.option(
 _catalog_option = click.option(
     "--catalog", type=click.Path(path_type=Path), help="Catalogue of sauces (JSON); the one that ships if left out."
 )
-
-
-@models.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory to write the bundle into.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Same seed, same bundle.")
-@click.option("--customers", type=click.IntRange(10, 100_000), default=1500, show_default=True)
-@click.option("--days", type=click.IntRange(1, 365), default=56, show_default=True, help="Simulated days.")
-@_catalog_option
-@_plain_errors
-def train(out: Path, seed: int, customers: int, days: int, catalog: Path | None) -> None:
-    """Simulate customers, fit the ranker to their choices, write a bundle.
-
-    \b
-    Example:
-      picante models train --out ./bundle --seed 7
-    """
-    _require_onnx()
-    from models.evaluation.report import world_lines
-    from picante.training import train_bundle
-
-    started = time.monotonic()
-    bundle, _, judged = train_bundle(
-        out, _catalog(catalog), seed=seed, customers=customers, days=days, progress=_progress
-    )
-    _progress(f"bundle {bundle.short_id} is in {out} ({time.monotonic() - started:.1f} s)")
-    click.echo("\n".join(world_lines(judged)))
 
 
 @models.command()
@@ -136,7 +110,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
         from models.evaluation.page import write_report
 
         write_report(report, folder)
-        _progress(f"report: {folder / 'report.html'}")
+        click.echo(f"report: {folder / 'report.html'}", err=True)
     click.echo(json_of(report) if as_json else table(report), nl=not as_json)
     if report.failed:
         for check in report.failed:
@@ -144,7 +118,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
         raise SystemExit(BROKEN_RULE)
 
 
-for _command in COMMANDS:
+for _command in (train, *COMMANDS):
     models.add_command(_command)
 
 
@@ -185,10 +159,6 @@ def replay(file: BinaryIO | None, lake: Path | None, bundles: tuple[Path, ...], 
     raise SystemExit(1 if told.differ else 0)
 
 
-def _progress(line: str) -> None:
-    click.echo(line, err=True)
-
-
 def _catalog(path: Path | None) -> Catalog:
     if path is None:
         return default_catalog()
@@ -196,8 +166,3 @@ def _catalog(path: Path | None) -> Catalog:
         return parse_catalog(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror}", hint="Give the catalogue's path") from error
-
-
-def _require_onnx() -> None:
-    if importlib.util.find_spec("onnx") is None:
-        raise ConfigError("training needs onnx", hint="Install it with: pip install 'picante[train]'")

@@ -27,7 +27,7 @@ from models.bundle import Bundle
 from models.evaluation.outcomes import FAR_OCTAVES, Outcomes, Recorder, join
 from models.evaluation.policies import Policy, Question, baselines, greedy, served, without_heat
 from models.evaluation.report import Judged, Report, Split, WorldReport, world_report
-from models.evaluation.rules import FIRST_WORLD, NO_HEAT_STATE, REFIT, SHUFFLED_LABELS, checks
+from models.evaluation.rules import NO_HEAT_STATE, REFIT, SHUFFLED_LABELS, checks
 from models.explore import SLOTS
 from models.ranker import LinearRanker, Ranker, open_ranker
 from models.train import Slate, fit
@@ -129,10 +129,10 @@ def steps(worlds: Sequence[World], size: Size) -> int:
     return len(worlds) * (1 + len(size.seeds))
 
 
-def judge_ranker(ranker: Ranker, catalog: Catalog, seed: int, customers: int) -> WorldReport:
-    """The ranker beside the baselines and the oracle, in the first world; quickly, for whoever has just fitted it."""
+def judge_ranker(ranker: Ranker, catalog: Catalog, seed: int, customers: int, world: World) -> WorldReport:
+    """The ranker beside the baselines and the oracle, in one world; quickly, for whoever has just fitted it."""
     policies: dict[str, Policy] = {"model": partial(greedy, ranker)}
-    return world_report(FIRST_WORLD, judge(policies | baselines(), FIRST_WORLD, catalog, seed, customers))
+    return world_report(world, judge(policies | baselines(), world, catalog, seed, customers))
 
 
 def fit_refits(world: World, catalog: Catalog, customers: int, seed: int = 1) -> Refits:

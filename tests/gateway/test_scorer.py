@@ -18,7 +18,7 @@ import pytest
 from gateway import scorer
 from heat.errors import ModelError, ScorerError
 from models.bundle import load, pretrained
-from models.train import onnx_model
+from models.export import onnx_model
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.waiting import wait_until
 

@@ -20,9 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from heat.errors import ModelError
 from models.bundle import load, pack, pretrained, save, unpack
+from models.export import onnx_model
 from models.features import FEATURES
 from models.ranker import OnnxRanker, in_numpy
-from models.train import onnx_model
 
 WEIGHTS = load(pretrained()).manifest.weights
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
 import pytest
 from click.testing import CliRunner
 
+from hw_sim.shoppers.world import World
 from models.bundle import load, pretrained
 from models.evaluation.report import Report
 from models.features import FEATURES
@@ -23,19 +28,28 @@ def _run(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_train_then_inspect(tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
-    code, stdout, stderr = _run("train", "--out", str(out), "--seed", "3", "--customers", "60", "--days", "14")
+    out = tmp_path / "out"
+    arguments = ("train", "--kind", "both", "--seed", "3", "--customers", "60", "--days", "14")
+    code, stdout, stderr = _run(*arguments, "--out", str(out))
     assert code == 0
-    assert "popularity" in stdout
-    bundle = load(out)
-    assert bundle.short_id in stderr
+    for kind in ("linear", "trees"):
+        assert all(f"{kind:8}{world}" in stdout for world in get_args(World))
+        bundle = load(out / kind)
+        assert f"bundle {bundle.short_id} ({kind}) is in {out / kind}" in stderr
     assert "visits with a pour" in stderr
 
-    code, stdout, _ = _run("inspect", str(out))
+    linear = load(out / "linear")
+    code, stdout, _ = _run("inspect", str(out / "linear"))
     assert code == 0
-    assert bundle.id in stdout
+    assert linear.id in stdout
     assert all(name in stdout for name in FEATURES)
-    assert "overall.model" in stdout
+    assert "burn.overall.model" in stdout
+
+    # the same in a process of its own, in which sets and dicts have another order
+    again = [sys.executable, "-m", "picante", "models", *arguments, "--out", str(tmp_path / "again")]
+    subprocess.run(again, check=True, capture_output=True, timeout=120, env=os.environ | {"PYTHONHASHSEED": "5"})
+    for kind in ("linear", "trees"):
+        assert load(tmp_path / "again" / kind).id == load(out / kind).id
 
 
 def test_without_arguments_it_is_about_the_shipped_bundle() -> None:

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from heat.errors import ModelError
 from heat.reading import Reading
+from models.assemble import About, write_bundle
 from models.bundle import load, pretrained
 from models.explore import SLOTS, suggest
 from models.features import COLUMN, FEATURES, Context, Matrix, Menu, features
 from models.manifest import Training
 from models.ranker import LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
 from models.safety import FILL_MO, MARGIN_MO, hurts_mo, limit_mo
-from models.train import About, Fit, Slate, write_bundle
+from models.train import Fit
 from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
 
 SHIPPED = load(pretrained())
@@ -189,7 +190,7 @@ def test_so_it_is_with_any_bundle(tmp_path: Path, seed: int) -> None:
     weights = tuple(float(w) for w in chance.normal(size=len(FEATURES)) * 10.0 ** chance.integers(-5, 6))
     training = Training(seed=seed, customers=1, slates=1, penalty=1)
     fitted = Fit(weights, (), 0, 0, 0, np.eye(len(FEATURES)))
-    slate = Slate(np.eye(4, len(FEATURES), dtype=np.float32), np.zeros(4, dtype=np.int8), 0)
+    slate = np.eye(4, len(FEATURES), dtype=np.float32)
     bundle = write_bundle(tmp_path / "bundle", fitted, [slate], About(training, {}, "1", "test"))
     same_everywhere(OnnxRanker(bundle), LinearRanker(bundle.short_id, weights), seed, 400)
 

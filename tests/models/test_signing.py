@@ -19,10 +19,10 @@ from click.testing import CliRunner
 
 from heat.errors import ConfigError, Flaw, ModelError
 from models.bundle import check_sequence, load, pack, pretrained, save, sign
+from models.export import onnx_model
 from models.features import FEATURES
 from models.ranker import OnnxRanker
 from models.signing import make_key, read_signers, verify
-from models.train import onnx_model
 from picante.cli_models import models
 
 # RFC 8032, 7.1, test 2: whoever checks with another tool finds the same

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.assemble import About, write_bundle
 from models.bundle import Bundle
+from models.export import onnx_model
 from models.features import COLUMN, FEATURES
 from models.manifest import Training
 from models.posterior import MEMBERS, draw
-from models.train import About, Fit, Slate, fit, onnx_model, write_bundle
+from models.train import Fit, Slate, fit
 
 TRUTH = {"distance": -1.2, "flavour": 3.0, "popularity": 0.4}
 
@@ -101,7 +103,7 @@ def test_same_slates_same_bundle(tmp_path: Path) -> None:
     about = About(Training(seed=1, customers=1, slates=400, penalty=3.0), {"m": 0.5}, "t", "test")
 
     def written(name: str, slates: list[Slate]) -> Bundle:
-        return write_bundle(tmp_path / name, fit(slates), slates, about)
+        return write_bundle(tmp_path / name, fit(slates), [slate.features for slate in slates], about)
 
     one, again = written("a", _planted(400, seed=11)), written("b", _planted(400, seed=11))
     assert one.id == again.id
