@@ -32,7 +32,7 @@ from gateway.samples import OUTCOMES
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.status import VERSION
-from gateway.web.watch import Histogram, Watch
+from gateway.web.watch import MAX_LABELS, Histogram, Watch
 
 
 class Figures(Collector):
@@ -130,6 +130,12 @@ class Figures(Collector):
         family.add_metric(("shown",), recommender.shown)
         family.add_metric(("not_stored",), recommender.not_stored)
         yield family
+        failed = CounterMetricFamily(
+            "picante_ranker_errors", "Slates that a ranker failed on; another one answered.", labels=("ranker",)
+        )
+        for name, count in recommender.rankers.errors.most_common(MAX_LABELS):
+            failed.add_metric((name,), count)
+        yield failed
         text = "Time from the last byte of a question to the first byte of its picks."
         yield _histogram("picante_pick_latency_seconds", text, self._watch.pick_s)
 
