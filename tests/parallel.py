@@ -1,4 +1,4 @@
-"""How a run is spread over its workers (`make test` has two): whole files, and those that take long before the others.
+"""How a run is spread over its workers (`make test` has three): whole files, and those that take long go first.
 
 Each worker has servers of its own, so what shares a module's or a package's server stays on one worker. A worker takes
 another unit when it has nearly done its last one: with the longest first, no worker ends long after the others.
@@ -39,7 +39,7 @@ SLOWEST_FIRST = (
     "tests/deploy/test_squeezed.py",
     "tests/cloud/hot_store/test_filler.py",
 )
-"""What takes more than twenty seconds where two workers keep two cores busy; `make test ARGS=--durations=50` tells."""
+"""What takes more than twenty seconds on two cores that are kept busy; `make test ARGS=--durations=50` tells."""
 
 
 class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
