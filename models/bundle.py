@@ -26,6 +26,7 @@ import msgspec
 
 from heat.errors import ModelError
 from models import golden, posterior
+from models.experiment import Experiment
 from models.features import Matrix
 from models.golden import GoldenSlate
 from models.manifest import AGAIN, FILES, MANIFEST_NAME, Manifest, decode, encode
@@ -125,13 +126,13 @@ def save(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     return load(path)
 
 
-def sign(path: Path, key_file: Path, sequence: int) -> tuple[Bundle, str]:
+def sign(path: Path, key_file: Path, sequence: int, experiment: Experiment | None = None) -> tuple[Bundle, str]:
     """Number the bundle in the directory `path` and sign it; its id changes with the number. The signer's public key.
 
-    Raises ModelError, ConfigError, OSError.
+    With an `experiment` it is for that share of the customers; one that it was part of before is over. Raises ModelError, ConfigError, OSError.
     """
     bundle = load(path)
-    text = encode(msgspec.structs.replace(bundle.manifest, sequence=sequence))
+    text = encode(msgspec.structs.replace(bundle.manifest, sequence=sequence, experiment=experiment))
     public, signature = signature_of(text, key_file)
     (path / SIGNATURE_NAME).unlink(missing_ok=True)
     (path / MANIFEST_NAME).write_bytes(text)

@@ -57,19 +57,32 @@ def keygen(file: Path, name: str) -> None:
 @click.option(
     "--sequence", type=_SEQUENCES, required=True, help="Above that of every bundle released with this key before."
 )
-def sign(directory: Path, key: Path, sequence: int) -> None:
+@click.option("--experiment", metavar="NAME", help="It answers a share of the customers; the others keep theirs.")
+@click.option("--percent", type=click.FloatRange(0, 100), help="The share of the customers in the experiment.")
+def sign(directory: Path, key: Path, sequence: int, experiment: str | None, percent: float | None) -> None:
     """Number a bundle and sign it. Its id changes with the number; a signature that was there is replaced.
+
+    An experiment ends with the next bundle that is released: with the same one for everybody, or with another.
 
     \b
     Example:
       picante models sign ./bundle --key brand-2026.key --sequence 12
+      picante models sign ./bundle --key brand-2026.key --sequence 13 --experiment warmer-1 --percent 20
     """
     from models.bundle import sign as sign_bundle
+    from models.experiment import Experiment
 
+    if (experiment is None) != (percent is None):
+        raise click.UsageError("--experiment and --percent go together")
     with _told():
         check_private(key, "--key")
-        bundle, public = sign_bundle(directory, key, sequence)
+        part = None
+        if experiment is not None and percent is not None:
+            part = Experiment(check_name(experiment, "experiment"), percent)
+        bundle, public = sign_bundle(directory, key, sequence, part)
     click.echo(f"bundle {bundle.short_id}, sequence {sequence}, is signed with the key {public}")
+    if part is not None:
+        click.echo(f"It answers {part.percent:g} % of the customers, in the experiment {part.name}")
 
 
 @click.command()
@@ -145,6 +158,8 @@ def inspect(path: Path | None, keys: Path | None) -> None:
     click.echo(f"kind       {manifest.kind}")
     click.echo(f"sequence   {manifest.sequence or 'none: never released'}")
     click.echo(f"signer     {signer}")
+    if (part := manifest.experiment) is not None:
+        click.echo(f"experiment {part.name}: it answers {part.percent:g} % of the customers")
     click.echo(f"features   {len(manifest.features)}, schema {manifest.features_schema}")
     click.echo(f"posterior  {len(found.deviations)} deviations of the weights")
     click.echo(f"golden     {len(found.golden)} slates")

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from heat.errors import ConfigError, Flaw, ModelError
 from models.bundle import check_sequence, load, pack, pretrained, save, sign
+from models.experiment import Experiment
 from models.export import onnx_model
 from models.features import FEATURES
 from models.ranker import OnnxRanker
@@ -294,3 +295,32 @@ def test_every_flaw_is_explained() -> None:
     text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     table = text.partition("## Why a bundle is refused")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(get_args(Flaw))
+
+
+def test_a_bundle_is_signed_for_a_share_of_the_customers(bundle: Path, brand: Path) -> None:
+    words = ["sign", str(bundle), "--key", str(brand), "--sequence", "8", "--experiment", "warmer-1", "--percent", "20"]
+    done = CliRunner().invoke(models, words)
+    assert done.exit_code == 0, done.output
+    assert "It answers 20 % of the customers, in the experiment warmer-1" in done.output
+    assert load(bundle).manifest.experiment == Experiment("warmer-1", 20)
+    shown = CliRunner().invoke(models, ["inspect", str(bundle)]).output
+    assert "experiment warmer-1: it answers 20 % of the customers" in shown
+    sign(bundle, brand, 9)
+    assert load(bundle).manifest.experiment is None, "the next release ends it"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["--experiment", "warmer-1"], "go together"),
+        (["--percent", "20"], "go together"),
+        (["--experiment", "Wärmer 1", "--percent", "20"], "is not a name"),
+        (["--experiment", "warmer-1", "--percent", "120"], "is not in the range"),
+    ],
+)
+def test_half_an_experiment_is_none(bundle: Path, brand: Path, more: list[str], why: str) -> None:
+    before = load(bundle).id
+    done = CliRunner().invoke(models, ["sign", str(bundle), "--key", str(brand), "--sequence", "8", *more])
+    assert done.exit_code == 2
+    assert why in done.output
+    assert load(bundle).id == before
