@@ -105,7 +105,10 @@ class Recommender:
         self._places -= set(places)
 
     def answers(self, records: Iterable[Consumed]) -> list[Record]:
-        """The picks of the customers whose profiles these are: of each customer's the last, a tombstone for one."""
+        """The picks of the customers whose profiles these are: of each customer's the last.
+
+        There is a tombstone for one, and for who opted out.
+        """
         last: dict[str, Profile | None] = {}
         for record in records:
             profile = None if record.value is None else read_published(record.value)
@@ -117,7 +120,7 @@ class Recommender:
         return [self._answer(subject, profile, now_ms) for subject, profile in last.items()]
 
     def _answer(self, subject: str, profile: Profile | None, now_ms: int) -> Record:
-        if profile is None:
+        if profile is None or profile.opted_out:
             return Record(self._picks, subject.encode(), None, ())
         id_ = f"{subject}:{profile.version.generation}:{profile.version.offset}"
         picks = self.picks(profile, now_ms // DAY_MS)

@@ -18,7 +18,7 @@ from cloud.kafka import read_to_end
 from cloud.librdkafka import Cluster
 from cloud.recommender import Recommender, Shelf, shelf_of
 from cloud_sync.published import Profile, ServedPicks, Version, publish, read_published
-from cloud_sync.record import Record
+from cloud_sync.record import Consumed, Record
 from heat.catalog import default_catalog
 from heat.errors import ConfigError
 from heat.events import AnyData
@@ -81,6 +81,14 @@ def test_whom_all_burns_is_offered_little_and_not_the_mildest_of_what_burns() ->
     picks = _recommender().picks(hurt, TODAY).picks
     assert len(picks) < 3
     assert all(pick.milli_octaves < 2_000 for pick in picks)
+
+
+def test_who_opted_out_is_served_nothing() -> None:
+    opted_out = msgspec.structs.replace(_profile((poured(300), "gw-1", TODAY)), opted_out=True, consent_ms=1)
+    record = _record("profiles", customer(1), opted_out)
+    assert record.key is not None
+    [answer] = _recommender().answers([Consumed("profiles", 0, 0, NOW_MS, record.key, record.value, ())])
+    assert (answer.key, answer.value) == (record.key, None)
 
 
 def test_what_is_for_adults_only_is_picked_for_nobody() -> None:
