@@ -22,7 +22,18 @@ from firmware_bridge.framing import BadFrameReason
 from firmware_bridge.messages import RejectReason
 from gateway.assembly import assemble
 from gateway.config import load_config
-from gateway.web import adoption, api, calibrations, commands, dispenser_commands, health, page, sensors, stream
+from gateway.web import (
+    adoption,
+    api,
+    calibrations,
+    commands,
+    consents,
+    dispenser_commands,
+    health,
+    page,
+    sensors,
+    stream,
+)
 from gateway.web.metrics import Figures
 from gateway.web.watch import Watch
 from heat.events import TYPES
@@ -163,7 +174,7 @@ def test_the_glossary_has_ten_words() -> None:
 
 
 def test_every_path_is_in_the_readme() -> None:
-    there_are = (health, api, sensors, adoption, commands, dispenser_commands, calibrations, stream, page)
+    there_are = (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there - {"/live"}, "/live is the page's own"
