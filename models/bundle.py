@@ -129,7 +129,8 @@ def save(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
 def sign(path: Path, key_file: Path, sequence: int, experiment: Experiment | None = None) -> tuple[Bundle, str]:
     """Number the bundle in the directory `path` and sign it; its id changes with the number. The signer's public key.
 
-    With an `experiment` it is for that share of the customers; one that it was part of before is over. Raises ModelError, ConfigError, OSError.
+    With an `experiment` it is for that share of the customers; one that it was part of before is over. Raises
+    ModelError, ConfigError, OSError.
     """
     bundle = load(path)
     text = encode(msgspec.structs.replace(bundle.manifest, sequence=sequence, experiment=experiment))
