@@ -20,17 +20,21 @@ LEAST_BARE_SHU = 100
 CHILLIES = 5
 """Chillies of a full row, where the text does not say how many."""
 
-_NUMBER = r"(\d{1,3}(?:[,.' ]\d{3}){1,3}(?![\d.])|\d{1,9}(?:\.\d{1,3})?)\s?(k|m|mio|mil|million|thousand|thou)?"
+_DIGITS = r"\d{1,3}(?:[,.' ]\d{3}){1,3}(?![\d.])|\d{1,9}(?:\.\d{1,3}|,\d{1,2}(?!\d))?"
+_NUMBER = rf"({_DIGITS})\s?(k|m|mio|mil|million|thousand|thou)?"
 _RANGE = rf"{_NUMBER}(?:\s?(?:-|to|and)\s?{_NUMBER})?"
 _SHU = r"(?:shus?\b|scovilles?\b|scoville heat units?\b)"
 _BESIDE = re.compile(rf"(?<![\w.,]){_RANGE}\s?{_SHU}|{_SHU}[ :=]{{1,3}}(?:of |about |around )?{_RANGE}(?!\w)")
 _ALONE = re.compile(rf"(?:about |around |roughly |~ ?)?{_RANGE}(?: please)?[.!]?\Z")
 _OF = r"(\d{1,3}(?:\.5)?)\s?(?:/|out of|of)\s?(5|10|100)(?!\d)"
 _HEAT = r"(?:heat|hotness|spic[ey]\w*|hot|chill?i(?:e?s)?|pepper|scoville)"
+_LEVEL = rf"\b{_HEAT} (?:level|scale|rating|setting)[ :=]{{1,3}}(?:of |at |is )?"
 _SHARE = re.compile(
     rf"(?<![\d./]){_OF}(?! stars?)(?: on the| in| for| of| on)?(?: the| my)? {_HEAT}\b"
     rf"|\b{_HEAT}(?: level| scale| rating)?[ :=]{{1,3}}(?:is |was |at |of )?(?:an? |about )?{_OF}(?! stars?)"
-    rf"|\b{_HEAT} (?:level|scale|rating|setting)[ :=]{{1,3}}(?:of |at |is )?(\d{{1,2}})(?!\d|[.,/]\d| stars?)"
+    rf"|(?:{_LEVEL}|\bheat ?[:=] ?|\blevel (?=\d{{1,2}} {_HEAT}))(\d{{1,2}})(?!\d|[.,/]\d| stars?)"
+    rf"|(?<![\d./])(\d{{1,2}}) (?:peppers|chill?i(?:e?s)?) (?:out )?of (5|10)(?!\d)"
+    rf"|(?<![\d./])(\d{{1,2}}) on (?:the|your|a) {_HEAT} scale"
 )
 _SCALE = re.compile(
     rf"\b{_HEAT}? ?scale (?:of|from) (?:1|0|one|zero)(?:-| to )(5|10|100|five|ten)\b[^.!?]{{0,60}}?\b(\d{{1,3}})(?!\d)"
@@ -38,6 +42,8 @@ _SCALE = re.compile(
 _ROW = re.compile(rf"({CHILLI}(?: ?{CHILLI})*)\s?(?:(?:/|out of|of)\s?(\d{{1,2}}))?")
 _TIMES = {"k": 1000, "thousand": 1000, "thou": 1000, "m": 10**6, "mio": 10**6, "mil": 10**6, "million": 10**6}
 _GROUPED = re.compile(r"\d{1,3}(?:[,.' ]\d{3})+")
+_IN_WORDS = {"a": "1", "one": "1", "two": "2", "half a": "0.5", "ten": "10", "fifty": "50", "a hundred": "100"}
+_WORDS = re.compile(r"\b(half a|a hundred|a|one|two|ten|fifty)(?= (?:million|thousand)\b)")
 _TENS = {"five": "5", "ten": "10"}
 
 
@@ -47,6 +53,7 @@ def amount(text: str, words: WordTable) -> tuple[Heat | None, str] | None:
     The heat is None where it can't be: more than pure capsaicin, 7 of 5.
     """
     heat: Heat | None
+    text = _WORDS.sub(lambda match: _IN_WORDS[match[1]], text)
     if (match := _BESIDE.search(text)) is not None:
         heat = _from_shu(*(match.groups()[:4] if match[1] is not None else match.groups()[4:]))
     elif (match := _ALONE.match(text)) is not None:
@@ -79,7 +86,7 @@ def _whole(digits: str, unit: str | None) -> int:
     times = _TIMES.get(unit or "", 1)
     if _GROUPED.fullmatch(digits) and not (unit and "." in digits):
         return int(re.sub(r"\D", "", digits)) * times
-    whole, _, part = re.sub(r"[^\d.]", "", digits).partition(".")
+    whole, _, part = digits.replace(",", ".").replace("'", "").replace(" ", "").partition(".")
     return int(whole) * times + int(part or 0) * times // int("1" + "0" * len(part))
 
 
@@ -93,7 +100,8 @@ def _from_share(match: re.Match[str], words: WordTable) -> Heat | None:
         full, part = match.groups()
         full = _TENS.get(full, full)
     else:
-        part, full, part_2, full_2, level = match.groups()
-        part, full = part or part_2 or level, full or full_2 or ("5" if int(level) <= 5 else "10")
+        part, full, part_2, full_2, level, peppers, of, on_scale = match.groups()
+        part, full = part or part_2 or level or peppers or on_scale, full or full_2 or of
+        full = full or ("5" if int(part) <= 5 else "10")
     position = int(float(part) * 100) // int(full)
     return words.dial(position) if position <= 100 else None

@@ -134,12 +134,16 @@ def _of_mild(near: Near) -> Vote:
         return Vote(5, "more", "compared")
     if near.after[:1] == ["enough"]:
         return Vote(5, "less", "compared") if "not" in near.before else Vote(4, "right")
+    if "hate" in near.far or ("not" in near.before[-2:] and near.asks()):
+        return Vote(4, "more", "compared")
     if "not" in near.before[-2:]:
         return Vote(2, "none", "compared")
     if "love" in near.before or "need" in near.before:
         return Vote(3, "less", "liked")
     if "bad" in near.text:
         return Vote(2, "more", "compared")
+    if "ask" in near.text and not near.good():
+        return Vote(2, "less")
     return Vote(1, "right") if near.good() else NOTHING
 
 
@@ -161,9 +165,10 @@ def _of_noun(near: Near) -> Vote:
 
 def _of_amount(near: Near) -> Vote | None:
     """Of *more kick*, *less kick*, *added for the kick*."""
-    if "more" in near.before:
+    nearest = next((role for role in reversed(near.before) if role in {"more", "less"}), "")
+    if nearest == "more":
         return Vote(5, "less", "compared") if "than_liked" in near.after else Vote(4, "more", "compared")
-    if "less" in near.before:
+    if nearest == "less":
         return Vote(4, "less", "compared")
     if "love" in near.before:
         return Vote(3, "more", "liked")

@@ -25,6 +25,8 @@ from heat.wording import normalise
 
 ABOUT_MARGIN = 1500
 """Of a classifier's scores: how far *about heat* must stand above *not about heat* where the lexicon is silent."""
+WISH_MARGIN = 3000
+"""The same: how far a wish must stand above *none*. A wish that nobody had does more harm than one that is missed."""
 
 
 class Scores(NamedTuple):
@@ -76,4 +78,5 @@ def parse(text: str, finder: Finder, words: WordTable, classify: Classify | None
 def _of_scores(scores: Scores) -> tuple[bool, Wish]:
     by_wish: dict[Wish, int] = {"none": scores.none, "more": scores.more, "right": scores.right, "less": scores.less}
     best = max(by_wish, key=lambda wish: by_wish[wish])
-    return by_wish[best] - scores.not_about > ABOUT_MARGIN, best
+    about = by_wish[best] - scores.not_about > ABOUT_MARGIN
+    return about, best if by_wish[best] - scores.none > WISH_MARGIN else "none"

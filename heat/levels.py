@@ -33,6 +33,8 @@ def level(found: Sequence[Found], at: int, finder: Finder, words: WordTable) -> 
         return made(base.milli_octaves, base.sd_milli_octaves, finder, words)
     whole = words.word(f"{before.text} {text}")
     shift = 0 if whole else before.meaning.shift_mo
+    if isinstance(meaning, Cue) and meaning.kind == "mild":
+        shift = -shift  # very mild is milder
     base = whole or base
     return made(base.milli_octaves + shift, base.sd_milli_octaves, finder, words)
 

@@ -120,6 +120,8 @@ class Finder:
         self._longest = _longest(self._phrases)
         self.synonyms = lexicon.synonyms
         self._food = frozenset(lexicon.food)
+        reports = (*lexicon.marks.get("report", ()), *lexicon.marks.get("isnt", ()))
+        self._reports = frozenset(phrase for phrase in reports if " " not in phrase)
         self._contexts = {name: frozenset(phrases) for name, phrases in lexicon.contexts.items()}
 
     def find(self, words: Sequence[str]) -> list[Found]:
@@ -141,6 +143,10 @@ class Finder:
     def of_food(self, words: Iterable[str]) -> bool:
         """Whether a sentence speaks of food or of the mouth."""
         return not self._food.isdisjoint(words)
+
+    def reports(self, words: Iterable[str]) -> bool:
+        """Whether there is a word by which something is told and not asked for (*was*)."""
+        return not self._reports.isdisjoint(words)
 
     def another_sense(self, cue: Cue, words: Iterable[str]) -> bool:
         """Whether a word of the sentence gives the cue another sense than pungency."""

@@ -55,7 +55,7 @@ def judge(text: str, finder: Finder, words: WordTable) -> Opinion:
     found = [one for sentence in sentences for clause in sentence for one in clause]
     roles = _roles(found)
     if not any(_is_word(one) for one in found):
-        roles |= {"bare"} if any(one.meaning in {"isnt", "report"} for one in found) else {"bare", "elliptic"}
+        roles |= {"bare"} if _tells(found, finder) else {"bare", "elliptic"}
     tally = _Tally([])
     for sentence in sentences:
         own = [one for clause in sentence for one in clause]
@@ -158,6 +158,11 @@ def _role(one: Found) -> str:
 
 def _roles(found: Iterable[Found]) -> frozenset[str]:
     return frozenset(map(_role, found))
+
+
+def _tells(found: Sequence[Found], finder: Finder) -> bool:
+    """Whether something is told: *was not too hot*, but not *the hottest you have*."""
+    return any(finder.reports(one.text.split(" ")) for one in found if not isinstance(one.meaning, Idiom))
 
 
 def _is_open(one: Found) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heat.errors import DataError
-from heat.language import ABOUT_MARGIN, Said, Scores, parse
+from heat.language import ABOUT_MARGIN, WISH_MARGIN, Said, Scores, parse
 from heat.lexicon import default_finder, default_lexicon, parse_lexicon
 from heat.scale import MAX_MO, MAX_SHU, default_words, milli_octaves
 from heat.wording import MAX_CHARS, normalise
@@ -49,10 +49,16 @@ def _classifier(**scores: int) -> Scores:
 def test_where_the_lexicon_is_silent_the_classifier_decides() -> None:
     silent = "set my taste buds tingling all night"
     assert _say(silent) == Said(about_heat=False, wish="none")
-    assert parse(silent, FINDER, WORDS, lambda _: _classifier(right=ABOUT_MARGIN + 1)) == Said(
-        about_heat=True, wish="right"
-    )
-    assert not parse(silent, FINDER, WORDS, lambda _: _classifier(right=ABOUT_MARGIN)).about_heat
+    scores = {
+        (ABOUT_MARGIN, "none"): False,
+        (ABOUT_MARGIN + 1, "none"): True,
+        (WISH_MARGIN, "none"): True,
+        (WISH_MARGIN + 1, "right"): True,
+    }
+    for (right, wish), about in scores.items():
+        said = parse(silent, FINDER, WORDS, lambda _, right=right: _classifier(right=right))  # type: ignore[misc]
+        assert (said.about_heat, said.wish) == (about, wish)
+    assert not parse(silent, FINDER, WORDS, lambda _: _classifier(not_about=9999, right=9999)).about_heat
 
 
 def test_where_the_lexicon_is_sure_the_classifier_is_not_heard() -> None:
