@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from heat.events import Impression
 from hw_sim.control import call
 from hw_sim.journal import read_journal
+from models.bundle import load, pretrained
+from models.ranker import in_numpy
+from picante.replays import again, in_lines
 from tests.flow import truth
 from tests.flow.verdict import NOTHING_WRONG, generated, judge
 from tests.flow.world import PSEUDONYM_KEY, Kafka, Mqtt, World, world
@@ -180,6 +185,14 @@ def test_a_kill_forgets_no_claim_that_precedes_what_is_on_disk(
     kept = unclaimed & begun
     later = unclaimed - left.asked
     assert (kept, later) == (set(), set()), "a claim was lost that the kill can't have met"
+
+
+def test_what_the_screens_showed_is_made_again_to_the_bit_from_the_topic(topic: list[dict[str, Any]]) -> None:
+    shown = [record["value"] for record in topic if record["value"]["type"] == Impression.type]
+    ranker = in_numpy(load(pretrained()))  # whatever scored in the gateway
+    told = again(in_lines(map(msgspec.json.encode, shown)), {ranker.name: ranker})
+    assert told.impressions == told.replayed == len(shown) > 0, told
+    assert any(event["data"]["policy"] == "thompson" for event in shown)
 
 
 def test_profiles_equal_those_of_the_naive_reference(
