@@ -130,8 +130,11 @@ async def test_own_words_after_a_pour_are_the_verdict_that_they_are(
         assert rows("SELECT data ->> 'sauce' FROM events WHERE sequence = 2") == [(POUR.sauce,)]
 
 
-async def test_own_words_before_a_pour_are_no_verdict(counter: Counter, rows: Query) -> None:
+async def test_own_words_before_a_pour_are_no_verdict(counter: Counter, rows: Query, store: Store) -> None:
     counter.send(POUR, session=4)
+    # what they poured in an earlier session is not what this is about
+    row = (session_subject("hot-bar-1", 7, 5), POUR.sauce)
+    store.write(lambda tx: tx.connection.execute("INSERT INTO latest VALUES (?, ?, NULL)", row)).result(5)
     counter.send(StatedBody(text="way too hot for me"), session=5)
     counter.send(StatedBody(text="way too hot for me"), session=0)
     await counter.settled(3)
