@@ -30,6 +30,11 @@ def heat_sentences(below: Path = ROOT) -> dict[str, str]:
     return {hashlib.sha256(sentence.encode()).hexdigest()[:16]: sentence for sentence in sentences}
 
 
+def bandit_logs(below: Path = ROOT) -> Path:
+    """Picks of a shop elsewhere, drawn evenly, with their chances and clicks; skips the test where there are none."""
+    return _found("logged picks of another shop", "ope/obd_random_men_10k.csv.gz", below)[0]
+
+
 def _found(what: str, pattern: str, below: Path) -> list[Path]:
     found = [path for folder in below.parents for path in sorted((folder / "shared/data").glob(pattern))]
     if not found:
