@@ -119,6 +119,7 @@ async def test_time_that_becomes_known_in_a_visit_dates_all_of_it(bar: Bar, hand
     assert len(ready) == (5 if known == 0 else 0), "nothing goes up before what waits for its day"
     await bar.keep_house()
     assert bar.evidence() == RIGHT
+    assert dict(bar.rows("SELECT day, n FROM pours")) == RIGHT[0], "past pours go with them"
     assert bar.rows("SELECT max(day) FROM events WHERE position <= 2") == [(DAY - 1,)]
     assert bar.rows("SELECT min(day) FROM events WHERE position > 2") == [(DAY,)]
 

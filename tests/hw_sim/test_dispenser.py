@@ -228,6 +228,16 @@ def test_a_press_that_was_not_meant_is_no_confirmation(careful: Dispenser, log: 
     assert all(body.nozzle == 1 for _, body, _ in log.events if isinstance(body, PouredBody))
 
 
+def test_a_press_at_another_nozzle_asks_anew(log: Log) -> None:
+    nozzles = [Nozzle(1, CATALOG["reaper-raw"]), Nozzle(3, CATALOG["garlic-ghost"])]
+    twin = Dispenser("bar-1", Plant(nozzles), log.record, log.new_session, confirm=lambda: (1, 3))
+    assert twin.pour(3, 3_000, 1_000) is None
+    assert twin.pour(1, 3_000, 2_000) is None
+    assert twin.asks_at(2_000) == 1
+    assert twin.pour(3, 3_000, 3_000) is None
+    assert log.events == []
+
+
 def test_a_slow_pour_is_confirmed_as_well(careful: Dispenser, log: Log) -> None:
     careful.open_valve(3, 3_000, 1_000)
     assert not careful.pouring

@@ -252,6 +252,7 @@ COLD, HOT = {"temperature_c": 2.0}, {"temperature_c": 31.0}
         ("poured_before", 1, 0, {"pours": {"mild": 0.5}}, "you have had it before"),
         ("poured_before", 1, 0, {"pours": {"mild": 2.0, "hot": 1.0}}, "one of your favourites"),
         ("never_poured", 1, 1, {"pours": {"mild": 0.5}}, "one you have yet to try here"),
+        ("poured_before", -1, 1, {"pours": {"mild": 0.5}}, "one you have yet to try here"),
         ("never_poured", 1, 1, {"pours": {"mild": 0.5}, "new": frozenset({"hot"})}, "new here"),
         ("again", 1, 1, {"new": frozenset({"hot"})}, "new here"),
         ("again", 1, 1, {}, "something else to try"),
