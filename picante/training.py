@@ -6,6 +6,7 @@ elsewhere, and nobody knows which of them people are like.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -37,6 +38,8 @@ as 360 real ones. At 1, exploring would change one slate in eleven, and nobody w
 the simulator; at 0.03 it changes one in three or four, mostly the order alone."""
 MOST_JUDGES = 200
 """Simulated customers in each world: an interval of six points, in ten seconds."""
+MOST_SLATES = 50_000
+"""Of a lake: half a gigabyte while fitting, a minute, and months of a chain of shops."""
 LEAST_SLATES = 50
 """Fewer teach two dozen weights nothing."""
 Step = Callable[[str], None]
@@ -79,7 +82,7 @@ def simulated(catalog: Catalog, *, seed: int, customers: int, days: int, step: S
 
 
 def in_lake(folder: Path, seed: int) -> Logs:
-    """The visits in a lake that ended in a pour. Needs the extra `cloud`.
+    """The visits in a lake that ended in a pour, the last `MOST_SLATES` of them. Needs the extra `cloud`.
 
     Raises LakeMissing, SinkUnavailable, DataError: too few of them.
     """
@@ -92,7 +95,8 @@ def in_lake(folder: Path, seed: int) -> Logs:
     with connected(Lake(str(folder))) as connection:
         reader = TrainingRows(connection, date(1970, 1, 1), date.max).reader()
         subjects: set[str] = set()
-        slates = list(_slates((row for batch in reader for row in batch.to_pylist()), subjects))
+        rows = (row for batch in reader for row in batch.to_pylist())
+        slates = list(deque(_slates(rows, subjects), maxlen=MOST_SLATES))
     if len(slates) < LEAST_SLATES:
         raise DataError(
             f"{folder}: {len(slates)} picks that ended in a pour are too few: {LEAST_SLATES} is the least",
