@@ -9,7 +9,7 @@ from pathlib import Path
 
 from firmware_bridge import verbs
 from firmware_bridge.codec import body_map, encode_body
-from firmware_bridge.messages import BY_NUMBER, Command, Message, PickInfo, Reject, Result
+from firmware_bridge.messages import BY_NUMBER, Ask, Command, Message, PickInfo, Reject, Result
 from firmware_bridge.proofs import key_id, mask_key
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, port_path
@@ -99,7 +99,7 @@ async def test_every_message_of_a_run_fits_the_schema(tmp_path: Path) -> None:
         await wait_until_async(lambda: not any(one.header.held for one in units), 10, "all is acknowledged")
         unit = simulation.units["bar-1"]
         # the load asks where it is online already, which it may not be as long as there is any
-        assert await unit.ask(token="me")
+        assert await unit.ask(token="me", avoid=("celery", "soya"), adult=True)
         simulation.units["bar-2"].twin.plant.cabinet.door_open = True  # which is told at once
         unit.twin.leave()
         messages = await obey(unit, ports[0], port_path(tmp_path, "bar-1"), disk)
@@ -112,6 +112,7 @@ async def test_every_message_of_a_run_fits_the_schema(tmp_path: Path) -> None:
     rejected = {message.reason for message in messages if isinstance(message, Reject)}
     assert kinds(messages) == {cls.__name__ for cls in BY_NUMBER.values()}
     assert "unadopted" in rejected
+    assert any(isinstance(message, Ask) and message.avoid and message.adult for message in messages)
     ordered = {message.verb for message in messages if isinstance(message, Command)}
     assert ordered == set(verbs.ARGUMENTS_BY_VERB)
     bodies = {(rule_of(message), encode_body(message)) for message in messages}
