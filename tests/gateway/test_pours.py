@@ -11,12 +11,13 @@ from firmware_bridge.bodies import PouredBody, StatedBody
 from firmware_bridge.messages import NozzleInfo
 from gateway import arrivals, customers, pours, sessions
 from gateway.clock import DAY_MS, Clock
+from gateway.dating import settle
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
 from gateway.store import Store
 from heat.events import Impression, SaucePours
 from heat.identity import pseudonym, session_subject
-from tests.gateway.conftest import DAY, KEY, Counter, HandClock, Screen, ask
+from tests.gateway.conftest import DAY, KEY, NOON_MS, Counter, HandClock, Screen, ask
 from tests.gateway.test_picks import impressions
 from tests.waiting import wait_until_async
 
@@ -90,6 +91,18 @@ def test_a_pour_that_waits_gets_its_day_with_its_claim(store: Store, rows: Query
 
     store.write(work).result(5)
     assert rows(ALL) == [("s", "a", 41, 1), ("s", "a", 42, 1), ("s", "b", 43, 1), ("s", "c", 40, 1)]
+
+
+async def test_a_pour_at_an_unknown_time_gets_its_day(
+    counter: Counter, store: Store, clock: Clock, hand_clock: HandClock, rows: Query, boot: int
+) -> None:
+    hand_clock.wall_ms = 12_345_000  # 1970
+    counter.send(pour("table-red"))
+    await counter.settled(1)
+    assert rows(ALL) == [(SESSION, "table-red", -boot, 1)]
+    hand_clock.wall_ms = NOON_MS
+    store.write(lambda tx: settle(tx, boot, clock.now())).result(5)
+    assert rows(ALL) == [(SESSION, "table-red", DAY, 1)]
 
 
 async def test_a_sauce_that_came_lately_is_new(  # noqa: PLR0913, PLR0917 -- its parts
