@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import mean, median
 from typing import Any
 
 import pytest
@@ -21,18 +22,19 @@ from heat.following import LATEST
 from heat.identity import pseudonym
 from heat.scale import default_words, shu
 from models.features import Context
+from models.ranker import RuleRanker
 from tests.gateway.conftest import DAY, KEY, Counter, HandClock, Screen, ask
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
-STEP_MO = 100
+STEP_MO = 50
 DENSE = tuple(
     Sauce(id=f"s{mo}", name=f"Sauce {mo}", shu=shu(mo), flavours=(), popularity=1)
     for mo in range(2000, 14_001, STEP_MO)
 )
-"""A sauce for every tenth of an octave, none of which is liked for anything but its heat."""
+"""A sauce for every twentieth of an octave, none of which is liked for anything but its heat."""
 NOZZLES = tuple(NozzleInfo(number % 256, sauce.id, 500) for number, sauce in enumerate(DENSE))
-USUAL_MO = (6900, 7100, 6600, 6800, 7400, 7000, 6500, 7500, 7300, 6700, 7200, 7600)
+USUAL_MO = (6850, 7100, 6750, 7000, 7200, 6900, 7050, 6950, 7150, 6800, 7250, 6700)
 """Visits of a steady customer. No sauce twice: who has poured one thrice is rightly shown it again."""
 CUSTOMER = pseudonym("token", KEY, 1)
 
@@ -62,11 +64,10 @@ class Regular:
         self.clock.go_on(2 * DAY_MS)
         self.counter.uptime_ms += 2 * DAY_MS
 
-    def shown_mo(self) -> float:
-        """Mean heat of the picks."""
+    def shown_mo(self) -> list[int]:
+        """Heats of the picks."""
         slate = self.recommender.slate(NOZZLES, [CUSTOMER], Context())
-        heats = [pick.sauce.heat.milli_octaves for pick in slate.chosen.picks]
-        return sum(heats) / len(heats)
+        return [pick.sauce.heat.milli_octaves for pick in slate.chosen.picks]
 
     def liked_mo(self) -> int:
         """What they are thought to like."""
@@ -90,18 +91,21 @@ async def test_picks_follow_a_change_within_five_pours(regular: Regular, to_mo: 
         for mo in new:
             regular.come(mo)
     assert abs(regular.liked_mo() - to_mo) < 500
-    assert abs(regular.shown_mo() - to_mo) < 500
+    # by heat alone, the mean of the picks; with all else that a trained ranker knows, one may be an old favourite
+    assert abs(median(regular.shown_mo()) - to_mo) < 750
+    regular.recommender.rankers.current = RuleRanker()
+    assert abs(mean(regular.shown_mo()) - to_mo) < 500
 
 
 @pytest.mark.parametrize("slip_mo", [2000, 4500, 9000, 12_000])
 async def test_picks_stay_where_they_were_after_a_slip(regular: Regular, slip_mo: int) -> None:
     for mo in USUAL_MO:
         regular.come(mo)
+    regular.recommender.rankers.current = RuleRanker()
     before, liked = regular.shown_mo(), regular.liked_mo()
     regular.come(slip_mo)
     assert abs(regular.liked_mo() - liked) < 250
-    # of three sauces one may give way to another that was poured before
-    assert abs(regular.shown_mo() - before) < 400
+    assert abs(mean(regular.shown_mo()) - mean(before)) < 250 + STEP_MO  # a pick is one of the labels
 
 
 async def test_no_more_are_kept_than_are_read(regular: Regular, rows: Query) -> None:
