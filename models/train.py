@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import FEATURES, Matrix
+from models.features import Matrix
 
 PENALTY = 3.0
 """L2 penalty on the standardised weights: worth a few slates each, enough to tie down columns that go together."""
@@ -117,15 +117,16 @@ def fit(slates: Sequence[Slate], penalty: float = PENALTY, worth: float = 1.0) -
 
 
 def _problem(slates: Sequence[Slate]) -> _Problem:
-    rows, columns = max(len(slate.features) for slate in slates), len(FEATURES) + SLOTS
+    own = slates[0].features.shape[1]
+    rows, columns = max(len(slate.features) for slate in slates), own + SLOTS
     x = np.zeros((len(slates), rows, columns))
     mask = np.full((len(slates), rows), -np.inf)
     chosen = np.zeros((len(slates), columns))
     for i, slate in enumerate(slates):
         n = len(slate.features)
-        x[i, :n, : len(FEATURES)] = slate.features
+        x[i, :n, :own] = slate.features
         for slot in range(1, SLOTS + 1):
-            x[i, :n, len(FEATURES) + slot - 1] = slate.slots == slot
+            x[i, :n, own + slot - 1] = slate.slots == slot
         mask[i, :n] = 0
         chosen[i] = x[i, slate.chosen]
     return _Problem(x, mask, chosen)

@@ -73,6 +73,7 @@ _catalog_option = click.option(
 )
 @click.option("--seeds", type=click.IntRange(1, 100), help="Seeds to judge on: each has other people.")
 @click.option("--customers", type=click.IntRange(20, 100_000), help="Customers a seed.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with logs of real choices, to report on, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of a table.")
 @_catalog_option
 @_plain_errors
@@ -83,6 +84,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
     worlds: tuple[World, ...],
     seeds: int | None,
     customers: int | None,
+    data: Path | None,
     as_json: bool,
     catalog: Path | None,
 ) -> None:
@@ -100,12 +102,15 @@ def evaluate(  # noqa: PLR0913, PLR0917  # a parameter for each option
     from models.bundle import load, pretrained
     from models.evaluation.report import json_of, table
     from picante.judging import FULL, QUICK, judge_bundles, sized, steps
+    from picante.real_choices import real_choices
 
+    real = real_choices(data) if data is not None else ()
     opened = [load(path) for path in bundles or (pretrained(),)]
     size = sized(QUICK if quick else FULL, seeds, customers)
     chosen = worlds or get_args(World)
     with click.progressbar(length=steps(chosen, size), label="judging", file=sys.stderr) as bar:
         report = judge_bundles(opened, _catalog(catalog), chosen, size, step=lambda: bar.update(1))
+    report = msgspec.structs.replace(report, real=real)
     if folder is not None:
         from models.evaluation.page import write_report
 

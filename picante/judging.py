@@ -12,6 +12,7 @@ heat state, and with shuffled labels. One that loses nothing by it would have le
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -222,6 +223,8 @@ def _mapping(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
     if workers == 1:
         yield map
         return
-    # a fresh interpreter each: a fork would take locks along that another thread may hold
+    # a fresh interpreter each (a fork would take locks along that another thread may hold), with a core to itself:
+    # more threads than cores wait for one another
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool.map

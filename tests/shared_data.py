@@ -35,6 +35,11 @@ def bandit_logs(below: Path = ROOT) -> Path:
     return _found("logged picks of another shop", "ope/obd_random_men_10k.csv.gz", below)[0]
 
 
+def real_choices(below: Path = ROOT) -> Path:
+    """The folder with logs of what real people chose; skips the test where there is none."""
+    return _found("logs of real choices", "preferences/*.csv*", below)[0].parent
+
+
 def _found(what: str, pattern: str, below: Path) -> list[Path]:
     found = [path for folder in below.parents for path in sorted((folder / "shared/data").glob(pattern))]
     if not found:

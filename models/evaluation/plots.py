@@ -30,10 +30,12 @@ COLOURS = {
 INK, MUTED, MODEL, OTHER, HOT, LINE = COLOURS
 WIDTH_IN = 4.8
 """Inches; what a phone shows without scaling letters below 9 px."""
+MEASURED = "DejaVu Sans"
+"""The font that Matplotlib ships with, by whose letters it leaves room; a page shows its own."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.sans-serif": ["system-ui", "sans-serif"],
+    "font.sans-serif": [MEASURED],
     "font.size": 9.0,
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,
@@ -180,6 +182,7 @@ def _svg(figure: Figure, name: str) -> str:
     text = out.getvalue()
     # inline, so without an XML head; its size is the page's business
     text = text[text.index("<svg") :]
+    text = text.replace(f"'{MEASURED}'", "system-ui")
     for colour, variable in COLOURS.items():
         text = text.replace(colour, f"var(--{variable})")
     return text

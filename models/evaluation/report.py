@@ -102,10 +102,11 @@ class RealScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Real(msgspec.Struct, frozen=True, kw_only=True):
-    """One set of real choices."""
+    """One set of real choices. Lifts are above `baseline`."""
 
     name: str
     split: str
+    baseline: str
     choices: int
     people: int
     scores: tuple[RealScore, ...]
@@ -186,8 +187,8 @@ def table(report: Report) -> str:
     """The report as text: scores overall and at cold start, then the verdicts."""
     lines = [line for world in report.worlds for line in (*world_lines(world), "")]
     for real in report.real:
-        lines += [f"{real.name}: {real.choices} choices of {real.people} people, {real.split}"]
-        lines += [f"  {score.policy:24}{score.hits}   lift {score.lift}" for score in real.scores]
+        lines += [f"{real.name}: {real.choices} choices of {real.people}, {real.split}"]
+        lines += [f"  {score.policy:24}{score.hits}   above {real.baseline} {score.lift}" for score in real.scores]
         lines.append("")
     lines += [str(check) for check in report.checks]
     return "\n".join(lines)

@@ -28,7 +28,8 @@ def _report(model: str = "model") -> Report:
         real=(
             Real(
                 name="coffee <tasting>",
-                split="by person",
+                split="split by person",
+                baseline="popularity",
                 choices=7,
                 people=5,
                 scores=(RealScore(policy="model", hits=some, lift=some),),
@@ -81,7 +82,7 @@ def test_the_table_names_policies_rules_and_real_choices() -> None:
     lines = table(_report()).splitlines()
     assert "burn, all visits: 200 visits of 200 customers" in lines
     assert any(line.startswith("pass: far too hot, burn") for line in lines)
-    assert "coffee <tasting>: 7 choices of 5 people, by person" in lines
+    assert "coffee <tasting>: 7 choices of 5, split by person" in lines
 
 
 def test_the_page_needs_nothing_else_and_is_the_same_each_time() -> None:
