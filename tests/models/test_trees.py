@@ -14,7 +14,7 @@ import pytest
 
 from heat.errors import ModelError
 from models.assemble import About, write_bundle
-from models.boost import grow
+from models.boost import _below, grow
 from models.bundle import TREES_NAME, Bundle, load, save
 from models.explore import suggest
 from models.features import COLUMN, FEATURES, Context, Menu
@@ -86,6 +86,12 @@ def test_one_thread_grows_what_two_grow() -> None:
     assert grow(LEARNT[:-1], seed=1, trees=30) != grown()
 
 
+def test_every_float32_lies_on_the_side_of_a_threshold_on_which_lightgbm_saw_it() -> None:
+    for threshold in [0.1, 0.5, -0.1, 0.0, 1e-40, *np.random.default_rng(3).normal(size=200).tolist()]:
+        below = np.float32(_below(threshold))
+        assert float(below) == _below(threshold) <= threshold < float(np.nextafter(below, np.float32(np.inf)))
+
+
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="no slates"):
         grow([], seed=1)
@@ -95,7 +101,7 @@ def test_numpy_ranks_three_hundred_slates_as_onnxruntime_does(bundle: Bundle) ->
     onnx, numpy = OnnxRanker(bundle), in_numpy(bundle)
     assert isinstance(numpy, TreeRanker)
     edges = np.array([[tree.threshold[0]] * len(FEATURES) for tree in grown()], dtype=np.float32)
-    # just beside each threshold, too: rounding it the wrong way would send some of these elsewhere
+    # just beside each threshold, too
     beside = [np.nextafter(edges, np.float32(side)) for side in (-np.inf, np.inf)]
     for matrix in itertools.chain(slates(7, 300), [edges], beside):
         by_onnx, by_numpy = onnx.scores(matrix), numpy.scores(matrix)
