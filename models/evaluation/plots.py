@@ -64,7 +64,7 @@ def scores(world: WorldReport, models: Sequence[str]) -> str:
         _interval(axes, score.accepted, y + 0.16, colour)
     _names(axes, [score.policy for score in everyone], models)
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
-    axes.set_xlabel("visits on which a pick was poured: all ●, no pour known ○")
+    axes.set_xlabel("picks poured: all visits ●, no pour known ○")
     return _svg(figure, f"scores {world.world}")
 
 
