@@ -22,6 +22,7 @@ from heat.errors import DataError
 from hw_sim.shoppers.world import WORLDS, World
 from models.assemble import About, write_bundle
 from models.bundle import Bundle
+from models.evaluation.outcomes import ALL, COLD
 from models.evaluation.report import POPULARITY, Group, WorldReport
 from models.features import FEATURES
 from models.manifest import RankerKind, Training
@@ -153,7 +154,7 @@ def train_bundles(
 
 
 def _judged(ranker: Ranker, catalog: Catalog, logs: Logs, step: Step) -> dict[World, WorldReport]:
-    judges = min(max(logs.customers // 9, 20), MOST_JUDGES)
+    judges = min(max(logs.customers // 9, 10), MOST_JUDGES)
     reports = {}
     for world in WORLDS:
         step(f"judging in the world {world!r}")
@@ -178,7 +179,7 @@ def table(trained: Sequence[Trained]) -> str:
     ]
     for one in trained:
         for world, report in one.reports.items():
-            overall, cold = report.groups[:2]
+            overall, cold = report.group(ALL), report.group(COLD)
             lines.append(
                 f"{one.kind:8}{world:14}{overall.visits:6}{_share(overall, 'model'):8.3f}{_share(cold, 'model'):8.3f}"
                 f"{_share(overall, 'oracle'):8.3f}   {overall.score('model').lift}"
@@ -189,9 +190,9 @@ def table(trained: Sequence[Trained]) -> str:
 def _metrics(reports: dict[World, WorldReport], fitted: Fit) -> dict[str, float]:
     result = {"loss": round(fitted.loss, 4), "guessing_loss": round(fitted.guessing_loss, 4)}
     for world, report in reports.items():
-        for name, group in zip(("overall", "cold_start"), report.groups, strict=False):
+        for name, group in (("overall", ALL), ("cold_start", COLD)):
             for policy in ("model", POPULARITY, "oracle"):
-                result[f"{world}.{name}.{policy}"] = _share(group, policy)
+                result[f"{world}.{name}.{policy}"] = _share(report.group(group), policy)
     return result
 
 

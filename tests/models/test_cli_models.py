@@ -29,7 +29,7 @@ def _run(*arguments: str) -> tuple[int, str, str]:
 
 def test_train_then_inspect(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = ("train", "--kind", "both", "--seed", "3", "--customers", "60", "--days", "14")
+    arguments = ("train", "--kind", "both", "--seed", "3", "--customers", "45", "--days", "14")
     code, stdout, stderr = _run(*arguments, "--out", str(out))
     assert code == 0
     for kind in ("linear", "trees"):
@@ -45,11 +45,11 @@ def test_train_then_inspect(tmp_path: Path) -> None:
     assert all(name in stdout for name in FEATURES)
     assert "burn.overall.model" in stdout
 
-    # the same in a process of its own, in which sets and dicts have another order
-    again = [sys.executable, "-m", "picante", "models", *arguments, "--out", str(tmp_path / "again")]
+    # the same in a process of its own, in which sets and dicts have another order; trees have the logit's weights too
+    alone = ["trees" if argument == "both" else argument for argument in arguments]
+    again = [sys.executable, "-m", "picante", "models", *alone, "--out", str(tmp_path / "again")]
     subprocess.run(again, check=True, capture_output=True, timeout=120, env=os.environ | {"PYTHONHASHSEED": "5"})
-    for kind in ("linear", "trees"):
-        assert load(tmp_path / "again" / kind).id == load(out / kind).id
+    assert load(tmp_path / "again").id == load(out / "trees").id
 
 
 def test_without_arguments_it_is_about_the_shipped_bundle() -> None:

@@ -131,7 +131,7 @@ def test_the_policy_that_ran_has_ratios_of_one() -> None:
 
 def test_of_another_ranker_ratios_average_to_one_and_its_slots_earn_what_they_would() -> None:
     """A pour from slot 1 wherever this sauce stands there: what another policy earns by it is known by its chances."""
-    impressions = _impressions(1500)
+    impressions = _impressions(800)
     sauce = suggest(OTHER, KNOWN, ALL, Context()).picks[0].sauce.id
     rows = []
     for impression in impressions:
