@@ -3,8 +3,8 @@
 Greedy, the three best-scored sauces within the limit are shown (`models.safety`), with chance 1. With a seed, and where
 the bundle knows how wrong its weights may be, the policy explores: it shows by a weight vector that may be the true
 one, or now and then anything that is safe (`models.mixture`), and says with which chance. What it may show, safe, is
-what is unlikely to hurt, and what greedy would show anyway. A customer of whom nothing is known yet sees the best guess
-in slot 1, unless it is the one ask in twenty.
+what is unlikely to hurt, and what greedy would show anyway. A newcomer, of whom no pour is known, always sees the best
+guess in slot 1: only the other slots are drawn.
 
 The chances are those of the policy as a whole, whatever of it drew: logs of both parts judge another policy alike.
 """
@@ -111,7 +111,8 @@ def slates(
         return Slates(scores, matrix, best, rest, None)
     safe = bearable(reading, menu, context)
     safe[best] = True
-    cold = best[0] if not reading.evidence else None
+    # what a newcomer said before the first pour is evidence, and makes no regular
+    cold = None if any(window.pours for window in reading.windows) else best[0]
     explored = mixture(matrix, scores, ranker.deviations, np.flatnonzero(safe), len(best), cold)
     return Slates(scores, matrix, best, rest, explored)
 

@@ -7,7 +7,8 @@ nothing is estimated:
     chance(slate) = 0.95 * members with this slate / members + 0.05 / ordered slates that there are
 
 The same holds for one sauce in one slot. Every ordered slate of the sauces has a chance above zero: whatever another
-policy would have shown can be judged by these logs.
+policy would have shown can be judged by these logs. Where a sauce is held in slot 1, both parts show it there, and
+draw the other slots: then the ordered slates are those that begin with it.
 """
 
 from __future__ import annotations
@@ -42,34 +43,37 @@ class Chances(NamedTuple):
 class Mixture:
     """A policy for one ask.
 
-    `rows` (n,) are the menu's rows that may be shown, in its order, `slates` (members, k) what each member shows of
-    them, best first.
+    `rows` (n,) are the menu's rows that may be drawn, in its order, `slates` (members, k) what each member shows, best
+    first. With `first`, which is not among `rows`, every slate begins with that one.
     """
 
     rows: Rows
     slates: Rows
+    first: int | None = None
 
     def draw(self, seed: int) -> tuple[Drawn, list[int]]:
         """A slate by the policy's chances: the same one for the same seed, on every machine and Python."""
         chance = random.Random(seed)
         if chance.random() >= UNIFORM:
             return "thompson", self.slates[_below(chance, len(self.slates))].tolist()
+        held = [] if self.first is None else [self.first]
         left = self.rows.tolist()
-        return "uniform", [left.pop(_below(chance, len(left))) for _ in range(self.slates.shape[1])]
+        return "uniform", held + [left.pop(_below(chance, len(left))) for _ in range(self.slates.shape[1] - len(held))]
 
     def chances(self, slate: Sequence[int]) -> Chances:
         """How likely these rows are in this order; 0 for what the policy never shows."""
-        if not self._possible(slate):
+        held = 0 if self.first is None else 1
+        drawn, all_drawn = slate[held:], len(self.rows)
+        if len(slate) != self.slates.shape[1] or list(slate[:held]) != [self.first] * held or not self._possible(drawn):
             return Chances(0.0, [0.0] * len(slate))
         same = self.slates == slate
-        slots = [self._chance(count, len(self.rows)) for count in same.sum(axis=0).tolist()]
-        return Chances(self._chance(int(same.all(axis=1).sum()), perm(len(self.rows), len(slate))), slots)
+        alike = [1] * held + [all_drawn] * len(drawn)
+        slots = [self._chance(count, of) for count, of in zip(same.sum(axis=0).tolist(), alike, strict=True)]
+        return Chances(self._chance(int(same.all(axis=1).sum()), perm(all_drawn, len(drawn))), slots)
 
-    def _possible(self, slate: Sequence[int]) -> bool:
-        if len(slate) != self.slates.shape[1] or len(set(slate)) < len(slate):
-            return False
-        places = self.rows.searchsorted(slate)
-        return bool(self.rows.take(places, mode="clip").tolist() == list(slate))
+    def _possible(self, drawn: Sequence[int]) -> bool:
+        places = self.rows.searchsorted(drawn)
+        return bool(len(set(drawn)) == len(drawn) and self.rows.take(places, mode="clip").tolist() == list(drawn))
 
     def _chance(self, members: int, alike: int) -> float:
         return (1 - UNIFORM) * (members / len(self.slates)) + UNIFORM / alike
@@ -79,7 +83,7 @@ def mixture(matrix: Matrix, scores: Matrix, deviations: Matrix, rows: Rows, k: i
     """The policy over these rows of the menu (in its order), of which `k` are shown.
 
     `matrix` (sauces, features) and `scores` (sauces,) are the whole menu's, `deviations` (members, features) the
-    bundle's. With `first`, one of the rows, every member shows that one in slot 1.
+    bundle's. With `first`, one of the rows, every slate has that one in slot 1.
     """
     drawn = rows if first is None else rows[rows != first]
     # scores are one more feature, whose weight is sure: all is summed in float64 and rounded once, as scores are, so
@@ -96,7 +100,7 @@ def mixture(matrix: Matrix, scores: Matrix, deviations: Matrix, rows: Rows, k: i
     best = drawn[top(sampled, k if first is None else k - 1)]
     if first is not None:
         best = np.insert(best, 0, first, axis=1)
-    return Mixture(rows, best)
+    return Mixture(drawn, best, first)
 
 
 def _below(chance: random.Random, count: int) -> int:

@@ -11,7 +11,9 @@ poured from a slot depends on the sauce in it and not on those beside it; the se
 
 Intervals are normal ones of 95 %, from sums by customer: visits of one customer are no independent evidence. They hold
 while the effective sample size, sum(ratio) ** 2 / sum(ratio ** 2), is some hundreds; below that, believe nothing.
-Ratios are not clipped: `models.explore` shows every safe slate with a chance above zero, so none is beyond measure.
+Ratios are not clipped: to regulars `models.explore` shows every safe slate with a chance above zero. A newcomer's slot
+1 is never drawn: what another policy would show there earns nothing in these logs, and that slot's mean ratio, 1 where
+the logs have it all, is the share that they speak for.
 
 Dudik, Langford, Li: Doubly robust policy evaluation and learning (2011). Swaminathan, Joachims: The self-normalized
 estimator for counterfactual learning (2015). Li et al.: Offline evaluation of ranking policies with click models

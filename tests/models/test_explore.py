@@ -22,7 +22,7 @@ from tests.tasting import CONTEXTS, MENUS, SAUCES, WEIGHTS, reading, readings, s
 
 SEEDS = st.integers(0, 2**53 - 1)
 ALL = Menu(SAUCES)
-KNOWN = reading(9000, sd_mo=400, evidence=12)
+KNOWN = reading(9000, sd_mo=400, evidence=12, recent_mo=9000)
 
 
 UNSURE = unsure()
@@ -85,17 +85,17 @@ def test_a_newcomer_may_be_shown_seven_of_the_sauces_that_ship() -> None:
     assert NormalDist().cdf(HURTS_Z) == pytest.approx(0.7, abs=1e-3)
 
 
-def test_a_newcomer_s_slot_1_is_the_best_guess_but_for_the_uniform_ask() -> None:
-    best = ids(suggest(UNSURE, reading(), ALL, Context()))[0]
-    firsts: dict[str, set[str]] = {"thompson": set(), "uniform": set()}
-    seconds = set()
-    for seed in range(400):
-        chosen = suggest(UNSURE, reading(), ALL, Context(), seed=seed)
-        firsts[chosen.policy].add(ids(chosen)[0])
-        seconds.add(ids(chosen)[1])
-    assert firsts["thompson"] == {best}
-    assert len(firsts["uniform"]) > 1
-    assert len(seconds) > 2
+@pytest.mark.parametrize("newcomer", [reading(), reading(9000, sd_mo=900, evidence=2)], ids=["silent", "said a wish"])
+def test_nothing_is_explored_in_a_newcomer_s_slot_1_by_either_part(newcomer: Reading) -> None:
+    best = ids(suggest(UNSURE, newcomer, ALL, Context()))[0]
+    seen: dict[str, list[list[str]]] = {"thompson": [], "uniform": []}
+    for seed in range(300):
+        chosen = suggest(UNSURE, newcomer, ALL, Context(), seed=seed)
+        seen[chosen.policy].append(ids(chosen))
+        assert (ids(chosen)[0], chosen.picks[0].propensity) == (best, 1)
+    for shown in seen.values():
+        assert len({slate[1] for slate in shown}) > 2
+        assert len({slate[2] for slate in shown}) > 2
     known = {ids(suggest(UNSURE, KNOWN, ALL, Context(), seed=seed))[0] for seed in range(50)}
     assert len(known) > 2
 

@@ -42,10 +42,16 @@ def mixtures(draw: st.DrawFn) -> Mixture:
     return mixture(matrix, matrix.sum(axis=1), deviations, rows, k, first)
 
 
+def slates(policy: Mixture) -> list[tuple[int, ...]]:
+    """All that the policy may show."""
+    held = () if policy.first is None else (policy.first,)
+    k = policy.slates.shape[1] - len(held)
+    return [held + drawn for drawn in permutations(policy.rows.tolist(), k)]
+
+
 @given(mixtures())
 def test_chances_sum_to_one_and_a_slot_s_are_the_sum_of_its_slates(policy: Mixture) -> None:
-    k = policy.slates.shape[1]
-    chances = {slate: policy.chances(slate).slate for slate in permutations(policy.rows.tolist(), k)}
+    chances = {slate: policy.chances(slate).slate for slate in slates(policy)}
     assert sum(chances.values()) == pytest.approx(1, abs=1e-12)
     assert all(0 < chance <= 1 for chance in chances.values())
     for slate in chances:
@@ -60,25 +66,41 @@ def test_what_is_never_shown_has_no_chance() -> None:
         assert policy.chances(slate) == (0, [0] * len(slate))
 
 
-@pytest.mark.parametrize("first", [None, 4], ids=["known", "cold"])
-def test_20_000_draws_come_as_often_as_their_chances_say(first: int | None) -> None:
+@pytest.mark.parametrize(
+    ("first", "possible", "bound"),
+    [(None, 60, 103), (4, 12, 33)],  # of 59 and 11 degrees of freedom: one in 3,000 and 2,000 runs of a right policy
+    ids=["known", "cold"],
+)
+def test_20_000_draws_come_as_often_as_their_chances_say(first: int | None, possible: int, bound: float) -> None:
     policy, draws = of(10, 16, 3, first=first), 20_000
     drawn = [policy.draw(seed) for seed in range(draws)]
     counted = Counter(tuple(slate) for _, slate in drawn)
-    slates = list(permutations(policy.rows.tolist(), 3))
-    expected = {slate: draws * policy.chances(slate).slate for slate in slates}
-    assert set(counted) <= set(slates)
-    chi_square = sum((counted[slate] - expected[slate]) ** 2 / expected[slate] for slate in slates)
-    assert chi_square < 103  # of 59 degrees of freedom: one in 3,000 runs of a right policy
+    could = slates(policy)
+    expected = {slate: draws * policy.chances(slate).slate for slate in could}
+    assert len(could) == possible
+    assert set(counted) <= set(could)
+    assert sum((counted[slate] - expected[slate]) ** 2 / expected[slate] for slate in could) < bound
     uniform = sum(policy == "uniform" for policy, _ in drawn) / draws
     assert uniform == pytest.approx(UNIFORM, abs=0.005)
 
 
-def test_slot_1_is_given_to_the_first_in_every_member() -> None:
+def test_slot_1_is_held_by_the_first_whichever_part_draws() -> None:
     policy = of(40, 32, 3, first=6)
-    assert policy.slates[:, 0].tolist() == [6] * 32
-    assert len({tuple(slate) for slate in policy.slates.tolist()}) > 1
-    assert policy.chances([6, 0, 2]).slots[0] == pytest.approx(1 - UNIFORM + UNIFORM / 20)
+    drawn = [policy.draw(seed) for seed in range(600)]
+    assert {slate[0] for _, slate in drawn} == {6}
+    assert {part for part, _ in drawn} == {"thompson", "uniform"}
+    assert len({tuple(slate) for part, slate in drawn if part == "uniform"}) > 10
+    assert policy.chances([6, 0, 2]).slots[0] == 1
+    assert policy.chances([6, 0, 2]).slots[1] >= UNIFORM / 19
+    for other in ([0, 6, 2], [0, 2, 4], [6, 6, 2]):
+        assert policy.chances(other) == (0, [0, 0, 0])
+
+
+def test_a_newcomer_with_one_sauce_to_see_sees_it() -> None:
+    alone = mixture(numbers(3, len(FEATURES), seed=1), numbers(3, seed=2), numbers(4, len(FEATURES), seed=3),
+                    np.array([1]), 1, 1)  # fmt: skip
+    assert [alone.draw(seed)[1] for seed in range(60)] == [[1]] * 60
+    assert alone.chances([1]) == (1, [1])
 
 
 @pytest.mark.parametrize("sauces", [6, 255, 700])

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heat.events import Impression, ShownPick
+from heat.reading import Reading
 from models import logged
 from models.explore import suggest
 from models.features import Context, Menu
@@ -93,13 +94,13 @@ def test_visits_of_one_customer_are_no_independent_evidence() -> None:
 # -- logs of the gateway ------------------------------------------------------------------------------------------
 
 OTHER = LinearRanker("other", [-weight for weight in WEIGHTS], unsure().deviations)
-ALL, KNOWN = Menu(SAUCES), reading(9000, sd_mo=400, evidence=12)
+ALL, KNOWN = Menu(SAUCES), reading(9000, sd_mo=400, evidence=12, recent_mo=9000)
 
 
-def _impressions(count: int) -> list[Impression]:
+def _impressions(count: int, known: Reading = KNOWN) -> list[Impression]:
     result = []
     for seed in range(count):
-        chosen = suggest(unsure(), KNOWN, ALL, Context(), seed=seed)
+        chosen = suggest(unsure(), known, ALL, Context(), seed=seed)
         picks = tuple(
             ShownPick(
                 slot=slot,
@@ -115,7 +116,7 @@ def _impressions(count: int) -> list[Impression]:
             Impression(
                 store="s", region="r", channel="dispenser", consent="none", pick_id=f"{seed:032x}", dispenser="d",
                 picks=picks, candidates=ALL.ids, ranker="x", latency_us=1,
-                offered=logged.offered(ALL, Context()), known=logged.known(KNOWN, ALL, Context()),
+                offered=logged.offered(ALL, Context()), known=logged.known(known, ALL, Context()),
                 policy=chosen.policy, seed=seed, slate_propensity=chosen.slate_propensity,
             )
         )  # fmt: skip
@@ -146,6 +147,15 @@ def test_of_another_ranker_ratios_average_to_one_and_its_slots_earn_what_they_wo
     judged = ips(log)
     assert judged.low <= float(truth) <= judged.high
     assert judged.effective < 0.8 * len(rows)
+
+
+def test_a_newcomer_s_slot_1_judges_no_policy_that_has_another_sauce_there() -> None:
+    for impression in _impressions(12, reading()):
+        own, other = (ratios(impression, ranker, explore=True) for ranker in (unsure(), OTHER))
+        assert own is not None
+        assert other is not None
+        assert own.slots == pytest.approx([1.0] * 3)
+        assert (other.slots[0], other.slate) == (0, 0)
 
 
 def test_greedy_is_judged_by_the_slates_that_it_would_have_shown() -> None:
