@@ -72,7 +72,7 @@ def main() -> int:
     sentences = labelled()
     ways = {"word list": by_keywords, "lexicon": by_lexicon, "classifier": by_classifier, "both": by_both}
     if sentences:
-        for split in ("dev", "held-out", "later"):
+        for split in ("dev", "held-out", "later", "second"):
             print(f"\n{split}: F1 of about heat / macro-F1 of the wish")
             of_split = [one for one in sentences if one.split == split]
             groups = {"all": of_split}
@@ -123,7 +123,7 @@ def labelled() -> list[Labelled]:
     if not found:
         return []
     texts = {hashlib.sha256(row["sentence"].encode()).hexdigest()[:16]: row["sentence"] for row in _rows(found[0])}
-    rows = [row for name in ("labels.csv", "labels_later.csv") for row in _rows(LABELS / name)]
+    rows = [row for name in ("labels.csv", "labels_later.csv", "labels_second.csv") for row in _rows(LABELS / name)]
     return [
         Labelled(
             texts[row["sha256"]],

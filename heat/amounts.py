@@ -2,7 +2,7 @@
 
     12k SHU · 1,000,000 · 50 000 scoville · 1.2M · 10k-20k SHU     a number of SHU, or the middle of a range
     7/10 heat · heat 3 out of 5 · spice level 4                    a position of the dial
-    three chillies · two of five chillies                          the same, of five unless it says of how many
+    three chillies · 3 of 5 chillies · 3 x chilli                  the same, of five unless it says of how many
 
 A number is SHU where SHU stand beside it, or where the text is nothing else; a share is a heat where a word of heat
 stands beside it. Stars and degrees are neither.
@@ -24,7 +24,7 @@ _DIGITS = r"\d{1,3}(?:[,.' ]\d{3}){1,3}(?![\d.])|\d{1,9}(?:\.\d{1,3}|,\d{1,2}(?!
 _NUMBER = rf"({_DIGITS})\s?(k|m|mio|mil|million|thousand|thou)?"
 _RANGE = rf"{_NUMBER}(?:\s?(?:-|to|and)\s?{_NUMBER})?"
 _SHU = r"(?:shus?\b|scovilles?\b|scoville heat units?\b)"
-_BESIDE = re.compile(rf"(?<![\w.,]){_RANGE}\s?{_SHU}|{_SHU}[ :=]{{1,3}}(?:of |about |around )?{_RANGE}(?!\w)")
+_BESIDE = re.compile(rf"(?<![\w.,/^-]){_RANGE}\s?{_SHU}|{_SHU}[ :=]{{1,3}}(?:of |about |around )?{_RANGE}(?!\w)")
 _ALONE = re.compile(rf"(?:about |around |roughly |~ ?)?{_RANGE}(?: please)?[.!]?\Z")
 _OF = r"(\d{1,3}(?:\.5)?)\s?(?:/|out of|of)\s?(5|10|100)(?!\d)"
 _HEAT = r"(?:heat|hotness|spic[ey]\w*|hot|chill?i(?:e?s)?|pepper|scoville)"
@@ -39,20 +39,43 @@ _SHARE = re.compile(
 _SCALE = re.compile(
     rf"\b{_HEAT}? ?scale (?:of|from) (?:1|0|one|zero)(?:-| to )(5|10|100|five|ten)\b[^.!?]{{0,60}}?\b(\d{{1,3}})(?!\d)"
 )
-_ROW = re.compile(rf"({CHILLI}(?: ?{CHILLI})*)\s?(?:(?:/|out of|of)\s?(\d{{1,2}}))?")
+_ROW = re.compile(
+    rf"(?:(?<![\d./])(\d{{1,2}})(?:\s?(?:/|out of|of)\s?(5|10))?\s?x?\s?)?"
+    rf"({CHILLI}(?: ?{CHILLI})*)(?:\s?x\s?(\d{{1,2}})(?!\d))?\s?(?:(?:/|out of|of)\s?(\d{{1,2}}))?"
+)
+_COUNTED = re.compile(
+    rf"\b(one|two|three|four|five)(?= ?{CHILLI}| chill?i(?:e?s)?(?: please)?[.!]?\Z| (?:out )?of (?:five|5|10)\b)"
+)
+_FULL = re.compile(r"(?<=\d of )five\b|(?<=\d out of )five\b")
+_FEW = re.compile(r"([1-5]) chill?i(?:e?s)?(?: please)?[.!]?\Z")
+_COUNTS = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
 _TIMES = {"k": 1000, "thousand": 1000, "thou": 1000, "m": 10**6, "mio": 10**6, "mil": 10**6, "million": 10**6}
 _GROUPED = re.compile(r"\d{1,3}(?:[,.' ]\d{3})+")
-_IN_WORDS = {"a": "1", "one": "1", "two": "2", "half a": "0.5", "ten": "10", "fifty": "50", "a hundred": "100"}
-_WORDS = re.compile(r"\b(half a|a hundred|a|one|two|ten|fifty)(?= (?:million|thousand)\b)")
+_IN_WORDS = {
+    "a": "1",
+    "one": "1",
+    "two": "2",
+    "half a": "0.5",
+    "1/2": "0.5",
+    "1/2 a": "0.5",
+    "1/4": "0.25",
+    "3/4": "0.75",
+    "ten": "10",
+    "fifty": "50",
+    "a hundred": "100",
+}
+_WORDS = re.compile(r"\b(half a|a hundred|1/2 a|1/2|1/4|3/4|a|one|two|ten|fifty)(?= (?:million|thousand)\b)")
+_DENIED = re.compile(r"\b(?:not|never|isnt|wasnt|anything but|hate|dont (?:want|like|give me))(?: an?| the)? \Z")
 _TENS = {"five": "5", "ten": "10"}
 
 
 def amount(text: str, words: WordTable) -> tuple[Heat | None, str] | None:
     """The heat that a normalised text gives as an amount, and the text without it; None where there is no amount.
 
-    The heat is None where it can't be: more than pure capsaicin, 7 of 5.
+    The heat is None where it can't be, more than pure capsaicin, 7 of 5, and where it is what nobody wants: *not 12k*.
     """
     heat: Heat | None
+    text = _FULL.sub("5", _COUNTED.sub(lambda match: _COUNTS[match[1]], text))
     text = _WORDS.sub(lambda match: _IN_WORDS[match[1]], text)
     if (match := _BESIDE.search(text)) is not None:
         heat = _from_shu(*(match.groups()[:4] if match[1] is not None else match.groups()[4:]))
@@ -62,10 +85,14 @@ def amount(text: str, words: WordTable) -> tuple[Heat | None, str] | None:
             return None
     elif (match := _ROW.search(text)) is not None:
         heat = _from_row(match, words)
+    elif (match := _FEW.match(text)) is not None:
+        heat = words.dial(100 * int(match[1]) // CHILLIES)
     elif (match := _SHARE.search(text) or _SCALE.search(text)) is not None:
         heat = _from_share(match, words)
     else:
         return None
+    if _DENIED.search(text[: match.start()]) is not None:
+        heat = None
     return heat, text[: match.start()] + " " + text[match.end() :]
 
 
@@ -91,7 +118,8 @@ def _whole(digits: str, unit: str | None) -> int:
 
 
 def _from_row(match: re.Match[str], words: WordTable) -> Heat:
-    count, full = match[1].count(CHILLI), int(match[2] or CHILLIES)
+    times, of, row, by, out_of = match.groups()
+    count, full = row.count(CHILLI) * int(times or by or 1), int(of or out_of or CHILLIES)
     return words.dial(min(100 * count // max(full, 1), 100))
 
 

@@ -68,6 +68,8 @@ def _of_cue(cue: Cue, near: Near) -> Vote:
     match cue.kind:
         case "hot":
             return _of_hot(near)
+        case "mid" if "not" in near.before[-2:]:
+            return Vote(2, "none", "compared")
         case "mid":
             return Vote(2, "none") if near.asks() or "love" in near.before else NOTHING
         case "mild":

@@ -65,7 +65,8 @@ def parse(text: str, finder: Finder, words: WordTable, classify: Classify | None
     opinion = judge(named[1] if named else wording.text, finder, words)
     about, wish, heat, asked = opinion.about, opinion.wish, opinion.heat, opinion.asked
     if named is not None:
-        about, heat, asked = True, named[0], opinion.asks or wish == "right"
+        # *three chillies: too hot* asks for anything but that
+        about, heat, asked = True, named[0], not opinion.compares and (opinion.asks or wish == "right")
     elif (word := words.word(wording.text)) is not None:
         about, wish, heat, asked = True, "none", word, True
     elif about is None and classify is not None and wording.text:

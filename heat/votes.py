@@ -35,6 +35,8 @@ class Opinion:
     """Whether the heat is what its writer likes or asks for."""
     asks: bool = False
     """Whether it reads as a request, or says what its writer likes."""
+    compares: bool = False
+    """Whether its wish is seen from the heat that it names: *too hot*, *not enough*."""
 
 
 @dataclass(slots=True)
@@ -141,7 +143,9 @@ def _opinion(tally: _Tally, roles: frozenset[str]) -> Opinion:
     if tally.votes and "bare" in roles:
         about = True  # *it has a kick*: there is nothing else that it could be about
     asks = not roles.isdisjoint({"ask", "need", "love", "hate", "elliptic"}) and "others" not in roles
-    return Opinion(about, wish, tally.heat, tally.heat is not None and (asks or wish == "right"), asks)
+    compares = any(vote.strength == most and vote.wish == wish and vote.why == "compared" for vote in tally.votes)
+    asked = tally.heat is not None and (asks or wish == "right")
+    return Opinion(about, wish, tally.heat, asked, asks, compares and wish in {"more", "less"})
 
 
 def _near(clause: Sequence[Found], at: int, roles: frozenset[str]) -> Near:

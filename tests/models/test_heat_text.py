@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from benchmarks.heat_language import f1
+from benchmarks.heat_language import f1, labelled
 from heat.errors import DataError, ModelError
 from heat.language import Scores, parse
 from heat.lexicon import default_finder
@@ -18,8 +18,6 @@ from heat.wording import normalise
 from models.heat_text import BUCKETS, CLASSES, buckets, classifier, data, load, score
 from models.train_heat_text import read_sentences, save, train
 from tests.shared_data import heat_sentences
-
-HELD_OUT = Path(__file__).parents[1] / "vectors/heat_language/labels.csv"
 
 WORDS = [
     "hot",
@@ -110,15 +108,26 @@ def test_a_sentence_that_is_not_labelled_is_refused_with_its_line(tmp_path: Path
         read_sentences(path)
 
 
-def test_the_goals_are_met_on_the_sentences_that_were_held_out() -> None:
-    texts = heat_sentences()
-    with HELD_OUT.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "held-out"]
+def _understood(splits: set[str]) -> tuple[float, float]:
+    """F1 of *about heat*, and macro-F1 of the wish."""
+    ours = [one for one in labelled() if one.split in splits]
     finder, words, classify = default_finder(), default_words(), classifier()
-    said = [parse(texts[row["sha256"]], finder, words, classify) for row in rows]
-    assert f1((one.about_heat, row["about_heat"] == "1") for one, row in zip(said, rows, strict=True)) >= 0.85
+    said = [(parse(one.text, finder, words, classify), one) for one in ours]
     wishes = [
-        f1((one.wish == wish, row["wish"] == wish) for one, row in zip(said, rows, strict=True))
-        for wish in ("more", "right", "less", "none")
+        f1((got.wish == wish, one.wish == wish) for got, one in said) for wish in ("more", "right", "less", "none")
     ]
-    assert sum(wishes) / 4 >= 0.7
+    return f1((got.about_heat, one.about) for got, one in said), sum(wishes) / 4
+
+
+def test_the_goals_are_met_on_the_sentences_that_were_held_out() -> None:
+    heat_sentences()
+    about, wish = _understood({"held-out"})
+    assert about >= 0.85
+    assert wish >= 0.7
+
+
+def test_sentences_that_gave_the_lexicon_nothing_are_understood_nearly_as_well() -> None:
+    heat_sentences()
+    about, wish = _understood({"later", "second"})
+    assert about >= 0.85
+    assert wish >= 0.66, "the goal is 0.7, and docs/benchmarks.md says that it is missed"
