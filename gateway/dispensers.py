@@ -182,7 +182,7 @@ class Dispensers:
         """See `Gate.ask`."""
         hello = link.session.hello
         if hello is not None:
-            self._recommender.answer(link, hello, ask, read_ns)
+            self._recommender.answer(link, self._ingest.bottles.now(hello), ask, read_ns)
 
     def sampled(self, link: Link, sample: Sample) -> None:
         """See `Gate.sampled`."""

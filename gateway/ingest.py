@@ -21,6 +21,7 @@ from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
 from firmware_bridge.own_words import without_contacts_in
 from gateway import arrivals, doses, sessions
+from gateway.bottles import Bottles
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
 from gateway.door import Door
@@ -29,7 +30,7 @@ from gateway.sessions import Session
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
 from heat.errors import OutOfSequence, StoreError, StoreFull
-from heat.events import Event, Poured, Rated, SequenceGap, Stamp, Stated
+from heat.events import AnyData, Event, Poured, Rated, SequenceGap, Stamp, Stated
 from heat.identity import EventId
 from heat.profile import contribution
 from heat.quality import Reason, Refusal
@@ -49,6 +50,8 @@ class Stored:
 
     position: int
     outcome: str
+    data: AnyData | None = None
+    """What was let in."""
 
 
 class Ingest:
@@ -68,6 +71,7 @@ class Ingest:
     ) -> None:
         self.counters: Counter[str] = Counter()
         """Deliveries by outcome."""
+        self.bottles = Bottles()
         self._store = store
         self._clock = clock
         self.door = door
@@ -92,6 +96,7 @@ class Ingest:
         disk it stays open, for the picks, and this is tried again.
         """
         self._hellos[hello.dispenser] = hello
+        self.bottles.greet(hello)
         self._note(hello, link, gap, failed, self._clock.now())
 
     def note_lost(self, dispenser: str) -> None:
@@ -150,6 +155,8 @@ class Ingest:
         if result is not None:
             self.counters[result.outcome] += 1
             delivery.ack()
+            if result.data is not None:
+                self.bottles.take(event_id.source, delivery.event, result.data)
             if result.outcome.startswith("refused:"):
                 about = {"event_id": str(event_id), "dispenser": event_id.source}
                 log.warning("event refused: %s", result.outcome.partition(":")[2], extra=about)
@@ -198,7 +205,7 @@ class Ingest:
                 self._on_rating(tx, data)
             elif isinstance(data, Stated):
                 sessions.note_stated(tx, session, data.heat.milli_octaves)
-        return Stored(position, data.type)
+        return Stored(position, data.type, data)
 
     def _refuse(self, tx: Transaction, message: EventMessage, hello: Hello, refusal: Refusal, now: Now) -> Stored:
         event_id = _identity(message, hello)

@@ -34,7 +34,7 @@ class Menus:
         limit_mo = milli_octaves(limit_shu) if limit_shu is not None else None
         self._catalog = catalog
         self._rules = Rules(limit_mo, frozenset(catalog.allergens))
-        self._kept: dict[tuple[tuple[NozzleInfo, ...], Needs, int | None], Offer] = {}
+        self._kept: dict[tuple[tuple[tuple[str, int], ...], Needs, int | None], Offer] = {}
 
     @property
     def limited(self) -> bool:
@@ -45,13 +45,13 @@ class Menus:
         """What may be picked for a customer with these needs, who asked for this heat in mo, if for any."""
         limit_mo = self._rules.limit_mo
         asked_mo = wish_mo if wish_mo is not None and limit_mo is not None and wish_mo > limit_mo else None
-        key = tuple(nozzles), needs, asked_mo
-        if (known := self._kept.get(key)) is not None:
-            return known
         places: dict[str, int] = {}
         for nozzle in nozzles:
             if nozzle.sauce in self._catalog and nozzle.level_ml > 0:
                 places.setdefault(nozzle.sauce, nozzle.nozzle)
+        key = tuple(places.items()), needs, asked_mo
+        if (known := self._kept.get(key)) is not None:
+            return known
         menu = Menu(allowed((self._catalog[sauce] for sauce in places), self._rules, needs, asked_mo))
         if len(self._kept) >= KEPT:
             self._kept.clear()

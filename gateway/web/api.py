@@ -94,7 +94,7 @@ def _subject(text: str, where: str) -> str:
 
 
 def nozzles_of(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
-    """What is on a dispenser's nozzles, as it last told; none, if it is adopted, and has not come yet.
+    """What is on a dispenser's nozzles, and left in them; none, if it is adopted, and has not come yet.
 
     Raises a Problem for one that waits to be adopted, or that nobody knows.
     """
@@ -104,7 +104,7 @@ def nozzles_of(state: GatewayState, dispenser: str) -> tuple[NozzleInfo, ...]:
         why, do = state.adoption.advice(stranger)
         raise Problem(404, "not-adopted", f"{dispenser} waits to be adopted: {why}", hint=do)
     if known is not None:
-        return known.hello.nozzles
+        return state.ingest.bottles.now(known.hello).nozzles
     for stored in reads.dispensers(state.reader):
         if stored.name == dispenser:
             return tuple(NozzleInfo(*nozzle) for nozzle in stored.nozzles)

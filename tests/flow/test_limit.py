@@ -1,4 +1,7 @@
-"""A store's limit, from gateway.toml to the customer's second press: a real daemon, a real dispenser, a real port."""
+"""A store's limit, from gateway.toml to the customer's second press, and bottles that run empty.
+
+A real daemon, a real dispenser, a real port.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,10 @@ nozzles = ["table-red", "miso-piri", "reaper-raw"]
 LIMIT = "[picks]\nlimit_shu = 50000\n"
 
 
-@pytest.fixture
-def bar(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def bar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The directory of a shop with a limit of 50,000 SHU, its dispenser online."""
+    tmp_path = tmp_path_factory.mktemp("bar")
     (tmp_path / "scenario.toml").write_text(SCENARIO)
     port = free_port()
     ports = f'[serial]\nports = ["{tmp_path}/sim/ports/usb-picante-*"]\n{LIMIT}'
@@ -75,6 +79,7 @@ def test_a_hot_sauce_is_no_pick_unless_asked_for_and_pours_on_the_second_press(b
     def picked(**visit: Any) -> set[str]:
         return {pick["sauce"] for pick in tell(bar, "visit", pour="", leave=True, **visit)["picks"]}
 
+    before = pours(bar)
     assert picked() == {"table-red"}
     assert picked(dial=50) == {"table-red"}
     assert picked(shu=1_000) == {"table-red"}
@@ -83,9 +88,20 @@ def test_a_hot_sauce_is_no_pick_unless_asked_for_and_pours_on_the_second_press(b
     with pytest.raises(ConfigError, match="asks to press nozzle 3 again"):
         tell(bar, "pour", sauce="reaper-raw", quick=True, confirm=False)
     assert "Reaper Raw is very hot" in tell(bar, "screen")["text"]
-    assert pours(bar) == []
+    assert pours(bar) == before
     tell(bar, "pour", sauce="reaper-raw", quick=True, confirm=False)
     tell(bar, "pour", sauce="table-red", quick=True, confirm=False)
-    wait_until(lambda: len(pours(bar)) == 2, 20, "both pours are stored")
-    confirmed = {sauce: "confirmed" in flags for sauce, flags in pours(bar)}
+    wait_until(lambda: len(pours(bar)) == len(before) + 2, 20, "both pours are stored")
+    confirmed = {sauce: "confirmed" in flags for sauce, flags in pours(bar)[-2:]}
     assert confirmed == {"reaper-raw": True, "table-red": False}
+
+
+def test_an_empty_bottle_is_no_pick_and_a_full_one_is_again_while_the_link_stays_open(bar: Path) -> None:
+    def picked() -> set[str]:
+        return {pick["sauce"] for pick in tell(bar, "visit", pour="", leave=True)["picks"]}
+
+    assert picked() == {"table-red"}
+    tell(bar, "pour", sauce="table-red", ml=746, quick=True)
+    wait_until(lambda: picked() == set(), 20, "nobody is shown an empty bottle's sauce")
+    tell(bar, "refill", nozzle=1)
+    wait_until(lambda: picked() == {"table-red"}, 20, "the new bottle's is shown")
