@@ -31,6 +31,7 @@ from gateway.migrations import (
     m0008_doses_and_consents,
     m0009_past_pours,
     m0010_ranked,
+    m0011_site_pours,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -48,6 +49,7 @@ migrations(name="0007_downlink")(m0007_downlink.apply)
 migrations(name="0008_doses_and_consents")(m0008_doses_and_consents.apply)
 migrations(name="0009_past_pours")(m0009_past_pours.apply)
 migrations(name="0010_ranked")(m0010_ranked.apply)
+migrations(name="0011_site_pours")(m0011_site_pours.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

@@ -20,7 +20,7 @@ from firmware_bridge.codec import BadMessage, decode_event_body, encode_body
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
 from firmware_bridge.own_words import without_contacts_in
-from gateway import arrivals, doses, sessions
+from gateway import arrivals, doses, sessions, site_pours
 from gateway.bottles import Bottles
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
@@ -199,6 +199,7 @@ class Ingest:
             tx.fold(subject, contribution(data, tx.gateway_id, when.day))
             doses.note(tx, subject, position, data, when.day)
             if isinstance(data, Poured):
+                site_pours.note(tx, data.sauce)
                 sessions.note_dose(tx, session, data.sauce, when.day, message.uptime_ms)
             elif isinstance(data, Rated):
                 sessions.note_verdict(tx, session, data.sauce, data.verdict)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
-from gateway import arrivals, claims, consents, customers
+from gateway import arrivals, claims, consents, customers, site_pours
 from gateway.claims import Asked, Owner
 from gateway.clock import Clock
 from gateway.dating import stamp
@@ -196,6 +196,7 @@ class Recommender:
         last, verdict = customers.latest(self._reader, subjects)
         context = replace(
             context,
+            popularity=site_pours.popularity(self._reader, offer.menu),
             last_poured=self._door.catalog.get(last) if last is not None else None,
             last_verdict=verdict,
             pours=customers.past_pours(self._reader, subjects, now.day),

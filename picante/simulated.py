@@ -22,7 +22,7 @@ import numpy as np
 from heat.catalog import Catalog, Sauce
 from heat.events import AnyData, Poured, Rated, Stated, Verdict
 from heat.following import LATEST, Dose, dose
-from heat.pours import decayed
+from heat.pours import decayed, site_popularity
 from heat.profile import Profile, contribution, precision_class
 from heat.reading import Reading, read
 from heat.scale import Heat, WordTable, default_words, heat_from_shu
@@ -42,8 +42,6 @@ NOZZLES = (8, 12)
 """The fewest and the most sauces that a dispenser offers."""
 AT_HOME = 0.8
 """Chance of going to one's usual dispenser."""
-CATALOG_POURS = 100
-"""Pours that the catalogue's popularity counts as, before a site has its own."""
 ORIGIN = "simulated"
 _PLACE: dict[str, Any] = {
     "store": ORIGIN,
@@ -102,7 +100,7 @@ def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
     """The visits of a crowd, in order. While a moment is out, its shopper has not poured yet."""
     rng = random.Random(seed)
     words = default_words()
-    start = {sauce.id: CATALOG_POURS * sauce.popularity / 100 for sauce in crowd.catalog.values()}
+    start = site_popularity(crowd.catalog.values(), {})
     sites = [_Site(_menu(rng, crowd.catalog), dict(start)) for _ in range(DISPENSERS)]
     everywhere = dict(start)
     number = {id(shopper): i for i, shopper in enumerate(crowd.shoppers)}
