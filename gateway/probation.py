@@ -13,7 +13,7 @@ than `JUDGED` ratings: of a thousand simulated bundles as good as those before t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import exp, lgamma
 
 MAX_ERRORS = 3
 """Answers that a bundle may fail to give, until it is settled."""
@@ -51,9 +51,22 @@ def settled(now: Outcomes) -> bool:
 
 
 def by_chance(now: Outcomes, before: Outcomes) -> float:
-    """The chance of as many *too hot* as the new bundle has, or more, if both were alike: Fisher's exact test."""
+    """The chance of as many *too hot* as the new bundle has, or more, if both were alike: Fisher's exact test.
+
+    In logarithms, and no further than its terms count: a store may have heard of the bundle before for years.
+    """
     rated, hot = before.rated + GRANTED[0], before.too_hot + GRANTED[1]
-    whole, all_hot = rated + now.rated, hot + now.too_hot
-    most = min(now.rated, all_hot)
-    ways = sum(comb(now.rated, k) * comb(rated, all_hot - k) for k in range(now.too_hot, most + 1))
-    return ways / comb(whole, all_hot)
+    all_hot = hot + now.too_hot
+    whole = _log_ways(rated + now.rated, all_hot)
+    chance = 0.0
+    for k in range(now.too_hot, min(now.rated, all_hot) + 1):
+        term = exp(_log_ways(now.rated, k) + _log_ways(rated, all_hot - k) - whole)
+        chance += term
+        if k * (rated + now.rated) > now.rated * all_hot and term < CHANCE / 1e9:
+            break  # beyond the most likely number they only fall
+    return chance
+
+
+def _log_ways(of: int, chosen: int) -> float:
+    """The logarithm of the ways to choose so many of so many."""
+    return lgamma(of + 1) - lgamma(chosen + 1) - lgamma(of - chosen + 1)

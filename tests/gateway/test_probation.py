@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import comb
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_the_chance_is_that_of_drawing_lots() -> None:
     for _ in range(4_000):
         drawn += sum(lot < 4 for lot in chance.sample(range(whole), hot)) >= 2
     assert by_chance(now, before) == pytest.approx(drawn / 4_000, abs=0.02)
+
+
+def test_years_of_ratings_are_weighed_as_fast_as_the_first() -> None:
+    """In whole numbers this would take hours; the loop that shows picks does it once a second."""
+    now, years = Outcomes(rated=JUDGED, too_hot=15), Outcomes(rated=10**8, too_hot=5 * 10**6)
+    beyond = 1 - sum(comb(JUDGED, k) * 0.05**k * 0.95 ** (JUDGED - k) for k in range(15))
+    assert by_chance(now, years) == pytest.approx(beyond, abs=1e-5)
+    assert by_chance(Outcomes(rated=10**6, too_hot=60_000), years) == 0
+    assert by_chance(Outcomes(rated=10**6, too_hot=0), years) == pytest.approx(1)
 
 
 def test_a_bundle_that_fails_is_taken_back() -> None:
