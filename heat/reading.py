@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from math import isqrt
+from math import inf, isqrt
 from typing import Annotated
 
 import msgspec
 
 from heat.events import Kind
-from heat.following import Belief, Dose, Seen, follow, scatter
+from heat.following import LATEST, Belief, Dose, Seen, follow, scatter
 from heat.profile import Profile
 from heat.scale import MAX_MO
 
@@ -118,9 +118,11 @@ def heat_state(profile: Profile, today: int, prior: Prior, decay: DecayTable) ->
 def followed_state(profile: Profile, today: int, prior: Prior, decay: DecayTable, latest: Sequence[Dose]) -> HeatState:
     """The same of whom the last doses are known one by one: an abrupt change is followed (`heat.following`).
 
-    `latest` are the newest pieces of the profile's evidence, oldest first. A verdict counts as far as it is about the
-    taste of today. Without doses this is `heat_state`.
+    `latest` are the newest pieces of this gateway's evidence, oldest first; what other stores saw since the first of
+    them takes its place among them. A verdict counts as far as it is about the taste of today. Without doses this is
+    `heat_state`.
     """
+    latest = _with_elsewhere(profile, latest)
     counted = [(dose, weight) for dose in latest if (weight := decay.weight(dose.day, today))]
     seen, about = _seen(counted)
     loose = scatter(seen)
@@ -142,6 +144,21 @@ def followed_state(profile: Profile, today: int, prior: Prior, decay: DecayTable
             verdicts.append((dose.kind, weight * todays, dose.w, dose.w * dose.mo))
     total_w = 16 * UNIT / now.belief.variance
     return _state(total_w, total_w * now.belief.mean * 1000, verdicts)
+
+
+def _with_elsewhere(profile: Profile, latest: Sequence[Dose]) -> list[Dose]:
+    """The doses by day, and each newer day of other stores as one dose, as sure as its sums; the last of them all."""
+    first = min((dose.day for dose in latest if dose.day >= 0), default=None)
+    if first is None:
+        return list(latest)
+    elsewhere = [
+        Dose(day, kind, wq // w, w) for (kind, day), (w, wq) in _earlier(profile, latest).items() if day > first
+    ]
+    if not elsewhere:
+        return list(latest)
+    # of one day what was poured comes before what was said of it, and what happened here is the last
+    elsewhere.sort(key=lambda dose: (dose.day, dose.kind != "poured"))
+    return sorted([*elsewhere, *latest], key=lambda dose: dose.day if dose.day >= 0 else inf)[-LATEST:]
 
 
 def _seen(doses: Iterable[tuple[Dose, int]]) -> tuple[list[Seen], list[int]]:
@@ -227,7 +244,7 @@ def read(
 ) -> Reading:
     """A profile as it stands on the UTC day `today`: heat state, windows, flavours.
 
-    `latest` are the last doses in their order, where they are known: then an abrupt change is followed.
+    `latest` are the last doses at this gateway in their order, where they are known: then an abrupt change is followed.
     """
     prior = prior or Prior()
     decay = decay or default_decay()

@@ -7,14 +7,14 @@ where the preferred heat does; `tests.gateway.test_latest` has the picks themsel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median, quantiles
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heat.events import AnyData
+from heat.events import AnyData, Verdict
 from heat.following import LATEST, Belief, Dose, Seen, dose, follow, scatter
 from heat.profile import Profile, contribution
 from heat.reading import Prior, Reading, default_decay, followed_state, heat_state, read
@@ -117,6 +117,51 @@ def test_verdicts_on_the_old_taste_do_not_hold_the_new_one_down() -> None:
     for _ in range(6):
         customer.pour(new_mo)
     assert abs(customer.reading().state.mean_mo - new_mo) < 500
+
+
+def _elsewhere(customer: Customer, heats_mo: Sequence[float], verdict: Verdict | None = None) -> None:
+    """Visits at another store, one a day: they come down as sums, and are no doses here."""
+    for heat_mo in heats_mo:
+        for body in (poured(_shu(heat_mo)), *([rated(_shu(heat_mo), verdict)] if verdict else [])):
+            customer.profile.fold(contribution(body, "gw-2", customer.day))
+        customer.day += 1
+
+
+@pytest.mark.parametrize("jump_mo", [2 * JUMP_MO, -2 * JUMP_MO])
+def test_what_happened_at_another_store_since_is_newer_than_the_doses_here(jump_mo: int) -> None:
+    for seed in range(10):
+        customer = Customer(seed, rates=0, slips=0)
+        customer.come(LATEST)
+        new_mo = min(max(customer.preferred_mo + jump_mo, 1000), 16_000)
+        _elsewhere(customer, [new_mo + off for off in (300, -200, 100, -300, 200, -100)])
+        assert abs(customer.reading().state.mean_mo - new_mo) < 500
+        # and the next visit here is the newest again
+        customer.pour(new_mo)
+        assert abs(customer.reading().state.mean_mo - new_mo) < 500
+
+
+def test_too_hot_at_another_store_lowers_what_is_thought_to_be_borne_here() -> None:
+    customer = Customer(4, rates=0, slips=0)
+    customer.come(LATEST)
+    customer.preferred_mo += JUMP_MO
+    customer.come(6)  # a change: what was said before it counts no more, what is said after it does
+    before = customer.reading().state
+    _elsewhere(customer, [before.mean_mo + off for off in (-300, 200, -100)], "too_hot")
+    after = customer.reading().state
+    assert after.tolerance_mo < before.tolerance_mo - 1000
+    assert after.mean_mo < before.mean_mo
+
+
+def test_who_goes_to_two_stores_by_turns_is_known_as_well() -> None:
+    followed = averaged = 0.0
+    for seed in range(60):
+        customer = Customer(seed)
+        for _ in range(12):
+            customer.come(1)
+            _elsewhere(customer, [customer.preferred_mo + customer.rng.gauss(0, customer.whim_mo)])
+        followed += abs(customer.reading().state.mean_mo - customer.preferred_mo)
+        averaged += abs(customer.averaged().state.mean_mo - customer.preferred_mo)
+    assert followed <= 1.05 * averaged
 
 
 def _shu(heat_mo: float) -> int:
