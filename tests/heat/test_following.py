@@ -122,7 +122,10 @@ def test_verdicts_on_the_old_taste_do_not_hold_the_new_one_down() -> None:
 def _elsewhere(customer: Customer, heats_mo: Sequence[float], verdict: Verdict | None = None) -> None:
     """Visits at another store, one a day: they come down as sums, and are no doses here."""
     for heat_mo in heats_mo:
-        for body in (poured(_shu(heat_mo)), *([rated(_shu(heat_mo), verdict)] if verdict else [])):
+        bodies: list[AnyData] = [poured(_shu(heat_mo))]
+        if verdict is not None:
+            bodies.append(rated(_shu(heat_mo), verdict))
+        for body in bodies:
             customer.profile.fold(contribution(body, "gw-2", customer.day))
         customer.day += 1
 
