@@ -214,7 +214,7 @@ class Recommender:
         self.shown += 1
         self.recent.append(Shown(now.wall_ms, hello.dispenser, slate.subject, picks.pick_id, picks.picks, latency_us))
         self.rankers.answered(
-            picks.pick_id, slate.assigned.ranker.name, lambda: features(slate.reading, slate.menu, slate.context)
+            picks.pick_id, slate.assigned.ranker, lambda: features(slate.reading, slate.menu, slate.context)
         )
         when = stamp(now, self._boot, 0, sure=True)
 

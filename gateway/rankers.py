@@ -88,14 +88,14 @@ class Rankers:
             if other is not None and other is not first.ranker:
                 yield Assigned(other, None, None)
 
-    def answered(self, pick_id: str, ranker: str, features: Callable[[], Matrix]) -> None:
-        """An answer was given. `features` makes its slate's, if there is a ranker that is to look at them."""
-        self._shown[pick_id] = ranker
+    def answered(self, pick_id: str, ranker: Ranker, features: Callable[[], Matrix]) -> None:
+        """This ranker answered. `features` makes what it saw, if there is a ranker that is to look at it."""
+        self._shown[pick_id] = ranker.name
         if len(self._shown) > PICKS_KEPT:
             self._shown.pop(next(iter(self._shown)))
         if (shadow := self.shadow) is not None and not shadow.done:
             matrix = features()
-            shadow.look(matrix, self.current.scores(matrix))
+            shadow.look(matrix, ranker.scores(matrix))
 
     def outcomes(self, connection: sqlite3.Connection, ranker: str) -> Outcomes:
         """What became of a ranker's answers: ratings ever since it came, answers since the start."""

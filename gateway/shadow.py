@@ -40,7 +40,7 @@ class Shadow:
     clock_us: Callable[[], int] = field(default=_now_us, repr=False)
 
     def look(self, features: Matrix, scores: Matrix) -> None:
-        """Score a slate, of which the ranker in use said `scores`. Raises nothing of the ranker's."""
+        """Score a slate, of which the ranker that answered said `scores`. Raises nothing of the ranker's."""
         if self.done or not len(features):
             return
         self.slates += 1

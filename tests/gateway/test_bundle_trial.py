@@ -48,7 +48,7 @@ def slate() -> Matrix:
 
 def shown(rankers: Rankers, slates: int) -> None:
     for number in range(slates):
-        rankers.answered(f"p{number}", rankers.current.name, slate)
+        rankers.answered(f"p{number}", rankers.current, slate)
 
 
 @pytest.fixture

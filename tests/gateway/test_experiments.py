@@ -11,9 +11,11 @@ from firmware_bridge.bodies import PouredBody, RatedBody
 from firmware_bridge.messages import Picks
 from gateway.ingest import Ingest
 from gateway.picks import Recommender
+from gateway.shadow import Shadow
 from heat.events import Impression
 from heat.identity import pseudonym, session_subject
 from models.experiment import Experiment
+from models.features import Matrix
 from models.ranker import LinearRanker
 from tests.gateway.conftest import KEY, Counter, Screen, ask
 from tests.gateway.test_picks import impressions
@@ -66,6 +68,26 @@ async def test_without_an_experiment_an_impression_tells_of_none(
     await shown_to(recommender, counter, 1, "loyalty-1")
     (stored,) = await impressions(rows, 1)
     assert (stored["ranker"], stored["experiment"], stored["arm"]) == ("new", None, None)
+
+
+class Broken(LinearRanker):
+    """One that fails at each slate."""
+
+    def scores(self, features: Matrix) -> Matrix:
+        """Raise."""
+        raise RuntimeError("no such operator")
+
+
+async def test_while_the_ranker_in_use_fails_what_another_showed_is_stored_and_looked_at(
+    recommender: Recommender, counter: Counter, rows: Query
+) -> None:
+    recommender.rankers.use(Broken("broken", WEIGHTS), OLD)
+    recommender.rankers.shadow = shadow = Shadow(OLD, wanted=3)
+    picks = await shown_to(recommender, counter, 1, None)
+    assert len(picks.picks) == 3
+    (stored,) = await impressions(rows, 1)
+    assert (stored["ranker"], recommender.rankers.errors) == ("old", {"broken": 1})
+    assert (shadow.slates, shadow.same) == (1, 1)
 
 
 async def test_a_verdict_counts_for_the_ranker_that_showed_the_pick(

@@ -97,17 +97,17 @@ def test_a_shadow_sees_what_was_shown_until_it_has_seen_enough() -> None:
         made += 1
         return np.zeros((5, len(FEATURES)), dtype=np.float32)
 
-    rankers.answered("p", "old", features)
+    rankers.answered("p", OLD, features)
     rankers.shadow = Shadow(NEW, wanted=3)
     for number in range(6):
-        rankers.answered(f"p{number}", "old", features)
+        rankers.answered(f"p{number}", OLD, features)
     assert (rankers.shadow.slates, made) == (3, 3)
 
 
 def test_ratings_count_for_who_ranked_what_they_are_about(store: Store) -> None:
     rankers = Rankers(OLD)
-    rankers.answered("by-old", "old", list)  # type: ignore[arg-type]
-    rankers.answered("by-new", "new", list)  # type: ignore[arg-type]
+    rankers.answered("by-old", OLD, list)  # type: ignore[arg-type]
+    rankers.answered("by-new", NEW, list)  # type: ignore[arg-type]
     verdicts: list[tuple[str | None, Verdict]] = [
         ("by-old", "too_hot"),
         ("by-new", "just_right"),
@@ -129,7 +129,7 @@ def test_ratings_count_for_who_ranked_what_they_are_about(store: Store) -> None:
 def test_the_oldest_impressions_are_forgotten(store: Store) -> None:
     rankers = Rankers(OLD)
     for number in range(PICKS_KEPT + 1):
-        rankers.answered(f"p{number}", "old", list)  # type: ignore[arg-type]
+        rankers.answered(f"p{number}", OLD, list)  # type: ignore[arg-type]
     for pick_id in ("p0", "p1", f"p{PICKS_KEPT}"):
         rate(store, rankers, pick_id)
     reader = store.reader()
