@@ -4,6 +4,9 @@ The gateway builds a `Menu` when a dispenser's nozzles change and calls `feature
 sauces); training calls the very same function, so what was learnt is what is served. Heats are in octaves here
 (milli-octaves / 1000), floats: nothing computed here is stored or compared between engines.
 
+Exponentials, logarithms and sums are taken in float64 and rounded once: NumPy's float32 ones give other last bits on
+another processor, and a pick is made again to the bit wherever its log is read.
+
 A column that is equal for all sauces would cancel out of the ranking, so what belongs to the customer (how sure the
 profile is, how new the customer is) appears only multiplied with what differs between sauces.
 """
@@ -164,9 +167,9 @@ def warmth(temperature_c: float) -> float:
 
 
 def _lift(shares: Sequence[float]) -> Matrix:
-    share = np.array(shares, dtype=np.float32)
-    share = np.maximum(share / max(float(share.sum()), 1e-9), np.float32(MIN_SHARE))
-    result: Matrix = np.log(share * np.float32(len(shares)))
+    share = np.array(shares, dtype=np.float64)
+    share = np.maximum(share / max(share.sum(), 1e-9), MIN_SHARE)
+    result: Matrix = np.log(share * len(shares)).astype(np.float32)
     return result
 
 
@@ -180,7 +183,7 @@ def _heat_rows(matrix: Matrix, reading: Reading, menu: Menu) -> None:
     matrix[COLUMN["gap"]] = gap
     matrix[COLUMN["distance"]] = distance
     matrix[COLUMN["distance_sq"]] = np.minimum(square, np.float32(16))
-    matrix[COLUMN["near"]] = np.exp(square / (np.float32(-2) * variance))
+    matrix[COLUMN["near"]] = np.exp(square.astype(np.float64) / (-2.0 * variance))
     matrix[COLUMN["above_tolerance"]] = np.maximum(menu.octaves - np.float32(state.tolerance_mo / 1000), 0)
     matrix[COLUMN["gap_sure"]] = gap * sure
     matrix[COLUMN["distance_sure"]] = distance * sure
@@ -213,7 +216,7 @@ def _context_rows(matrix: Matrix, reading: Reading, menu: Menu, context: Context
 
 
 def _habit_rows(matrix: Matrix, reading: Reading, menu: Menu, context: Context) -> None:
-    pours: Matrix = np.zeros(len(menu), dtype=np.float32)
+    pours = np.zeros(len(menu))
     for sauce_id, poured in (context.pours or {}).items():
         if (row := menu.rows.get(sauce_id)) is not None:
             pours[row] = poured

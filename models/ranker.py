@@ -83,8 +83,7 @@ class RuleRanker:
 
     def scores(self, features: Matrix) -> Matrix:
         """Minus the octaves to the preferred heat, and to the dial if there is one."""
-        result: Matrix = features @ self.weights
-        return result
+        return weighed(features, self.weights)
 
 
 class LinearRanker:
@@ -96,13 +95,10 @@ class LinearRanker:
         self.name = name
         self.deviations = deviations
         self.weights: Matrix = np.array(weights, dtype=np.float32)
-        self._wide = self.weights.astype(np.float64)
 
     def scores(self, features: Matrix) -> Matrix:
         """The weighted sums of the features."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            result: Matrix = (features.astype(np.float64) @ self._wide).astype(np.float32)
-        return result
+        return weighed(features, self.weights)
 
 
 class TreeRanker:
@@ -160,6 +156,13 @@ class OnnxRanker:
             if not np.array_equal(scores, numpy.scores(slate), equal_nan=True):
                 raise _wrong(where, f"does not score as {said}")
         golden.check(bundle.golden, self.scores, bundle.path / GOLDEN_NAME, AGAIN)
+
+
+def weighed(features: Matrix, weights: Matrix) -> Matrix:
+    """The weighted sum of each row's features, the same in whatever order a machine adds."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result: Matrix = (features.astype(np.float64) @ weights.astype(np.float64)).astype(np.float32)
+    return result
 
 
 def in_numpy(bundle: Bundle) -> LinearRanker | TreeRanker:

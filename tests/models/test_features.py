@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heat.reading import Reading
+from heat.reading import Reading, Window
 from heat.scale import heat_from_shu
 from models.features import COLUMN, FEATURES, MIN_SHARE, Context, Menu, features
-from tests.tasting import CONTEXTS, MENUS, reading, readings, sauce
+from models.ranker import RuleRanker
+from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings, sauce
 
 MENU = Menu([sauce("mild", 1008, ("smoky", "sweet"), 3), sauce("hot", 65_520, ("sweet",), 1)])  # 6 and 12 octaves
 
@@ -64,6 +71,11 @@ def test_every_feature_by_hand(name: str, expected: list[float]) -> None:
 def test_no_feature_was_forgotten_above() -> None:
     marks = test_every_feature_by_hand.pytestmark  # type: ignore[attr-defined]  # pytest puts it there
     assert [case[0] for case in marks[0].args[1]] == list(FEATURES)
+
+
+def test_recent_is_a_month() -> None:
+    windows = (Window(7, 1, 6000), Window(30, 2, 9000), Window(90, 3, 12_000))
+    assert _column("recent_distance", replace(reading(8000), windows=windows)) == [3, 3]
 
 
 def test_what_is_unknown_is_zero() -> None:
@@ -119,3 +131,28 @@ def test_a_sauce_s_features_do_not_depend_on_its_place(
     np.testing.assert_allclose(
         features(known, shuffled, context), features(known, menu, context)[order], rtol=1e-5, atol=1e-6
     )
+
+
+def many_bits() -> str:
+    """A digest of many features, and of what the rule makes of them."""
+    chance, digest, menu = np.random.default_rng(7), hashlib.sha256(), Menu(SAUCES)
+    for _ in range(200):
+        known = reading(int(chance.integers(20_000)), int(chance.integers(2500)), evidence=3)
+        pours = dict(zip(menu.ids, chance.random(len(menu)).tolist(), strict=True))
+        matrix = features(known, menu, Context(pours=pours, popularity=pours))
+        digest.update(matrix.tobytes() + RuleRanker().scores(matrix).tobytes())
+    return digest.hexdigest()
+
+
+def test_an_older_processor_gives_the_same_bits() -> None:
+    """NumPy and OpenBLAS have other code for each generation of processors."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__  # type: ignore[import-not-found]
+
+    newer = " ".join(name for name in __cpu_dispatch__ if __cpu_features__[name])
+    script = "from tests.models.test_features import many_bits; print(many_bits())"
+    older = os.environ | {"NPY_DISABLE_CPU_FEATURES": newer, "OPENBLAS_CORETYPE": "Nehalem"}
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], env=older, capture_output=True, text=True,
+        check=True, timeout=60,
+    )  # fmt: skip
+    assert said.stdout.strip() == many_bits()
