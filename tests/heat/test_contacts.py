@@ -20,6 +20,8 @@ from heat.contacts import without_contacts
         ("0612345678", "…"),
         ("card 4929123456789012 medium", "card … medium"),
         ("ring 555-1234", "ring …"),
+        ("ring 612345678", "ring …"),  # nine digits in a row
+        ("12345678 SHU", "12345678 SHU"),
         ("12,000 SHU", "12,000 SHU"),
         ("1,000,000", "1,000,000"),
         ("50 000 scoville", "50 000 scoville"),
