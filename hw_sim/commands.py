@@ -213,7 +213,10 @@ class Commands:
                 return self._log(result, calibration=contents.calibration | {nozzle: calibrated})
             case SetPlanogram(placed=placed):
                 planogram = contents.planogram | {each.nozzle: each.sauce for each in placed}
-                result = self._log(_result(command, "done"), planogram=planogram)
+                # how hot the new ones are for this store, only the next WELCOME says
+                moved = {each.nozzle for each in placed if twin.tanks[each.nozzle].sauce.id != each.sauce}
+                confirm = tuple(sorted(moved.union(contents.confirm)))
+                result = self._log(_result(command, "done"), planogram=planogram, confirm=confirm)
                 place(twin, planogram)
                 self._hands.greet_again()
                 return result

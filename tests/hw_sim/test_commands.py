@@ -293,6 +293,12 @@ def test_a_planogram_and_a_key_have_it_say_hello_again(bench: Bench) -> None:
     assert [nozzle.sauce for nozzle in bench.twin.nozzles()] == ["table-red", "reaper-raw", "garlic-ghost"]
 
 
+def test_a_sauce_that_moved_in_is_confirmed_until_the_gateway_has_said_how_hot_it_is(bench: Bench) -> None:
+    bench.eeprom.update(confirm=(3,))
+    bench.do(1, SetPlanogram(placed=(Placed(1, "table-red"), Placed(2, "reaper-raw"))))
+    assert bench.eeprom.contents.confirm == (2, 3)
+
+
 def test_picks_that_nobody_asked_for_leave_the_screen(bench: Bench) -> None:
     shown = ShowPicks(pick_id="t-1", picks=(PICK,), seconds=10)
     bench.do(1, shown)

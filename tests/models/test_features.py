@@ -73,6 +73,10 @@ def test_no_feature_was_forgotten_above() -> None:
     assert [case[0] for case in marks[0].args[1]] == list(FEATURES)
 
 
+def test_far_is_far() -> None:
+    assert _column("distance_sq", reading(3000)) == [9, 16]
+
+
 def test_recent_is_a_month() -> None:
     windows = (Window(7, 1, 6000), Window(30, 2, 9000), Window(90, 3, 12_000))
     assert _column("recent_distance", replace(reading(8000), windows=windows)) == [3, 3]
