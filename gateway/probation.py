@@ -13,7 +13,7 @@ than `JUDGED` ratings: of a thousand simulated bundles as good as those before t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, lgamma
+from math import exp, inf, lgamma, log
 
 MAX_ERRORS = 3
 """Answers that a bundle may fail to give, until it is settled."""
@@ -56,14 +56,14 @@ def by_chance(now: Outcomes, before: Outcomes) -> float:
     In logarithms, and no further than its terms count: a store may have heard of the bundle before for years.
     """
     rated, hot = before.rated + GRANTED[0], before.too_hot + GRANTED[1]
-    all_hot = hot + now.too_hot
-    whole = _log_ways(rated + now.rated, all_hot)
-    chance = 0.0
-    for k in range(now.too_hot, min(now.rated, all_hot) + 1):
-        term = exp(_log_ways(now.rated, k) + _log_ways(rated, all_hot - k) - whole)
-        chance += term
-        if k * (rated + now.rated) > now.rated * all_hot and term < CHANCE / 1e9:
-            break  # beyond the most likely number they only fall
+    all_hot, first = hot + now.too_hot, now.too_hot
+    chance, term = 0.0, _log_ways(now.rated, first) + _log_ways(rated, hot) - _log_ways(rated + now.rated, all_hot)
+    for k in range(first, min(now.rated, all_hot) + 1):
+        chance += exp(term)
+        ratio = (now.rated - k) * (all_hot - k) / ((k + 1) * (rated - all_hot + k + 1))
+        if ratio < 1 and exp(term) < CHANCE / 1e9:
+            break  # from here on they only fall
+        term += log(ratio) if ratio else -inf
     return chance
 
 
