@@ -15,7 +15,7 @@ import msgspec
 from gateway.shelf import Kept
 from gateway.transaction import Transaction
 from heat.errors import ModelError
-from models.bundle import Bundle, check_sequence, load
+from models.bundle import Bundle, check_sequence, read_packed
 from models.signing import Signers
 
 _META = "bundles_used"
@@ -26,11 +26,11 @@ class _Used(msgspec.Struct, frozen=True, array_like=True):
     sha256: str
 
 
-def admit(connection: sqlite3.Connection, kept: Kept, path: Path, signers: Signers | None) -> Bundle:
-    """The bundle of a release, which is in the directory `path`.
+def trusted(packed: bytes, path: Path, signers: Signers | None) -> Bundle:
+    """The bundle of a release; `path` is where it will lie.
 
     Raises:
-        ModelError: it is not whole, not signed by one of `signers`, or older than what was used before.
+        ModelError: it is not whole, or not signed by one of `signers`.
     """
     if signers is None:
         raise ModelError(
@@ -38,17 +38,27 @@ def admit(connection: sqlite3.Connection, kept: Kept, path: Path, signers: Signe
             hint="Name a file of public keys as `bundles` in [keys]",
             reason="signer",
         )
-    bundle = load(path, signers, signed=True)
+    return read_packed(packed, path, signers, signed=True)
+
+
+def check_newer(connection: sqlite3.Connection, kept: Kept, bundle: Bundle) -> None:
+    """Raises ModelError if the bundle of a release is older than what was used before, and was not used for it."""
     used = _used(connection)
     if (mine := used.get(kept.target)) is None or mine.sha256 != kept.sha256:
         check_sequence(bundle, max((one.sequence for one in used.values()), default=0))
-    return bundle
 
 
 def note_used(tx: Transaction, kept: Kept, bundle: Bundle) -> None:
     """Remember that a bundle came into use, in the transaction that uses it."""
     used = _used(tx.connection) | {kept.target: _Used(bundle.manifest.sequence, kept.sha256)}
     tx.set_meta(_META, msgspec.json.encode(used).decode())
+
+
+def note_taken_back(tx: Transaction, target: str) -> None:
+    """Remember that the last bundle for a target did no good: released again, it is an old one like any other."""
+    used = _used(tx.connection)
+    if (last := used.get(target)) is not None:
+        tx.set_meta(_META, msgspec.json.encode(used | {target: _Used(last.sequence, "")}).decode())
 
 
 def _used(connection: sqlite3.Connection) -> dict[str, _Used]:

@@ -32,9 +32,14 @@ PLAIN = Bundles()
 """What gateway.toml names, and nothing that was released."""
 
 
+def place(folder: Path, sha256: str) -> Path:
+    """Where a packed bundle's directory is, or would be."""
+    return folder / f"bundle-{sha256[:12]}"
+
+
 def put(folder: Path, sha256: str, packed: bytes) -> Path:
     """The directory of a packed bundle, made if it is not there whole. Raises ModelError, OSError."""
-    path = folder / f"bundle-{sha256[:12]}"
+    path = place(folder, sha256)
     with contextlib.suppress(ModelError):
         return load(path).path
     files = unpack(packed)
@@ -54,7 +59,7 @@ def put(folder: Path, sha256: str, packed: bytes) -> Path:
     return path
 
 
-def tidy(folder: Path, *keep: Path | None) -> None:
+def tidy(folder: Path, *keep: Path) -> None:
     """Remove every other bundle: what a kill left half made, and what is used no more."""
     if folder.is_dir():
         for path in folder.iterdir():

@@ -45,13 +45,16 @@ class Trial:
         self._path: Path | None = None
         self._since_s = 0.0
 
-    async def looks_on(self, path: Path) -> str | None:
-        """How far a bundle is with looking on; None once it may answer.
+    async def looks_on(self, path: Path | None) -> str | None:
+        """How far a bundle is with looking on; None once it may answer. Without one, none looks on any more.
 
         Raises:
             ModelError: it must not.
         """
         rankers = self._rankers
+        if path is None:
+            self.stop()
+            return None
         if rankers.current.scorer == "rule":
             return None  # anything that is valid is better
         if self._path != path or rankers.shadow is None:

@@ -29,7 +29,7 @@ from gateway.security import load_credentials
 from gateway.site_prior import LEARN_S
 from gateway.state import GatewayState
 from heat.errors import ModelError, ScorerError, StoreError
-from models.ranker import Ranker, RuleRanker
+from models.ranker import RuleRanker
 
 log = logging.getLogger("gateway.parts")
 
@@ -81,13 +81,16 @@ async def use_onnx(state: GatewayState) -> None:
     """Let onnxruntime score, if it works here; NumPy has the same scores, unless the bundle contradicts itself."""
     rankers, bundle = state.recommender.rankers, state.bundle
     try:
-        ranker: Ranker = await open_onnx(bundle)
+        ranker = await open_onnx(bundle)
     except ModelError as error:
-        ranker = rankers.current if isinstance(error, ScorerError) else RuleRanker()
-        state.model_error = error
         log.warning("%s", error)
-    if state.bundle == bundle:  # else another one came meanwhile
-        rankers.current = ranker
+        if state.bundle == bundle:  # else another one came meanwhile
+            state.model_error = error
+            if not isinstance(error, ScorerError):
+                rankers.current = RuleRanker()
+    else:
+        if state.bundle == bundle:
+            rankers.current = ranker
 
 
 class DaemonHands:
@@ -118,7 +121,7 @@ class DaemonHands:
         if state.model_error is None:
             await use_onnx(state)
 
-    async def looks_on(self, path: Path) -> str | None:
+    async def looks_on(self, path: Path | None) -> str | None:
         """See `releases.Hands`."""
         return await self._trial.looks_on(path)
 

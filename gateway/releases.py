@@ -22,7 +22,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar, assert_never
 from cloud_sync.published import Kind
 from cloud_sync.releases import KINDS, targets
 from gateway import bundle_folder, shelf
-from gateway.admission import admit, note_used
+from gateway.admission import check_newer, note_taken_back, note_used, trusted
 from gateway.bundle_folder import PLAIN, Bundles
 from gateway.config import Config
 from gateway.door import Door
@@ -32,7 +32,7 @@ from gateway.shelf import InUse, Kept
 from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.catalog import parse_catalog
-from heat.errors import PicanteError, ScorerError, StoreError
+from heat.errors import ModelError, PicanteError, ScorerError, StoreError
 from heat.scale import parse_words
 from models.bundle import Bundle
 from models.signing import read_signers
@@ -72,8 +72,11 @@ class Hands(Protocol):
     async def use_bundle(self, bundles: Bundles) -> None:
         """Rank by this from now on."""
 
-    async def looks_on(self, path: Path) -> str | None:
-        """How far a bundle is with looking on beside the ranker in use; None once it may answer. Raises ModelError."""
+    async def looks_on(self, path: Path | None) -> str | None:
+        """How far a bundle is with looking on beside the ranker in use; None once it may answer. Raises ModelError.
+
+        Without one, none looks on any more.
+        """
 
     def why_back(self) -> str | None:
         """Why the bundle on trial is to be taken back, if it is."""
@@ -130,13 +133,24 @@ class Releases:
         """What this start uses. A release that can't be used any more, as after an update, is refused, and told of."""
         if (told := await self._write(shelf.count_start)) is not None:
             log.warning("%s", told)
+        await self._forget_untrusted()
         begun = replace(self._plain)
         for kind in KINDS:
             while (used := shelf.in_use(self._reader, kind)) is not None and not await self._begin_with(begun, used):
                 pass  # what was used before it, if anything, is tried next
-        bundle_folder.tidy(self._folder, begun.bundles.now, begun.bundles.before)
+        self._tidy()
         self._door = begun.door
         return begun
+
+    async def _forget_untrusted(self) -> None:
+        """Don't go back to a bundle whose signer is trusted no more, or that can't be read since an update."""
+        if (before := shelf.before(self._reader, "bundle")) is None:
+            return
+        try:
+            self._trusted(before)
+        except ModelError as error:
+            log.warning("bundle %s for %s, from before the one in use: %s", before.number, before.target, error)
+            await self._write(partial(shelf.forget_before, kind="bundle"))
 
     async def _begin_with(self, begun: Begun, used: InUse) -> bool:
         """Use a release for this start; whether it could be."""
@@ -160,6 +174,7 @@ class Releases:
             case "words":
                 begun.door = replace(begun.door, words=parse_words(used.content))
             case "bundle":
+                self._trusted(used)
                 begun.bundles = self._bundles(used, shelf.before(self._reader, "bundle"))
             case "configuration":
                 begun.config = overlay(self._plain.config, used.content)
@@ -194,6 +209,8 @@ class Releases:
                 await self._judge_bundle(hands)
             while (wanted := await self._next(kind, hands)) is not None and await self._take_over(wanted, hands):
                 pass
+            if kind == "bundle" and wanted is None and self._looking_on is not None:
+                await self._look_away(hands)
         except StoreError as error:
             return error
         except OSError as error:
@@ -232,7 +249,7 @@ class Releases:
             raise
         except Exception as error:  # noqa: BLE001 -- no content may hold up the others
             log.warning("%s is refused: %s", name, error)
-            await self._write(partial(shelf.refuse, kept=wanted, why=_said(error)))
+            await self._refuse(wanted, _said(error), hands)
             return True
         finally:
             if wanted.kind == "bundle" and not self._how_far:
@@ -257,11 +274,22 @@ class Releases:
         log.info("%s is used", name)
         return True
 
+    async def _refuse(self, wanted: Kept, why: str, hands: Hands) -> None:
+        await self._write(partial(shelf.refuse, kept=wanted, why=why))
+        if wanted.kind == "bundle":
+            await self._look_away(hands)
+
     async def _looks_on(self, wanted: Kept, bundle: Bundle, hands: Hands) -> bool:
         """Whether a bundle is to look on a while longer. Raises ModelError."""
         self._looking_on, self._how_far = (wanted.sha256, bundle), ""
         self._how_far = await hands.looks_on(bundle.path) or ""
         return bool(self._how_far)
+
+    async def _look_away(self, hands: Hands) -> None:
+        """What looked on was withdrawn, replaced, or is refused."""
+        self._looking_on, self._how_far = None, ""
+        await hands.looks_on(None)
+        self._tidy()
 
     async def _judge_bundle(self, hands: Hands) -> None:
         """See what customers made of a bundle on trial."""
@@ -269,7 +297,12 @@ class Releases:
         if used is None or used.starts is None:
             return
         if (why := hands.why_back()) is not None:
-            log.warning("%s", await self._write(partial(shelf.take_back, used=used, why=why)))
+
+            def take_back(tx: Transaction) -> str:
+                note_taken_back(tx, used.target)
+                return shelf.take_back(tx, used, why)
+
+            log.warning("%s", await self._write(take_back))
             await self._use_bundle(hands)
         elif hands.settled():
             await self._write(partial(shelf.pass_trial, kind="bundle"))
@@ -281,7 +314,15 @@ class Releases:
         used, before = shelf.in_use(self._reader, "bundle"), shelf.before(self._reader, "bundle")
         bundles = PLAIN if used is None else await asyncio.to_thread(self._bundles, used, before)
         await hands.use_bundle(bundles)
-        bundle_folder.tidy(self._folder, bundles.now, bundles.before)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep the directories of what is used, of what may come back, and of what looks on."""
+        kept = shelf.in_use(self._reader, "bundle"), shelf.before(self._reader, "bundle")
+        paths = [bundle_folder.place(self._folder, one.sha256) for one in kept if one is not None]
+        if self._looking_on is not None:
+            paths.append(self._looking_on[1].path)
+        bundle_folder.tidy(self._folder, *paths)
 
     def _bundles(self, used: InUse, before: InUse | None) -> Bundles:
         """The directories of what is used, and of what was before. Raises ModelError, OSError."""
@@ -290,6 +331,10 @@ class Releases:
             return Bundles(now)
         back_to = bundle_folder.put(self._folder, before.sha256, before.content) if before is not None else None
         return Bundles(now, back_to, on_trial=True)
+
+    def _trusted(self, release: Kept | InUse) -> Bundle:
+        """A released bundle, not on the disk yet. Raises ModelError unless it is whole, and a trusted signer's."""
+        return trusted(release.content, bundle_folder.place(self._folder, release.sha256), self._signers)
 
     async def _check(self, wanted: Kept) -> Door | Bundle | Config:
         """What a release makes of the daemon. Raises OSError, and whatever its content leads to."""
@@ -301,9 +346,10 @@ class Releases:
             case "bundle":
                 if self._looking_on is not None and self._looking_on[0] == wanted.sha256:
                     return self._looking_on[1]
-                path = await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
-                bundle = admit(self._reader, wanted, path, self._signers)
-                await _try(path)
+                bundle = await asyncio.to_thread(self._trusted, wanted)
+                check_newer(self._reader, wanted, bundle)
+                await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
+                await _try(bundle.path)
                 return bundle
             case "configuration":
                 return overlay(self._plain.config, wanted.content)

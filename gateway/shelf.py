@@ -160,6 +160,11 @@ def use(tx: Transaction, kept: Kept, now_ms: int, *, on_trial: bool) -> None:
     )
 
 
+def forget_before(tx: Transaction, kind: Kind) -> None:
+    """If what is on trial is taken back, use what gateway.toml names."""
+    tx.connection.execute("DELETE FROM applied WHERE kind = ? AND place = 'before'", (kind,))
+
+
 def rename(tx: Transaction, kept: Kept) -> None:
     """Call what is used by another release's name, which has the same content."""
     tx.connection.execute(
@@ -205,4 +210,4 @@ def drop(tx: Transaction, used: InUse, why: str) -> None:
 def pass_trial(tx: Transaction, kind: Kind) -> None:
     """It works: nothing will be taken back."""
     tx.connection.execute("UPDATE applied SET starts = NULL WHERE kind = ? AND place = 'now'", (kind,))
-    tx.connection.execute("DELETE FROM applied WHERE kind = ? AND place = 'before'", (kind,))
+    forget_before(tx, kind)

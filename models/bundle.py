@@ -95,9 +95,13 @@ def load(path: Path, signers: Signers | None = None, *, signed: bool = False) ->
     Raises ModelError if anything about it is wrong.
     """
     if path.is_file():
-        packed = unpack(_limited(path, MAX_PACKED_BYTES))
-        return _read(path, packed.get, signers, signed=signed)
+        return read_packed(_limited(path, MAX_PACKED_BYTES), path, signers, signed=signed)
     return _read(path, lambda name: _from_disk(path / name), signers, signed=signed)
+
+
+def read_packed(packed: bytes, path: Path, signers: Signers | None = None, *, signed: bool = False) -> Bundle:
+    """The bundle in the bytes of a packed one, as `load` would give it. `path` is for messages. Raises ModelError."""
+    return _read(path, unpack(packed).get, signers, signed=signed)
 
 
 def check_sequence(bundle: Bundle, last: int) -> None:

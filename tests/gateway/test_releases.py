@@ -68,6 +68,8 @@ class Hands:
     bundles: list[Bundles] = field(default_factory=list)
     how_far: list[str | ModelError] = field(default_factory=list)
     """How far a bundle is with looking on, each time that this is asked; or why it must not answer."""
+    looking_on: Path | None = None
+    """What looked on the last time that something was asked."""
     judged: str = ""
     """What becomes of the bundle on trial: `settled`, or why it is taken back."""
 
@@ -80,8 +82,11 @@ class Hands:
         self.bundles.append(bundles)
         self.judged = ""
 
-    async def looks_on(self, path: Path) -> str | None:
+    async def looks_on(self, path: Path | None) -> str | None:
         """See `releases.Hands`."""
+        self.looking_on = path
+        if path is None:
+            return None
         load(path)
         said = self.how_far.pop(0) if self.how_far else None
         if isinstance(said, ModelError):
@@ -370,7 +375,8 @@ async def test_a_bundle_that_looked_on_badly_is_refused_for_good(site: Site) -> 
         site.hands.how_far = ["it looks on: 3 of 50 slates", ModelError("it failed on 1 of 4 slates")]
         site.put("bundle", released(1))
         assert "it failed on 1 of 4 slates" in (await site.told("refused")).detail
-        assert site.hands.bundles == []
+        assert (site.hands.bundles, site.hands.looking_on) == ([], None)
+        assert list((site.directory / "data" / "releases").iterdir()) == [], "it takes no room"
         site.put("bundle", released(2), 2)
         await site.told("on_trial", 2)
 
@@ -385,6 +391,24 @@ async def test_a_bundle_passes_its_trial(site: Site) -> None:
         await wait_until_async(lambda: site.hands.bundles[1:] == [Bundles(now)], 10, "nothing else is kept")
     async with site.started() as begun:
         assert begun.bundles == Bundles(now)
+
+
+async def test_what_looks_on_does_so_until_it_is_withdrawn_whatever_becomes_of_the_one_in_use(site: Site) -> None:
+    folder = site.directory / "data" / "releases"
+    async with site.started():
+        site.put("bundle", released(1))
+        await site.told("on_trial")
+        site.hands.how_far = ["it looks on: 3 of 50 slates"] * 1000
+        site.put("bundle", released(2), 2)
+        await site.told("waiting", 2)
+        site.hands.judged = "it failed 3 of 3 answers"
+        await wait_until_async(lambda: site.hands.bundles[1:] == [PLAIN], 10, "the first is taken back")
+        await wait_until_async(lambda: len(site.hands.how_far) < 998, 10, "the other one is asked about again")
+        assert (await site.told("waiting", 2)).detail == "it looks on: 3 of 50 slates"
+        assert list(folder.iterdir()) == [site.hands.looking_on]
+        site.withdraw("bundle")
+        await wait_until_async(lambda: site.hands.looking_on is None, 10, "nothing looks on")
+        assert list(folder.iterdir()) == []
 
 
 async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site) -> None:
@@ -407,6 +431,9 @@ async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site)
     async with site.started() as begun:
         assert begun.bundles == Bundles(first)
         await site.told("refused", 2)
+        site.put("bundle", released(2), 3)
+        again = (await site.told("refused", 3)).detail
+        assert "its sequence 2 is not above 2" in again, "nor by another number"
 
 
 async def test_the_one_before_is_kept_over_a_restart(site: Site) -> None:
@@ -493,6 +520,30 @@ async def test_without_trusted_signers_no_released_bundle_is_used(site: Site) ->
     async with site.started():
         site.put("bundle", released())
         assert "trusts no signer" in (await site.told("refused")).detail
+
+
+@pytest.mark.parametrize("trusted", [2, 1, 0])
+async def test_what_a_signer_made_goes_with_the_trust_in_them(site: Site, trusted: int) -> None:
+    """Bundle 2 is on trial, 1 was before it; the signers of so many are still trusted at the next start."""
+    unsigned = pack(load(pretrained()))
+    contents = released(1) if trusted == 2 else unsigned, released(2) if trusted else unsigned[:-1] + b"\0"
+
+    def use(tx: Transaction) -> None:
+        for number, content in enumerate(contents, 1):
+            kept = shelf.Kept("bundle", "all", number, hashlib.sha256(content).hexdigest(), content, None)
+            shelf.keep(tx, contract.release("bundle", "all", number, content), 0, 1)
+            shelf.use(tx, kept, 0, on_trial=number == 2)
+
+    async with site.started():
+        pass
+    with contextlib.closing(open_store(Settings(site.directory / "data", GATEWAY))) as store:
+        store.write(use).result(5)
+    async with site.started() as begun:
+        assert begun.bundles.on_trial == (trusted > 0)
+        places = [begun.bundles.now, begun.bundles.before]
+        assert [place is not None for place in places] == [trusted > 0, trusted > 1]
+        if not trusted:
+            assert "is not signed" in (await site.told("refused", 2)).detail
 
 
 async def test_an_old_bundle_does_not_come_back(site: Site) -> None:
