@@ -44,12 +44,11 @@ def not_too(heat: Heat, finder: Finder, words: WordTable) -> Heat:
     return made(heat.milli_octaves + NOT_TOO_MO, heat.sd_milli_octaves * WIDER_PERCENT // 100, finder, words)
 
 
-def mildest(finder: Finder, words: WordTable) -> Heat:
-    """The heat of *nothing hot*: the brand's lowest category."""
-    lowest = min(words.categories, key=lambda category: category.low_shu)
-    heat = words.word(lowest.word)
-    assert heat is not None
-    return made(heat.milli_octaves, heat.sd_milli_octaves, finder, words)
+def mildest(finder: Finder, words: WordTable) -> Heat | None:
+    """The heat of *nothing hot*: the brand's lowest category; None where it has none, or none that is ever found."""
+    lowest = min(words.categories, key=lambda category: category.low_shu, default=None)
+    heat = words.word(lowest.word) if lowest is not None else None
+    return heat and made(heat.milli_octaves, heat.sd_milli_octaves, finder, words)
 
 
 def between(low: Heat, high: Heat, finder: Finder, words: WordTable) -> Heat:

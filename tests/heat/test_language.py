@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from heat.errors import DataError
 from heat.language import ABOUT_MARGIN, WISH_MARGIN, Said, Scores, parse
 from heat.lexicon import default_finder, default_lexicon, parse_lexicon
-from heat.scale import MAX_MO, MAX_SHU, default_words, milli_octaves
+from heat.scale import MAX_MO, MAX_SHU, Category, default_words, milli_octaves
 from heat.wording import MAX_CHARS, normalise
 
 SENTENCES = Path(__file__).parents[1] / "vectors/heat_language/sentences.csv"
@@ -119,6 +119,15 @@ def test_any_text_gives_heat_on_the_scale_or_none(text: str) -> None:
         assert 0 <= said.heat.milli_octaves <= MAX_MO
         assert abs(milli_octaves(said.heat.shu) - said.heat.milli_octaves) <= 1 or said.heat.milli_octaves < 1000
     assert said.asked <= (said.heat is not None)
+
+
+@pytest.mark.parametrize("categories", [(), (Category("MILD", 100, 200),)], ids=["none", "one that is never found"])
+def test_a_brand_without_a_word_for_it_has_no_heat_for_it(categories: tuple[Category, ...]) -> None:
+    words = msgspec.structs.replace(WORDS, categories=categories)
+    for row in _rows():
+        said, usual = parse(row["text"], FINDER, words), _say(row["text"])
+        assert (said.about_heat, said.wish) == (usual.about_heat, usual.wish) or WORDS.word(row["text"])
+        assert said.heat is None or said.heat.source != "word"
 
 
 PHRASES = st.lists(st.sampled_from([row["text"] for row in _rows()]), min_size=1, max_size=3).map(", ".join)
