@@ -119,6 +119,21 @@ def test_verdicts_on_the_old_taste_do_not_hold_the_new_one_down() -> None:
     assert abs(customer.reading().state.mean_mo - new_mo) < 500
 
 
+def test_verdicts_that_are_older_than_the_doses_do_not_either() -> None:
+    customer = Customer(2, whim_mo=0, rates=0, slips=0)
+    for _ in range(6):
+        customer.pour(customer.preferred_mo)
+        customer.say(rated(_shu(customer.preferred_mo), "too_hot"))
+    customer.come(LATEST - 6)  # from now on they are in the sums alone
+    new_mo = customer.preferred_mo + JUMP_MO
+    held_down = customer.reading().state.tolerance_mo
+    for _ in range(6):
+        customer.pour(new_mo)
+    state = customer.reading().state
+    assert abs(state.mean_mo - new_mo) < 250
+    assert state.tolerance_mo > held_down + JUMP_MO
+
+
 def _elsewhere(customer: Customer, heats_mo: Sequence[float], verdict: Verdict | None = None) -> None:
     """Visits at another store, one a day: they come down as sums, and are no doses here."""
     for heat_mo in heats_mo:
