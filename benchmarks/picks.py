@@ -104,7 +104,7 @@ def first(starts: int) -> Iterator[Line]:
     seconds, mb = ([sorted(costs)[starts // 2] for costs in zip(*column, strict=True)] for column in _columns(found))
     bare, libraries, picked = mb
     yield Line(
-        "MB resident, 500 sauces picked, less a bare Python",
+        "MB resident, picked and heard, less a bare Python",
         f"< {MEMORY_MB:g}",
         f"{picked - bare:.1f}",
         f"NumPy, onnxruntime imported: {libraries - bare:.1f}",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from heat.events import Impression, ShownPick
 from heat.reading import Reading
 from models import logged
-from models.explore import SLOTS, Chosen, agrees, replay, suggest
+from models.explore import SLOTS, Chosen, agrees, replay, slates, suggest
 from models.features import Context, Menu
 from models.ranker import LinearRanker, Ranker, RuleRanker
 from models.safety import HURTS_Z, bearable, hurts_mo, limit_mo
@@ -100,6 +100,20 @@ def test_nothing_is_explored_in_a_newcomer_s_slot_1_by_either_part(newcomer: Rea
     assert len(known) > 2
 
 
+@pytest.mark.parametrize("known", [KNOWN, reading()], ids=["regular", "newcomer"])
+def test_the_chances_that_are_written_down_are_the_policy_s(known: Reading) -> None:
+    policy = slates(UNSURE, known, ALL, Context(), explore=True).explored
+    assert policy is not None
+    for seed in range(80):
+        chosen = suggest(UNSURE, known, ALL, Context(), seed=seed)
+        part, rows = policy.draw(seed)
+        assert (chosen.policy, chosen.seed, [pick.row for pick in chosen.picks]) == (part, seed, rows)
+        chances = policy.chances(rows)
+        assert chances.slate < min(chances.slots)
+        assert chosen.slate_propensity == chances.slate
+        assert [pick.propensity for pick in chosen.picks] == chances.slots
+
+
 @pytest.mark.parametrize("ranker", [RuleRanker(), LinearRanker("sure", WEIGHTS)], ids=["rule", "no deviations"])
 def test_who_knows_no_better_is_greedy_whatever_the_seed(ranker: Ranker) -> None:
     chosen = suggest(ranker, KNOWN, ALL, Context(), seed=7)
@@ -110,8 +124,8 @@ def test_who_knows_no_better_is_greedy_whatever_the_seed(ranker: Ranker) -> None
 
 def test_sure_weights_are_hardly_explored() -> None:
     greedy = suggest(UNSURE, KNOWN, ALL, Context())
-    slates = [suggest(unsure(1e-4), KNOWN, ALL, Context(), seed=seed) for seed in range(100)]
-    same = [chosen for chosen in slates if ids(chosen) == ids(greedy)]
+    answers = [suggest(unsure(1e-4), KNOWN, ALL, Context(), seed=seed) for seed in range(100)]
+    same = [chosen for chosen in answers if ids(chosen) == ids(greedy)]
     assert len(same) > 85
     assert all(chosen.slate_propensity > 0.95 for chosen in same)
 
