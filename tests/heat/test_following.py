@@ -170,6 +170,17 @@ def test_too_hot_at_another_store_lowers_what_is_thought_to_be_borne_here() -> N
     assert after.mean_mo < before.mean_mo
 
 
+def test_a_slip_at_another_store_is_none_the_truer_for_being_praised() -> None:
+    moved = []
+    for seed in range(20):
+        customer = Customer(seed, rates=0, slips=0)
+        customer.come(LATEST)
+        before = customer.reading().state.mean_mo
+        _elsewhere(customer, [customer.preferred_mo + 3000], "just_right")
+        moved.append(abs(customer.reading().state.mean_mo - before))
+    assert median(moved) < 250
+
+
 def test_who_goes_to_two_stores_by_turns_is_known_as_well() -> None:
     followed = averaged = 0.0
     for seed in range(60):
