@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from cloud.config import CloudConfig
 from cloud.kafka import BEGINNING, Consumer, Place, Producer
 from cloud.librdkafka import Cluster, PositionLost, cluster_of
@@ -52,7 +54,7 @@ class Shelf:
     @property
     def group(self) -> str:
         """The consumer group that has read profiles for this shelf."""
-        sauces = repr([(sauce.id, sauce.shu, sauce.flavours, sauce.popularity) for sauce in self.catalog.values()])
+        sauces = msgspec.json.encode(tuple(self.catalog.values())).decode()
         told = f"{self.ranker.name}\n{self.picks}\n{sauces}"
         return f"picante-recommender-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 

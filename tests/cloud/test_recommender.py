@@ -19,7 +19,7 @@ from cloud.librdkafka import Cluster
 from cloud.recommender import Recommender, Shelf, shelf_of
 from cloud_sync.published import Profile, ServedPicks, Version, publish, read_published
 from cloud_sync.record import Consumed, Record
-from heat.catalog import default_catalog
+from heat.catalog import Catalog, default_catalog
 from heat.errors import ConfigError
 from heat.events import AnyData
 from heat.profile import contribution, merge, profile_of_rows
@@ -91,10 +91,15 @@ def test_who_opted_out_is_served_nothing() -> None:
     assert (answer.key, answer.value) == (record.key, None)
 
 
-def test_what_is_for_adults_only_is_picked_for_nobody() -> None:
+def with_adults(sauce: str) -> Catalog:
+    """The catalogue, with a sauce that is for adults only."""
     catalog = default_catalog()
-    sauces = tuple(msgspec.structs.replace(one, adults_only=one.id == "table-red") for one in catalog.values())
-    shelf = replace(SHELF, catalog=type(catalog)(catalog.version, catalog.flavours, sauces))
+    sauces = tuple(msgspec.structs.replace(one, adults_only=one.id == sauce) for one in catalog.values())
+    return Catalog(catalog.version, catalog.flavours, sauces)
+
+
+def test_what_is_for_adults_only_is_picked_for_nobody() -> None:
+    shelf = replace(SHELF, catalog=with_adults("table-red"))
     profile = _profile(*[(poured(2200), "gw-1", TODAY)] * 20)
     served = [Recommender(Cluster("127.0.0.1:9"), "test", one, lambda: NOW_MS) for one in (SHELF, shelf)]
     shown, hidden = ({pick.sauce for pick in each.picks(profile, TODAY).picks} for each in served)
@@ -108,8 +113,9 @@ def test_another_shelf_is_another_group() -> None:
         Shelf(catalog, RuleRanker(), 9).group,
         shelf_of(CloudConfig(kafka=KafkaSection(bootstrap="k:1"))).group,
         Shelf(type(catalog)(catalog.version, catalog.flavours, tuple(catalog.values())[1:]), RuleRanker(), 10).group,
+        Shelf(with_adults("reaper-raw"), RuleRanker(), 10).group,
     }
-    assert len(groups) == 4
+    assert len(groups) == 5
     assert SHELF.group == Shelf(default_catalog(), RuleRanker(), 10).group
     assert all(group.startswith("picante-recommender-") for group in groups)
 

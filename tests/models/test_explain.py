@@ -250,6 +250,7 @@ COLD, HOT = {"temperature_c": 2.0}, {"temperature_c": 31.0}
         ("again", 1, 0, {"last_poured": PAIR.sauces[0]}, "the one you had last time"),
         ("again", 1, 0, {"last_poured": PAIR.sauces[0], "last_verdict": "just_right"}, "just right last time"),
         ("poured_before", 1, 0, {"pours": {"mild": 0.5}}, "you have had it before"),
+        ("poured_before", 1, 0, {"pours": {"mild": 1.9, "hot": 0.5}}, "you have had it before"),
         ("poured_before", 1, 0, {"pours": {"mild": 2.0, "hot": 1.0}}, "one of your favourites"),
         ("never_poured", 1, 1, {"pours": {"mild": 0.5}}, "one you have yet to try here"),
         ("poured_before", -1, 1, {"pours": {"mild": 0.5}}, "one you have yet to try here"),
