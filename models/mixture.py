@@ -20,6 +20,7 @@ from math import perm
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.features import Matrix
 from models.ranker import Rows, top
@@ -61,19 +62,29 @@ class Mixture:
         return "uniform", held + [left.pop(_below(chance, len(left))) for _ in range(self.slates.shape[1] - len(held))]
 
     def chances(self, slate: Sequence[int]) -> Chances:
-        """How likely these rows are in this order; 0 for what the policy never shows."""
+        """How likely these rows are in this order, and each in its slot by itself; 0 for what is never shown."""
         held = 0 if self.first is None else 1
-        drawn, all_drawn = slate[held:], len(self.rows)
-        if len(slate) != self.slates.shape[1] or list(slate[:held]) != [self.first] * held or not self._possible(drawn):
-            return Chances(0.0, [0.0] * len(slate))
-        same = self.slates == slate
-        alike = [1] * held + [all_drawn] * len(drawn)
-        slots = [self._chance(count, of) for count, of in zip(same.sum(axis=0).tolist(), alike, strict=True)]
-        return Chances(self._chance(int(same.all(axis=1).sum()), perm(all_drawn, len(drawn))), slots)
+        drawn, width = slate[held:], self.slates.shape[1]
+        slots = [self._in_slot(slot, row) for slot, row in enumerate(slate[:width])]
+        slots += [0.0] * (len(slate) - len(slots))
+        if len(slate) != width or 0.0 in slots or len(set(slate)) != width:
+            return Chances(0.0, slots)
+        same = int((self.slates == slate).all(axis=1).sum())
+        return Chances(self._chance(same, perm(len(self.rows), len(drawn))), slots)
 
-    def _possible(self, drawn: Sequence[int]) -> bool:
-        places = self.rows.searchsorted(drawn)
-        return bool(len(set(drawn)) == len(drawn) and self.rows.take(places, mode="clip").tolist() == list(drawn))
+    def expected(self, values: NDArray[np.float64]) -> list[float]:
+        """What each slot shows on average, where each row of the menu is worth `values` (sauces,)."""
+        held = [] if self.first is None else [float(values[self.first])]
+        members = values[self.slates[:, len(held) :]].mean(axis=0).tolist()
+        return held + [(1 - UNIFORM) * member + UNIFORM * float(values[self.rows].mean()) for member in members]
+
+    def _in_slot(self, slot: int, row: int) -> float:
+        if slot == 0 and self.first is not None:
+            return float(row == self.first)
+        place = int(self.rows.searchsorted(row))
+        if place == len(self.rows) or self.rows[place] != row:
+            return 0.0
+        return self._chance(int((self.slates[:, slot] == row).sum()), len(self.rows))
 
     def _chance(self, members: int, alike: int) -> float:
         return (1 - UNIFORM) * (members / len(self.slates)) + UNIFORM / alike

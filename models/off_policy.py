@@ -31,8 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heat.events import Impression
-from models.explore import slates
+from models.explore import Slates, slates
 from models.logged import asked
+from models.mixture import Chances
 from models.ranker import Ranker
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -107,16 +108,31 @@ def ratios(impression: Impression, ranker: Ranker, *, explore: bool) -> Ratios |
         return None
     menu = question[1]
     shown = [menu.rows[pick.sauce] for pick in impression.picks]
-    could = slates(ranker, *question, explore=explore)
+    judged = chances(slates(ranker, *question, explore=explore), shown)
+    logged = Chances(impression.slate_propensity, [pick.propensity for pick in impression.picks])
+    return over(judged, logged)
+
+
+def chances(could: Slates, shown: Sequence[int]) -> Chances:
+    """How likely a policy shows these rows of the menu, in this order, and each in its slot."""
     greedy = [float(row == other) for row, other in zip_longest(shown, [*could.best, *could.rest])]
-    chances, slate = greedy, float(all(greedy))
-    if could.explored is not None:
-        explored = could.explored.chances(shown[: len(could.best)])
-        fills_up = greedy[len(could.best) :]
-        chances, slate = [*explored.slots, *fills_up], explored.slate * float(all(fills_up))
-    logged = [pick.propensity for pick in impression.picks]
-    by_slot = tuple(chance / was for chance, was in zip(chances, logged, strict=False))
-    return Ratios(by_slot, slate / impression.slate_propensity)
+    if could.explored is None:
+        return Chances(float(all(greedy)), greedy[: len(shown)])
+    explored = could.explored.chances(shown[: len(could.best)])
+    fills_up = greedy[len(could.best) :]
+    return Chances(explored.slate * float(all(fills_up)), [*explored.slots, *fills_up][: len(shown)])
+
+
+def foreseen(could: Slates, values: Floats) -> list[float]:
+    """What a policy is foreseen to earn by slot, where each row of the menu is worth `values` (sauces,)."""
+    best = values[could.best].tolist() if could.explored is None else could.explored.expected(values)
+    return [*best, *values[could.rest].tolist()]
+
+
+def over(judged: Chances, logged: Chances) -> Ratios:
+    """The ratios of these chances."""
+    by_slot = tuple(chance / was for chance, was in zip(judged.slots, logged.slots, strict=True))
+    return Ratios(by_slot, judged.slate / logged.slate)
 
 
 def _estimate(log: Log, rows: Floats) -> Estimate:

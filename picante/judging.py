@@ -14,7 +14,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,13 +25,15 @@ from typing import Any
 from heat.catalog import Catalog
 from hw_sim.shoppers.world import World
 from models.bundle import Bundle
-from models.evaluation.outcomes import FAR_OCTAVES, Outcomes, Recorder, join
+from models.evaluation.estimates import LoggedVisit, off_policy
+from models.evaluation.outcomes import ALL, FAR_OCTAVES, Outcomes, Recorder, join
 from models.evaluation.policies import Policy, Question, baselines, greedy, served, without_heat
 from models.evaluation.report import Judged, Report, Split, WorldReport, world_report
 from models.evaluation.rules import NO_HEAT_STATE, REFIT, SHUFFLED_LABELS, checks
 from models.explore import SLOTS
 from models.ranker import LinearRanker, Ranker, open_ranker
 from models.train import Slate, fit
+from picante.log_reader import LogReader
 from picante.simulated import Moment, judging_crowd, moments, slate, training_crowd
 
 TRAINING_DAYS, JUDGED_DAYS = 56, 28
@@ -60,6 +62,14 @@ class Refits:
     whole: tuple[float, ...]
     no_heat_state: tuple[float, ...]
     shuffled_labels: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What came of a contest, and the log as each bundle sees it."""
+
+    outcomes: Outcomes
+    logs: Mapping[str, Sequence[LoggedVisit]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +109,12 @@ def judge_bundles(
             for world in worlds
             for seed in size.seeds
         ]
-        parts: dict[World, list[Outcomes]] = {world: [] for world in worlds}
-        for contest, outcomes in zip(contests, each(hold, contests), strict=True):
-            parts[contest.world].append(outcomes)
+        parts: dict[World, list[Held]] = {world: [] for world in worlds}
+        for contest, held in zip(contests, each(hold, contests), strict=True):
+            parts[contest.world].append(held)
             step()
-    joined = {world: join(outcomes) for world, outcomes in parts.items()}
+    joined = {world: join([held.outcomes for held in parts[world]]) for world in worlds}
+    reports = {world: world_report(world, outcomes) for world, outcomes in joined.items()}
     return Report(
         mode=size.mode,
         catalog=catalog.version,
@@ -114,8 +125,18 @@ def judge_bundles(
             judged_customers_a_seed=size.customers,
         ),
         bundles=tuple(_judged(name, bundle) for name, bundle in named.items()),
-        worlds=tuple(world_report(world, outcomes) for world, outcomes in joined.items()),
+        worlds=tuple(reports.values()),
         checks=checks(joined.items(), list(named)),
+        off_policy=tuple(
+            off_policy(
+                world,
+                name,
+                [visit for held in parts[world] for visit in held.logs[name]],
+                reports[world].group(ALL).score(name).accepted,
+            )
+            for world in worlds
+            for name in named
+        ),
     )
 
 
@@ -149,15 +170,17 @@ def fit_refits(world: World, catalog: Catalog, customers: int, seed: int = 1) ->
     return Refits(fit(whole).weights, fit(blind).weights, fit(shuffled).weights)
 
 
-def hold(contest: Contest) -> Outcomes:
-    """The outcomes of one contest."""
+def hold(contest: Contest) -> Held:
+    """One contest."""
     policies: dict[str, Policy] = {}
+    logs: dict[str, LogReader] = {}
     for name, path in contest.bundles.items():
         ranker, error = open_ranker(path)
         if error is not None:
             raise error
         policies[name] = partial(served, ranker)
         policies[f"{name}, greedy"] = partial(greedy, ranker)
+        logs[name] = LogReader(ranker, contest.refits.whole)
     whole, blind, shuffled = (
         LinearRanker(REFIT, weights)
         for weights in (contest.refits.whole, contest.refits.no_heat_state, contest.refits.shuffled_labels)
@@ -165,14 +188,26 @@ def hold(contest: Contest) -> Outcomes:
     policies[REFIT] = partial(greedy, whole)
     policies[NO_HEAT_STATE] = lambda question: greedy(blind, _unread(question))
     policies[SHUFFLED_LABELS] = partial(greedy, shuffled)
-    return judge(policies | baselines(), contest.world, contest.catalog, contest.seed, contest.customers)
+    everyone = policies | baselines()
+    outcomes = judge(everyone, contest.world, contest.catalog, contest.seed, contest.customers, readers=logs.values())
+    return Held(outcomes, {name: reader.visits for name, reader in logs.items()})
 
 
-def judge(policies: Mapping[str, Policy], world: World, catalog: Catalog, seed: int, customers: int) -> Outcomes:
-    """What comes of each judged visit under these policies and under the oracle's."""
+def judge(
+    policies: Mapping[str, Policy],
+    world: World,
+    catalog: Catalog,
+    seed: int,
+    customers: int,
+    *,
+    readers: Collection[LogReader] = (),
+) -> Outcomes:
+    """What comes of each judged visit under these policies and under the oracle's. `readers` read what was logged."""
     recorder = Recorder((*policies, "oracle"), seed)
     for moment in judged_moments(world, catalog, seed, customers):
         shown = [list(policy(moment.question)) for policy in policies.values()]
+        for reader in readers:
+            reader.read(seed, moment)
         recorder.add(moment.customer, moment.history, [_result(moment, slate) for slate in (*shown, _oracle(moment))])
     return recorder.outcomes()
 

@@ -3,8 +3,8 @@
 A crowd visits a few dispensers for some weeks. Each visit goes the way of a real one: what the customer says is folded
 into a profile, the profile is read on that day, features are computed as a gateway computes them, three sauces are
 shown, one is poured, perhaps rated, and all of it is folded again. Who shows no loyalty token is a stranger each time.
-What is shown here comes from a logging policy, half at random and half by popularity, so that every sauce gets its
-chance; the judged policies see the very same visits.
+What is shown here comes from a logging policy (`picante.logging_policy`), by which every sauce gets its chance; the
+judged policies see the very same visits.
 
 Crowds of training and of evaluation never share a customer: training draws from even seeds, evaluation from odd ones.
 """
@@ -31,9 +31,9 @@ from hw_sim.shoppers.taste import Visit
 from hw_sim.shoppers.weather import temperature_c
 from hw_sim.shoppers.world import Crowd, World
 from models.evaluation.policies import Question
-from models.explore import SLOTS
 from models.features import Context, Menu, features
 from models.train import Slate
+from picante import logging_policy
 
 FIRST_DAY = 20_454
 """The UTC day number (2026-01-01) on which every simulation starts."""
@@ -42,6 +42,9 @@ NOZZLES = (8, 12)
 """The fewest and the most sauces that a dispenser offers."""
 AT_HOME = 0.8
 """Chance of going to one's usual dispenser."""
+POLICY_DRAW = 3
+"""Added to a visit's seed where a policy draws. Shoppers draw by the seed and the two numbers after it: by the same one
+mis-taps would fall on the uniform slates, where they cost little."""
 ORIGIN = "simulated"
 _PLACE: dict[str, Any] = {
     "store": ORIGIN,
@@ -116,7 +119,7 @@ def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
         visit = shopper.arrive(rng, arrival.day, arrival.hour, celsius)
         history = knows.pours.total()
         question = _ask(knows, visit, site, everywhere, words)
-        shown = _logged_picks(rng, site)
+        shown = logging_policy.draw(rng, site.menu.ids, site.pours)
         chosen = shopper.choose(visit, site.menu.sauces, shown)
         yield Moment(customer, arrival.day, history, shopper, visit, question, shown, chosen)
         if chosen is not None:
@@ -163,7 +166,8 @@ def _ask(known: _Known, visit: Visit, site: _Site, everywhere: Mapping[str, floa
         temperature_c=visit.temperature_c,
     )
     wish = dial.shu if dial is not None else stated.heat.shu if stated is not None else None
-    return Question(read(known.profile, today, latest=known.latest), site.menu, context, wish, everywhere, visit.seed)
+    reading = read(known.profile, today, latest=known.latest)
+    return Question(reading, site.menu, context, wish, everywhere, visit.seed + POLICY_DRAW)
 
 
 def _stated(visit: Visit, words: WordTable) -> Stated | None:
@@ -209,13 +213,3 @@ def _fold(known: _Known, body: AnyData, today: int) -> None:
     known.profile.fold(contribution(body, ORIGIN, today))
     if (one := dose(body, today)) is not None:
         known.latest.append(one)
-
-
-def _logged_picks(rng: random.Random, site: _Site) -> tuple[str, ...]:
-    """Three sauces: as often drawn evenly as by popularity."""
-    ids = list(site.menu.ids)
-    if rng.random() < 0.5:
-        return tuple(rng.sample(ids, SLOTS))
-    # the largest of u ** (1 / share) is a draw by shares, without replacement
-    keyed = sorted(ids, key=lambda sauce: -(rng.random() ** (1 / (site.pours[sauce] + 0.5))))
-    return tuple(keyed[:SLOTS])

@@ -34,5 +34,6 @@ def html_of(report: Report) -> str:
         histories=[(model, plots.lift_by_history(report, model)) for model in models],
         seeds=[(model, plots.lift_by_seed(report, model)) for model in models],
         hot=plots.far_too_hot(report, models),
+        told=[(model, plots.off_policy(of, model)) for model in models if (of := report.off_policy_of(model))],
         real=[(one, plots.real(one)) for one in report.real],
     )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from models.evaluation.outcomes import ALL, COLD, GROUPS
-from models.evaluation.report import POPULARITY, Real, Report, WorldReport
+from models.evaluation.report import POPULARITY, Estimated, OffPolicy, Real, Report, WorldReport
 from models.evaluation.rules import ABLATIONS, FAR_TOO_HOT_LIMIT, REFIT
 from models.evaluation.statistics import Interval
 
@@ -132,6 +132,29 @@ def lift_by_seed(report: Report, model: str) -> str:
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0, symbol=" pts"))
     axes.set_xlabel(f"{model} above popularity, by seed; the worst one apart")
     return _svg(figure, "seeds")
+
+
+def off_policy(told: Sequence[OffPolicy], name: str) -> str:
+    """What each estimator says, slot by slot (filled) and by whole slates (hollow); a line where the truth is."""
+    rows = [(one, estimator) for one in told for estimator in _by_estimator(one)][::-1]
+    figure, axes = _figure(0.6 + 0.26 * len(rows))
+    for y, (one, estimator) in enumerate(rows):
+        axes.plot([one.true.value] * 2, [y - 0.5, y + 0.5], color=MODEL, linewidth=1.4)
+        for offset, of in zip((0.14, -0.18), _by_estimator(one)[estimator], strict=False):
+            _interval(axes, of.value, y + offset, INK if offset > 0 else OTHER, hollow=offset < 0)
+    axes.set_yticks(range(len(rows)), [f"{one.world}: {estimator}" for one, estimator in rows])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    axes.set_xlabel(f"{name}: picks poured, by slots ●, by whole slates ○, truly |")
+    return _svg(figure, f"off-policy {name}")
+
+
+def _by_estimator(told: OffPolicy) -> dict[str, list[Estimated]]:
+    found: dict[str, list[Estimated]] = {}
+    for one in told.estimates:
+        found.setdefault(one.estimator, []).append(one)
+    return found
 
 
 def real(of: Real) -> str:

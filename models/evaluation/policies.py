@@ -25,6 +25,7 @@ class Question:
     everywhere: Mapping[str, float]
     """Each sauce's share of all sites' pours (any scale); `context.popularity` has this site's."""
     seed: int
+    """What the policy draws by; nothing that the customer does hangs together with it."""
 
 
 Policy = Callable[[Question], Sequence[str]]

@@ -112,6 +112,32 @@ class Real(msgspec.Struct, frozen=True, kw_only=True):
     scores: tuple[RealScore, ...]
 
 
+class Estimated(msgspec.Struct, frozen=True, kw_only=True):
+    """What one off-policy estimator says: by the ratios of each slot, or of whole slates.
+
+    `effective_visits`: how many visits of the judged policy's own would say as much.
+    """
+
+    estimator: str
+    ratios: str
+    value: Interval
+    effective_visits: int
+
+
+class OffPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy earns a visit, told from the logs of another one.
+
+    `logged` is what the one that ran earned, `true` what the judged one does: shown, on the very same visits.
+    """
+
+    world: str
+    policy: str
+    visits: int
+    logged: float
+    true: Interval
+    estimates: tuple[Estimated, ...]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. The same bundles, seeds and sizes give the same bytes."""
 
@@ -123,11 +149,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     worlds: tuple[WorldReport, ...]
     checks: tuple[Check, ...]
     real: tuple[Real, ...] = ()
+    off_policy: tuple[OffPolicy, ...] = ()
 
     @property
     def failed(self) -> tuple[Check, ...]:
         """The rules that were not kept."""
         return tuple(check for check in self.checks if check.is_rule and not check.passed)
+
+    def off_policy_of(self, policy: str) -> tuple[OffPolicy, ...]:
+        """What is told of a policy from the logs of another, world by world."""
+        return tuple(told for told in self.off_policy if told.policy == policy)
 
 
 def world_report(world: str, outcomes: Outcomes) -> WorldReport:
@@ -189,6 +220,13 @@ def table(report: Report) -> str:
     for real in report.real:
         lines += [f"{real.name}: {real.choices} choices of {real.people}, {real.split}"]
         lines += [f"  {score.policy:24}{score.hits}   above {real.baseline} {score.lift}" for score in real.scores]
+        lines.append("")
+    for told in report.off_policy:
+        lines += [f"{told.world}, {told.policy}: {told.true} of {told.visits} visits, told from the log alone:"]
+        lines += [
+            f"  {one.estimator:6}{one.ratios:18}{one.value}   worth {one.effective_visits} visits"
+            for one in told.estimates
+        ]
         lines.append("")
     lines += [str(check) for check in report.checks]
     return "\n".join(lines)

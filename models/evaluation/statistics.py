@@ -70,9 +70,9 @@ def _ratio(hits: Floats, counts: Floats) -> Floats:
 
 def _interval(value: float, drawn: Floats) -> Interval:
     low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(value=_rounded(value), low=_rounded(low), high=_rounded(high))
+    return Interval(value=rounded(value), low=rounded(low), high=rounded(high))
 
 
-def _rounded(value: float) -> float:
-    # no minus zero
+def rounded(value: float) -> float:
+    """A figure to `DECIMALS`, never minus zero."""
     return round(float(value), DECIMALS) + 0.0

@@ -63,7 +63,23 @@ def test_chances_sum_to_one_and_a_slot_s_are_the_sum_of_its_slates(policy: Mixtu
 def test_what_is_never_shown_has_no_chance() -> None:
     policy = of(10, 16, 3)  # of the even rows
     for slate in ([0, 2, 1], [0, 2, 2], [0, 2], [0, 2, 4, 6], []):
-        assert policy.chances(slate) == (0, [0] * len(slate))
+        assert policy.chances(slate).slate == 0
+
+
+def test_a_slot_has_its_chance_whatever_the_others_show() -> None:
+    """Logs of another policy are judged slot by slot: what is never shown beside it takes none of a slot's chance."""
+    policy, cold = of(10, 16, 3), of(40, 32, 3, first=6)
+    assert policy.chances([0, 2, 1]).slots == [*policy.chances([0, 2, 4]).slots[:2], 0]
+    assert policy.chances([0, 2, 4, 6]).slots == [*policy.chances([0, 2, 4]).slots, 0]
+    assert cold.chances([0, 2, 4]).slots == [0, *cold.chances([6, 2, 4]).slots[1:]]
+    assert cold.chances([0, 6, 4]).slots[1] == 0, "it is held in slot 1"
+
+
+@pytest.mark.parametrize("first", [None, 4])
+def test_what_a_slot_is_worth_is_each_row_s_worth_by_its_chance(first: int | None) -> None:
+    policy, values = of(10, 16, 3, first=first), np.arange(10.0)
+    told = [sum(policy.chances([row] * 3).slots[slot] * values[row] for row in range(10)) for slot in range(3)]
+    assert policy.expected(values) == pytest.approx(told, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,7 @@ def test_slot_1_is_held_by_the_first_whichever_part_draws() -> None:
     assert policy.chances([6, 0, 2]).slots[0] == 1
     assert policy.chances([6, 0, 2]).slots[1] >= UNIFORM / 19
     for other in ([0, 6, 2], [0, 2, 4], [6, 6, 2]):
-        assert policy.chances(other) == (0, [0, 0, 0])
+        assert policy.chances(other).slate == 0
 
 
 def test_a_newcomer_with_one_sauce_to_see_sees_it() -> None:
@@ -101,6 +117,7 @@ def test_a_newcomer_with_one_sauce_to_see_sees_it() -> None:
                     np.array([1]), 1, 1)  # fmt: skip
     assert [alone.draw(seed)[1] for seed in range(60)] == [[1]] * 60
     assert alone.chances([1]) == (1, [1])
+    assert alone.expected(np.array([5.0, 7.0, 9.0])) == [7]
 
 
 @pytest.mark.parametrize("sauces", [6, 255, 700])

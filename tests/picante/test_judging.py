@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from heat.catalog import default_catalog
 from hw_sim.shoppers.world import WORLDS, World
 from models.bundle import load, pretrained
+from models.evaluation.estimates import SLATEWISE, SLOTWISE, off_policy
 from models.evaluation.outcomes import ALL, COLD
 from models.evaluation.policies import baselines, greedy, served, without_heat
-from models.evaluation.report import Report, WorldReport, json_of, world_report
+from models.evaluation.report import OffPolicy, Report, WorldReport, json_of, world_report
 from models.evaluation.rules import ABLATIONS, FAR_TOO_HOT_LIMIT, REFIT
 from models.ranker import open_ranker
 from models.train import fit
@@ -29,6 +31,7 @@ from picante.judging import (
     sized,
     steps,
 )
+from picante.log_reader import LogReader
 from picante.simulated import judging_crowd, moments, slate, training_crowd
 from picante.training import simulated
 
@@ -78,6 +81,14 @@ def test_a_slate_is_what_was_on_offer_shown_and_poured() -> None:
     assert (blind.slots == made.slots).all()
 
 
+def test_what_a_policy_draws_tells_nothing_of_a_mis_tap() -> None:
+    """Both are a visit's first draw: by one seed, whoever explores would explore where it costs nothing."""
+    told = list(moments(judging_crowd(3, 30, CATALOG), 3, 30))
+    policy = [random.Random(moment.question.seed).random() for moment in told]
+    shopper = [random.Random(moment.visit.seed).random() for moment in told]
+    assert abs(np.corrcoef(policy, shopper)[0, 1]) < 4 / len(told) ** 0.5
+
+
 def test_all_policies_see_the_same_visits_and_a_seed_says_which() -> None:
     first, again = (judge(baselines(), "burn", CATALOG, 5, 25) for _ in range(2))
     other = judge(baselines(), "burn", CATALOG, 6, 25)
@@ -91,13 +102,20 @@ def test_all_policies_see_the_same_visits_and_a_seed_says_which() -> None:
 
 
 @pytest.fixture(scope="module", params=list(WORLDS))
-def judged(request: pytest.FixtureRequest) -> WorldReport:
-    """The shipped bundle, as a gateway serves it, on 130 customers of each world."""
+def judged_and_told(request: pytest.FixtureRequest) -> tuple[WorldReport, OffPolicy]:
+    """The shipped bundle, as a gateway serves it, on 130 customers of each world; and what their log tells of it."""
     ranker, error = open_ranker(pretrained())
     assert error is None
     policies = {"model": partial(served, ranker), "greedy": partial(greedy, ranker)} | baselines()
     world: World = request.param
-    return world_report(world, judge(policies, world, CATALOG, 4242, 130))
+    reader = LogReader(ranker, ranker.weights.tolist())
+    found = world_report(world, judge(policies, world, CATALOG, 4242, 130, readers=[reader]))
+    return found, off_policy(world, "model", reader.visits, found.group(ALL).score("model").accepted)
+
+
+@pytest.fixture
+def judged(judged_and_told: tuple[WorldReport, OffPolicy]) -> WorldReport:
+    return judged_and_told[0]
 
 
 @pytest.mark.parametrize("group", [ALL, COLD])
@@ -118,6 +136,17 @@ def test_what_is_shown_is_hardly_ever_far_too_hot(judged: WorldReport) -> None:
     hot = judged.group(ALL).score("model").far_too_hot.value
     assert hot <= 2 * FAR_TOO_HOT_LIMIT
     assert hot < judged.group(ALL).score("random").far_too_hot.value / 10
+
+
+def test_what_the_log_alone_tells_is_what_came_of_it(judged_and_told: tuple[WorldReport, OffPolicy]) -> None:
+    """By slots. Of right estimators one in three hundred is as far off as three errors."""
+    told = judged_and_told[1]
+    assert told.logged < told.true.low - 0.1, "a guess by what was logged is far off"
+    for one in told.estimates:
+        if one.ratios == SLOTWISE:
+            error = (one.value.high - one.value.low) / (2 * 1.96)
+            assert abs(one.value.value - told.true.value) < 3 * error < 0.3
+            assert 50 < one.effective_visits < told.visits / 2
 
 
 def test_the_shipped_bundle_is_what_training_gives() -> None:
@@ -158,6 +187,20 @@ def test_the_report_has_models_baselines_ablations_and_the_oracle(report: Report
 def test_ablations_lose(report: Report) -> None:
     accepted = {score.policy: score.accepted.value for score in report.worlds[0].group(ALL).scores}
     assert all(accepted[ablation] < accepted[REFIT] for ablation in ABLATIONS)
+
+
+def test_the_value_is_told_from_the_log_too(report: Report) -> None:
+    (found,) = report.off_policy
+    everyone = report.worlds[0].group(ALL)
+    assert (found.world, found.policy, found.visits) == ("burn", "model", everyone.visits)
+    assert found.true == everyone.score("model").accepted
+    assert found.logged < found.true.low, "what was logged is half chance"
+    assert [(one.ratios, one.estimator) for one in found.estimates if one.estimator != "SNIPS"] == [
+        (SLOTWISE, "IPS"),
+        (SLOTWISE, "DR"),
+        (SLATEWISE, "IPS"),
+        (SLATEWISE, "DR"),
+    ]
 
 
 def test_two_processes_judge_as_one_and_two_bundles_go_by_their_folders(report: Report, tmp_path: Path) -> None:

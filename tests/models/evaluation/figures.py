@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from models.evaluation.estimates import LoggedVisit
 from models.evaluation.outcomes import Outcomes, Recorder, join
 from models.evaluation.rules import NO_HEAT_STATE, REFIT, SHUFFLED_LABELS
+from models.off_policy import Ratios
 
 POLICIES = ("model", "popularity", REFIT, NO_HEAT_STATE, SHUFFLED_LABELS, "rule", "oracle")
 
@@ -27,3 +29,12 @@ def good(seed: int = 1) -> Outcomes:
 def both_seeds() -> Outcomes:
     """The same twice, of other people."""
     return join([good(1), good(2)])
+
+
+def logged_visits() -> list[LoggedVisit]:
+    """Four visits of two customers; the judged policy would have shown the sauce of slot 1 twice as often."""
+    poured = [(1, 0), (0, 1), (1, 0), (0, 0)]
+    return [
+        LoggedVisit((1, number % 2), earned, Ratios((2.0, 0.5), 1.0), (0.8, 0.1), (0.5, 0.25))
+        for number, earned in enumerate(poured)
+    ]

@@ -7,12 +7,13 @@ import re
 import msgspec
 import pytest
 
+from models.evaluation.estimates import off_policy
 from models.evaluation.outcomes import ALL, COLD, GROUPS, join
 from models.evaluation.page import html_of
 from models.evaluation.report import Judged, Real, RealScore, Report, Split, json_of, table, world_report
 from models.evaluation.rules import checks
 from models.evaluation.statistics import Interval
-from tests.models.evaluation.figures import both_seeds, good, outcomes
+from tests.models.evaluation.figures import both_seeds, good, logged_visits, outcomes
 
 
 def _report(model: str = "model") -> Report:
@@ -35,6 +36,7 @@ def _report(model: str = "model") -> Report:
                 scores=(RealScore(policy="model", hits=some, lift=some),),
             ),
         ),
+        off_policy=(off_policy("burn", model, logged_visits(), some),),
     )
 
 
@@ -83,16 +85,18 @@ def test_the_table_names_policies_rules_and_real_choices() -> None:
     assert "burn, all visits: 200 visits of 200 customers" in lines
     assert any(line.startswith("pass: far too hot, burn") for line in lines)
     assert "coffee <tasting>: 7 choices of 5, split by person" in lines
+    assert "burn, model: 0.400 [0.300, 0.500] of 4 visits, told from the log alone:" in lines
 
 
 def test_the_page_needs_nothing_else_and_is_the_same_each_time() -> None:
     page = html_of(_report())
     assert page == html_of(_report())
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     assert not re.findall(r"""(?:src|href)=["'](?!#)""", page), "no file, no address"
     assert not re.findall(r"url\((?!#)", page)
     assert "<?xml" not in page
     assert "coffee &lt;tasting&gt;" in page
+    assert "Told from the log alone" in page
     assert "All 5 rules kept" in page
     assert not re.search(r"#0[1-6]0[1-6]0[1-6]", page), "every colour is one of the page's"
 
