@@ -213,7 +213,7 @@ def test_a_bundle_with_a_wrong_hash_is_refused_and_the_rule_takes_over(shop: Wor
     device.expect_ack(1)
     answer = shop.get("/api/v1/picks?dispenser=hand-1")
     assert answer["ranker"] == "rule"
-    assert len(answer["picks"]) == 3
+    assert answer["picks"]
     assert any("model.onnx" in str(warning) for warning in shop.get("/api/v1/status")["warnings"])
 
 

@@ -141,7 +141,7 @@ def test_releases_are_used_while_events_go_up_and_none_is_lost_or_doubled(shop: 
         *((kind, "1", "use", "it") for kind in ("catalogue", "words")),
         *((kind, "1", "try", "it") for kind in ("bundle", "configuration")),
     }
-    wait_until(lambda: listed(shop) == used, 20, "the cloud hears of it")
+    wait_until(lambda: listed(shop) == used, 60, f"the cloud hears of it, not of {listed(shop)}")
     records = [one for batch in read_to_end(Cluster(shop.bootstrap), GATEWAYS.name) for one in batch]
     newest = [read_published(one.value or b"") for one in records if one.key == shop.gateway_id.encode()][-1]
     assert isinstance(newest, Heartbeat)
