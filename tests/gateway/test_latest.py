@@ -17,13 +17,15 @@ from gateway.ingest import Ingest
 from gateway.picks import Recommender
 from gateway.sessions import IDLE_MS
 from gateway.store import Store
+from gateway.transaction import Transaction
 from heat.catalog import Catalog, Sauce
-from heat.following import LATEST
+from heat.following import LATEST, Dose
 from heat.identity import pseudonym
-from heat.scale import default_words, shu
+from heat.scale import default_words, milli_octaves, shu
 from models.features import Context
 from models.ranker import RuleRanker
 from tests.gateway.conftest import DAY, KEY, Counter, HandClock, Screen, ask
+from tests.strategies import poured
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -116,6 +118,25 @@ async def test_no_more_are_kept_than_are_read(regular: Regular, rows: Query) -> 
     last = [6000 + 100 * (visit % 10) for visit in range(5, LATEST + 5)]
     kept = regular.store.write(lambda tx: doses.read(tx.connection, [CUSTOMER])).result(5)
     assert [one.mo for one in kept] == [catalog_mo(mo) for mo in last]
+
+
+def test_doses_of_a_session_and_of_its_customer_are_one_list(store: Store) -> None:
+    session = "s-hot-bar-1-00000007-1"
+
+    def work(tx: Transaction) -> tuple[list[Dose], list[Dose], int]:
+        for position in range(1, LATEST + 1):
+            doses.note(tx, CUSTOMER if position % 3 else session, 2 * position, poured(100 * position), DAY)
+        for position in range(LATEST):
+            doses.note(tx, CUSTOMER if position % 3 else session, 2 * position + 1, poured(50 + 100 * position), DAY)
+        before = doses.read(tx.connection, [session, CUSTOMER])
+        doses.hand_over(tx, session, CUSTOMER)
+        kept = tx.connection.execute("SELECT count(*) FROM doses").fetchone()[0]
+        return before, doses.read(tx.connection, [CUSTOMER]), kept
+
+    before, after, kept = store.write(work).result(5)
+    newest = [heat for position in range(1, LATEST + 1) for heat in (100 * position - 50, 100 * position)][-LATEST:]
+    assert [one.mo for one in before] == [milli_octaves(heat) for heat in newest]
+    assert (after, kept) == (before, LATEST)
 
 
 def catalog_mo(mo: int) -> int:
