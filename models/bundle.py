@@ -138,6 +138,7 @@ def sign(path: Path, key_file: Path, sequence: int, experiment: Experiment | Non
     """
     bundle = load(path)
     text = encode(msgspec.structs.replace(bundle.manifest, sequence=sequence, experiment=experiment))
+    decode(path / MANIFEST_NAME, text)  # what gateways would not read is neither signed nor written
     public, signature = signature_of(text, key_file)
     (path / SIGNATURE_NAME).unlink(missing_ok=True)
     (path / MANIFEST_NAME).write_bytes(text)
@@ -173,7 +174,7 @@ def unpack(packed: bytes) -> dict[str, bytes]:
                 if member.file_size > (limit := MAX_BYTES[member.filename]):
                     raise _too_large(member.filename, limit)
             return {member.filename: _unpacked(archive, member) for member in members}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise ModelError(f"it is no packed bundle: {error}", hint=AGAIN) from error
 
 

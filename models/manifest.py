@@ -78,7 +78,7 @@ def decode(path: Path, text: bytes) -> Manifest:
                 reason="format",
             )
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ModelError(f"{path}: {error}", hint=AGAIN) from error
     _check_features(path, manifest)
     if set(manifest.files) != FILES[manifest.kind]:

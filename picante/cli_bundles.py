@@ -6,6 +6,7 @@ Added to the group of `picante.cli_models`. Every one exits with 2, one line and
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +75,8 @@ def sign(directory: Path, key: Path, sequence: int, experiment: str | None, perc
 
     if (experiment is None) != (percent is None):
         raise click.UsageError("--experiment and --percent go together")
+    if percent is not None and math.isnan(percent):
+        raise click.BadParameter("nan is not in the range 0<=x<=100.", param_hint="--percent")
     with _told():
         check_private(key, "--key")
         part = None

@@ -106,6 +106,7 @@ BREAKAGES: list[tuple[Callable[[Path], object], str, str, str]] = [
     (lambda path: (path / "golden.json").unlink(), "missing", "golden.json: can't be read: No such file", AGAIN),
     (lambda path: (path / "manifest.json").write_text("{"), "unreadable", "manifest.json: .*truncated", AGAIN),
     (lambda path: (path / "manifest.json").write_text("[1]"), "unreadable", "manifest.json: Expected `object`", AGAIN),
+    (lambda path: (path / "manifest.json").write_text('{"format":' + "[" * 99_999), "unreadable", "recursion", AGAIN),
     (lambda path: _edit(path, lambda m: m.pop("weights")), "unreadable", "manifest.json: .*missing.*`weights`", AGAIN),
     (lambda path: _edit(path, lambda m: m.update(format=1)), "format", "manifest.json: format 1 is not known", OTHER),
     (lambda path: _edit(path, lambda m: m.update(format=3)), "format", "manifest.json: format 3 is not known", OTHER),
@@ -212,6 +213,12 @@ def _lying(packed: bytes) -> bytes:
     return packed[: entry + 24] + (9).to_bytes(4, "little") + packed[entry + 28 :]
 
 
+def _misplaced(packed: bytes) -> bytes:
+    """The archive says that its directory is where nothing can be."""
+    end = packed.rindex(b"PK\x05\x06")
+    return packed[: end + 16] + (2**31).to_bytes(4, "little") + packed[end + 20 :]
+
+
 BOMB = _zipped({"manifest.json": b"{}", "golden.json": b"0" * (64 << 20)})
 
 
@@ -225,8 +232,14 @@ BOMB = _zipped({"manifest.json": b"{}", "golden.json": b"0" * (64 << 20)})
         (_lying(BOMB), "unreadable", "no packed bundle: Bad CRC-32 for file 'golden.json'"),
         (BOMB[:-30], "unreadable", "no packed bundle: File is not a zip file"),
         (b"", "unreadable", "no packed bundle"),
+        (_misplaced(_zipped({"manifest.json": b"{}"})), "unreadable", "no packed bundle: negative seek value"),
+        (
+            _zipped({"ü": b""}).replace("ü".encode(), b"\xff\xff"),
+            "unreadable",
+            "no packed bundle: .*invalid start byte",
+        ),
     ],
-    ids=["path", "absolute", "no-manifest", "bomb", "lying-bomb", "cut", "empty"],
+    ids=["path", "absolute", "no-manifest", "bomb", "lying-bomb", "cut", "empty", "misplaced", "no-utf-8"],
 )
 def test_what_is_no_packed_bundle_is_not_unpacked(packed: bytes, reason: str, what: str) -> None:
     tracemalloc.start()

@@ -230,6 +230,14 @@ def test_what_is_no_key_signs_nothing(bundle: Path, tmp_path: Path, content: byt
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
 
 
+def test_what_gateways_would_not_read_is_not_signed(bundle: Path, brand: Path) -> None:
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    for sequence, share in ((2**53, 20.0), (8, float("nan"))):
+        with pytest.raises(ModelError):
+            sign(bundle, brand, sequence, Experiment("warmer-1", share))
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+
+
 # -- commands -----------------------------------------------------------------------------------------------------
 
 
@@ -316,6 +324,7 @@ def test_a_bundle_is_signed_for_a_share_of_the_customers(bundle: Path, brand: Pa
         (["--percent", "20"], "go together"),
         (["--experiment", "Wärmer 1", "--percent", "20"], "is not a name"),
         (["--experiment", "warmer-1", "--percent", "120"], "is not in the range"),
+        (["--experiment", "warmer-1", "--percent", "nan"], "is not in the range"),
     ],
 )
 def test_half_an_experiment_is_none(bundle: Path, brand: Path, more: list[str], why: str) -> None:
