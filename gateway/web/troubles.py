@@ -19,6 +19,7 @@ from gateway.web.bottle_troubles import bottle_troubles
 from gateway.web.dispenser_answers import DispenserView
 from gateway.web.dispenser_views import titled
 from gateway.web.glance import Trouble
+from gateway.web.limit_troubles import limit_troubles
 from gateway.web.port_troubles import port_troubles, tells_of_itself
 from gateway.web.sensor_troubles import sensor_troubles
 from gateway.web.watch import Watch
@@ -62,6 +63,7 @@ def troubles(state: GatewayState, watch: Watch, dispensers: list[DispenserView],
         *_of_releases(state),
         *sensor_troubles(state, dispensers),
         *bottle_troubles(dispensers),
+        *limit_troubles(state),
     ]
     return sorted(found, key=lambda trouble: not trouble.urgent)
 

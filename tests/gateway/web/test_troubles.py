@@ -21,6 +21,7 @@ from firmware_bridge.serial_link import Complaint
 from firmware_bridge.verbs import Identify
 from gateway.clock import HOUR_MS, Clock
 from gateway.config import ClockSection
+from gateway.menus import Menus
 from gateway.parts import ports
 from heat.errors import (
     BrokerUnreachable,
@@ -399,6 +400,17 @@ async def _level(inside: Inside, ml: int) -> bool:
 async def test_a_sauce_that_the_catalogue_lacks(inside: Inside) -> None:
     inside.hello((1, "ketchup", 500))
     assert "ketchup on nozzle 1 of hot-bar-1" in (await inside.warning("unknown_sauce"))["what"]
+
+
+async def test_a_dispenser_that_can_not_ask_whether_it_is_meant(inside: Inside) -> None:
+    inside.hello((1, "table-red", 500), (2, "reaper-raw", 500))
+    await inside.no_warnings()
+    inside.state.recommender.menus = Menus(inside.state.catalog, 50_000)
+    assert "hot-bar-1 pours above the store's limit" in (await inside.warning("limit_unconfirmed"))["what"]
+    link = inside.state.dispensers.known["hot-bar-1"].link
+    assert link is not None
+    link.session.version = 2
+    await inside.no_warnings()
 
 
 async def test_what_is_urgent_comes_first(inside: Inside) -> None:
