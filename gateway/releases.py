@@ -35,6 +35,8 @@ from heat.catalog import parse_catalog
 from heat.errors import ModelError, PicanteError, ScorerError, StoreError
 from heat.scale import parse_words
 from models.bundle import Bundle
+from models.probe import check_budget
+from models.ranker import in_numpy
 from models.signing import read_signers
 
 log = logging.getLogger("gateway.releases")
@@ -349,7 +351,7 @@ class Releases:
                 bundle = await asyncio.to_thread(self._trusted, wanted)
                 check_newer(self._reader, wanted, bundle)
                 await asyncio.to_thread(bundle_folder.put, self._folder, wanted.sha256, wanted.content)
-                await _try(bundle.path)
+                await _try(bundle)
                 return bundle
             case "configuration":
                 return overlay(self._plain.config, wanted.content)
@@ -425,9 +427,10 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, PicanteError) else f"it can't be read ({error!r})"
 
 
-async def _try(path: Path) -> None:
-    """Have a bundle score in a process of its own; where onnxruntime does not work, NumPy will. Raises ModelError."""
+async def _try(bundle: Bundle) -> None:
+    """Have a bundle score in a process of its own, or here in NumPy where onnxruntime does not work. Raises ModelError."""
     try:
-        await probe(path)
+        await probe(bundle.path)
     except ScorerError as error:
         log.info("%s", error)
+        await asyncio.to_thread(lambda: check_budget(bundle, in_numpy(bundle)))

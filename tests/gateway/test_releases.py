@@ -488,6 +488,18 @@ async def test_a_bundle_whose_model_contradicts_its_manifest_is_refused(site: Si
         assert site.hands.bundles == []
 
 
+async def test_where_onnxruntime_does_not_work_numpy_tries_a_bundle(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.scorer.PROBE", ("-c", "import os; os.abort()"))
+    weights = load(pretrained()).manifest.weights
+    async with site.started():
+        site.put("bundle", released(weights=(weights[0] + 1, *weights[1:])))
+        assert "does not get its scores here" in (await site.told("refused")).detail
+        site.put("bundle", released(), 2)
+        await site.told("on_trial", 2)
+
+
 def _altered(content: bytes) -> bytes:
     """Another model than the one that was signed, with the hash that it has."""
     files = unpack(content)
