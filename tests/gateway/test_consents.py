@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 
 from firmware_bridge.bodies import PouredBody, RatedBody, StatedBody
-from gateway import consents, housekeeping, sessions
+from gateway import consents, housekeeping, regulars, sessions
 from gateway.clock import DAY_MS, Clock
 from gateway.consents import Wish
 from gateway.dating import stamp
 from gateway.packed import unpack
 from gateway.picks import Recommender
+from gateway.regulars import Regular
 from gateway.store import Store
 from heat.events import ConsentChanged, Impression, read_data
 from heat.identity import pseudonym, session_subject
+from heat.profile import contribution
 from tests.gateway.conftest import DAY, KEY, NOON_MS, Counter, HandClock, Screen, ask
+from tests.strategies import poured
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -137,6 +140,17 @@ async def test_somebody_else_s_token_in_their_session_is_theirs(
     assert learned(rows) == NOTHING
 
 
+def test_what_other_stores_knew_of_them_goes_with_its_share_of_the_disk(
+    store: Store, clock: Clock, boot: int, rows: Query
+) -> None:
+    known = Regular(CUSTOMER, 1, 7, DAY, contribution(poured(4000), "gw-2", DAY))
+    store.write(lambda tx: regulars.take(tx, known, 0, 1)).result(5)
+    assert learned(rows)["regulars"] == learned(rows)["buckets"] == 1
+    assert say(store, clock, boot, "none")
+    assert learned(rows) == NOTHING
+    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5) == 0
+
+
 async def test_saying_it_again_changes_nothing_and_it_can_be_taken_back(
     counter: Counter, recommender: Recommender, store: Store, clock: Clock, boot: int, rows: Query
 ) -> None:
@@ -190,6 +204,32 @@ async def test_days_that_become_known_bring_nothing_back(  # noqa: PLR0913, PLR0
     assert learned(rows) == NOTHING
     ((consent, time_ms),) = rows("SELECT consent, time_ms FROM consents")
     assert (consent, time_ms // DAY_MS) == ("none", DAY)
+
+
+async def test_a_day_that_becomes_known_brings_nothing_back_of_a_session_before_its_token_was_shown(  # noqa: PLR0913, PLR0917
+    counter: Counter,
+    recommender: Recommender,
+    store: Store,
+    clock: Clock,
+    boot: int,
+    hand_clock: HandClock,
+    rows: Query,
+) -> None:
+    hand_clock.wall_ms = 0  # nobody has set the clock
+    say(store, clock, boot, "none")
+    counter.send(POUR)
+    await counter.settled(1)
+    session = session_subject(counter.name, counter.generation, 1)
+    assert learned(rows, session)["doses"] == 1
+    show(recommender, counter, 1)
+    store.write(lambda _tx: None).result(5)
+    hand_clock.wall_ms = DAY * DAY_MS + 3_600_000
+    reader = store.reader()
+    work = housekeeping.due(reader, clock.now(), boot)
+    reader.close()
+    assert work is not None
+    store.write(work).result(5)
+    assert learned(rows, session) == NOTHING
 
 
 @pytest.mark.parametrize(
