@@ -33,12 +33,18 @@ def wish(connection: sqlite3.Connection, subject: str) -> Wish:
 
 
 def set_here(tx: Transaction, subject: str, when: Stamp, data: ConsentChanged) -> bool:
-    """A customer said so at this gateway. Returns whether that is new; what is not writes nothing."""
+    """A customer said so at this gateway. Returns whether that is new; what is not writes nothing.
+
+    It is later than all that was heard before, even if another gateway's clock is ahead.
+    """
     said: Wish = "none" if data.consent == "none" else "profile"
     if wish(tx.connection, subject) == said:
         return False
+    row = tx.connection.execute("SELECT time_ms FROM consents WHERE subject = ?", (subject,)).fetchone()
+    heard_ms = 0 if row is None or row[0] is None else row[0]
+    time_ms = when.time_ms if when.time_ms >= heard_ms else heard_ms + 1
     position = tx.append(Event(tx.own_id(), subject, when, data))
-    _keep(tx, subject, said, when.time_ms if when.day >= 0 else None, position)
+    _keep(tx, subject, said, time_ms if when.day >= 0 else None, position)
     return True
 
 

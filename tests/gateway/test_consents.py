@@ -248,6 +248,18 @@ async def test_of_two_words_the_later_counts_and_of_two_at_once_the_one_that_say
     assert store.write(lambda tx: consents.wish(tx.connection, CUSTOMER)).result(5) == (wish if counts else other)
 
 
+async def test_a_word_said_here_stands_against_an_older_one_of_a_clock_that_is_ahead(
+    store: Store, clock: Clock, boot: int
+) -> None:
+    ahead_ms = clock.now().wall_ms + 400 * DAY_MS
+    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "none", ahead_ms)).result(5)
+    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", ahead_ms + 1)).result(5)
+    assert say(store, clock, boot, "none")
+    # the cloud tells it again, with the next visit elsewhere
+    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", ahead_ms + 1)).result(5)
+    assert store.write(lambda tx: consents.opted_out(tx.connection, CUSTOMER)).result(5)
+
+
 async def test_what_the_cloud_tells_is_forgotten_here_too(
     counter: Counter, recommender: Recommender, store: Store, clock: Clock, rows: Query
 ) -> None:

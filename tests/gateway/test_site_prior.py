@@ -46,7 +46,7 @@ def test_many_customers_are_believed_over_the_brand() -> None:
 def test_what_pours_scatter_is_no_difference_between_customers() -> None:
     few = learn(site(2000, 9000, 1500, pours=5), BRAND)
     assert few is not None
-    assert abs(few.sd_mo - 1500) < 150
+    assert abs(few.sd_mo - 1500) < 60
     same = learn(site(2000, 8000, 0, pours=5), BRAND)
     assert same is not None
     assert NARROWEST_MO <= same.sd_mo < NARROWEST_MO + 100
