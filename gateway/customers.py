@@ -6,8 +6,9 @@ of either counts.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway import doses, pours
 from gateway.transaction import read_profiles
@@ -15,6 +16,17 @@ from heat.events import Verdict
 from heat.identity import is_session
 from heat.pours import decayed
 from heat.reading import Prior, Reading, read
+
+
+@contextlib.contextmanager
+def snapshot(reader: sqlite3.Connection) -> Iterator[None]:
+    """All that is read meanwhile is of one moment, whatever the writer commits. Nothing may be awaited in it."""
+    reader.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if reader.in_transaction:
+            reader.execute("ROLLBACK")
 
 
 def subjects_of(reader: sqlite3.Connection, session: str | None, claimed_by: str | None) -> list[str]:

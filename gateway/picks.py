@@ -146,7 +146,8 @@ class Recommender:
         """Answer an ASK; the same ASK again gets the same answer, and no second impression."""
         answer = self._answers.get(hello.dispenser)
         if answer is None or answer.picks.nonce != ask.nonce:
-            answer = self._answers[hello.dispenser] = self._answer(hello, ask)
+            with customers.snapshot(self._reader):
+                answer = self._answers[hello.dispenser] = self._answer(hello, ask)
 
         def written() -> None:
             if not answer.recorded:

@@ -10,6 +10,7 @@ import pytest
 
 from firmware_bridge.bodies import PouredBody, RatedBody
 from firmware_bridge.messages import NozzleInfo, Picks
+from gateway import customers
 from gateway.packed import unpack
 from gateway.picks import RECORDED_A_MINUTE, Recommender
 from gateway.store import Store
@@ -109,6 +110,31 @@ async def test_picks_that_explore_are_replayed_to_the_bit_from_what_is_stored(
         again = replay(impression, unsure())
         assert again is not None
         assert agrees(impression, again)
+
+
+async def test_an_answer_is_of_one_moment_whatever_is_committed_meanwhile(
+    recommender: Recommender, counter: Counter, store: Store, rows: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter.send(PouredBody(nozzle=1, sauce="garlic-ghost", volume_ul=4000, duration_ms=800))
+    await counter.settled(1)
+    subjects_of = customers.subjects_of
+
+    def then_claimed_by_another(*known: Any) -> list[str]:
+        found = subjects_of(*known)
+        store.write(lambda tx: tx.connection.execute("UPDATE buckets SET subject = 'other'")).result(5)
+        store.write(lambda tx: tx.connection.execute("UPDATE pours SET subject = 'other'")).result(5)
+        return found
+
+    monkeypatch.setattr(customers, "subjects_of", then_claimed_by_another)
+    recommender.answer(Screen(), counter.hello, ask(1), 0)  # type: ignore[arg-type]
+    (stored,) = await impressions(rows, 1)
+    known = msgspec.convert(stored, Impression).known
+    assert known is not None
+    assert (known.evidence, [row.sauce for row in known.pours]) == (1, ["garlic-ghost"])
+    recommender.answer(Screen(), counter.hello, ask(2), 0)  # type: ignore[arg-type]
+    later = msgspec.convert((await impressions(rows, 2))[1], Impression).known
+    assert later is not None
+    assert later.evidence == 0, "a moment ends with its answer"
 
 
 async def test_too_hot_makes_the_next_picks_milder(recommender: Recommender, counter: Counter) -> None:

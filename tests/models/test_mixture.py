@@ -97,7 +97,7 @@ def test_20_000_draws_come_as_often_as_their_chances_say(first: int | None, poss
     assert set(counted) <= set(could)
     assert sum((counted[slate] - expected[slate]) ** 2 / expected[slate] for slate in could) < bound
     uniform = sum(policy == "uniform" for policy, _ in drawn) / draws
-    assert uniform == pytest.approx(UNIFORM, abs=0.005)
+    assert uniform == pytest.approx(0.05, abs=0.005)
 
 
 def test_slot_1_is_held_by_the_first_whichever_part_draws() -> None:
@@ -122,7 +122,7 @@ def test_a_newcomer_with_one_sauce_to_see_sees_it() -> None:
 
 @pytest.mark.parametrize("sauces", [6, 255, 700])
 def test_each_member_shows_what_its_weights_rank_first(sauces: int) -> None:
-    matrix, deviations = numbers(sauces, len(FEATURES), seed=5), numbers(8, len(FEATURES), seed=6)
+    matrix, deviations = numbers(sauces, len(FEATURES), seed=5), numbers(64, len(FEATURES), seed=6)
     weights = numbers(len(FEATURES), seed=7)
     rows = np.array(sorted(random.Random(8).sample(range(sauces), sauces // 2)))
     scores = (matrix.astype(np.float64) @ weights).astype(np.float32)
@@ -130,6 +130,15 @@ def test_each_member_shows_what_its_weights_rank_first(sauces: int) -> None:
     for deviation, slate in zip(deviations, policy.slates.tolist(), strict=True):
         utility = matrix[rows].astype(np.float64) @ (weights.astype(np.float64) + deviation)
         assert slate == rows[np.argsort(-utility)[:3]].tolist()
+
+
+def test_in_whatever_order_a_machine_adds_equal_sauces_keep_the_menu_s_order() -> None:
+    chance = np.random.default_rng(9)
+    cells = chance.normal(size=len(FEATURES)).astype(np.float32)
+    matrix = np.array([chance.permutation(cells) for _ in range(40)])
+    alike = np.repeat(numbers(16, 1, seed=10), len(FEATURES), axis=1)
+    policy = mixture(matrix, np.zeros(40, dtype=np.float32), alike, np.arange(40), 3, None)
+    assert policy.slates.tolist() == [[0, 1, 2]] * 16
 
 
 def test_scores_that_overflow_still_make_a_policy() -> None:

@@ -25,7 +25,7 @@ from models.manifest import Training
 from models.ranker import LinearRanker, OnnxRanker, RuleRanker, open_ranker, rank
 from models.safety import FILL_MO, MARGIN_MO, hurts_mo, limit_mo
 from models.train import Fit
-from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings
+from tests.tasting import CONTEXTS, MENUS, SAUCES, reading, readings, sauce
 
 SHIPPED = load(pretrained())
 ONNX = OnnxRanker(SHIPPED)
@@ -122,6 +122,14 @@ def test_what_was_too_hot_does_not_even_fill_up() -> None:
     menu = Menu([SAUCES[0], SAUCES[8], SAUCES[9], SAUCES[10]])
     context = Context(last_poured=SAUCES[9], last_verdict="too_hot")
     assert {pick.sauce.id for pick in suggest(LINEAR, known, menu, context).picks} == {SAUCES[0].id, SAUCES[8].id}
+
+
+def test_of_what_fills_up_alike_hot_sauces_go_by_their_scores() -> None:
+    mild, *hot = (sauce("mild", 1000), sauce("b", 40_000), sauce("c", 40_000, popularity=9), sauce("d", 41_000))
+    known = reading(5000, tolerance_mo=10_700, evidence=3)
+    ranker = LinearRanker("popular", [float(name == "popularity") for name in FEATURES])
+    shown = suggest(ranker, known, Menu([mild, *hot]), Context()).picks
+    assert [(pick.sauce.id, pick.fits) for pick in shown] == [("mild", True), ("c", False), ("b", False)]
 
 
 @given(readings(), MENUS, CONTEXTS, st.none() | st.integers(0, 2**53 - 1))
