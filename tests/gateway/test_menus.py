@@ -54,6 +54,13 @@ async def test_an_ask_says_what_must_not_be_shown(limited: Recommender, counter:
     limited.close()
 
 
+async def test_the_limit_outlives_a_catalogue(limited: Recommender, counter: Counter, door: Door) -> None:
+    limited.use(door)
+    assert shown(limited, counter, 1) == {"table-red"}, "for everybody by now"
+    assert limited.menus.to_confirm(NOZZLES) == (2, 3, 4)
+    limited.close()
+
+
 async def test_a_wish_of_this_session_counts(limited: Recommender, counter: Counter) -> None:
     counter.send(StatedBody(shu=2_000_000))
     await counter.settled(1)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from heat.errors import ModelError
 from heat.reading import Reading
+from heat.scale import heat_from_shu
 from models.assemble import About, write_bundle
 from models.bundle import load, pretrained
 from models.explore import SLOTS, suggest
@@ -47,6 +48,19 @@ def test_equal_sauces_keep_the_menu_s_order_however_long_it_is(scorer: OnnxRanke
     scores = scorer.scores(matrix)
     assert rank(scores, 3) == [100, 101, 102]
     assert rank(scores, 250) == [*range(100, 150), *range(100), *range(150, 250)]
+
+
+def test_the_rule_goes_by_the_usual_heat_the_dial_and_what_many_like() -> None:
+    menu = Menu([sauce("mild", 1008), sauce("near", 4080), sauce("liked", 4080, (), 9), sauce("hot", 65_520)])
+    known = reading(8000, tolerance_mo=15_000)  # 6, 8, 8 and 12 octaves
+
+    def order(context: Context) -> list[str]:
+        return [menu.ids[row] for row in rank(RuleRanker().scores(features(known, menu, context)), 4)]
+
+    assert order(Context()) == ["liked", "near", "mild", "hot"]
+    assert order(Context(dial=heat_from_shu(65_520))) == ["liked", "near", "hot", "mild"]
+    known = reading(12_000, tolerance_mo=11_990)
+    assert order(Context())[-1] == "hot", "a hair above the tolerance is above it"
 
 
 @given(readings(), MENUS, CONTEXTS)
