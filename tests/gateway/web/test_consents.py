@@ -82,8 +82,11 @@ def test_opted_out_offline_and_after_a_restart(offline: Shop) -> None:
 
 def test_the_command_says_the_same(offline: Shop) -> None:
     other = pseudonym("loyalty-2", PSEUDONYM_KEY, 1)
+    offline.visit(token="loyalty-2")
+    assert other in offline.get("/api/v1/status").text
     assert command(offline, other) == (0, f"{other}: known by their token\n")
     assert command(offline, other, "none")[0] == 0
+    assert other not in offline.get("/api/v1/status").text
     assert offline.json(f"/api/v1/profiles/{other}/consent")["consent"] == "none"
     assert command(offline, other) == (
         0,
