@@ -428,7 +428,7 @@ def _said(error: Exception) -> str:
 
 
 async def _try(bundle: Bundle) -> None:
-    """Have a bundle score in a process of its own, or here in NumPy where onnxruntime does not work. Raises ModelError."""
+    """Have a bundle score in a process of its own, or in NumPy where onnxruntime does not work. Raises ModelError."""
     try:
         await probe(bundle.path)
     except ScorerError as error:
