@@ -122,14 +122,14 @@ def followed_state(profile: Profile, today: int, prior: Prior, decay: DecayTable
     them takes its place among them. A verdict counts as far as it is about the taste of today. Without doses this is
     `heat_state`.
     """
-    latest = _with_elsewhere(profile, latest)
+    latest, sums = _in_order(profile, latest)
     counted = [(dose, weight) for dose in latest if (weight := decay.weight(dose.day, today))]
     seen, about = _seen(counted)
     loose = scatter(seen)
     total_w = PRECISION_UNIT * UNIT / prior.sd_mo**2
     total_wq = total_w * prior.mean_mo
     earlier: list[tuple[Kind, int, int, int]] = []
-    for (kind, day), (w, wq) in _earlier(profile, latest).items():
+    for (kind, day), (w, wq) in sums.items():
         decayed = decay.weight(day, today)
         if kind in ONE_SIDED:
             earlier.append((kind, decayed, w, wq))
@@ -146,19 +146,28 @@ def followed_state(profile: Profile, today: int, prior: Prior, decay: DecayTable
     return _state(total_w, total_w * now.belief.mean * 1000, verdicts)
 
 
-def _with_elsewhere(profile: Profile, latest: Sequence[Dose]) -> list[Dose]:
-    """The doses by day, and each newer day of other stores as one dose, as sure as its sums; the last of them all."""
+_SumsByDay = dict[tuple[Kind, int], tuple[int, int]]
+"""Sum w and sum w*q by kind and day."""
+
+
+def _in_order(profile: Profile, latest: Sequence[Dose]) -> tuple[Sequence[Dose], _SumsByDay]:
+    """The last doses by day, a newer day of other stores as one dose, as sure as its sums; and the sums of the rest."""
+    sums = _earlier(profile, latest)
     first = min((dose.day for dose in latest if dose.day >= 0), default=None)
-    if first is None:
-        return list(latest)
     elsewhere = [
-        Dose(day, kind, wq // w, w) for (kind, day), (w, wq) in _earlier(profile, latest).items() if day > first
+        Dose(day, kind, wq // w, w) for (kind, day), (w, wq) in sums.items() if first is not None and day > first
     ]
     if not elsewhere:
-        return list(latest)
+        return latest, sums
     # of one day what was poured comes before what was said of it, and what happened here is the last
     elsewhere.sort(key=lambda dose: (dose.day, dose.kind != "poured"))
-    return sorted([*elsewhere, *latest], key=lambda dose: dose.day if dose.day >= 0 else inf)[-LATEST:]
+    doses = sorted([*elsewhere, *latest], key=lambda dose: dose.day if dose.day >= 0 else inf)
+    for dose in elsewhere:
+        del sums[dose.kind, dose.day]
+    for dose in doses[:-LATEST]:
+        w, wq = sums.get((dose.kind, dose.day), (0, 0))
+        sums[dose.kind, dose.day] = w + dose.w, wq + dose.w * dose.mo
+    return doses[-LATEST:], sums
 
 
 def _seen(doses: Iterable[tuple[Dose, int]]) -> tuple[list[Seen], list[int]]:
@@ -175,9 +184,9 @@ def _seen(doses: Iterable[tuple[Dose, int]]) -> tuple[list[Seen], list[int]]:
     return seen, about
 
 
-def _earlier(profile: Profile, latest: Iterable[Dose]) -> dict[tuple[Kind, int], tuple[int, int]]:
-    """Sum w and sum w*q by kind and day, without the latest doses."""
-    sums: dict[tuple[Kind, int], tuple[int, int]] = {}
+def _earlier(profile: Profile, latest: Iterable[Dose]) -> _SumsByDay:
+    """The profile's sums without the latest doses."""
+    sums: _SumsByDay = {}
     for key, bucket in profile.buckets.items():
         w, wq = sums.get((key.kind, key.day), (0, 0))
         sums[key.kind, key.day] = w + bucket.w, wq + bucket.wq
