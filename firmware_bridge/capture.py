@@ -9,10 +9,10 @@ One JSON object a line, so that a file is good up to wherever it was cut:
 
 `is` names the message, or says what was bad: `bad:crc`. `hex` is what was on the line: a frame with its zeros, an MQTT
 payload. What opens a link, and what commands carry, is told without its bytes. In an ASK each loyalty token has a
-stand-in of its length, the same one for the same token; in a customer's own words an ellipsis stands for addresses and
-telephone numbers. Of whatever is no good message nothing is kept but its length and what was wrong with it (of a
-message: its version and type): a damaged ASK still holds a token, and on a line that echoes, a damaged PROVISION a key.
-A stand-in that is bad in the same way takes its place.
+stand-in of its length, the same one for the same token, and what the customer must not get is left out; in a customer's
+own words an ellipsis stands for addresses and telephone numbers. Of whatever is no good message nothing is kept but its
+length and what was wrong with it (of a message: its version and type): a damaged ASK still holds a token, and on a line
+that echoes, a damaged PROVISION a key. A stand-in that is bad in the same way takes its place.
 """
 
 from __future__ import annotations
@@ -119,8 +119,10 @@ class Scrubber:
     def _good(self, message: Message, data: bytes, encode: Callable[[Message], bytes]) -> Piece:
         is_ = name_of(message)
         match message:
-            case Ask(token=str(token)):
-                return Piece(is_, encode(msgspec.structs.replace(message, token=self._stand_in(token))))
+            case Ask(token=token):
+                token = None if token is None else self._stand_in(token)
+                clean = msgspec.structs.replace(message, token=token, avoid=(), adult=False)
+                return Piece(is_, encode(clean))
             case EventMessage(kind=kind) if kind == UNREADABLE:
                 return Piece(is_, None)
             case _ if isinstance(message, _SECRET):

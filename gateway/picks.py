@@ -58,6 +58,8 @@ class Slate:
     context: Context
     assigned: Assigned
     """Who ranked."""
+    avoids: bool
+    """Whether there are allergens that the customer must not get."""
 
 
 @dataclass(slots=True)
@@ -207,7 +209,7 @@ class Recommender:
         chosen, assigned = self.rankers.answer(
             subject, lambda ranker: suggest(ranker, reading, offer.menu, context, seed=seed)
         )
-        return Slate(subject, reading, offer.menu, offer.nozzles, chosen, context, assigned)
+        return Slate(subject, reading, offer.menu, offer.nozzles, chosen, context, assigned, bool(needs.avoid))
 
     def _record(self, hello: Hello, session: int, answer: _Answer, latency_us: int) -> None:
         now = self._clock.now()
@@ -266,6 +268,8 @@ class Recommender:
         return count <= RECORDED_A_MINUTE
 
     def _impression(self, hello: Hello, consent: Consent, slate: Slate, message: Picks, latency_us: int) -> Impression:
+        # what was left out would tell what the customer can't eat: then only what was shown is kept
+        candidates = tuple(pick.sauce.id for pick in slate.chosen.picks) if slate.avoids else slate.menu.ids
         return Impression(
             store=self._door.store,
             region=self._door.region,
@@ -284,12 +288,12 @@ class Recommender:
                 )
                 for slot, pick in enumerate(slate.chosen.picks, 1)
             ),
-            candidates=slate.menu.ids,
+            candidates=candidates,
             ranker=slate.assigned.ranker.name,
             latency_us=latency_us,
             catalog=self._door.catalog.version,
-            offered=logged.offered(slate.menu, slate.context),
-            known=logged.known(slate.reading, slate.menu, slate.context),
+            offered=() if slate.avoids else logged.offered(slate.menu, slate.context),
+            known=None if slate.avoids else logged.known(slate.reading, slate.menu, slate.context),
             policy=slate.chosen.policy,
             seed=slate.chosen.seed,
             slate_propensity=slate.chosen.slate_propensity,

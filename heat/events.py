@@ -189,7 +189,9 @@ class Impression(EventData, frozen=True, kw_only=True):
     dispenser: Name
     picks: Annotated[tuple[ShownPick, ...], Meta(max_length=3)]
     candidates: Annotated[tuple[SauceId, ...], Meta(max_length=256)]
-    """All sauces that could have been shown, in the order in which they were scored: what must not be is not there."""
+    """All sauces that could have been shown, in the order in which they were scored: what must not be is not there.
+
+    Of who avoids allergens those that were shown alone, without `offered` and `known`: the gaps would tell which."""
     ranker: Annotated[str, Meta(min_length=1, max_length=64)]
     """`rule`, or the hash of the bundle that ranked."""
     latency_us: Count

@@ -106,6 +106,12 @@ def test_a_token_has_a_stand_in_of_its_own() -> None:
     assert kept == ["token1".ljust(17, "x"), "token2".ljust(17, "x"), "token1".ljust(17, "x"), None]
 
 
+def test_nobody_reads_what_a_customer_must_not_get() -> None:
+    ask = msgspec.structs.replace(ASK, token=None, avoid=("peanuts",), adult=True)
+    [piece] = pieces(encode_message(ask, 2))
+    assert piece.data == encode_message(msgspec.structs.replace(ASK, token=None), 2)
+
+
 # -- bad ones ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,15 +14,18 @@ from firmware_bridge.messages import NozzleInfo
 from gateway.clock import Clock
 from gateway.door import Door
 from gateway.menus import KEPT, Menus
+from gateway.packed import unpack
 from gateway.picks import Recommender
 from gateway.rankers import Rankers
 from gateway.store import Store
 from gateway.venue import Venue
 from heat.catalog import Catalog, default_catalog
-from heat.events import Poured
+from heat.events import Impression, Poured, read_data
+from models.logged import asked
 from models.ranker import RuleRanker
 from models.rules import NO_NEEDS, Needs
 from tests.gateway.conftest import KEY, Counter, Screen, ask
+from tests.waiting import wait_until_async
 
 CATALOG = default_catalog()
 HOT = "reaper-raw"
@@ -58,6 +63,23 @@ async def test_the_limit_outlives_a_catalogue(limited: Recommender, counter: Cou
     limited.use(door)
     assert shown(limited, counter, 1) == {"table-red"}, "for everybody by now"
     assert limited.menus.to_confirm(NOZZLES) == (2, 3, 4)
+    limited.close()
+
+
+async def test_what_an_impression_leaves_out_tells_nobody_s_allergies(
+    limited: Recommender, counter: Counter, rows: Callable[[str], list[tuple[Any, ...]]]
+) -> None:
+    shown(limited, counter, 1, adult=True, dial=100)
+    assert shown(limited, counter, 2, adult=True, dial=100, avoid=("soya",)) == {"table-red"}
+    sql = "SELECT data FROM events WHERE type = 'picante.impression.v1' ORDER BY position"
+    await wait_until_async(lambda: len(rows(sql)) == 2, 5, "impressions stored")
+    whole, bare = (read_data("picante.impression.v1", unpack(data)) for (data,) in rows(sql))
+    assert isinstance(whole, Impression)
+    assert isinstance(bare, Impression)
+    assert (whole.candidates, len(whole.offered)) == (("table-red", "miso-piri"), 2)
+    assert (bare.candidates, bare.offered, bare.known) == (("table-red",), (), None)
+    assert asked(whole) is not None
+    assert asked(bare) is None
     limited.close()
 
 
