@@ -11,6 +11,7 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from gateway.probation import Outcomes
@@ -37,6 +38,14 @@ class Assigned(NamedTuple):
     arm: Arm | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An impression: who ranked it, and which of its sauces were rated."""
+
+    ranker: str
+    rated: set[str] = field(default_factory=set)
+
+
 class Rankers:
     """The rankers of a gateway. What it is asked for ratings comes in the writer's thread, all else in the loop's."""
 
@@ -51,8 +60,8 @@ class Rankers:
         self.errors: Counter[str] = Counter()
         """Of these, the ones that it failed on."""
         self._rule = RuleRanker()
-        self._shown: dict[str, str] = {}
-        """By impression, the newest last: who ranked it."""
+        self._shown: dict[str, _Shown] = {}
+        """By impression, the newest last."""
 
     def use(self, current: Ranker, before: Ranker | None = None, experiment: Experiment | None = None) -> None:
         """Answer by this ranker from now on. `before` may come back, and answers the others of an experiment."""
@@ -90,7 +99,7 @@ class Rankers:
 
     def answered(self, pick_id: str, ranker: Ranker, features: Callable[[], Matrix]) -> None:
         """This ranker answered. `features` makes what it saw, if there is a ranker that is to look at it."""
-        self._shown[pick_id] = ranker.name
+        self._shown[pick_id] = _Shown(ranker.name)
         if len(self._shown) > PICKS_KEPT:
             self._shown.pop(next(iter(self._shown)))
         if (shadow := self.shadow) is not None and not shadow.done:
@@ -105,17 +114,15 @@ class Rankers:
     # -- in the writer's thread -------------------------------------------------------------------------------------
 
     def note_rating(self, tx: Transaction, rated: Rated) -> None:
-        """Count a rating for whoever ranked the pick that it is about, in the transaction that stores it."""
-        ranker = self._shown.get(rated.pick_id or "")
-        if ranker is not None:
+        """Count a rating for whoever ranked the pick that it is about, in the transaction that stores it.
+
+        The first of a sauce counts: who presses a button ten times is one customer whom it was too hot for.
+        """
+        shown = self._shown.get(rated.pick_id or "")
+        if shown is not None and rated.sauce not in shown.rated:
+            shown.rated.add(rated.sauce)
             tx.connection.execute(
                 "INSERT INTO ranked VALUES (?, 1, ?) ON CONFLICT DO UPDATE"
                 " SET rated = rated + 1, too_hot = too_hot + excluded.too_hot",
-                (ranker, rated.verdict == "too_hot"),
+                (shown.ranker, rated.verdict == "too_hot"),
             )
-
-
-def forget(tx: Transaction, keep: set[str]) -> None:
-    """Forget what became of rankers that are neither used nor may come back."""
-    marks = ", ".join("?" * len(keep))
-    tx.connection.execute(f"DELETE FROM ranked WHERE ranker NOT IN ({marks})", tuple(keep))  # noqa: S608 -- marks

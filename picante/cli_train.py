@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_STATUS = 2
 EXTRA = ("lightgbm", "onnx", "rich")
+LAKE_EXTRA = ("deltalake", "duckdb", "pyarrow")
 
 
 @click.command()
@@ -66,8 +67,9 @@ def train(  # noqa: PLR0913, PLR0917  # a parameter for each option
     """
     started = time.monotonic()
     try:
-        if missing := [name for name in EXTRA if importlib.util.find_spec(name) is None]:
-            raise ConfigError(f"training needs {', '.join(missing)}", hint="Install it: pip install 'picante[train]'")
+        _check_installed("train", EXTRA)
+        if lake is not None:
+            _check_installed("cloud", LAKE_EXTRA)
         try:
             sauces = default_catalog() if catalog is None else parse_catalog(catalog.read_bytes())
         except OSError as error:
@@ -83,10 +85,18 @@ def train(  # noqa: PLR0913, PLR0917  # a parameter for each option
             trained = train_bundles(out, sauces, logs, kind, step)
     except PicanteError as error:
         exit_with_hint(error, EXIT_STATUS)
+    except OSError as error:
+        said = f"{error.filename or out}: {error.strerror}"
+        exit_with_hint(ConfigError(said, hint="Name a directory that can be written with --out"), EXIT_STATUS)
     for one in trained:
         where = f"bundle {one.bundle.short_id} ({one.kind}) is in {one.bundle.path}"
         click.echo(f"{where} ({time.monotonic() - started:.1f} s)", err=True)
     click.echo(table(trained))
+
+
+def _check_installed(extra: str, modules: tuple[str, ...]) -> None:
+    if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
+        raise ConfigError(f"training needs {', '.join(missing)}", hint=f"Install it: pip install 'picante[{extra}]'")
 
 
 @contextlib.contextmanager

@@ -73,12 +73,13 @@ def steps(wanted: Wanted, *, from_lake: bool) -> int:
 
 
 def simulated(catalog: Catalog, *, seed: int, customers: int, days: int, step: Step = lambda _: None) -> Logs:
-    """The slates of simulated customers, a part of them in each world."""
+    """The slates of simulated customers, a part of them in each world. Raises DataError: too few of them."""
     slates: list[Slate] = []
     for number, world in enumerate(WORLDS):
         step(f"simulating the world {world!r}")
         here = len(range(number, customers, len(WORLDS)))
         slates += simulate_slates(training_crowd(seed + number * 1_000_003, here, catalog, world), seed, days)
+    _check_enough(slates, f"{customers} customers in {days} days", "Give more of --customers, or of --days")
     return Logs(slates, "simulation", customers, seed)
 
 
@@ -98,12 +99,14 @@ def in_lake(folder: Path, seed: int) -> Logs:
         subjects: set[str] = set()
         rows = (row for batch in reader for row in batch.to_pylist())
         slates = list(deque(_slates(rows, subjects), maxlen=MOST_SLATES))
-    if len(slates) < LEAST_SLATES:
-        raise DataError(
-            f"{folder}: {len(slates)} picks that ended in a pour are too few: {LEAST_SLATES} is the least",
-            hint="Wait for more, or train on simulated customers: leave --lake out",
-        )
+    _check_enough(slates, str(folder), "Wait for more, or train on simulated customers: leave --lake out")
     return Logs(slates, "lake", len(subjects), seed)
+
+
+def _check_enough(slates: Sequence[Slate], of: str, hint: str) -> None:
+    if len(slates) < LEAST_SLATES:
+        said = f"{of}: {len(slates)} picks that ended in a pour are too few: {LEAST_SLATES} is the least"
+        raise DataError(said, hint=hint)
 
 
 def _slates(rows: Iterable[dict[str, Any]], subjects: set[str]) -> Iterator[Slate]:
@@ -122,7 +125,11 @@ def _slates(rows: Iterable[dict[str, Any]], subjects: set[str]) -> Iterator[Slat
 def train_bundles(
     out: Path, catalog: Catalog, logs: Logs, wanted: Wanted = "linear", step: Step = lambda _: None
 ) -> list[Trained]:
-    """Fit the logs, judge, and write the bundles: into `out`, or if both kinds are wanted into `out/KIND`."""
+    """Fit the logs, judge, and write the bundles: into `out`, or if both kinds are wanted into `out/KIND`.
+
+    Raises OSError: something can't be written there.
+    """
+    out.mkdir(parents=True, exist_ok=True)  # now: fitting and judging take a while
     training = Training(
         source=logs.source,
         seed=logs.seed,

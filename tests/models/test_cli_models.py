@@ -104,6 +104,24 @@ def test_training_without_its_extra_says_what_to_install(tmp_path: Path, monkeyp
     code, _, stderr = _run("train", "--out", str(tmp_path))
     assert code == 2
     assert "pip install 'picante[train]'" in stderr
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "deltalake" else ())
+    code, _, stderr = _run("train", "--out", str(tmp_path), "--lake", str(tmp_path))
+    assert code == 2
+    assert "training needs deltalake. Install it: pip install 'picante[cloud]'" in stderr
+
+
+def test_training_says_what_is_wrong_with_its_options(tmp_path: Path) -> None:
+    (file := tmp_path / "file").touch()
+    few = ("train", "--customers", "40", "--seed", "3")
+    code, _, stderr = _run(*few, "--days", "1", "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert "error: 40 customers in 1 days: " in stderr
+    assert "Give more of --customers" in stderr
+    for out in (file, file / "in"):
+        code, _, stderr = _run(*few, "--days", "30", "--out", str(out))
+        assert code == 2
+        assert f"error: {out}: " in stderr
+        assert "fitting" not in stderr, "it is found before the work is done"
 
 
 @pytest.mark.parametrize("name", sorted(models.commands))
