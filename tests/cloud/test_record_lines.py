@@ -15,11 +15,12 @@ from cloud_sync.envelope import encode
 from cloud_sync.published import Heartbeat, Profile, Version, publish
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import ALL, DAY_MS, DEAD_LETTERS, EVENTS, PROFILES, SAMPLES
-from heat.events import AnyData, BucketRow
+from heat.events import AnyData, BucketRow, Sampled
 from heat.quality import Refusal
 from heat.scale import BANDS
 from tests.cloud_sync.examples import CUSTOMER, EVERY_TYPE, GATEWAY, POURED, TIME_MS, refused, stored, written
 
+SAMPLED = next(data for data in EVERY_TYPE if isinstance(data, Sampled))
 READ_MS = 1_764_115_200_000
 """Unix time, ms: when the records below were written."""
 
@@ -52,7 +53,7 @@ REFUSED: dict[str, tuple[Consumed, str]] = {
     "another's key": (replace(as_read(encode(stored())), key=b"p1-other"), "wrong_key"),
     "no key": (replace(as_read(encode(stored())), key=None), "wrong_key"),
     "no value": (replace(as_read(encode(stored())), value=None), "malformed"),
-    "readings among events": (replace(as_read(encode(stored(EVERY_TYPE[-1]))), topic=EVENTS.name), "unknown_type"),
+    "readings among events": (replace(as_read(encode(stored(SAMPLED))), topic=EVENTS.name), "unknown_type"),
     "a pour among samples": (replace(as_read(encode(stored())), topic=SAMPLES.name), "unknown_type"),
     "a published type among events": (
         Consumed(EVENTS.name, 0, 1, READ_MS, b"gw-1", publish("x", Profile(
