@@ -71,6 +71,16 @@ def test_an_older_dispenser_is_sent_nothing_that_it_does_not_know(pair: Pair) ->
     assert not any(isinstance(message, Sample | Result) for message in pair.sent)
 
 
+@pytest.mark.parametrize(("versions", "told"), [((1,), ()), (VERSIONS, (2,))])
+def test_an_older_dispenser_is_not_told_what_to_confirm(
+    pair: Pair, versions: tuple[int, ...], told: tuple[int, ...]
+) -> None:
+    pair.disk.confirm = (2,)
+    [welcome] = sent_by(pair.session.feed(msgspec.structs.replace(pair.hello(), versions=versions), 0))
+    assert isinstance(welcome, Welcome)
+    assert welcome.confirm == told
+
+
 def test_a_newer_dispenser_is_told_what_is_spoken(pair: Pair) -> None:
     boot(pair, versions=(3, 4))
     pair.run(100)
