@@ -279,3 +279,30 @@ def test_too_hot_never_raises_what_is_thought_to_be_liked_or_borne(bodies: list[
     # 1 mo for the rounding of floats
     assert after.mean_mo <= before.mean_mo + 1
     assert after.tolerance_mo <= before.tolerance_mo + 1
+
+
+_DATED = st.lists(
+    st.tuples(
+        st.one_of(SHU.map(poured), SHU.map(stated), st.builds(rated, SHU, st.sampled_from(("too_hot", "more")))),
+        st.integers(TODAY - 100, TODAY),
+    ),
+    max_size=LATEST // 2 - 1,
+)
+
+
+@given(_DATED, _DATED, st.integers(0, MAX_SHU))
+def test_nor_with_what_other_stores_saw_in_between(
+    here: list[tuple[AnyData, int]], elsewhere: list[tuple[AnyData, int]], shu: int
+) -> None:
+    here.sort(key=lambda dated: dated[1])
+    profile, latest = Profile(), [dose(body, day) for body, day in here]
+    for origin, dated in (("gw-1", here), ("gw-2", elsewhere)):
+        for body, day in dated:
+            profile.fold(contribution(body, origin, day))
+    before = read(profile, TODAY, latest=_all(latest)).state
+    assert 0 <= before.mean_mo <= before.tolerance_mo <= MAX_MO
+    hurt = rated(shu, "too_hot")
+    profile.fold(contribution(hurt, "gw-1", TODAY))
+    after = read(profile, TODAY, latest=_all([*latest, dose(hurt, TODAY)])).state
+    assert after.mean_mo <= before.mean_mo + 1
+    assert after.tolerance_mo <= before.tolerance_mo + 1
