@@ -53,3 +53,5 @@ def test_the_last_verdict_on_the_poured_sauce_counts_and_too_hot_about_any() -> 
     assert outcome(SHOWN, {"bird": 2000}, said) == Outcome("poured", "bird", 2, "just_right", too_hot=True)
     assert outcome(SHOWN, {"bird": 2000}, said[:1]) == Outcome("poured", "bird", 2, "more")
     assert outcome(SHOWN, {}, said) == Outcome("abandoned", too_hot=True)
+    elsewhere = Outcome("elsewhere", "datil", None, "too_hot", too_hot=True)
+    assert outcome(SHOWN, {"datil": 2000}, [("datil", "too_hot")]) == elsewhere
