@@ -18,11 +18,13 @@ from typing import Literal
 import numpy as np
 
 from heat.catalog import Sauce
+from heat.errors import ModelError
 from heat.events import Impression
 from heat.reading import Reading
 from models.explain import reasons
 from models.features import Context, Matrix, Menu, features
 from models.logged import asked
+from models.manifest import AGAIN
 from models.mixture import Mixture, mixture
 from models.ranker import Ranker, top
 from models.safety import FILL_MO, MARGIN_MO, bearable, hurts_mo, limit_mo
@@ -80,6 +82,9 @@ def suggest(
     Where fewer than `slots` sauces lie within the limit, the mildest of the others fill up, as far as `FILL_MO` above
     it; but nothing as hot as what was too hot just now. Then there are fewer picks: the mildest alone, if need be. The
     rule shows nothing above the tolerance, or the dial, at all.
+
+    Raises:
+        ModelError: the ranker gave scores that no event could tell of.
     """
     could = slates(ranker, reading, menu, context, explore=seed is not None, slots=slots)
     if seed is None or could.explored is None:
@@ -93,9 +98,16 @@ def suggest(
 def slates(
     ranker: Ranker, reading: Reading, menu: Menu, context: Context, *, explore: bool, slots: int = SLOTS
 ) -> Slates:
-    """What the policy shows at this ask, and with which chances."""
+    """What the policy shows at this ask, and with which chances.
+
+    Raises:
+        ModelError: the ranker gave scores that no event could tell of.
+    """
     matrix = features(reading, menu, context)
     scores = ranker.scores(matrix)
+    if not np.isfinite(scores).all():
+        told = f"{ranker.name} gave a sauce a score that is no number"
+        raise ModelError(told, hint=AGAIN, reason="model")
     by_rule = ranker.scorer == "rule"  # it has learnt nothing of what people like beyond: it shows nothing there
     limit = limit_mo(reading, context, 0 if by_rule else MARGIN_MO)
     within = np.flatnonzero(menu.heat_mo <= limit)

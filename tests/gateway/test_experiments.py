@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
+import pytest
 
 from firmware_bridge.bodies import PouredBody, RatedBody
 from firmware_bridge.messages import Picks
@@ -78,10 +80,21 @@ class Broken(LinearRanker):
         raise RuntimeError("no such operator")
 
 
+class Nonsense(LinearRanker):
+    """One that says of a sauce what no event could tell."""
+
+    def scores(self, features: Matrix) -> Matrix:
+        """Ones, but for one that is no number."""
+        return np.where(np.arange(len(features)) == 1, np.nan, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "ranker", [Broken("broken", WEIGHTS), Nonsense("broken", WEIGHTS)], ids=["raises", "no number"]
+)
 async def test_while_the_ranker_in_use_fails_what_another_showed_is_stored_and_looked_at(
-    recommender: Recommender, counter: Counter, rows: Query
+    recommender: Recommender, counter: Counter, rows: Query, ranker: LinearRanker
 ) -> None:
-    recommender.rankers.use(Broken("broken", WEIGHTS), OLD)
+    recommender.rankers.use(ranker, OLD)
     recommender.rankers.shadow = shadow = Shadow(OLD, wanted=3)
     picks = await shown_to(recommender, counter, 1, None)
     assert len(picks.picks) == 3
