@@ -32,6 +32,8 @@ _FIXED = [
     ("region", pa.string()),
     ("dispenser", pa.string()),
     ("ranker", pa.string()),
+    ("experiment", pa.string()),  # that the customer was part of, and which of its rankers answered; null: of none
+    ("arm", pa.string()),
     ("catalog", pa.string()),
     ("sauce", pa.string()),
     ("slot", pa.int32()),  # where it was shown, from 1 on; null: it was not
@@ -127,6 +129,8 @@ class TrainingRows:
                 "region": impression.region,
                 "dispenser": impression.dispenser,
                 "ranker": impression.ranker,
+                "experiment": impression.experiment,
+                "arm": impression.arm,
                 "catalog": impression.catalog,
                 "sauce": sauce,
                 "slot": pick and pick.slot,

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -191,8 +192,9 @@ def test_impressions_that_kept_nothing_are_counted(tmp_path: Path) -> None:
 
 def test_days_bound_the_picks_and_columns_name_their_version(tmp_path: Path) -> None:
     lake = opened(tmp_path)
-    put(lake, [consumed(0, shown(Profile()))])
-    assert rows(lake, date(2025, 11, 24), date(2025, 11, 25))
+    put(lake, [consumed(0, msgspec.structs.replace(shown(Profile()), experiment="warmer-1", arm="control"))])
+    found = rows(lake, date(2025, 11, 24), date(2025, 11, 25))
+    assert {(row["experiment"], row["arm"]) for row in found} == {("warmer-1", "control")}
     assert not rows(lake, date(2025, 11, 25))
     assert not rows(lake, until=date(2025, 11, 24))
     assert COLUMNS.metadata == {b"picante.features": SCHEMA.encode()}
