@@ -81,6 +81,14 @@ def test_an_older_dispenser_is_not_told_what_to_confirm(
     assert welcome.confirm == told
 
 
+def test_a_welcome_without_a_list_empties_it(pair: Pair) -> None:
+    for confirm in ((2,), ()):
+        pair.disk.confirm = confirm
+        boot(pair)
+        pair.open_up()
+        assert pair.panel.confirm == confirm
+
+
 def test_a_newer_dispenser_is_told_what_is_spoken(pair: Pair) -> None:
     boot(pair, versions=(3, 4))
     pair.run(100)

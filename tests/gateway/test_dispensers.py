@@ -13,12 +13,14 @@ import pytest
 
 from cloud_sync.log import BURST, BoundedHandler
 from firmware_bridge.link import Link
-from firmware_bridge.messages import DownMessage, Hello, Ready, Reject, Welcome
+from firmware_bridge.messages import DownMessage, Hello, HelloRequest, Ready, Reject, Welcome
 from firmware_bridge.proofs import ready_mac
 from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.dispensers import Dispensers
+from gateway.parts import DaemonHands
 from gateway.state import GatewayState
+from gateway.venue import Venue
 from tests.gateway.web.conftest import DISPENSER_KEY, write_config
 from tests.servers import free_port
 
@@ -132,3 +134,15 @@ async def test_names_that_are_made_up_fill_no_log(state: GatewayState) -> None:
     ]
     assert [line["left_out"] for line in lines[-2:]] == [1_000 - BURST - 1] * 2
     assert lines[2 * BURST]["stranger"] == "honest"
+
+
+@pytest.mark.parametrize("limit_shu", [None, 50_000])
+async def test_where_there_is_a_limit_another_catalogue_has_all_greeted_anew(
+    state: GatewayState, limit_shu: int | None
+) -> None:
+    state.recommender._venue = Venue(limit_shu)
+    line = Line(state.dispensers, "serial")
+    line.greet()
+    DaemonHands(state).use_door(state.ingest.door)
+    invited = any(isinstance(message, HelloRequest) for message in line.heard)
+    assert invited is (limit_shu is not None)
