@@ -68,7 +68,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         releases = Releases(opened, config, door)
         begun = await releases.begin()
         config, door = begun.config, begun.door
-        rankers, model_error = _open_rankers(begun.bundles, bundle_path(config))
+        rankers, model_error = await _open_rankers(begun.bundles, bundle_path(config))
         clock, boot = await _start_clock(config, opened)
         outbox = StoreOutbox(opened, lambda: clock.holds)
         ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating)
@@ -142,9 +142,9 @@ def _venue(config: Config) -> Venue:
     return Venue(config.picks.limit_shu, ZoneInfo(timezone) if timezone is not None else None)
 
 
-def _open_rankers(bundles: Bundles, plain: Path) -> tuple[Rankers, ModelError | None]:
+async def _open_rankers(bundles: Bundles, plain: Path) -> tuple[Rankers, ModelError | None]:
     rankers = Rankers(RuleRanker())
-    error = use_rankers(rankers, bundles, plain)
+    error = await use_rankers(rankers, bundles, plain)
     if error is not None:
         log.warning("%s", error)
     return rankers, error

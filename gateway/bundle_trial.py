@@ -87,14 +87,20 @@ class Trial:
         return rankers.outcomes(reader, rankers.current.name), rankers.outcomes(reader, before)
 
 
-def use_rankers(rankers: Rankers, bundles: Bundles, plain: Path) -> ModelError | None:
+async def use_rankers(rankers: Rankers, bundles: Bundles, plain: Path) -> ModelError | None:
     """Rank by these bundles from now on, in NumPy; `plain` is the one that gateway.toml names. What is wrong, if it is.
 
-    Nobody waits for it: an answer that is being given goes by the ranker that it began with.
+    Nobody waits for it: while they are opened, picks go by what there was.
     """
-    current, error = open_ranker(bundles.now or plain)
-    before = open_ranker(bundles.before or plain)[0] if bundles.on_trial else None
-    rankers.use(current, before, experiment_of(bundles.now) if bundles.on_trial else None)
+
+    def opened() -> tuple[Ranker, Ranker | None, Experiment | None, ModelError | None]:
+        current, error = open_ranker(bundles.now or plain)
+        if not bundles.on_trial:
+            return current, None, None, error
+        return current, open_ranker(bundles.before or plain)[0], experiment_of(bundles.now), error
+
+    current, before, experiment, error = await asyncio.to_thread(opened)
+    rankers.use(current, before, experiment)
     return error
 
 

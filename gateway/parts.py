@@ -117,7 +117,7 @@ class DaemonHands:
         state, plain = self._state, bundle_path(self._state.config)
         self._trial.stop()
         state.bundle = bundles.now or plain
-        state.model_error = use_rankers(state.recommender.rankers, bundles, plain)
+        state.model_error = await use_rankers(state.recommender.rankers, bundles, plain)
         if state.model_error is None:
             await use_onnx(state)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,20 +110,31 @@ async def test_one_that_fails_beside_the_ranker_in_use_must_not_answer(rankers: 
     assert rankers.shadow is None
 
 
-def test_on_trial_the_one_before_is_kept_and_an_experiment_divides(rankers: Rankers, tmp_path: Path) -> None:
+async def test_on_trial_the_one_before_is_kept_and_an_experiment_divides(rankers: Rankers, tmp_path: Path) -> None:
     new, old = bundle(tmp_path / "new", EXPERIMENT), bundle(tmp_path / "old", created_by="others")
-    assert use_rankers(rankers, Bundles(new, old, on_trial=True), pretrained()) is None
+    assert await use_rankers(rankers, Bundles(new, old, on_trial=True), pretrained()) is None
     assert rankers.before is not None
     assert (rankers.current.name, rankers.before.name) == (load(new).short_id, load(old).short_id)
     assert rankers.experiment == EXPERIMENT
-    use_rankers(rankers, Bundles(new, None, on_trial=True), pretrained())
+    await use_rankers(rankers, Bundles(new, None, on_trial=True), pretrained())
     assert rankers.before.name == load(pretrained()).short_id, "what gateway.toml names"
-    use_rankers(rankers, Bundles(new), pretrained())
+    await use_rankers(rankers, Bundles(new), pretrained())
     assert [rankers.before, rankers.experiment] == [None, None]
 
 
-def test_a_bundle_that_can_not_be_read_leaves_the_rule(rankers: Rankers, tmp_path: Path) -> None:
-    error = use_rankers(rankers, Bundles(tmp_path / "gone"), pretrained())
+async def test_picks_go_on_while_a_bundle_is_opened(rankers: Rankers, tmp_path: Path) -> None:
+    new, old = bundle(tmp_path / "new"), rankers.current
+    using = asyncio.create_task(use_rankers(rankers, Bundles(new), pretrained()))
+    meanwhile = 0
+    while not using.done():
+        meanwhile += rankers.current is old
+        await asyncio.sleep(0)
+    assert meanwhile > 5
+    assert rankers.current.name == load(new).short_id
+
+
+async def test_a_bundle_that_can_not_be_read_leaves_the_rule(rankers: Rankers, tmp_path: Path) -> None:
+    error = await use_rankers(rankers, Bundles(tmp_path / "gone"), pretrained())
     assert error is not None
     assert (error.reason, rankers.current.scorer) == ("missing", "rule")
 
@@ -132,9 +144,9 @@ def note(store: Store, rankers: Rankers, rated: int, too_hot: int) -> None:
     store.write(lambda tx: tx.connection.execute("INSERT OR REPLACE INTO ranked VALUES (?, ?, ?)", row)).result(5)
 
 
-def test_what_customers_say_ends_its_trial(rankers: Rankers, store: Store, tmp_path: Path) -> None:
+async def test_what_customers_say_ends_its_trial(rankers: Rankers, store: Store, tmp_path: Path) -> None:
     trial, reader = Trial(rankers, Terms()), store.reader()
-    use_rankers(rankers, Bundles(bundle(tmp_path / "new"), None, on_trial=True), pretrained())
+    await use_rankers(rankers, Bundles(bundle(tmp_path / "new"), None, on_trial=True), pretrained())
     note(store, rankers, JUDGED - 1, 20)
     assert (trial.why_back(reader), trial.settled(reader)) == (None, False)
     note(store, rankers, JUDGED, 20)
@@ -147,9 +159,9 @@ def test_what_customers_say_ends_its_trial(rankers: Rankers, store: Store, tmp_p
     reader.close()
 
 
-def test_an_experiment_goes_on_until_it_is_ended(rankers: Rankers, store: Store, tmp_path: Path) -> None:
+async def test_an_experiment_goes_on_until_it_is_ended(rankers: Rankers, store: Store, tmp_path: Path) -> None:
     trial, reader = Trial(rankers, Terms()), store.reader()
-    use_rankers(rankers, Bundles(bundle(tmp_path / "new", EXPERIMENT), None, on_trial=True), pretrained())
+    await use_rankers(rankers, Bundles(bundle(tmp_path / "new", EXPERIMENT), None, on_trial=True), pretrained())
     note(store, rankers, 10 * JUDGED, 20)
     assert not trial.settled(reader)
     reader.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import count
 
 import numpy as np
@@ -77,6 +78,14 @@ def test_one_that_is_slow_now_and_then_may_be() -> None:
     with pytest.raises(ModelError, match="more than 5 ms for 20 of 20 slates") as raised:
         shadow.check()
     assert raised.value.reason == "latency"
+
+
+@pytest.mark.parametrize(("slow", "refused"), [(2, False), (3, True)])
+def test_one_slate_in_twenty_may_be_slow(slow: int, refused: bool) -> None:
+    took_us = [0, BUDGET_US + 1] * slow + [0, BUDGET_US] * (40 - slow)
+    shadow = looked(Shadow(IN_USE, wanted=40, clock_us=iter(took_us).__next__), 40)
+    with pytest.raises(ModelError) if refused else nullcontext():
+        shadow.check()
 
 
 def test_one_that_ranks_otherwise_is_told_apart_and_let_pass() -> None:
