@@ -77,5 +77,6 @@ def test_picks_are_shown_once(tmp_path: Path) -> None:
     assert len(pair.panel.shown) == 1
 
 
-def test_an_ask_never_shows_its_token() -> None:
+def test_an_ask_never_shows_its_token_or_what_its_customer_avoids() -> None:
     assert "secret" not in repr(Ask(session=1, nonce=bytes(8), token="secret"))
+    assert "peanuts" not in repr(Ask(session=1, nonce=bytes(8), avoid=("peanuts",)))
