@@ -16,7 +16,7 @@ from cloud_sync.published import Profile, Region, Version, features_of, publish,
 from cloud_sync.record import Consumed, Record
 from cloud_sync.topics import FEATURES, PROFILES
 from heat.errors import ConfigError
-from heat.events import BucketRow
+from heat.events import BucketRow, FlavourRow
 from heat.features import features, next_change_day
 from heat.identity import SAFE_INTEGER, is_session
 from heat.tally import Tally
@@ -37,10 +37,20 @@ class Publisher:
     features: str = FEATURES.name
 
     def news(self, subject: Subject, day: int, now_ms: int) -> list[Record]:
-        """A subject whose sums changed: profile, and features as of `day`. None of it where no reader would take it."""
-        buckets, flavours = subject.tally.rows()
+        """A subject whose sums changed: profile, and features as of `day`. None of it where no reader would take it.
+
+        That somebody opted out is told in any case, then without sums.
+        """
+        told = self._profile(subject, now_ms, *subject.tally.rows())
+        if told is None and subject.consent is not None and subject.consent[1]:
+            told = self._profile(subject, now_ms, (), ())
+        return [told, self.read_on(subject, day, now_ms)] if told is not None else []
+
+    def _profile(
+        self, subject: Subject, now_ms: int, buckets: tuple[BucketRow, ...], flavours: tuple[FlavourRow, ...]
+    ) -> Record | None:
         if not tellable(buckets):
-            return []
+            return None
         profile = Profile(
             version=Version(self.log.generation, subject.version),
             regions=tuple(Region(*region) for region in sorted(subject.regions.items())),
@@ -54,8 +64,8 @@ class Publisher:
         headers = (*record.headers, (LOG, log_header(self.log)))
         told = replace(record, topic=self.profiles, headers=headers)
         if len(told.value or b"") > MAX_ENVELOPE_BYTES:
-            return []  # 9,000 buckets
-        return [told, self.read_on(subject, day, now_ms)]
+            return None  # 9,000 buckets
+        return told
 
     def read_on(self, subject: Subject, day: int, now_ms: int) -> Record:
         """The features of a subject as of a day."""

@@ -24,9 +24,9 @@ from cloud.pipeline.state import Log as LogKey
 from cloud.pipeline.state import PartitionState
 from cloud_sync.published import ClockTick, Profile, publish, read_published
 from cloud_sync.record import Consumed, Record
-from cloud_sync.topics import DAY_MS
+from cloud_sync.topics import DAY_MS, PROFILES
 from heat.errors import SinkUnavailable
-from heat.events import BucketRow, SessionClaimed
+from heat.events import BucketRow, ConsentChanged, SessionClaimed
 from heat.identity import SAFE_INTEGER, session_subject
 from heat.profile import contribution, merge, profile_of_rows
 from heat.scale import BANDS, MAX_MO, band
@@ -142,6 +142,14 @@ def test_a_profile_that_no_reader_would_take_stops_nobody(
         pass
     assert sent.digests().keys() == {customer(2)}
     assert list(state.unpublished()) == []
+    # that somebody opted out is told all the same
+    out = ConsentChanged(**{**PLACE, "consent": "none"})
+    partition.take([log.append(*value_of(100, out, customer(1)))])
+    while partition.publish(cast("Producer", sent)):
+        pass
+    profiles = [read_published(record.value or b"") for record in sent.records if record.topic == PROFILES.name]
+    told = [(profile.opted_out, profile.buckets) for profile in profiles if isinstance(profile, Profile)]
+    assert (True, ()) in told
 
 
 @pytest.fixture
