@@ -20,6 +20,7 @@ SLOWEST_FIRST = (
     "tests/flow/test_fleet.py",
     "tests/flow/test_bad_input.py",
     "tests/benchmarks/test_road.py",
+    "tests/benchmarks/test_cloud_half.py",
     "tests/flow/test_down_again.py",
     "tests/gateway/web/test_page.py",
     "tests/cloud/test_pipeline.py",
@@ -42,7 +43,6 @@ SLOWEST_FIRST = (
     "tests/cloud/hot_store/test_filler.py",
     "tests/cloud_sync/test_log.py",
     "tests/gateway/test_scorer.py",
-    "tests/benchmarks/test_cloud_half.py",
     "tests/contract/test_skips.py",
 )
 """What takes more than twenty seconds on two cores that are kept busy; `make test ARGS=--durations=50` tells."""
