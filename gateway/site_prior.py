@@ -1,10 +1,7 @@
-"""What this site's customers were found to like -> what is believed of the next one before they did anything.
+"""The prior of this site (`heat.site_prior`): learned from the profiles here, kept, or set by hand in gateway.toml.
 
-A bar by the sea and a taqueria have other strangers. So the prior is learned from the profiles here, and from this
-gateway's own evidence alone: no Internet is needed, and a customer of another store says nothing of this one. Of each
-customer with enough evidence the mean of what they like is taken; the prior's mean and variance are those of these
-means, less the noise that each one's own evidence has, and drawn towards the brand's prior by as many customers as
-that is worth. gateway.toml may set either by hand.
+It is learned from this gateway's own evidence alone: no Internet is needed, and a customer of another store says
+nothing of this one.
 
 Picks alone go by it. What the cloud makes of a profile (`heat.features`), and the digests, which have no prior at all,
 are the same whatever site a customer came from.
@@ -17,55 +14,25 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from math import isqrt
 
 import msgspec
 
 from gateway.store import Store
-from heat.reading import PRECISION_UNIT, Prior
+from heat.reading import Prior
 from heat.scale import milli_octaves
+from heat.site_prior import LEAST_EVIDENCE, LIKED, SitePrior, learn
 
 log = logging.getLogger("gateway.site_prior")
 
-LEAST_EVIDENCE = 5
-"""Pieces of evidence of a customer who counts."""
-LEAST_CUSTOMERS = 20
-"""Customers, without whom it is the brand's prior. That counts as many."""
-NARROWEST_MO, WIDEST_MO = 1000, 4000
-"""mo; customers of no site are so alike, or so different, that a stranger's own doses should count no more or less."""
 LEARN_S = 6 * 3600.0
 """s between two looks at all profiles: half a second of a core for 100,000 customers."""
 META = "site_prior"
 
-_CUSTOMERS = """
+_CUSTOMERS = f"""
 SELECT sum(w), sum(wq) FROM buckets
-WHERE origin = ? AND kind IN ('stated', 'poured', 'just_right') AND subject NOT GLOB 's-*'
+WHERE origin = ? AND kind IN ({", ".join("?" * len(LIKED))}) AND subject NOT GLOB 's-*'
 GROUP BY subject HAVING sum(n) >= ?
-"""
-
-
-class SitePrior(msgspec.Struct, frozen=True):
-    """What was learned, as `meta` keeps it."""
-
-    mean_mo: int
-    sd_mo: int
-    customers: int
-
-
-def learn(customers: Iterable[tuple[int, int]], brand: Prior) -> SitePrior | None:
-    """The prior of a site with these customers, each with sum w and sum w*q; None where they are too few."""
-    likings = [(wq // w, PRECISION_UNIT // w) for w, wq in customers if w > 0]
-    n = len(likings)
-    if n < LEAST_CUSTOMERS:
-        return None
-    mean = sum(liked for liked, _ in likings) // n
-    # what evidence itself is unsure by is no difference between customers
-    spread = sum((liked - mean) ** 2 for liked, _ in likings) // (n - 1) - sum(noise for _, noise in likings) // n
-    spread = max(spread, NARROWEST_MO**2)
-    drawn = (n * mean + LEAST_CUSTOMERS * brand.mean_mo) // (n + LEAST_CUSTOMERS)
-    apart = n * LEAST_CUSTOMERS * (mean - brand.mean_mo) ** 2 // (n + LEAST_CUSTOMERS) ** 2
-    variance = (n * spread + LEAST_CUSTOMERS * brand.sd_mo**2) // (n + LEAST_CUSTOMERS) + apart
-    return SitePrior(drawn, min(max(isqrt(variance), NARROWEST_MO), WIDEST_MO), n)
+"""  # noqa: S608 -- marks
 
 
 class SitePriors:
@@ -105,7 +72,7 @@ class SitePriors:
 
 
 def _customers(reader: sqlite3.Connection, origin: str) -> Iterable[tuple[int, int]]:
-    return reader.execute(_CUSTOMERS, (origin, LEAST_EVIDENCE))
+    return reader.execute(_CUSTOMERS, (origin, *LIKED, LEAST_EVIDENCE))
 
 
 def _read(text: str) -> SitePrior | None:

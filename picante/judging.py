@@ -164,7 +164,7 @@ def fit_refits(world: World, catalog: Catalog, customers: int, seed: int = 1) ->
     for moment in moments(training_crowd(seed, customers, catalog, world), seed, TRAINING_DAYS):
         if moment.chosen is not None:
             whole.append(slate(moment, moment.question.reading))
-            blind.append(slate(moment, without_heat(moment.question.reading)))
+            blind.append(slate(moment, without_heat(moment.question.reading, moment.question.prior)))
     rng = random.Random(seed)
     shuffled = [replace(one, chosen=rng.randrange(len(one.features))) for one in whole]
     return Refits(fit(whole).weights, fit(blind).weights, fit(shuffled).weights)
@@ -221,7 +221,7 @@ def judged_moments(world: World, catalog: Catalog, seed: int, customers: int) ->
 
 
 def _unread(question: Question) -> Question:
-    return replace(question, reading=without_heat(question.reading))
+    return replace(question, reading=without_heat(question.reading, question.prior))
 
 
 def _result(moment: Moment, shown: Sequence[str]) -> tuple[bool, int, int]:

@@ -24,8 +24,9 @@ from heat.events import AnyData, Poured, Rated, Stated, Verdict
 from heat.following import LATEST, Dose, dose
 from heat.pours import decayed, site_popularity
 from heat.profile import Profile, contribution, precision_class
-from heat.reading import Reading, read
+from heat.reading import Prior, Reading, read
 from heat.scale import Heat, WordTable, default_words, heat_from_shu
+from heat.site_prior import LEAST_EVIDENCE, LIKED, learn
 from hw_sim.shoppers.shopper import Shopper
 from hw_sim.shoppers.taste import Visit
 from hw_sim.shoppers.weather import temperature_c
@@ -37,7 +38,8 @@ from picante import logging_policy
 
 FIRST_DAY = 20_454
 """The UTC day number (2026-01-01) on which every simulation starts."""
-DISPENSERS = 24
+DISPENSERS, SITES = 24, 4
+"""Dispensers, and the gateways that share them out."""
 NOZZLES = (8, 12)
 """The fewest and the most sauces that a dispenser offers."""
 AT_HOME = 0.8
@@ -45,6 +47,9 @@ AT_HOME = 0.8
 POLICY_DRAW = 3
 """Added to a visit's seed where a policy draws. Shoppers draw by the seed and the two numbers after it: by the same one
 mis-taps would fall on the uniform slates, where they cost little."""
+BRAND = Prior()
+Sums = tuple[int, int, int]
+"""n, sum w and sum w*q of some evidence."""
 ORIGIN = "simulated"
 _PLACE: dict[str, Any] = {
     "store": ORIGIN,
@@ -59,6 +64,8 @@ class _Known:
     """What the gateway knows of a customer."""
 
     profile: Profile = field(default_factory=Profile)
+    fresh: Profile = field(default_factory=Profile)
+    """What this visit adds to it."""
     latest: deque[Dose] = field(default_factory=lambda: deque(maxlen=LATEST))
     last: Sauce | None = None
     verdict: Verdict | None = None
@@ -66,12 +73,34 @@ class _Known:
     """By sauce and day."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Site:
-    """One dispenser: what it offers, and what was poured there."""
+    """One gateway: what was poured at its dispensers, and what it believes of strangers."""
+
+    pours: dict[str, float]
+    prior: Prior = BRAND
+    liked: dict[int, Sums] = field(default_factory=dict)
+    """By customer with a token: sums of what they were found to like here."""
+
+    def note(self, customer: int, added: Profile) -> None:
+        """A known customer's evidence."""
+        for key, sums in added.buckets.items():
+            if key.kind in LIKED:
+                before = self.liked.get(customer, (0, 0, 0))
+                self.liked[customer] = before[0] + sums.n, before[1] + sums.w, before[2] + sums.wq
+
+    def learn(self) -> None:
+        """Look at everybody again, as a gateway does every few hours."""
+        learned = learn(((w, wq) for n, w, wq in self.liked.values() if n >= LEAST_EVIDENCE), BRAND)
+        self.prior = BRAND if learned is None else Prior(learned.mean_mo, learned.sd_mo)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispenser:
+    """What it offers, and whose it is."""
 
     menu: Menu
-    pours: dict[str, float]
+    site: _Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +133,37 @@ def moments(crowd: Crowd, seed: int, days: int) -> Iterator[Moment]:
     rng = random.Random(seed)
     words = default_words()
     start = site_popularity(crowd.catalog.values(), {})
-    sites = [_Site(_menu(rng, crowd.catalog), dict(start)) for _ in range(DISPENSERS)]
+    sites = [_Site(dict(start)) for _ in range(SITES)]
+    dispensers = [_Dispenser(_menu(rng, crowd.catalog), sites[i % SITES]) for i in range(DISPENSERS)]
+    learned_on = 0
     everywhere = dict(start)
     number = {id(shopper): i for i, shopper in enumerate(crowd.shoppers)}
     known = [_Known() for _ in crowd.shoppers]
     for arrival in crowd.arrivals(rng, days):
         shopper, today = arrival.shopper, FIRST_DAY + arrival.day
         customer = number[id(shopper)]
+        if arrival.day != learned_on:
+            learned_on = arrival.day
+            for site in sites:
+                site.learn()
         if shopper.token is None:
             known[customer] = _Known()
         knows = known[customer]
-        site = sites[customer % DISPENSERS if rng.random() < AT_HOME else rng.randrange(DISPENSERS)]
+        at = dispensers[customer % DISPENSERS if rng.random() < AT_HOME else rng.randrange(DISPENSERS)]
         celsius = temperature_c(seed, arrival.day, arrival.hour)
         visit = shopper.arrive(rng, arrival.day, arrival.hour, celsius)
         history = knows.pours.total()
-        question = _ask(knows, visit, site, everywhere, words)
-        shown = logging_policy.draw(rng, site.menu.ids, site.pours)
-        chosen = shopper.choose(visit, site.menu.sauces, shown)
+        question = _ask(knows, visit, at, everywhere, words)
+        shown = logging_policy.draw(rng, at.menu.ids, at.site.pours)
+        chosen = shopper.choose(visit, at.menu.sauces, shown)
         yield Moment(customer, arrival.day, history, shopper, visit, question, shown, chosen)
         if chosen is not None:
-            site.pours[chosen] += 1
+            at.site.pours[chosen] += 1
             everywhere[chosen] += 1
             _after(knows, shopper, visit, crowd.catalog[chosen], today)
+        if shopper.token is not None:
+            at.site.note(customer, knows.fresh)
+        knows.fresh = Profile()
 
 
 def simulate_slates(crowd: Crowd, seed: int, days: int) -> list[Slate]:
@@ -149,7 +187,7 @@ def _menu(rng: random.Random, catalog: Catalog) -> Menu:
     return Menu([sauce for sauce in catalog.values() if sauce.id in chosen])
 
 
-def _ask(known: _Known, visit: Visit, site: _Site, everywhere: Mapping[str, float], words: WordTable) -> Question:
+def _ask(known: _Known, visit: Visit, at: _Dispenser, everywhere: Mapping[str, float], words: WordTable) -> Question:
     today = FIRST_DAY + visit.day
     dial = words.dial(visit.dial) if visit.dial is not None else None
     stated = _stated(visit, words)
@@ -158,7 +196,7 @@ def _ask(known: _Known, visit: Visit, site: _Site, everywhere: Mapping[str, floa
     context = Context(
         dial=dial,
         mood=visit.mood,
-        popularity=site.pours,
+        popularity=at.site.pours,
         last_poured=known.last,
         last_verdict=known.verdict,
         pours=decayed(((sauce, day, n) for (sauce, day), n in known.pours.items()), today),
@@ -166,8 +204,8 @@ def _ask(known: _Known, visit: Visit, site: _Site, everywhere: Mapping[str, floa
         temperature_c=visit.temperature_c,
     )
     wish = dial.shu if dial is not None else stated.heat.shu if stated is not None else None
-    reading = read(known.profile, today, latest=known.latest)
-    return Question(reading, site.menu, context, wish, everywhere, visit.seed + POLICY_DRAW)
+    reading = read(known.profile, today, at.site.prior, latest=known.latest)
+    return Question(reading, at.menu, context, wish, everywhere, visit.seed + POLICY_DRAW, at.site.prior)
 
 
 def _stated(visit: Visit, words: WordTable) -> Stated | None:
@@ -210,6 +248,8 @@ def _rated(sauce: str, heat: Heat, tags: tuple[str, ...], verdict: Verdict) -> R
 
 
 def _fold(known: _Known, body: AnyData, today: int) -> None:
-    known.profile.fold(contribution(body, ORIGIN, today))
+    added = contribution(body, ORIGIN, today)
+    known.profile.fold(added)
+    known.fresh.fold(added)
     if (one := dose(body, today)) is not None:
         known.latest.append(one)

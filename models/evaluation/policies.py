@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from heat.profile import Profile
-from heat.reading import Reading, Window, read
+from heat.reading import Prior, Reading, Window, read
 from heat.scale import shu
 from models.explore import SLOTS, suggest
 from models.features import Context, Menu
@@ -26,6 +26,8 @@ class Question:
     """Each sauce's share of all sites' pours (any scale); `context.popularity` has this site's."""
     seed: int
     """What the policy draws by; nothing that the customer does hangs together with it."""
+    prior: Prior = Prior()  # noqa: RUF009 -- a frozen value
+    """What the site believes of strangers."""
 
 
 Policy = Callable[[Question], Sequence[str]]
@@ -98,13 +100,13 @@ def at_random(question: Question) -> list[str]:
     return random.Random(question.seed).sample(ids, min(SLOTS, len(ids)))
 
 
-def without_heat(reading: Reading) -> Reading:
+def without_heat(reading: Reading, prior: Prior) -> Reading:
     """The reading of a gateway that keeps no heat state: everybody is believed to like what the prior says.
 
     Flavours and the count of evidence stay.
     """
     windows = tuple(Window(window.days, window.pours, None) for window in reading.windows)
-    return replace(reading, state=read(Profile(), 0).state, windows=windows)
+    return replace(reading, state=read(Profile(), 0, prior).state, windows=windows)
 
 
 def _nearest(menu: Menu, wanted_shu: int) -> list[str]:

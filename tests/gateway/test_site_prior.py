@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from gateway.picks import Recommender
-from gateway.site_prior import LEAST_CUSTOMERS, META, NARROWEST_MO, SitePriors, learn
+from gateway.site_prior import META, SitePriors
 from gateway.store import Store
 from heat.profile import contribution
 from heat.reading import Prior
 from heat.scale import milli_octaves, shu
+from heat.site_prior import LEAST_CUSTOMERS, NARROWEST_MO, learn
 from models.features import Context
 from tests.gateway.conftest import DAY, Counter
 from tests.strategies import poured, rated

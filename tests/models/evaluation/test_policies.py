@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heat.reading import Reading
+from heat.reading import Prior, Reading
 from models.evaluation.policies import (
     Question,
     at_random,
@@ -59,9 +59,12 @@ def test_every_baseline_fills_the_screen() -> None:
 
 
 def test_without_a_heat_state_two_customers_differ_in_flavours_alone() -> None:
-    mild, hot = (features(without_heat(reading(mean, evidence=9)), MENU, Context()) for mean in (4000, 15_000))
+    mild, hot = (features(without_heat(reading(mean, evidence=9), Prior()), MENU, Context()) for mean in (4000, 15_000))
     assert (mild == hot).all()
     smoky = Reading(reading().state, 9, (), {"smoky": 0.5})
-    assert without_heat(smoky).flavours == smoky.flavours
-    assert without_heat(smoky).evidence == 9
-    assert features(without_heat(reading(4000)), MENU, Context())[:, COLUMN["recent_distance"]].tolist() == [0] * 4
+    assert without_heat(smoky, Prior()).flavours == smoky.flavours
+    assert without_heat(smoky, Prior()).evidence == 9
+    assert (
+        features(without_heat(reading(4000), Prior()), MENU, Context())[:, COLUMN["recent_distance"]].tolist()
+        == [0] * 4
+    )
