@@ -95,14 +95,15 @@ def sign(directory: Path, key: Path, sequence: int, experiment: str | None, perc
 def verify(path: Path, keys: Path | None, above: int | None) -> None:
     """Check a bundle, a directory or one file, as gateways check one that is released to them.
 
-    Signature, hashes, features, golden scores in NumPy and in onnxruntime; with --above, the sequence too. Without
-    --keys, everything but who signed it.
+    Signature, hashes, features, golden scores in NumPy and in onnxruntime, and the time that it takes for a slate on
+    this machine; with --above, the sequence too. Without --keys, everything but who signed it.
 
     \b
     Example:
       picante models verify bundle.zip --keys bundle-keys.toml --above 11
     """
     from models.bundle import check_sequence, load
+    from models.probe import check_budget
     from models.ranker import OnnxRanker
     from models.signing import read_signers
 
@@ -110,7 +111,7 @@ def verify(path: Path, keys: Path | None, above: int | None) -> None:
         bundle = load(path, None if keys is None else read_signers(keys), signed=keys is not None)
         if above is not None:
             check_sequence(bundle, above)
-        OnnxRanker(bundle)
+        check_budget(bundle, OnnxRanker(bundle))
     signed = f"signed by {bundle.signer}" if bundle.signer else "nobody checked who made it: give --keys"
     click.echo(f"bundle {bundle.short_id}, sequence {bundle.manifest.sequence}, is whole; {signed}")
 

@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import groupby
-from operator import itemgetter
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -31,6 +30,9 @@ from models.train import PENALTY, Fit, Slate, fit
 from models.trees import Tree, Trees
 from picante.judging import judge_ranker
 from picante.simulated import simulate_slates, training_crowd
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Wanted = Literal["linear", "trees", "both"]
 SIMULATED_WORTH = 0.03
@@ -97,8 +99,7 @@ def in_lake(folder: Path, seed: int) -> Logs:
     with connected(Lake(str(folder))) as connection:
         reader = TrainingRows(connection, date(1970, 1, 1), date.max).reader()
         subjects: set[str] = set()
-        rows = (row for batch in reader for row in batch.to_pylist())
-        slates = list(deque(_slates(rows, subjects), maxlen=MOST_SLATES))
+        slates = list(deque(_slates(reader, subjects), maxlen=MOST_SLATES))
     _check_enough(slates, str(folder), "Wait for more, or train on simulated customers: leave --lake out")
     return Logs(slates, "lake", len(subjects), seed)
 
@@ -109,17 +110,21 @@ def _check_enough(slates: Sequence[Slate], of: str, hint: str) -> None:
         raise DataError(said, hint=hint)
 
 
-def _slates(rows: Iterable[dict[str, Any]], subjects: set[str]) -> Iterator[Slate]:
-    """The slates of training rows, which lie one pick after another. A slate's choice is what was poured most."""
-    names = [f"f_{name}" for name in FEATURES]
-    for _, group in groupby(rows, key=itemgetter("pick_id")):
-        sauces = list(group)
-        chosen = max(range(len(sauces)), key=lambda place: sauces[place]["poured_ul"])
-        if sauces[0]["outcome"] not in {"poured", "elsewhere"} or not sauces[chosen]["poured_ul"]:
+def _slates(batches: Iterable[pa.RecordBatch], subjects: set[str]) -> Iterator[Slate]:
+    """The slates of training rows. Those of a pick lie together in one batch; its choice is what was poured most."""
+    for batch in batches:
+        if not batch.num_rows:
             continue
-        subjects.add(sauces[0]["subject"])
-        features = np.array([[sauce[name] for name in names] for sauce in sauces], dtype=np.float32)
-        yield Slate(features, np.array([sauce["slot"] or 0 for sauce in sauces], dtype=np.int8), chosen)
+        picks, outcomes, owners = (batch[name].to_pylist() for name in ("pick_id", "outcome", "subject"))
+        features = np.column_stack([batch[f"f_{name}"].to_numpy() for name in FEATURES])
+        slots = batch["slot"].fill_null(0).to_numpy().astype(np.int8)
+        poured_ul = batch["poured_ul"].to_numpy()
+        starts = [row for row in range(len(picks)) if row == 0 or picks[row] != picks[row - 1]]
+        for start, end in pairwise([*starts, len(picks)]):
+            chosen = int(poured_ul[start:end].argmax())
+            if outcomes[start] in {"poured", "elsewhere"} and poured_ul[start + chosen]:
+                subjects.add(owners[start])
+                yield Slate(features[start:end].copy(), slots[start:end].copy(), chosen)
 
 
 def train_bundles(

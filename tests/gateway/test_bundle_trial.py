@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from heat.errors import ModelError
 from models.bundle import load, pretrained, save
 from models.experiment import Experiment
 from models.features import FEATURES, Matrix
-from models.probe import check_budget
+from models.probe import BAD_BUNDLE, check_budget
 from models.ranker import LinearRanker, OnnxRanker, RuleRanker, Scorer, open_ranker
 
 EXPERIMENT = Experiment("warmer-1", 50)
@@ -191,3 +193,6 @@ def test_a_model_that_takes_too_long_here_is_refused() -> None:
     with pytest.raises(ModelError, match=r"takes \d+\.\d ms for 60 sauces here, and may take 5") as raised:
         check_budget(shipped, Slow(0.006))
     assert raised.value.reason == "latency"
+    told = "import sys, models.probe as it; it.BUDGET_US = -1; sys.exit(it.probe(it.Path(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", told, str(pretrained())], check=False, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (BAD_BUNDLE, [b"latency"]), "the probe asks as well"

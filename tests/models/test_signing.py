@@ -276,7 +276,11 @@ def test_a_key_that_others_may_read_signs_nothing(bundle: Path, brand: Path) -> 
     assert (code, "others may read it (mode 0644). chmod 600" in said) == (2, True)
 
 
-def test_verifying_runs_the_model(bundle: Path, tmp_path: Path) -> None:
+def test_verifying_runs_the_model(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("models.probe.BUDGET_US", -1)
+        code, said = _run("verify", bundle, "--keys", tmp_path / "keys.toml")
+        assert (code, "ms for 60 sauces here, and may take" in said) == (2, True)
     _swapped(bundle)
     code, said = _run("verify", bundle, "--keys", tmp_path / "keys.toml")
     assert (code, "model.onnx: does not score as" in said) == (2, True)
