@@ -15,12 +15,13 @@ from datetime import date
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from cloud.lake.columns import MOMENT
 from cloud.lake.query import ROWS, sql_errors
 from heat.events import Impression, Poured, Rated, read_data
-from models.features import FEATURES, SCHEMA, features
+from models.features import FEATURES, SCHEMA, Matrix, features
 from models.logged import asked
 from models.outcomes import VISIT_MS, outcome
 
@@ -52,6 +53,7 @@ COLUMNS = pa.schema(
     [*_FIXED, *((f"f_{name}", pa.float32()) for name in FEATURES)], metadata={"picante.features": SCHEMA}
 )
 """`f_...` are the features, in the order of `models.features.FEATURES`; the metadata names their version."""
+_NONE: Matrix = np.empty((0, len(FEATURES)), dtype=np.float32)
 
 _SQL = f"""
 WITH once AS (
@@ -103,15 +105,19 @@ class TrainingRows:
         with sql_errors():
             found = self._connection.sql(_SQL, params=self._days).to_arrow_reader(ROWS // 10)
             for batch in found:
-                rows = [row for shown in batch.to_pylist() for row in self._rows(shown)]
-                yield pa.RecordBatch.from_pylist(rows, schema=COLUMNS)
+                made = [rows for shown in batch.to_pylist() if (rows := self._rows(shown)) is not None]
+                others = pa.Table.from_pylist([row for rows, _ in made for row in rows], schema=pa.schema(_FIXED))
+                known = np.concatenate([_NONE, *(values for _, values in made)])
+                columns = [column.combine_chunks() for column in others.columns]
+                yield pa.RecordBatch.from_arrays([*columns, *map(pa.array, known.T.copy())], schema=COLUMNS)
 
-    def _rows(self, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _rows(self, shown: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Matrix] | None:
+        """A row a candidate, and the features of all of them; None if the impression did not keep what was known."""
         impression = read_data(Impression.type, shown["data"].encode())
         question = asked(impression) if isinstance(impression, Impression) else None
         if not isinstance(impression, Impression) or question is None:
             self.skipped += 1
-            return
+            return None
         picks = {pick.sauce: pick for pick in impression.picks}
         poured: dict[str, int] = {}
         for pour in shown["poured"] or ():
@@ -119,9 +125,10 @@ class TrainingRows:
         said = [(rating["sauce"], rating["verdict"]) for rating in shown["rated"] or ()]
         verdicts = dict(said)
         came = outcome(impression, poured, said).kind
-        for sauce, values in zip(impression.candidates, features(*question).tolist(), strict=True):
+        rows = []
+        for sauce in impression.candidates:
             pick = picks.get(sauce)
-            yield {
+            row = {
                 "pick_id": impression.pick_id,
                 "time": shown["time"],
                 "subject": shown["subject"],
@@ -144,5 +151,6 @@ class TrainingRows:
                 "celsius": shown["celsius"],
                 "humidity_percent": shown["humidity_percent"],
                 "weather": shown["weather"],
-                **{f"f_{name}": value for name, value in zip(FEATURES, values, strict=True)},
             }
+            rows.append(row)
+        return rows, features(*question)
