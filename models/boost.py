@@ -1,8 +1,8 @@
 """Logged slates -> boosted trees, by LightGBM's LambdaRank: what the slate logit is measured against.
 
 Needs the `train` extra; never imported on a gateway. The trees learn from the very slates and features that the logit
-learns from, and where a sauce was shown goes in as its position, whose pull LightGBM estimates and leaves out. Their
-scores are then stretched to nats, so that a bundle's deviations, which are the logit's, move them as far as it.
+learns from. Where a sauce was shown goes in as its position: LightGBM takes some of its pull out, the logit all of it.
+Their scores are then stretched to nats, so that a bundle's deviations, which are the logit's, move them as far as it.
 
 The same slates give the same trees, on one thread or on two: LightGBM is told to add in one order, and values are
 rounded to the grid of `models.trees`.

@@ -19,6 +19,7 @@ from models.bundle import load, pretrained
 from models.evaluation.report import Report
 from models.features import FEATURES
 from picante.cli_models import models
+from picante.training import SIMULATED_WORTH
 
 
 def _run(*arguments: str) -> tuple[int, str, str]:
@@ -39,6 +40,7 @@ def test_train_then_inspect(tmp_path: Path) -> None:
     assert "visits with a pour" in stderr
 
     linear = load(out / "linear")
+    assert (linear.manifest.training.source, linear.manifest.training.worth) == ("simulation", SIMULATED_WORTH)
     code, stdout, _ = _run("inspect", str(out / "linear"))
     assert code == 0
     assert linear.id in stdout

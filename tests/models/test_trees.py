@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,26 @@ def test_trees_learn_what_weights_cannot() -> None:
 
     weights = np.array(fit(LEARNT).weights)
     assert right(Trees(grown()).scores) > right(lambda x: x @ weights) + 0.02
+
+
+def test_positions_take_some_of_the_echo_of_a_policy_away() -> None:
+    """A policy shows what is popular, and what is shown is poured, although nobody cares for popularity."""
+    chance, popular = np.random.default_rng(5), COLUMN["popularity"]
+    visits: list[Slate] = []
+    for _ in range(1500):
+        x = np.zeros((5, len(FEATURES)), dtype=np.float32)
+        x[:, popular] = chance.normal(size=5)
+        first = int(chance.integers(5)) if chance.random() < 0.3 else int(x[:, popular].argmax())
+        slots = np.zeros(5, dtype=np.int8)
+        slots[first] = 1
+        visits.append(Slate(x, slots, int((2 * slots + chance.gumbel(size=5)).argmax())))
+    asked = np.zeros((41, len(FEATURES)), dtype=np.float32)
+    asked[:, popular] = np.linspace(-2, 2, 41)
+    echo, taste = (
+        float(np.ptp(Trees(grow(learnt, seed=1)).scores(asked)))
+        for learnt in ([replace(slate, slots=np.zeros(5, dtype=np.int8)) for slate in visits], visits)
+    )
+    assert taste < 0.8 * echo
 
 
 def test_their_scores_are_in_nats() -> None:

@@ -33,7 +33,7 @@ def _visits(folder: Path, outcomes: list[list[tuple[str, int]]]) -> None:
     put(lake, [*records, at(len(outcomes) * 1000 + 2 * VISIT_MS, offset, stated(500))])
 
 
-def test_a_lake_s_picks_are_slates_with_what_was_poured_most(tmp_path: Path) -> None:
+def test_a_lake_s_picks_are_slates_with_what_was_poured_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = [[(SHOWN, 3000)], [(OTHER, 2000)], [(SHOWN, 1500), (OTHER, 4000)], [], [(SHOWN, 200)]]
     _visits(tmp_path / "lake", kinds * 30)
     logs = in_lake(tmp_path / "lake", seed=1)
@@ -43,6 +43,10 @@ def test_a_lake_s_picks_are_slates_with_what_was_poured_most(tmp_path: Path) -> 
     assert [slate.chosen for slate in logs.slates[:3]] == [0, 1, 1]
     assert logs.slates[0].slots.tolist() == [1, 0, 0, 0]
     assert logs.slates[0].features.shape == (len(MENU), len(COLUMN))
+    with monkeypatch.context() as patched:
+        patched.setattr("picante.training.MOST_SLATES", 51)
+        newest = in_lake(tmp_path / "lake", seed=1).slates
+    assert [slate.chosen for slate in newest] == [slate.chosen for slate in logs.slates[-51:]], "the newest"
     again = in_lake(tmp_path / "lake", seed=1)
     assert fit(again.slates).weights == fit(logs.slates).weights
     np.testing.assert_array_equal(again.slates[7].features, logs.slates[7].features)
