@@ -143,7 +143,9 @@ def judge_bundles(
 def sized(size: Size, seeds: int | None, customers: int | None) -> Size:
     """The size with so many seeds, and so many customers a seed, where either is given."""
     numbers = size.seeds if seeds is None else tuple(range(FULL.seeds[0], FULL.seeds[0] + seeds))
-    return replace(size, seeds=numbers, customers=customers or size.customers)
+    asked = replace(size, seeds=numbers, customers=customers or size.customers)
+    # figures of another size are not those of a full run
+    return asked if asked == size else replace(asked, mode=f"{len(numbers)} x {asked.customers}")
 
 
 def steps(worlds: Sequence[World], size: Size) -> int:

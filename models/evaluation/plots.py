@@ -87,6 +87,7 @@ def lift_by_history(report: Report, model: str) -> str:
     axes.set_yticks([at for at, _ in names], [name for _, name in names])
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0, symbol=" pts"))
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(f"{model} above popularity, by pours known")
     return _svg(figure, "history")
 

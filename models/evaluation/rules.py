@@ -38,7 +38,7 @@ def _of_world(world: str, outcomes: Outcomes, models: Sequence[str]) -> list[Che
                 where=where,
                 policy=model,
                 found=share,
-                wanted=f"at most {FAR_TOO_HOT_LIMIT} of the shown sauces",
+                wanted=f"at most {100 * FAR_TOO_HOT_LIMIT:g} % of the shown sauces",
                 passed=share.value <= FAR_TOO_HOT_LIMIT,
             ),
             Check(
@@ -46,7 +46,7 @@ def _of_world(world: str, outcomes: Outcomes, models: Sequence[str]) -> list[Che
                 where=where,
                 policy=model,
                 found=behind,
-                wanted=f"at most {GOAL_BEHIND_ORACLE}",
+                wanted=f"at most {100 * GOAL_BEHIND_ORACLE:g} points",
                 passed=behind.value <= GOAL_BEHIND_ORACLE,
                 is_rule=False,
             ),
@@ -77,5 +77,5 @@ def _lifts(world: str, group: str, outcomes: Outcomes, models: Sequence[str]) ->
             lift = drawn.difference(outcomes.policies.index(model), outcomes.policies.index(POPULARITY))
         yield Check(what=what, where=where, policy=model, found=lift, wanted="interval above 0", passed=lift.low > 0)
         if world == FIRST_WORLD:
-            wanted, passed = f"at least {goal}", lift.value >= goal
+            wanted, passed = f"at least {100 * goal:g} points", lift.value >= goal
             yield Check(what=what, where=where, policy=model, found=lift, wanted=wanted, passed=passed, is_rule=False)

@@ -242,3 +242,5 @@ def test_a_size_can_be_asked_for() -> None:
     assert sized(QUICK, None, None) == QUICK
     assert sized(QUICK, 3, 77).seeds == (1001, 1002, 1003)
     assert sized(QUICK, 3, 77).customers == 77
+    assert sized(QUICK, 3, 77).mode == "3 x 77", "not what is called a quick run"
+    assert sized(QUICK, 2, None) == QUICK
