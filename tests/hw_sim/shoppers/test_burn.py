@@ -189,3 +189,11 @@ def test_hot_sauces_are_poured_sparingly() -> None:
         for sauce in ("garden-green", "reaper-raw")
     )
     assert mild > 2 * hot
+
+
+def test_what_hurts_is_enjoyed_less_than_missing_the_wanted_burn_explains() -> None:
+    """The same sauce, to a mouth that stands it and to one that doesn't."""
+    for shopper, visit in _visits(1):
+        hottest = max(SAUCES, key=lambda sauce: sauce.shu)
+        stands, hurts = (_with_taste(shopper, tolerance=end).enjoyment(visit, hottest) for end in (0.999, 0.01))
+        assert hurts < stands - 1 or shopper.taste.burn(_octaves(hottest.id)) < 0.1

@@ -8,7 +8,7 @@ from statistics import mean
 from heat.catalog import default_catalog
 from hw_sim.shoppers.satisficing import HOTTER
 from hw_sim.shoppers.shopper import Shopper
-from hw_sim.shoppers.taste import Visit
+from hw_sim.shoppers.taste import Visit, octaves
 from hw_sim.shoppers.world import Crowd
 
 CATALOG = default_catalog()
@@ -90,3 +90,13 @@ def test_verdicts_point_back_into_the_range() -> None:
     assert pressed[False].count("more") > 0.6 * len(pressed[False]) > 0
     assert "more" not in pressed[True]
     assert "too_hot" not in pressed[False]
+
+
+def test_a_range_reaches_further_down_than_up() -> None:
+    milder, hotter = [], []
+    for shopper, visit in _visits():
+        wanted = shopper.wanted_octaves(visit)
+        will_do = [octaves(sauce.shu) - wanted for sauce in SAUCES if shopper.enjoyment(visit, sauce) > 0]
+        milder += [-off for off in will_do if off < 0]
+        hotter += [off for off in will_do if off > 0]
+    assert mean(milder) > 1.4 * mean(hotter)

@@ -127,3 +127,10 @@ def test_spring_gets_warmer_and_afternoons_are_warm() -> None:
     by_day = [now - before for before, now in itertools.pairwise(afternoons)]
     assert 0.8 < stdev(by_day) < 4, "tomorrow is much like today"
     assert -30 < temperature_c(1, 400, 15) < 50
+
+
+def test_tastes_move_either_way_and_two_fingers_in_a_hundred_slip() -> None:
+    shoppers = Crowd(3, 600, default_catalog()).shoppers
+    moved = [way for shopper in shoppers if (way := shopper.taste.drift.octaves(80))]
+    assert 0.35 < sum(way > 0 for way in moved) / len(moved) < 0.7
+    assert {shopper.taste.mistap for shopper in shoppers} == {0.02}

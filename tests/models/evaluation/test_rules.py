@@ -48,6 +48,13 @@ def test_a_lift_that_may_be_luck_is_no_lift() -> None:
     assert ("above popularity", "model") in {(check.what, check.policy) for check in failed}
 
 
+def test_an_ablation_that_may_have_lost_by_bad_luck_has_not_lost() -> None:
+    part = outcomes((i, 0, "m r o" if i < 3 else "m o n s" if i == 3 else "m r o n s") for i in range(30))
+    lost = [check for check in _failed(part) if check.what == "refit beats its ablation"]
+    assert [check.policy for check in lost] == list(ABLATIONS)
+    assert all(check.found.value > 0 for check in lost)
+
+
 def test_too_many_that_are_far_too_hot_fail() -> None:
     """One slot in three of one customer in so many."""
     for customers, passes in ((60, False), (80, True)):

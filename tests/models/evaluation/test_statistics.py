@@ -51,3 +51,8 @@ def test_customers_of_two_seeds_are_two_people() -> None:
     seed, customer = np.array([1, 1, 2, 1]), np.array([7, 8, 7, 7])
     sums = by_customer(seed, customer, np.array([[1], [2], [4], [8]]))
     assert sums.tolist() == [[9], [2], [4]]
+
+
+def test_an_interval_is_one_of_95_percent() -> None:
+    half = _drawn([[0], [1]] * 1000, [[1]] * 2000).share(0)
+    assert half.high - half.low == pytest.approx(2 * 1.96 * (0.25 / 2000) ** 0.5, rel=0.08)
