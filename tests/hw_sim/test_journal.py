@@ -34,7 +34,14 @@ def test_an_event_is_written_with_names(path: Path) -> None:
             "uptime_ms": 1234,
             "session": 9,
             "kind": "poured",
-            "body": {"nozzle": 1, "sauce": "table-red", "volume_ul": 3000, "duration_ms": 750, "pick_id": "p1"},
+            "body": {
+                "nozzle": 1,
+                "sauce": "table-red",
+                "volume_ul": 3000,
+                "duration_ms": 750,
+                "pick_id": "p1",
+                "confirmed": False,
+            },
         }
     ]
 

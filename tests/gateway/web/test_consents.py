@@ -15,6 +15,7 @@ from heat.identity import pseudonym
 from picante.cli import main
 from tests.gateway.web.conftest import PSEUDONYM_KEY, Shop, open_shop
 from tests.servers import free_port
+from tests.waiting import wait_until
 
 TOKEN = "loyalty-0815-ann"
 CUSTOMER = pseudonym(TOKEN, PSEUDONYM_KEY, 1)
@@ -86,7 +87,7 @@ def test_the_command_says_the_same(offline: Shop) -> None:
     assert other in offline.get("/api/v1/status").text
     assert command(offline, other) == (0, f"{other}: known by their token\n")
     assert command(offline, other, "none")[0] == 0
-    assert other not in offline.get("/api/v1/status").text
+    wait_until(lambda: other not in offline.get("/api/v1/status").text, 5, "the page has forgotten them")
     assert offline.json(f"/api/v1/profiles/{other}/consent")["consent"] == "none"
     assert command(offline, other) == (
         0,
