@@ -20,9 +20,12 @@ KEPT_ROWS = 200
 
 def note(tx: Transaction, subject: str, sauce: str, day: int, n: int = 1) -> None:
     """Somebody poured a sauce on a day."""
-    tx.connection.execute(
-        "INSERT INTO pours VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", (subject, sauce, day, n)
-    )
+    (count,) = tx.connection.execute(
+        "INSERT INTO pours VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n",
+        (subject, sauce, day, n),
+    ).fetchone()
+    if count > n:
+        return  # no row was added, so none is too many
     tx.connection.execute("DELETE FROM pours WHERE subject = ? AND day BETWEEN 0 AND ?", (subject, day - KEPT_DAYS))
     tx.connection.execute(
         "DELETE FROM pours WHERE subject = :subject AND (sauce, day) IN (SELECT sauce, day FROM pours"
