@@ -22,7 +22,7 @@ from gateway.shadow import Shadow
 from heat.errors import ModelError
 from models.bundle import load
 from models.experiment import Experiment
-from models.ranker import OnnxRanker, Ranker, open_ranker
+from models.ranker import OnnxRanker, Ranker, in_numpy, open_ranker
 
 log = logging.getLogger("gateway.bundle_trial")
 
@@ -45,16 +45,13 @@ class Trial:
         self._path: Path | None = None
         self._since_s = 0.0
 
-    async def looks_on(self, path: Path | None) -> str | None:
-        """How far a bundle is with looking on; None once it may answer. Without one, none looks on any more.
+    async def looks_on(self, path: Path) -> str | None:
+        """How far a bundle is with looking on; None once it may answer.
 
         Raises:
             ModelError: it must not.
         """
         rankers = self._rankers
-        if path is None:
-            self.stop()
-            return None
         if rankers.current.scorer == "rule":
             return None  # anything that is valid is better
         if self._path != path or rankers.shadow is None:
@@ -117,9 +114,4 @@ def _opened(path: Path, like: Ranker) -> Ranker:
     Raises:
         ModelError: it can't be opened.
     """
-    if like.scorer == "onnx":
-        return OnnxRanker(load(path))
-    ranker, error = open_ranker(path)
-    if error is not None:
-        raise error
-    return ranker
+    return OnnxRanker(load(path)) if like.scorer == "onnx" else in_numpy(load(path))

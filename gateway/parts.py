@@ -121,9 +121,13 @@ class DaemonHands:
         if state.model_error is None:
             await use_onnx(state)
 
-    async def looks_on(self, path: Path | None) -> str | None:
+    async def looks_on(self, path: Path) -> str | None:
         """See `releases.Hands`."""
         return await self._trial.looks_on(path)
+
+    def look_away(self) -> None:
+        """See `releases.Hands`."""
+        self._trial.stop()
 
     def why_back(self) -> str | None:
         """See `releases.Hands`."""

@@ -74,11 +74,11 @@ class Hands(Protocol):
     async def use_bundle(self, bundles: Bundles) -> None:
         """Rank by this from now on."""
 
-    async def looks_on(self, path: Path | None) -> str | None:
-        """How far a bundle is with looking on beside the ranker in use; None once it may answer. Raises ModelError.
+    async def looks_on(self, path: Path) -> str | None:
+        """How far a bundle is with looking on beside the ranker in use; None once it may answer. Raises ModelError."""
 
-        Without one, none looks on any more.
-        """
+    def look_away(self) -> None:
+        """No bundle looks on any more."""
 
     def why_back(self) -> str | None:
         """Why the bundle on trial is to be taken back, if it is."""
@@ -212,7 +212,7 @@ class Releases:
             while (wanted := await self._next(kind, hands)) is not None and await self._take_over(wanted, hands):
                 pass
             if kind == "bundle" and wanted is None and self._looking_on is not None:
-                await self._look_away(hands)
+                self._look_away(hands)
         except StoreError as error:
             return error
         except OSError as error:
@@ -279,7 +279,7 @@ class Releases:
     async def _refuse(self, wanted: Kept, why: str, hands: Hands) -> None:
         await self._write(partial(shelf.refuse, kept=wanted, why=why))
         if wanted.kind == "bundle":
-            await self._look_away(hands)
+            self._look_away(hands)
 
     async def _looks_on(self, wanted: Kept, bundle: Bundle, hands: Hands) -> bool:
         """Whether a bundle is to look on a while longer. Raises ModelError."""
@@ -287,10 +287,10 @@ class Releases:
         self._how_far = await hands.looks_on(bundle.path) or ""
         return bool(self._how_far)
 
-    async def _look_away(self, hands: Hands) -> None:
+    def _look_away(self, hands: Hands) -> None:
         """What looked on was withdrawn, replaced, or is refused."""
         self._looking_on, self._how_far = None, ""
-        await hands.looks_on(None)
+        hands.look_away()
         self._tidy()
 
     async def _judge_bundle(self, hands: Hands) -> None:

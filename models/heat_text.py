@@ -28,7 +28,6 @@ from heat.wording import words_of
 BUCKETS = 8192
 """Rows of weights; an n-gram's is its CRC-32 modulo this. The sentences of the training have 20,000 n-grams."""
 CLASSES = Scores._fields
-WORD_GRAMS = 2
 CHARACTER_GRAMS = (3, 4)
 """Characters of the pieces that each word, between `<` and `>`, is cut into: *spiciest* shares most with *spicy*."""
 

@@ -46,9 +46,6 @@ def models() -> None:
     """Train, judge, sign and inspect the ranker that chooses picks."""
 
 
-_bundle_option = click.option(
-    "--bundle", type=click.Path(path_type=Path), help="Bundle directory; the one that ships with Picante if left out."
-)
 _catalog_option = click.option(
     "--catalog", type=click.Path(path_type=Path), help="Catalogue of sauces (JSON); the one that ships if left out."
 )

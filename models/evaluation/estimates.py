@@ -13,7 +13,7 @@ import numpy as np
 
 from models.evaluation.report import Estimated, OffPolicy
 from models.evaluation.statistics import Interval, rounded
-from models.off_policy import Estimate, Floats, Log, Ratios, doubly_robust, ips, snips
+from models.off_policy import Estimate, Floats, Log, Ratios, doubly_robust, ips, log_of, snips
 
 SLOTWISE, SLATEWISE = "slot by slot", "whole slates"
 
@@ -39,14 +39,12 @@ def off_policy(world: str, policy: str, visits: Sequence[LoggedVisit], true: Int
     if not visits:
         raise ValueError("no visits to judge by")
     numbers = {who: number for number, who in enumerate(sorted({visit.customer for visit in visits}))}
-    customer = np.array([numbers[visit.customer] for visit in visits], dtype=np.int64)
-    earned = np.array([visit.earned for visit in visits], dtype=np.float64)
+    by_slot = log_of([(visit.earned, visit.ratios, numbers[visit.customer]) for visit in visits])
     foreseen = np.array([visit.foreseen for visit in visits], dtype=np.float64)
     shown = np.array([visit.foreseen_shown for visit in visits], dtype=np.float64)
-    by_slot = Log(earned, np.array([visit.ratios.slots for visit in visits], dtype=np.float64), customer)
     # a slate as a whole is one column: what its slots earn together
-    earned, whole, whole_shown = (column.sum(axis=1, keepdims=True) for column in (earned, foreseen, shown))
-    by_slate = Log(earned, np.array([[visit.ratios.slate] for visit in visits], dtype=np.float64), customer)
+    earned, whole, whole_shown = (column.sum(axis=1, keepdims=True) for column in (by_slot.earned, foreseen, shown))
+    by_slate = Log(earned, np.array([[visit.ratios.slate] for visit in visits], dtype=np.float64), by_slot.customer)
     return OffPolicy(
         world=world,
         policy=policy,

@@ -82,16 +82,18 @@ class Hands:
         self.bundles.append(bundles)
         self.judged = ""
 
-    async def looks_on(self, path: Path | None) -> str | None:
+    async def looks_on(self, path: Path) -> str | None:
         """See `releases.Hands`."""
         self.looking_on = path
-        if path is None:
-            return None
         load(path)
         said = self.how_far.pop(0) if self.how_far else None
         if isinstance(said, ModelError):
             raise said
         return said
+
+    def look_away(self) -> None:
+        """See `releases.Hands`."""
+        self.looking_on = None
 
     def why_back(self) -> str | None:
         """See `releases.Hands`."""
@@ -173,6 +175,13 @@ class Site:
 
         await wait_until_async(used, 20, f"{count} are used")
         await wait_until_async(lambda: self.releases.idle, 20, "and the daemon knows")
+
+    async def settle_a_bundle(self) -> None:
+        """Have a first bundle released, and pass its trial."""
+        self.put("bundle", released(1))
+        await self.told("on_trial")
+        self.hands.judged = "settled"
+        await self.told("used")
 
     async def nothing_told(self) -> None:
         """Wait until nothing that was released is used."""
@@ -383,10 +392,7 @@ async def test_a_bundle_that_looked_on_badly_is_refused_for_good(site: Site) -> 
 
 async def test_a_bundle_passes_its_trial(site: Site) -> None:
     async with site.started():
-        site.put("bundle", released(1))
-        await site.told("on_trial")
-        site.hands.judged = "settled"
-        await site.told("used")
+        await site.settle_a_bundle()
         now = site.hands.bundles[0].now
         await wait_until_async(lambda: site.hands.bundles[1:] == [Bundles(now)], 10, "nothing else is kept")
     async with site.started() as begun:
@@ -413,10 +419,7 @@ async def test_what_looks_on_does_so_until_it_is_withdrawn_whatever_becomes_of_t
 
 async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site) -> None:
     async with site.started():
-        site.put("bundle", released(1))
-        await site.told("on_trial")
-        site.hands.judged = "settled"
-        await site.told("used")
+        await site.settle_a_bundle()
         site.put("bundle", released(2), 2)
         await site.told("on_trial", 2)
         first, second = site.hands.bundles[0].now, site.hands.bundles[-1]
@@ -438,10 +441,7 @@ async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site)
 
 async def test_the_one_before_is_kept_over_a_restart(site: Site) -> None:
     async with site.started():
-        site.put("bundle", released(1))
-        await site.told("on_trial")
-        site.hands.judged = "settled"
-        await site.told("used")
+        await site.settle_a_bundle()
         site.put("bundle", released(2), 2)
         await site.told("on_trial", 2)
         bundles = site.hands.bundles[-1]
