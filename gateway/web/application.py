@@ -21,6 +21,7 @@ from gateway.web import (
     stream,
 )
 from gateway.web.guard import Guard
+from gateway.web.pages import dispensers, events, people, picks, sync, system
 from gateway.web.problems import handle_errors
 from gateway.web.status import VERSION
 from gateway.web.web import Web
@@ -44,6 +45,8 @@ def make_application(web: Web) -> ASGIApp:
     application.state.web = web
     for module in (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page):
         application.include_router(module.router)
+    for shown in (dispensers, sync, picks, events, system, people):
+        application.include_router(shown.router)
     application.mount("/static", StaticFiles(directory=STATIC), name="static")
     handle_errors(application)
     return Guard(application)

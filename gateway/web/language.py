@@ -1,0 +1,139 @@
+"""What people read, in their language: messages by gettext, numbers, units and dates as their country writes them.
+
+A message stands in the code in English, with its values by name in braces. What is made before it is known who reads
+it is a `Text`; templates call `_` and `ngettext`. `make messages` collects both into locale/*.po.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from gettext import GNUTranslations, NullTranslations
+from importlib import resources
+from typing import Any
+
+from babel import Locale, dates, numbers, units
+from babel.core import negotiate_locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+LANGUAGES = ("en", "es", "de")
+"""The first is what the code is written in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message that is said once its reader is known: `Text("{name} is offline", name=name)`."""
+
+    message: str
+    values: dict[str, Any] = field(default_factory=dict)
+    plural: str | None = None
+    """What it is for other counts than one; the count is the value `n`."""
+
+    def __init__(self, message: str, plural: str | None = None, /, **values: Any) -> None:
+        object.__setattr__(self, "message", message)
+        object.__setattr__(self, "plural", plural)
+        object.__setattr__(self, "values", values)
+
+    def __str__(self) -> str:
+        return language("en").say(self)
+
+
+class Language:
+    """One language: its messages, and how it writes numbers and dates."""
+
+    def __init__(self, code: str, zone: tzinfo = UTC) -> None:
+        self.code = code
+        self.zone = zone
+        self._locale = Locale.parse(code)
+        self._messages = _messages(code)
+
+    def say(self, text: Text | str) -> str:
+        """A text in this language; a plain string as it is."""
+        if isinstance(text, str):
+            return text
+        values = {name: self._value(value) for name, value in text.values.items()}
+        if text.plural is None:
+            return self._messages.gettext(text.message).format(**values)
+        return self._messages.ngettext(text.message, text.plural, text.values["n"]).format(**values)
+
+    def gettext(self, message: str, /, **values: Any) -> str:
+        """`_` of the templates."""
+        return self.say(Text(message, **values))
+
+    def ngettext(self, message: str, plural: str, n: int, /, **values: Any) -> str:
+        """`ngettext` of the templates."""
+        return self.say(Text(message, plural, n=n, **values))
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, Text):
+            return self.say(value)
+        return self.number(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    def number(self, value: float, digits: int = 0) -> str:
+        """A number with its thousands apart."""
+        pattern = "#,##0" + ("." + "0" * digits if digits else "")
+        return numbers.format_decimal(value, pattern, locale=self._locale)
+
+    def percent(self, share: float, digits: int = 0) -> str:
+        """A share of one."""
+        return numbers.format_percent(
+            share, "#,##0" + ("." + "0" * digits if digits else "") + "%", locale=self._locale
+        )
+
+    def unit(self, value: float, unit: str, digits: int = 0) -> str:
+        """A value with its unit, by CLDR's name: `milliliter`, `celsius`, `hour`, `megabyte`."""
+        return units.format_unit(value, unit, "short", "#,##0" + ("." + "0" * digits if digits else ""), self._locale)
+
+    def when(self, moment: datetime) -> str:
+        """A day and a time, in the store's time zone."""
+        return dates.format_datetime(moment, "short", tzinfo=self.zone, locale=self._locale)
+
+    def time(self, moment: datetime) -> str:
+        """A time of the day, to the second, in the store's time zone."""
+        return dates.format_time(moment, "medium", tzinfo=self.zone, locale=self._locale)
+
+    def span(self, seconds: float) -> str:
+        """A length of time, in its largest unit."""
+        return dates.format_timedelta(timedelta(seconds=seconds), threshold=1, format="short", locale=self._locale)
+
+    def ago(self, then: datetime, now: datetime) -> str:
+        """How long ago something was."""
+        return dates.format_timedelta(then - now, add_direction=True, threshold=1, format="short", locale=self._locale)
+
+
+@functools.cache
+def _messages(code: str) -> NullTranslations:
+    if code == LANGUAGES[0]:
+        return NullTranslations()
+    file = resources.files("gateway.web").joinpath("locale", f"{code}.po")
+    if not file.is_file():
+        return NullTranslations()
+    compiled = io.BytesIO()
+    with file.open("rb") as po:
+        write_mo(compiled, read_po(po, locale=code))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+@functools.cache
+def language(code: str, zone: tzinfo = UTC) -> Language:
+    """The language of this code."""
+    return Language(code, zone)
+
+
+def preferred(chosen: str | None, accepted: str) -> str:
+    """The language to answer in: what somebody chose, or what their browser's Accept-Language prefers."""
+    if chosen in LANGUAGES:
+        return chosen
+    wanted: list[tuple[float, str]] = []
+    for part in accepted[:500].split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            wanted.append((-float(quality or 1), tag))
+        except ValueError:
+            continue
+    tags = [tag for _, tag in sorted(wanted, key=lambda each: each[0])]
+    return negotiate_locale(tags, LANGUAGES, sep="-") or LANGUAGES[0]

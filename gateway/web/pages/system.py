@@ -1,0 +1,29 @@
+"""The gateway itself: clock, disk, power, certificates, logs, backups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from gateway.web.language import Text
+from gateway.web.shell import Page, show
+from gateway.web.web import TheWeb, Web
+from gateway.web.who import Viewer, Who
+
+router = APIRouter(include_in_schema=False)
+
+
+async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
+    return {}
+
+
+PAGE = Page("system", Text("System"), _context, (), "system/page.html")
+
+
+@router.get("/system")
+async def page(request: Request, web: TheWeb, who: Viewer) -> HTMLResponse:  # noqa: ARG001
+    """The page as of now."""
+    return await show(request, web, PAGE)

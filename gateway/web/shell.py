@@ -1,0 +1,98 @@
+"""A page: the shell around it, the parts that it is made of, and how each is drawn, whole or one part again.
+
+A page is a `Page`: one function gives the values that its templates show, and each part is one template, which renders
+one element whose id is the part's name. The document holds all parts; the page's event stream sends again those that
+changed (`live`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gateway.web.language import LANGUAGES, Language, Text, language, preferred
+from gateway.web.web import Web
+from gateway.web.who import Who, asker
+
+Context = Callable[[Web, Who, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
+"""Gives the values that a page's templates show, as of now, for the page's path and query parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the technician's UI."""
+
+    name: str
+    """In the address of its event stream, and in the menu."""
+    title: Text
+    context: Context
+    parts: tuple[str, ...]
+    """`sync/backlog` is templates/sync/backlog.html, and renders one element with the id `sync-backlog`."""
+    template: str
+    """Extends shell.html, and includes the parts."""
+
+
+MENU: tuple[tuple[str, str, Text], ...] = (
+    ("repairs", "/", Text("Repairs")),
+    ("dispensers", "/dispensers", Text("Dispensers")),
+    ("sync", "/sync", Text("Sync")),
+    ("picks", "/picks", Text("Picks")),
+    ("events", "/events", Text("Events")),
+    ("system", "/system", Text("System")),
+    ("people", "/people", Text("People")),
+)
+"""The pages of the menu: name, path, what it is called."""
+
+environment = Environment(
+    loader=PackageLoader("gateway.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    auto_reload=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+async def show(
+    request: Request, web: Web, page: Page, query: Mapping[str, str] | None = None, status: int = 200, **more: Any
+) -> HTMLResponse:
+    """The whole document. `more` goes to the templates, beside what `page.context` gives (a form's errors, say)."""
+    who = asker(request)
+    told = language_of(request, web, who)
+    values = dict(await page.context(web, who, query if query is not None else dict(request.query_params)))
+    values |= more
+    html = environment.get_template(page.template).render(**surroundings(web, who, told, page), **values)
+    return HTMLResponse(html, status)
+
+
+def part(name: str, web: Web, who: Who, told: Language, page: Page, values: Mapping[str, Any]) -> str:
+    """One part of a page."""
+    return environment.get_template(f"{name}.html").render(**surroundings(web, who, told, page), **values)
+
+
+def surroundings(web: Web, who: Who, told: Language, page: Page) -> dict[str, Any]:
+    """What every template may use: `_`, `ngettext`, `say`, `lang`, `who`, `page`, `menu`, `gateway`, `languages`."""
+    return {
+        "_": told.gettext,
+        "ngettext": told.ngettext,
+        "say": told.say,
+        "lang": told,
+        "who": who,
+        "page": page,
+        "menu": MENU,
+        "languages": LANGUAGES,
+        "gateway": web.state.config.gateway,
+    }
+
+
+def language_of(request: Request, web: Web, who: Who) -> Language:
+    """In which language to answer."""
+    zone = web.state.config.gateway.timezone
+    code = preferred(who.language, request.headers.get("accept-language", ""))
+    return language(code, ZoneInfo(zone)) if zone is not None else language(code)
