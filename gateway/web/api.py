@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Response
 
 from firmware_bridge.messages import NozzleInfo
 from gateway.state import GatewayState
-from gateway.web import reads, views
+from gateway.web import fleet, reads, views
 from gateway.web.answers import Events, PicksView, ProfileView, SyncView
 from gateway.web.dispenser_answers import Dispensers
-from gateway.web.dispenser_views import dispenser_views
 from gateway.web.glance import Status
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.web import TheWeb
@@ -34,10 +33,20 @@ async def status(web: TheWeb) -> Status:
     return web.drawn().status
 
 
-@router.get("/dispensers")
-async def dispensers(web: TheWeb) -> Dispensers:
-    """All dispensers that ever opened a link: where they are, what is on their nozzles and on their screens."""
-    return Dispensers(dispensers=dispenser_views(web.state, web.watch))
+@router.get("/dispensers", responses=documented(422))
+async def dispensers(
+    web: TheWeb,
+    search: Annotated[str, Query(max_length=100, description="Words in its id, its name or its sauces")] = "",
+    state: Annotated[fleet.State | None, Query(description="Those in this state alone")] = None,
+    order: Annotated[Literal["name", "urgent"], Query(description="urgent: who needs somebody comes first")] = "name",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="Dispensers on a page")] = 1_000,
+) -> Dispensers:
+    """Dispensers that opened a link, wait or were adopted: where they are, what is on their nozzles and screens."""
+    found = fleet.look_for(
+        web.state, web.watch, search=search, only=state, page=page, size=limit, urgent_first=order == "urgent"
+    )
+    return Dispensers(dispensers=found.dispensers, total=found.total, page=found.page, pages=found.pages)
 
 
 @router.get("/events", response_model=Events, responses=documented(422))

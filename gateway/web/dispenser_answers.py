@@ -117,12 +117,20 @@ class DispenserView(Answer):
     """What was put on its screen last, since the gateway started."""
     readings: ReadingsView | None = None
     """Null where it sent none since the gateway started."""
+    pours_today: Annotated[int, example(31)] = 0
+    """Since midnight, of the store's time."""
+    errors_last_hour: Annotated[int, example(0)] = 0
+    """Bad frames and messages on its link, and HELLOs that were turned away there."""
 
 
 class Dispensers(Answer):
-    """All dispensers, by name."""
+    """A page of the dispensers that were asked for."""
 
     dispensers: list[DispenserView]
+    total: Annotated[int, example(200)]
+    """How many there are on all pages."""
+    page: Annotated[int, example(1)]
+    pages: Annotated[int, example(9)]
 
 
 class Forgotten(Answer):

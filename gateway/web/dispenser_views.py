@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 from firmware_bridge.messages import PickInfo
 from gateway.picks import Shown
 from gateway.state import GatewayState
@@ -10,6 +13,7 @@ from gateway.web import reads
 from gateway.web.answers import HeatAt, ScreenPick
 from gateway.web.dispenser_answers import DispenserView, NozzleView, ShownView, WaitingView
 from gateway.web.readings import flaws, forecast_view, gauged_ml, readings_view
+from gateway.web.reads import StoredDispenser
 from gateway.web.watch import Watch
 from heat.scale import shu
 
@@ -17,16 +21,49 @@ TOLD = 500
 """Dispensers that are told of though they have never come."""
 
 
-def dispenser_views(state: GatewayState, watch: Watch) -> list[DispenserView]:
-    """All dispensers: those of the database, with what this daemon knows of them itself, and those that wait."""
-    found = {view.name: view for view in _met(state, watch)}
-    for stranger in state.dispensers.strangers:
-        if (name := stranger.hello.dispenser) not in found:
-            found[name] = _stranger(state, watch, stranger)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What tells of a dispenser: a row, a HELLO that was turned away; neither of one that never came."""
+
+    name: str
+    stored: StoredDispenser | None = None
+    stranger: Stranger | None = None
+
+    @property
+    def nozzles(self) -> list[tuple[int, str, int]]:
+        """(nozzle, sauce, level in ml), as its last HELLO said."""
+        if self.stored is not None:
+            return self.stored.nozzles
+        if self.stranger is None:
+            return []
+        return [(each.nozzle, each.sauce, each.level_ml) for each in self.stranger.hello.nozzles]
+
+
+def dispenser_views(state: GatewayState, watch: Watch, ones: Iterable[Known] | None = None) -> list[DispenserView]:
+    """All dispensers, or these: what the database has, and what this daemon knows of them itself."""
+    screens = {shown.dispenser: shown for shown in state.recommender.recent}  # the newest of each stays
+    return [_view(state, watch, one, screens) for one in (everybody(state) if ones is None else ones)]
+
+
+def dispenser_view(state: GatewayState, watch: Watch, dispenser: str) -> DispenserView | None:
+    """One of them."""
+    stored, stranger = reads.dispenser(state.reader, dispenser), state.dispensers.strangers.get(dispenser)
+    if stored is None and stranger is None and dispenser not in _expected(state):
+        return None
+    return dispenser_views(state, watch, [Known(dispenser, stored, stranger)])[0]
+
+
+def everybody(state: GatewayState) -> list[Known]:
+    """All dispensers by name: those of the database, those that wait, and those that are adopted and never came."""
+    strangers = state.dispensers.strangers
+    found = {
+        stored.name: Known(stored.name, stored, strangers.get(stored.name)) for stored in reads.dispensers(state.reader)
+    }
+    for stranger in strangers:
+        found.setdefault(stranger.hello.dispenser, Known(stranger.hello.dispenser, None, stranger))
     for name in _expected(state):
-        if name not in found:
-            found[name] = _absent(state, name)
-    return sorted(found.values(), key=lambda view: view.name)
+        found.setdefault(name, Known(name))
+    return sorted(found.values(), key=lambda one: one.name)
 
 
 def titled(dispenser: DispenserView) -> str:
@@ -34,41 +71,38 @@ def titled(dispenser: DispenserView) -> str:
     return dispenser.name if dispenser.label is None else f"{dispenser.label} ({dispenser.name})"
 
 
-def dispenser_view(state: GatewayState, watch: Watch, dispenser: str) -> DispenserView | None:
-    """One of them."""
-    return next((view for view in dispenser_views(state, watch) if view.name == dispenser), None)
+def _view(state: GatewayState, watch: Watch, one: Known, screens: Mapping[str, Shown]) -> DispenserView:
+    if one.stored is not None:
+        return _met(state, watch, one.stored, one.stranger, screens.get(one.name))
+    return _absent(state, one.name) if one.stranger is None else _stranger(state, watch, one.stranger)
 
 
-def _met(state: GatewayState, watch: Watch) -> list[DispenserView]:
-    screens = {shown.dispenser: shown for shown in state.recommender.recent}  # the newest of each stays
-    views = []
-    for stored in reads.dispensers(state.reader):
-        known = state.dispensers.known.get(stored.name)
-        link = known.link if known else None
-        screen = screens.get(stored.name)
-        stranger = state.dispensers.strangers.get(stored.name)
-        lost_ms = state.started * 1000 if stored.lost_ms is None else stored.lost_ms
-        views.append(
-            DispenserView(
-                name=stored.name,
-                label=state.plans.of(stored.name).name,
-                adopted=state.dispensers.keyring.is_adopted(stored.name),
-                waiting=waiting_view(state, stranger) if stranger else None,
-                rotating=state.dispensers.keyring.pending(stored.name) is not None,
-                hardware=known.hello.hardware if known else None,
-                online=known is not None and known.online,
-                link=link.name if link else stored.link,
-                since=reads.moment(known.since * 1000 if known else lost_ms),
-                firmware=stored.firmware,
-                generation=f"{stored.generation:08x}",
-                openings=known.openings if known else 0,
-                events=known.events if known else 0,
-                nozzles=[_nozzle(state, watch, stored.name, *row) for row in stored.nozzles],
-                screen=shown_view(state, screen) if screen else None,
-                readings=readings_view(state, stored.name),
-            )
-        )
-    return views
+def _met(
+    state: GatewayState, watch: Watch, stored: StoredDispenser, stranger: Stranger | None, screen: Shown | None
+) -> DispenserView:
+    known = state.dispensers.known.get(stored.name)
+    link = known.link if known else None
+    lost_ms = state.started * 1000 if stored.lost_ms is None else stored.lost_ms
+    return DispenserView(
+        name=stored.name,
+        label=state.plans.of(stored.name).name,
+        adopted=state.dispensers.keyring.is_adopted(stored.name),
+        waiting=waiting_view(state, stranger) if stranger else None,
+        rotating=state.dispensers.keyring.pending(stored.name) is not None,
+        hardware=known.hello.hardware if known else None,
+        online=known is not None and known.online,
+        link=link.name if link else stored.link,
+        since=reads.moment(known.since * 1000 if known else lost_ms),
+        firmware=stored.firmware,
+        generation=f"{stored.generation:08x}",
+        openings=known.openings if known else 0,
+        events=known.events if known else 0,
+        nozzles=[_nozzle(state, watch, stored.name, *row) for row in stored.nozzles],
+        screen=shown_view(state, screen) if screen else None,
+        readings=readings_view(state, stored.name),
+        pours_today=watch.today.pours(stored.name),
+        errors_last_hour=watch.hour.count(link.name if link else stored.link),
+    )
 
 
 def _stranger(state: GatewayState, watch: Watch, stranger: Stranger) -> DispenserView:
@@ -91,6 +125,7 @@ def _stranger(state: GatewayState, watch: Watch, stranger: Stranger) -> Dispense
             for nozzle in hello.nozzles
         ],
         screen=None,
+        errors_last_hour=watch.hour.count(stranger.link),
     )
 
 

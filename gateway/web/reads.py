@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.packed import unpack
+from heat.events import Poured
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
@@ -127,19 +128,33 @@ def last_rows(reader: sqlite3.Connection, limit: int) -> list[Row]:
     return [_row(*row) for row in reader.execute(_LAST_ROWS, (limit,))]
 
 
+def pours_since(reader: sqlite3.Connection, position: int, since_ms: int) -> dict[str, int]:
+    """Pours of a time and later among the rows above a position, by dispenser."""
+    query = "SELECT source, count(*) FROM events WHERE position > ? AND type = ? AND time_ms >= ? GROUP BY source"
+    return {str(source): count for source, count in reader.execute(query, (position, Poured.type, since_ms))}
+
+
 def _row(*columns: Any) -> Row:
     row = Row(*columns)
     return row if row.type is None else row._replace(data=unpack(row.data))
 
 
+_DISPENSERS = "SELECT dispenser, generation, firmware, nozzles, link, seen_ms, lost_ms FROM dispensers"
+
+
 def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:
     """All dispensers that ever opened a link, by name."""
-    return [
-        StoredDispenser(name, generation, firmware, _nozzles.decode(nozzles), link, seen_ms, lost_ms)
-        for name, generation, firmware, nozzles, link, seen_ms, lost_ms in reader.execute(
-            "SELECT dispenser, generation, firmware, nozzles, link, seen_ms, lost_ms FROM dispensers ORDER BY dispenser"
-        )
-    ]
+    return [_stored(*row) for row in reader.execute(f"{_DISPENSERS} ORDER BY dispenser")]
+
+
+def dispenser(reader: sqlite3.Connection, name: str) -> StoredDispenser | None:
+    """One of them."""
+    row = reader.execute(f"{_DISPENSERS} WHERE dispenser = ?", (name,)).fetchone()
+    return None if row is None else _stored(*row)
+
+
+def _stored(name: str, generation: int, firmware: str, nozzles: str, *more: Any) -> StoredDispenser:
+    return StoredDispenser(name, generation, firmware, _nozzles.decode(nozzles), *more)
 
 
 def losses(reader: sqlite3.Connection) -> list[Loss]:

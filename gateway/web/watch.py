@@ -19,6 +19,7 @@ from itertools import islice
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.levels import Levels
+from gateway.web.tallies import LastHour, Today
 
 EVERY_S = 1.0
 HISTORY = 120
@@ -75,8 +76,9 @@ class Sums:
         self._last: dict[int, tuple[str, Mapping[str, int], dict[str, int]]] = {}
         self._labels: set[str] = set()
 
-    def look(self, counters: Sequence[tuple[str, Mapping[str, int]]]) -> None:
-        """Add what these counters, and those of the last look, have counted since then."""
+    def look(self, counters: Sequence[tuple[str, Mapping[str, int]]]) -> Counter[str]:
+        """Add what these counters, and those of the last look, have counted since then; how much that is, by label."""
+        added: Counter[str] = Counter()
         present = {id(counter): (label, counter) for label, counter in counters}
         for key in present.keys() - self._last.keys():
             self._last[key] = (*present[key], {})
@@ -85,8 +87,10 @@ class Sums:
                 if new := count - before.get(name, 0):
                     self.total[self._bounded(label), name] += new
                     before[name] = count
+                    added[label] += new
         for key in self._last.keys() - present.keys():
             del self._last[key]
+        return added
 
     def _bounded(self, label: str) -> str:
         if label not in self._labels and len(self._labels) >= MAX_LABELS:
@@ -111,6 +115,9 @@ class Watch:
         self.pending: deque[int] = deque(maxlen=HISTORY)
         """Rows that waited for Kafka, newest last."""
         self.levels = Levels(state.reader)
+        self.today = Today(state.reader, state.config.gateway.timezone)
+        self.hour = LastHour()
+        """What `bad` and `rejected` count, of the last hour."""
         self._state = state
         self._looks = 0
         self._shown = 0
@@ -152,14 +159,16 @@ class Watch:
 
     def _look_at_rows(self) -> None:
         self.levels.look()
+        self.today.look()
         if self._looks % HISTORY_EVERY == 0:
             self.pending.append(reads.backlog(self._state.reader).pending)
         self._looks += 1
 
     def _look_at_links(self) -> None:
         links, mqtt = self._state.links, self._state.mqtt
-        self.bad.look([(link.name, link.bad) for link in links] + ([("mqtt", mqtt.bad)] if mqtt else []))
-        self.rejected.look([(link.name, link.session.counters.rejected) for link in links])
+        bad = self.bad.look([(link.name, link.bad) for link in links] + ([("mqtt", mqtt.bad)] if mqtt else []))
+        rejected = self.rejected.look([(link.name, link.session.counters.rejected) for link in links])
+        self.hour.add(bad + rejected)
 
     def _look_at_picks(self) -> None:
         recommender = self._state.recommender

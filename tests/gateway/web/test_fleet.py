@@ -1,0 +1,93 @@
+"""Two hundred dispensers: found by a word or a state, a page at a time, whoever needs somebody first."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from gateway.state import GatewayState
+from gateway.web import reads
+from tests.gateway.web.conftest import Inside
+
+MANY = 200
+NOZZLES = json.dumps([[number, sauce, 500] for number, sauce in enumerate(("table-red", "reaper-raw"), 1)])
+
+
+def insert_dispensers(state: GatewayState, count: int, nozzles: str = NOZZLES) -> None:
+    """So many came once, and are away."""
+    rows = [(f"unit-{n:03}", n, "1.4.2", nozzles, f"/dev/ttyUSB{n}", 1_000, 2_000) for n in range(1, count + 1)]
+    insert = (
+        "INSERT INTO dispensers (dispenser, generation, firmware, nozzles, link, seen_ms, lost_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    )
+    state.store.write(lambda tx: tx.connection.executemany(insert, rows), upkeep=True).result(10)
+
+
+async def found(inside: Inside, **asked: Any) -> list[str]:
+    """Names on a page."""
+    answer = (await inside.client.get("/api/v1/dispensers", params=asked)).raise_for_status().json()
+    return [each["name"] for each in answer["dispensers"]]
+
+
+async def test_each_is_on_one_page(inside: Inside) -> None:
+    insert_dispensers(inside.state, MANY)
+    pages = [await found(inside, limit=24, page=page) for page in range(1, 10)]
+    assert [len(page) for page in pages] == [24] * 8 + [8]
+    assert len(set(itertools.chain(*pages))) == MANY
+    answer = await inside.json("/api/v1/dispensers?limit=24&page=400")
+    assert (answer["page"], answer["pages"], answer["total"]) == (9, 9, MANY), "a page beyond the last is the last"
+    assert len(await found(inside)) == MANY, "who asks for no page gets all"
+
+
+async def test_a_word_is_looked_for_in_ids_names_and_sauces(inside: Inside) -> None:
+    insert_dispensers(inside.state, 3)
+    await inside.state.plans.rename("unit-002", "Bar, left")
+    assert await found(inside, search="BAR left") == ["unit-002"]
+    assert await found(inside, search="unit-00") == ["unit-001", "unit-002", "unit-003"]
+    assert await found(inside, search="reaper 003") == ["unit-003"]
+    assert await found(inside, search="garden") == []
+
+
+async def test_who_needs_somebody_comes_first(inside: Inside) -> None:
+    insert_dispensers(inside.state, 2)
+    inside.hello((1, "table-red", 500))
+    assert await found(inside, order="urgent") == ["unit-001", "unit-002", "hot-bar-1"]
+    assert await found(inside, state="well") == ["hot-bar-1"]
+    assert await found(inside, state="away") == ["unit-001", "unit-002"]
+    inside.hello((1, "table-red", 30))
+    assert await found(inside, state="care") == ["hot-bar-1"], "little is left in a bottle"
+
+
+async def test_one_of_many_is_read_alone(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert_dispensers(inside.state, 3)
+    monkeypatch.setattr(reads, "dispensers", None)
+    assert (await inside.json("/api/v1/dispensers/unit-002"))["firmware"] == "1.4.2"
+    assert (await inside.client.get("/api/v1/dispensers/unit-004")).status_code == 404
+
+
+@contextmanager
+def plans_of(state: GatewayState) -> Iterator[list[str]]:
+    """The plans of the queries that the event loop's reader is asked meanwhile."""
+    asked: list[str] = []
+    state.reader.set_trace_callback(asked.append)
+    plans: list[str] = []
+    yield plans
+    state.reader.set_trace_callback(None)
+    for query in {each for each in asked if each.startswith("SELECT")}:
+        rows = state.reader.execute(f"EXPLAIN QUERY PLAN {query}")
+        plans += [str(row[3]) for row in rows]
+
+
+async def test_no_page_of_dispensers_reads_through_a_table_of_events(inside: Inside) -> None:
+    insert_dispensers(inside.state, MANY)
+    with plans_of(inside.state) as plans:
+        for path in ("/api/v1/dispensers?limit=24", "/api/v1/dispensers?search=reaper", "/api/v1/dispensers/unit-007"):
+            (await inside.client.get(path)).raise_for_status()
+    assert plans
+    scans = [plan for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan]
+    assert set(scans) <= {"SCAN dispensers"}, "200 rows at most; never the events"
