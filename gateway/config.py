@@ -184,6 +184,13 @@ class DownlinkSection(Section):
     """Share of gateway.quota_mb that customers of other stores may take; 0: they are not read."""
 
 
+class SystemSection(Section):
+    """The machine itself."""
+
+    root: str = "/"
+    """Where `sys/` and `proc/` are read: power, temperature, wear. Another one than `/` tries out what they tell."""
+
+
 class Config(Document):
     """The whole configuration."""
 
@@ -197,6 +204,7 @@ class Config(Document):
     clock: ClockSection = ClockSection()
     samples: SamplesSection = SamplesSection()
     downlink: DownlinkSection = DownlinkSection()
+    system: SystemSection = SystemSection()
 
     @classmethod
     def file_name(cls) -> str:
