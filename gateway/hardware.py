@@ -108,7 +108,8 @@ def look(data_dir: Path, root: Path = ROOT) -> Hardware:
 
 
 def _power(root: Path) -> Power | None:
-    alarms = [_first_number(path) for path in sorted(root.glob("sys/class/hwmon/hwmon*/in0_lcrit_alarm"))]
+    told = [_first_number(path) for path in root.glob("sys/class/hwmon/hwmon*/in0_lcrit_alarm")]
+    alarms = [one for one in told if one is not None]
     alarm = any(alarms)
     for path in sorted(root.glob("sys/devices/platform/soc*/*firmware/get_throttled")):
         if (bits := _hex(_text(path))) is not None:
