@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
+from cloud_sync.log_ring import RING, Ring
+
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _ABOUT = ("dispenser", "part", "line")
 """What a line is about, so that one does not silence another. A name that nobody proved is no `dispenser`: whoever
@@ -65,10 +67,11 @@ class _Wording:
 
 
 class BoundedHandler(logging.StreamHandler[TextIO]):
-    """Writes to a stream, and leaves out what repeats too often."""
+    """Writes to a stream, and leaves out what repeats too often. What is written is kept in the ring, too."""
 
-    def __init__(self, stream: TextIO, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO, clock_s: Callable[[], float] = time.monotonic, ring: Ring | None = None) -> None:
         super().__init__(stream)
+        self._ring = ring
         self.setFormatter(JsonFormatter())
         self._clock_s = clock_s
         self._wordings: OrderedDict[tuple[object, ...], _Wording] = OrderedDict()
@@ -121,12 +124,14 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         if wording.left_out:
             record.left_out = wording.left_out
         wording.left_out, wording.last = 0, None
+        if self._ring is not None:
+            self._ring.add(record, self.format(record))
         super().emit(record)
 
 
 def set_up_logging(level: str) -> None:
     """Send all logging to standard error as JSON, the last error too; libraries speak up from WARNING on."""
-    logging.basicConfig(level=logging.WARNING, handlers=[BoundedHandler(sys.stderr)], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[BoundedHandler(sys.stderr, ring=RING)], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_last_words
     for ours in ("gateway", "cloud", "firmware_bridge", "cloud_sync", "models"):

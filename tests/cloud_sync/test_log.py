@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cloud_sync.log import BURST, EXCERPT_CHARS, MAX_WORDINGS, PAUSE_S, BoundedHandler
+from cloud_sync.log_ring import Ring
 from firmware_bridge.bodies import StatedBody
 from firmware_bridge.messages import Reject
 from gateway.parts import keep_house
@@ -32,8 +33,9 @@ class Log:
 
     def __init__(self) -> None:
         self.now_s = 0.0
+        self.ring = Ring(max_lines=20, max_chars=10_000)
         self._stream = io.StringIO()
-        self.handler = BoundedHandler(self._stream, lambda: self.now_s)
+        self.handler = BoundedHandler(self._stream, lambda: self.now_s, self.ring)
         self.logger = logging.getLogger("tests.log")
         self.logger.propagate = False
         self.logger.setLevel(logging.INFO)
@@ -49,6 +51,28 @@ def log() -> Iterator[Log]:
     log = Log()
     yield log
     log.logger.handlers = []
+
+
+def test_the_last_lines_are_kept_as_they_were_written(log: Log) -> None:
+    for i in range(30):
+        log.logger.warning(f"wording {'x' * i}")  # noqa: G004 -- each is a wording of its own
+    kept = log.ring.lines()
+    assert [json.loads(line.json) for line in kept] == log.lines[-20:]
+    assert [line.number for line in kept] == list(range(11, 31))
+    assert {(line.level, line.logger) for line in kept} == {(logging.WARNING, "tests.log")}
+
+
+def test_long_lines_push_out_more(log: Log) -> None:
+    for i in range(12):
+        log.logger.warning(f"{i} {'x' * EXCERPT_CHARS}")  # noqa: G004
+    assert 1 <= len(log.ring.lines()) <= 5
+    assert sum(len(line.json) for line in log.ring.lines()) <= 10_000
+
+
+def test_what_is_left_out_is_not_kept_either(log: Log) -> None:
+    for _ in range(BURST + 3):
+        log.logger.info("again")
+    assert len(log.ring.lines()) == BURST
 
 
 def test_a_line_is_one_json_object(log: Log) -> None:

@@ -1,0 +1,91 @@
+"""What a text loses before it leaves the machine, and what it keeps."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.scrub import GONE, Scrubber
+
+KEY = bytes(range(224, 256))
+PASSWORD = b"correct horse battery"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY.hex(),
+        KEY.hex().upper(),
+        base64.b64encode(KEY).decode(),
+        base64.urlsafe_b64encode(KEY).decode(),
+        base64.b64encode(b"x" + KEY + b"y").decode(),
+        base64.b64encode(b"key: " + KEY).decode(),
+        PASSWORD.decode(),
+        PASSWORD.hex(),
+        base64.b64encode(b"login " + PASSWORD).decode(),
+    ],
+)
+def test_known_secrets_go_however_they_are_written(written: str) -> None:
+    scrubbed = Scrubber([KEY, PASSWORD]).text(f"the line had <{written}> in it")
+    assert KEY.hex() not in scrubbed.lower()
+    assert "horse" not in scrubbed
+    assert written[8:20] not in scrubbed
+    assert scrubbed.startswith("the line had <")
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("password=hunter", "hunter"),
+        ("'password': 'hunter two'", "'hunter"),
+        ("sasl_plain_password: hunter", "hunter"),
+        ("Authorization: Bearer abcdefgh", "abcdefgh"),
+        ("sent Bearer abcdefgh", "abcdefgh"),
+        ("kafka://user:hunter@broker.example", "hunter"),
+        ("$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub", "Rdescudv"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----", "MII"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIabc", "MII"),
+        ("a card LOY-7F3K-2201 was shown", "7F3K"),
+        ("a card 4006381333931 was shown", "4006381333931"),
+        ("loyalty-canary-4711", "4711"),
+        ("/srv/4006381333931/x", "4006381333931"),
+        ("p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d", "3f2a9c0d"),
+        ("dGhpcyBpcyBhIHNlY3JldCB0b2tlbg0/abc", "dGhpcyBp"),
+        ("setup code: ABCD-EFGH", "ABCD"),
+    ],
+)
+def test_unknown_ones_go_by_how_they_look(text: str, secret: str) -> None:
+    scrubbed = Scrubber().text(text)
+    assert secret not in scrubbed
+    assert GONE in scrubbed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no gateway answers at 127.0.0.1:8080: Connection refused",
+        "2026-11-26T06:18:38.123+00:00 the page is at http://localhost:8080/",
+        "/dev/serial/by-id/usb-picante-hot-bar-1-if00: device disappeared after 1234 ms",
+        'File "/opt/picante/gateway/store.py", line 312, in _transact',
+        "hot-bar-1 is online, 12 of 500 ml left, 98.5 %",
+        "UnknownTopicOrPartitionError: it is not there",
+        "it took 0.25 s, -3 dB, 250,000 rows",
+    ],
+)
+def test_what_helps_stays(text: str) -> None:
+    names = ["hot-bar-1", "usb-picante-hot-bar-1-if00"]
+    assert Scrubber([KEY, PASSWORD], names).text(text) == text
+
+
+@given(st.binary(min_size=8, max_size=40), st.binary(max_size=9), st.binary(max_size=9))
+def test_base64_of_whatever_is_around_a_secret(secret: bytes, before: bytes, after: bytes) -> None:
+    coded = base64.b64encode(before + secret + after).decode()
+    scrubbed = Scrubber([secret]).text(coded)
+    assert coded[(len(before) * 8 + 5) // 6 : (len(before) + len(secret)) * 8 // 6] not in scrubbed
+
+
+def test_its_repr_has_no_secret() -> None:
+    assert "horse" not in repr(Scrubber([PASSWORD], ["bar"]))
