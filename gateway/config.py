@@ -17,6 +17,7 @@ from cloud_sync.credentials import KafkaConnection, TlsSection
 from cloud_sync.private import check_private, read_text
 from cloud_sync.toml_file import Document, Name, Section, line_of
 from firmware_bridge.line import check_url, is_url
+from gateway.certificates import is_local
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 from heat.scale import MAX_SHU
@@ -124,7 +125,25 @@ class HttpSection(Section):
     """The local web page and API."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` is every one. Beyond this machine it takes `issuer`."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    issuer: str | None = None
+    """PEM of who signs the page's certificate, and of its root; with it the page is served by HTTPS alone."""
+    issuer_key: str = "web-issuer.key"
+    """PEM with the issuer's key, mode 0600."""
+    names: tuple[str, ...] = ()
+    """Names under which phones reach the page, in `.local` or `.internal`; without them, the host's in `.local`."""
+    plain_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of the one page in clear, with the root's certificate; 0: none. Without it 80, or 8081 where 80 is not to
+    be had, if the page is open to the network."""
+
+    @field_validator("names")
+    @classmethod
+    def _local(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not is_local(name):
+                raise ValueError(f"{name!r} is no name in .local or .internal, which are all that phones would trust")
+        return value
 
 
 class PicksSection(Section):
@@ -215,11 +234,12 @@ class Config(Document):
 def load_config(path: Path) -> Config:
     """Read and check a configuration file. Raises ConfigError naming file, line, key and the remedy."""
     config, text = Config.load(path)
-    if config.http.host not in LOOPBACK:
+    if config.http.host not in LOOPBACK and config.http.issuer is None:
         line = line_of(text, ("http", "host"))
         raise ConfigError(
-            f"{path}:{line}: http.host = {config.http.host!r} would be open to the network",
-            hint="Access has not been set up: use 127.0.0.1, and a tunnel (ssh -L 8080:127.0.0.1:8080) from elsewhere",
+            f"{path}:{line}: http.host = {config.http.host!r} would be open to the network in clear",
+            hint="Set http.issuer to what picante gateway web-pki made, or use 127.0.0.1 and a tunnel"
+            " (ssh -L 8080:127.0.0.1:8080)",
         )
     for name, section in (("kafka", config.kafka), ("mqtt", config.mqtt)):
         if section is not None:

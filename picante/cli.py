@@ -15,6 +15,7 @@ MODULES = {
     "heat": "picante.cli_heat",
     "cloud": "picante.cli_cloud",
     "lake": "picante.cli_lake",
+    "qr": "picante.cli_qr",
 }
 """Where each command is; it has the same name there."""
 

@@ -19,6 +19,7 @@ from gateway.config import load_config
 from heat.errors import ConfigError, PicanteError, StoreError
 from picante.cli_consent import consent
 from picante.cli_pki import pki
+from picante.cli_web_pki import web_pki
 from picante.daemon import DAEMON, ask, stream
 from picante.errors import exit_with_hint
 
@@ -37,6 +38,7 @@ def gateway() -> None:
 
 
 gateway.add_command(pki)
+gateway.add_command(web_pki)
 gateway.add_command(consent)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,26 +24,24 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from heat.errors import ConfigError, DataError
-from heat.identity import check_name
-from picante.certificates import (
+from gateway.certificates import (
     CLOCK_SLACK,
-    Key,
     Request,
     common_name,
     general_names,
+    load_certificate,
+    load_key,
     names_of,
     new_key,
+    pem_of,
     sign,
     sign_own,
+    write_pem,
 )
+from heat.errors import ConfigError, DataError
+from heat.identity import check_name
 
 Kind = Literal["broker", "gateway", "home-assistant", "dispenser"]
 COMMON_NAMES = {"broker": "picante.broker", "gateway": "picante.gateway", "home-assistant": "picante.home-assistant"}
@@ -66,8 +63,8 @@ class Authority:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._certificate = _load_certificate(directory / "ca.pem")
-        self._key = _load_key(directory / "ca.key")
+        self._certificate = load_certificate(directory / "ca.pem")
+        self._key = load_key(directory / "ca.key")
         if self._key.public_key() != self._certificate.public_key():
             raise ConfigError(
                 f"{directory / 'ca.key'}: is not the key of ca.pem", hint="Put back the two of one making"
@@ -86,8 +83,8 @@ class Authority:
             with _writing(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 own = new_key()
-                _write(key, _pem_of(own), 0o600)
-                _write(certificate, sign_own(own, name, days).public_bytes(Encoding.PEM), 0o644)
+                write_pem(key, pem_of(own), 0o600)
+                write_pem(certificate, sign_own(own, name, days).public_bytes(Encoding.PEM), 0o644)
         with cls.open(directory) as authority:
             if not (directory / "crl.pem").exists():
                 authority.revoke_again()
@@ -135,9 +132,9 @@ class Authority:
         key = new_key()
         signed = sign(self._certificate, self._key, Request(common, key, days, names))
         pem = signed.public_bytes(Encoding.PEM)
-        _write(self._directory / "issued" / f"{signed.serial_number:x}.pem", pem, 0o644)
-        _write(path.with_suffix(".key"), _pem_of(key), 0o600)
-        _write(path, pem, 0o644)
+        write_pem(self._directory / "issued" / f"{signed.serial_number:x}.pem", pem, 0o644)
+        write_pem(path.with_suffix(".key"), pem_of(key), 0o600)
+        write_pem(path, pem, 0o644)
         return Issued(path, signed.not_valid_after_utc, made=True)
 
     def revoke(self, kind: Kind, name: str) -> int:
@@ -181,14 +178,14 @@ class Authority:
             raise ConfigError(error.args[0], hint=error.hint) from error
 
     def _there(self, path: Path) -> x509.Certificate:
-        certificate, key = _load_certificate(path), _load_key(path.with_suffix(".key"))
+        certificate, key = load_certificate(path), load_key(path.with_suffix(".key"))
         if certificate.public_key() != key.public_key() or certificate.issuer != self._certificate.subject:
             hint = "Add --renew to have both made anew"
             raise ConfigError(f"{path}: is not this authority's, or its key is another's", hint=hint)
         return certificate
 
     def _issued(self) -> list[x509.Certificate]:
-        return [_load_certificate(path) for path in sorted((self._directory / "issued").glob("*.pem"))]
+        return [load_certificate(path) for path in sorted((self._directory / "issued").glob("*.pem"))]
 
     def _revocations(self) -> list[x509.RevokedCertificate]:
         path = self._directory / "crl.pem"
@@ -217,47 +214,10 @@ class Authority:
         )
         for entry in entries:
             builder = builder.add_revoked_certificate(entry)
-        _write(self._directory / "crl.pem", builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM), 0o644)
+        write_pem(self._directory / "crl.pem", builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM), 0o644)
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
-
-
-def _load_certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="Put back a copy of the whole directory") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: no certificate in PEM", hint="Put back a copy, or have it renewed") from error
-
-
-def _load_key(path: Path) -> Key:
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="Put back a copy, or have it renewed") from error
-    except (ValueError, TypeError) as error:  # what it says could hold bytes of the key
-        raise ConfigError(f"{path}: no private key in PEM", hint="Put back a copy, or have it renewed") from error
-    if not isinstance(key, Key):
-        raise ConfigError(f"{path}: no key of an elliptic curve", hint="Put back the one that was made here")
-    return key
-
-
-def _pem_of(key: Key) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file in one step: nobody finds half of it, or a key open for a moment."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123 -- with a mode
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 @contextlib.contextmanager

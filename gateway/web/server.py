@@ -1,4 +1,4 @@
-"""The web server: uvicorn in the daemon's own event loop, on a loopback address.
+"""The web server: uvicorn in the daemon's own event loop; in clear on this machine alone, by HTTPS to the network.
 
 `app` decides when the daemon ends and owns the signals; this part follows `stopping` and its own cancellation, and
 ends the event streams of open browsers, so that nobody's page keeps the daemon from stopping.
@@ -11,12 +11,18 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from gateway.config import HttpSection
+from gateway.config import LOOPBACK, Config, HttpSection
 from gateway.web.application import make_application
+from gateway.web.leaf import Leaf
+from gateway.web.reach import PLAIN_PORTS, make_reach
 from gateway.web.web import Web
 from heat.errors import ConfigError
 
@@ -36,11 +42,55 @@ async def serve(web: Web, on_answering: Callable[[], object]) -> None:
     Raises:
         ConfigError: the configured address can't be listened on.
     """
-    http = web.state.config.http
-    listener = _listen(http)
+    config = web.state.config
+    leaf = await _open_leaf(config)
+    web.leaf = leaf
+    listener = _listen(config.http.host, config.http.port)
+    answering = [_answering(make_application(web), listener, "web:uvicorn", on_answering, leaf)]
+    log.info("the page is at %s://%s:%s/", "http" if leaf is None else "https", config.http.host, config.http.port)
+    others: list[asyncio.Task[Any]] = [asyncio.create_task(web.watch.run(), name="web:watch")]
+    if leaf is not None:
+        others.append(asyncio.create_task(leaf.keep(), name="web:leaf"))
+        if (plain := _listen_plain(config.http)) is not None:
+            answering.append(_answering(make_reach(config, leaf), plain, "web:plain", lambda: None, None))
+    await _until_told(web, answering, others)
+
+
+async def _until_told(web: Web, answering: Sequence[_Answering], others: Sequence[asyncio.Task[Any]]) -> None:
+    """Let all of them work until the daemon stops, or one of them ends; then none of them is left."""
+    stopping = asyncio.create_task(web.state.stopping.wait(), name="web:stopping")
+    serving = [each.task for each in answering]
+    try:
+        done, _ = await asyncio.wait([*serving, *others, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        for task in others:
+            task.cancel()
+        web.closing.set()
+        for each in answering:
+            each.server.should_exit = True
+        await asyncio.wait([*serving, *others])
+        for each in answering:
+            each.listener.close()
+    for task in done - {stopping}:
+        task.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """A server at work on one listening socket."""
+
+    server: _Server
+    listener: socket.socket
+    task: asyncio.Task[None]
+
+
+def _answering(
+    application: ASGIApp, listener: socket.socket, name: str, on_answering: Callable[[], object], leaf: Leaf | None
+) -> _Answering:
     server = _Server(
         uvicorn.Config(
-            make_application(web),
+            application,
             http="h11",
             ws="none",
             lifespan="off",
@@ -51,24 +101,20 @@ async def serve(web: Web, on_answering: Callable[[], object]) -> None:
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
+            ssl_context_factory=None if leaf is None else lambda *_: leaf.context,
         ),
         on_answering,
     )
-    log.info("the page is at http://%s:%s/", http.host, http.port)
-    answering = asyncio.create_task(server.serve([listener]), name="web:uvicorn")
-    watching = asyncio.create_task(web.watch.run(), name="web:watch")
-    stopping = asyncio.create_task(web.state.stopping.wait(), name="web:stopping")
-    try:
-        done, _ = await asyncio.wait([answering, watching, stopping], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        watching.cancel()
-        web.closing.set()
-        server.should_exit = True
-        await asyncio.wait([answering, watching])
-        listener.close()
-    for task in done - {stopping}:
-        task.result()
+    return _Answering(server, listener, asyncio.create_task(server.serve([listener]), name=name))
+
+
+async def _open_leaf(config: Config) -> Leaf | None:
+    """The certificate that the page is served with; None on this machine alone, where there is no need of one."""
+    if config.http.issuer is None:
+        return None
+    leaf = Leaf(config)
+    await asyncio.to_thread(leaf.look, datetime.now(UTC))
+    return leaf
 
 
 class _Server(uvicorn.Server):
@@ -87,19 +133,40 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(http: HttpSection) -> socket.socket:
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigError."""
+    try:
+        return _bound(host, port)
+    except OSError as error:
+        raise ConfigError(f"can't listen on {host}:{port}: {error.strerror}", hint=_remedy(error, port)) from error
+
+
+def _listen_plain(http: HttpSection) -> socket.socket | None:
+    """Where the one page in clear is served; None where it is not wanted, or not to be had."""
+    if http.plain_port is None and http.host in LOOPBACK:
+        return None
+    for port in PLAIN_PORTS if http.plain_port is None else [http.plain_port] if http.plain_port else []:
+        try:
+            listener = _bound(http.host, port)
+        except OSError as error:
+            log.info("the page with the root certificate can't be on port %s: %s", port, error.strerror)
+        else:
+            log.info("the page with the root certificate is at http://%s:%s/", http.host, port)
+            return listener
+    return None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # named, so that asyncio knows the connections for TCP and turns Nagle's delay off: 40 ms an answer otherwise
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((http.host, http.port))
+        listener.bind((host, port))
         listener.listen()
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise ConfigError(
-            f"can't listen on {http.host}:{http.port}: {error.strerror}", hint=_remedy(error, http.port)
-        ) from error
+        raise
     listener.setblocking(False)
     return listener
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from gateway.state import GatewayState
+from gateway.web.leaf import Leaf
 from gateway.web.metrics import Figures
 from gateway.web.rendering import Drawn
 from gateway.web.status import snapshot
@@ -29,6 +30,8 @@ class Web:
         self.registry.register(Figures(state, self.watch))
         self.closing = asyncio.Event()
         """Set when the server ends: event streams end with it."""
+        self.leaf: Leaf | None = None
+        """The certificate that the page is served with; None where it is served in clear, on this machine alone."""
         self.streams = 0
         """Event streams that are open."""
         self._drawn: Drawn | None = None

@@ -87,13 +87,16 @@ class Shop:
     environment: dict[str, str] = field(default_factory=dict)
     """What the gateway's environment has beyond ours."""
 
+    secure: bool = False
+    """Whether the page is served by HTTPS."""
+
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}"
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         """An answer, whatever its status."""
-        return httpx.get(self.url + path, timeout=20, **more)
+        return httpx.get(self.url + path, timeout=20, verify=not self.secure, **more)
 
     def json(self, path: str) -> Any:
         """A good answer's JSON."""
@@ -129,14 +132,14 @@ class Shop:
 
 
 @contextlib.contextmanager
-def open_shop(directory: Path, more: str = "", scenario: str = _SCENARIO) -> Iterator[Shop]:
-    """A shop in a directory, closed at the end; `more` goes into gateway.toml."""
+def open_shop(directory: Path, more: str = "", scenario: str = _SCENARIO, http: str = "") -> Iterator[Shop]:
+    """A shop in a directory, closed at the end; `more` goes into gateway.toml, `http` into its [http]."""
     (directory / "scenario.toml").write_text(scenario)
     port = free_port()
     ports = f'[serial]\nports = ["{directory}/sim/ports/usb-picante-*"]\n'
-    write_config(directory, port, ports + more, keys="sim/keys.toml")
+    write_config(directory, port, http + ports + more, keys="sim/keys.toml")
     sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
-    shop = Shop(directory, port, sim, sim)
+    shop = Shop(directory, port, sim, sim, secure="issuer" in http)
     try:
         wait_until((directory / "sim" / "keys.toml").exists, 20, "the simulator has made its keys")
         shop.start_gateway()

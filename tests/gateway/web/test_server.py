@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.config import HttpSection
 from gateway.web.server import _listen, serve
 from gateway.web.web import Web
 from heat.errors import ConfigError
@@ -92,7 +91,7 @@ def test_the_daemon_ends_in_time_while_a_stream_is_open(shop: Shop) -> None:
 
 
 async def test_answers_do_not_wait_for_the_acknowledgement_of_their_heads() -> None:
-    listener = _listen(HttpSection(port=free_port()))
+    listener = _listen("127.0.0.1", free_port())
     found: asyncio.Queue[int] = asyncio.Queue()
 
     def accepted(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
