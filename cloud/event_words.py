@@ -22,6 +22,7 @@ from heat.events import (
     ConsentChanged,
     Impression,
     Poured,
+    PourVoided,
     Rated,
     Refilled,
     Sampled,
@@ -41,10 +42,12 @@ def event_words(data: AnyData) -> str:
     return _event(data) + flags
 
 
-def _event(data: AnyData) -> str:
+def _event(data: AnyData) -> str:  # noqa: C901 -- an arm a type
     match data:
         case Poured():
             return f"{_ml(data.volume_ul)} of {data.sauce} ({_heat(data.heat)}) from nozzle {data.nozzle}"
+        case PourVoided():
+            return f"{data.voided} was no customer's ({data.reason}): {_ml(data.volume_ul)} of {data.sauce} taken back"
         case Rated():
             return f"{data.sauce} ({_heat(data.heat)}): {data.verdict.replace('_', ' ')}"
         case Stated():

@@ -32,6 +32,7 @@ from gateway.migrations import (
     m0009_past_pours,
     m0010_ranked,
     m0011_site_pours,
+    m0012_voids,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -50,6 +51,7 @@ migrations(name="0008_doses_and_consents")(m0008_doses_and_consents.apply)
 migrations(name="0009_past_pours")(m0009_past_pours.apply)
 migrations(name="0010_ranked")(m0010_ranked.apply)
 migrations(name="0011_site_pours")(m0011_site_pours.apply)
+migrations(name="0012_voids")(m0012_voids.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

@@ -6,7 +6,7 @@ moves what this boot has stored by the old one, as far as it can't be on its way
 cloud as here.
 
 A claim carries the sums of events that were dated before it, perhaps by another clock: the days of its sums are moved
-with theirs, whether or not its own time was known.
+with theirs, whether or not its own time was known. So it is with what takes a pour back.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from gateway import consents, doses, pours
+from gateway import consents, doses, pours, voids
 from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
 from gateway.packed import pack, unpack
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
-from heat.events import AnyData, ConsentChanged, Poured, SessionClaimed, Stamp, read_data
+from heat.events import AnyData, ConsentChanged, Poured, PourVoided, SessionClaimed, Stamp, read_data
 from heat.profile import Profile, contribution
 
 SETTLE_ROWS = 1_000
@@ -40,10 +40,11 @@ SELECT ifnull(max(time_ms), 0) FROM
 """
 _MISDATED = f"""
 SELECT position, type, subject, day, CAST(data AS BLOB), boot_ms, time_ms, clock FROM events
-WHERE position > ? AND day >= 0 AND boot_ms > ? AND (abs(time_ms - boot_ms - ?) > ? OR type = '{SessionClaimed.type}')
+WHERE position > ? AND day >= 0 AND boot_ms > ?
+AND (abs(time_ms - boot_ms - ?) > ? OR type IN ('{SessionClaimed.type}', '{PourVoided.type}'))
 ORDER BY position LIMIT ?
 """  # noqa: S608 -- made of constants; values are bound
-"""A claim that is dated rightly may carry sums that are not."""
+"""A claim, or what takes a pour back, may be dated rightly and carry sums that are not."""
 _OF_SESSION = """
 SELECT type, CAST(data AS BLOB), day FROM events
 WHERE position < ? AND position > ? AND subject = ? AND type IS NOT NULL
@@ -168,6 +169,8 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
     data = read_data(type_, unpack(text)) if type_ is not None else None
     if isinstance(data, SessionClaimed):
         rewritten = _move_claim(tx, position, subject, data, old_day, day)
+    elif isinstance(data, PourVoided):
+        rewritten = voids.follow(tx, position, subject, data)
     elif isinstance(data, ConsentChanged) and subject is not None:
         consents.date(tx, subject, time_ms)
     elif data is not None and day != old_day:

@@ -34,6 +34,13 @@ def note(tx: Transaction, subject: str, sauce: str, day: int, n: int = 1) -> Non
     )
 
 
+def take_back(tx: Transaction, subject: str, sauce: str, day: int) -> None:
+    """A pour was none of theirs."""
+    of = (subject, sauce, day)
+    tx.connection.execute("UPDATE pours SET n = n - 1 WHERE subject = ? AND sauce = ? AND day = ?", of)
+    tx.connection.execute("DELETE FROM pours WHERE subject = ? AND sauce = ? AND day = ? AND n <= 0", of)
+
+
 def hand_over(tx: Transaction, session: str, subject: str) -> None:
     """A session's pours belong to a customer from now on."""
     for sauce, day, n in read(tx.connection, [session]):

@@ -26,6 +26,12 @@ def note(tx: Transaction, sauce: str) -> None:
         tx.connection.execute("DELETE FROM site_pours WHERE pours = 0")
 
 
+def take_back(tx: Transaction, sauce: str) -> None:
+    """A pour was nobody's."""
+    tx.connection.execute("UPDATE site_pours SET pours = pours - 1 WHERE sauce = ?", (sauce,))
+    tx.connection.execute("DELETE FROM site_pours WHERE sauce = ? AND pours <= 0", (sauce,))
+
+
 def popularity(reader: sqlite3.Connection, menu: Menu) -> dict[str, float]:
     """How popular the menu's sauces are here, on one scale."""
     marks = ", ".join("?" * len(menu.ids))

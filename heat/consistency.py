@@ -17,6 +17,7 @@ from heat.events import (
     FlavourRow,
     Impression,
     Poured,
+    PourVoided,
     Rated,
     Refilled,
     Sampled,
@@ -61,6 +62,8 @@ def _of_data(data: AnyData, subject: str | None, origin: str, day: int) -> Refus
     match data:
         case Poured():
             return refuse_volume(data.volume_ul) or _of_heat(data.heat) or _of_tags(data.flavours)
+        case PourVoided():
+            return _of_void(data, day)
         case Rated():
             return _of_heat(data.heat) or _of_tags(data.flavours)
         case Stated():
@@ -75,6 +78,12 @@ def _of_data(data: AnyData, subject: str | None, origin: str, day: int) -> Refus
             return None if 1 <= data.first <= data.last else _contradictory("a gap that ends before it begins")
         case Sampled():
             return next((refusal for row in data.sensors if (refusal := _of_sensor(row))), None)
+
+
+def _of_void(data: PourVoided, day: int) -> Refusal | None:
+    if not (data.day == day or 0 <= data.day <= (day + SLACK_DAYS if day >= 0 else LAST_DAY)):
+        return _contradictory("a pour that was taken back before it happened")
+    return refuse_volume(data.volume_ul) or _of_heat(data.heat) or _of_tags(data.flavours)
 
 
 def _contradictory(detail: str) -> Refusal:

@@ -13,7 +13,7 @@ thousands a second a fifth of each verdict.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -35,6 +35,8 @@ Flag = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
 PickId = Annotated[str, Meta(min_length=1, max_length=32)]
 """Names an impression; what a dispenser sends back of it is kept as it comes."""
 Session = Annotated[str, Meta(pattern=rf"\A{SESSION.pattern}")]
+Identity = Annotated[str, Meta(pattern=rf"\A{NAME}:[0-9a-f]{{8}}:[1-9][0-9]{{0,15}}\Z")]
+"""An event's identity, as `EventId` writes it."""
 
 Consent = Literal["none", "session", "profile"]
 """`session`: used until the session ends. `profile`: the customer showed a loyalty token. `none`: opted out."""
@@ -97,6 +99,32 @@ class Stated(EventData, frozen=True, kw_only=True):
     heat: Heat
     w: Weight
     said: Annotated[str, Meta(max_length=64)]
+
+
+VoidReason = Literal["test", "leak", "cleaning", "stuck", "other"]
+"""Why a pour was no customer's: somebody tried the dispenser, it leaked, was cleaned, a button hung."""
+
+
+class PourVoided(EventData, frozen=True, kw_only=True):
+    """A technician took a pour back that no customer made. Its source is the gateway.
+
+    It says again what the pour said, so that its sums can be taken away without the pour at hand; its subject is
+    whoever held them, and nobody if they are nobody's any more. The sauce did flow: levels stay.
+    """
+
+    type: ClassVar[str] = "picante.pour-voided.v1"
+
+    voided: Identity
+    """The pour's identity."""
+    day: Day
+    """On which the pour was counted."""
+    sauce: SauceId
+    heat: Heat
+    flavours: Flavours
+    w: Weight
+    nozzle: Nozzle
+    volume_ul: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
+    reason: VoidReason
 
 
 class Refilled(EventData, frozen=True, kw_only=True):
@@ -294,11 +322,19 @@ class Sampled(EventData, frozen=True, kw_only=True):
     sensors: tuple[SensorRow, ...]
 
 
-AnyData = Poured | Rated | Stated | Refilled | Impression | SessionClaimed | ConsentChanged | SequenceGap | Sampled
-TYPES: dict[str, type[AnyData]] = {
-    cls.type: cls
-    for cls in (Poured, Rated, Stated, Refilled, Impression, SessionClaimed, ConsentChanged, SequenceGap, Sampled)
-}
+AnyData = (
+    Poured
+    | Rated
+    | Stated
+    | Refilled
+    | Impression
+    | SessionClaimed
+    | ConsentChanged
+    | SequenceGap
+    | Sampled
+    | PourVoided
+)
+TYPES: dict[str, type[AnyData]] = {cls.type: cls for cls in get_args(AnyData)}
 """Every event type that there is, by its CloudEvents `type`."""
 _decoders: dict[str, msgspec.json.Decoder[AnyData]] = {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
 

@@ -24,6 +24,7 @@ from heat.events import (
     Impression,
     Kind,
     Poured,
+    PourVoided,
     Rated,
     Refilled,
     Sampled,
@@ -187,10 +188,17 @@ def profile_of_rows(buckets: Iterable[BucketRow], flavours: Iterable[FlavourRow]
     return result
 
 
+def negative(profile: Profile) -> Profile:
+    """The profile that, merged with this one, leaves nothing."""
+    result = Profile()
+    result.fold(profile, -1)
+    return result
+
+
 def contribution(body: AnyData, origin: str, day: int) -> Profile:
     """What one event adds to its subject's profile; empty for events that are no evidence of taste.
 
-    `origin` is who took the event (the gateway, app or survey), `day` its UTC day.
+    `origin` is who took the event (the gateway, app or survey), `day` its UTC day. A voided pour's is negative.
     """
     match body:
         case Poured():
@@ -201,6 +209,8 @@ def contribution(body: AnyData, origin: str, day: int) -> Profile:
             return _evidence(origin, day, "stated", body.heat, body.w, ())
         case SessionClaimed():
             return profile_of_rows(body.buckets, body.flavours)
+        case PourVoided():
+            return negative(_evidence(origin, body.day, "poured", body.heat, body.w, body.flavours))
         case Refilled() | Impression() | ConsentChanged() | SequenceGap() | Sampled():
             return Profile()
 

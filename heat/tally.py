@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from heat.events import AnyData, BucketRow, FlavourRow, Kind, Poured, Rated, SessionClaimed, Stated
+from heat.events import AnyData, BucketRow, FlavourRow, Kind, Poured, PourVoided, Rated, SessionClaimed, Stated
 from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
 from heat.scale import BANDS, band
 
@@ -23,9 +23,9 @@ _WIDTH = _BANDS + BANDS
 
 
 def is_evidence(body: AnyData) -> bool:
-    """Whether an event says anything of its subject's taste."""
+    """Whether an event says anything of its subject's taste, or takes back what one said."""
     match body:
-        case Poured() | Rated() | Stated():
+        case Poured() | Rated() | Stated() | PourVoided():
             return True
         case SessionClaimed():
             return any(row.n for row in body.buckets) or any(row.n for row in body.flavours)
@@ -46,7 +46,7 @@ class Tally:
 
     def add(self, body: AnyData, origin: str, day: int, sign: int = 1) -> None:
         """Add (or, with sign -1, take back) an event that `origin` took on the UTC day `day`."""
-        self._taken_back |= sign < 0
+        self._taken_back |= sign < 0 or isinstance(body, PourVoided)
         match body:
             case Poured():
                 self._evidence((origin, day, "poured"), body.heat.milli_octaves, sign * body.w, body.flavours)
@@ -54,6 +54,9 @@ class Tally:
                 self._evidence((origin, day, body.verdict), body.heat.milli_octaves, sign * body.w, body.flavours)
             case Stated():
                 self._evidence((origin, day, "stated"), body.heat.milli_octaves, sign * body.w, ())
+            case PourVoided():
+                q, w = body.heat.milli_octaves, -sign * body.w
+                self._evidence((origin, body.day, "poured"), q, w, body.flavours)
             case SessionClaimed():
                 self.add_rows(body.buckets, body.flavours, sign)
             case _:

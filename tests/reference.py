@@ -7,6 +7,7 @@ and short, so that a reader can hold it against the definition:
 - a bucket row is [origin, day, kind, n, sum w, sum w*q, sum w*q*q, counts per band of 2,000 milli-octaves];
 - a flavour row is [origin, day, kind, tag, n, sum w];
 - kind is `stated`, `poured`, or a rating's verdict; other events say nothing of taste;
+- a pour that was taken back counts minus one, on the pour's own day; sums of nothing are no row;
 - a claimed session brings rows of its own.
 """
 
@@ -48,10 +49,12 @@ def rows(events: Iterable[Mapping[str, Any]]) -> tuple[list[Row], list[Row]]:
         parts = bucket_parts[key]
         sums = [sum(part[i] for part in parts) for i in range(4)]
         bands = [sum(part[4][band] for part in parts) for band in range(10)]
-        summed_buckets.append([*key, *sums, bands])
+        if sums[0]:
+            summed_buckets.append([*key, *sums, bands])
     summed_flavours = [
         [*key, sum(part[0] for part in flavour_parts[key]), sum(part[1] for part in flavour_parts[key])]
         for key in sorted(flavour_parts)
+        if sum(part[0] for part in flavour_parts[key])
     ]
     return summed_buckets, summed_flavours
 
@@ -117,10 +120,12 @@ def _below(q: Fraction, margin: int) -> Fraction:
 
 
 def _evidence(event: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
-    data, origin, day = event["data"], event["origin"], event["day"]
+    data, origin, day, one = event["data"], event["origin"], event["day"], 1
     match event["type"]:
         case "picante.poured.v1":
             kind = "poured"
+        case "picante.pour-voided.v1":
+            kind, day, one = "poured", data["day"], -1
         case "picante.rated.v1":
             kind = data["verdict"]
         case "picante.stated.v1":
@@ -129,8 +134,8 @@ def _evidence(event: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
             return [row for row in data["buckets"] if row[3]], [row for row in data["flavours"] if row[4]]
         case _:
             return [], []
-    w, q = data["w"], data["heat"]["milli_octaves"]
+    w, q = one * data["w"], data["heat"]["milli_octaves"]
     bands = [0] * 10
-    bands[min(q // 2000, 9)] = 1
+    bands[min(q // 2000, 9)] = one
     tags = [] if kind == "stated" else data["flavours"]
-    return [[origin, day, kind, 1, w, w * q, w * q * q, bands]], [[origin, day, kind, tag, 1, w] for tag in tags]
+    return [[origin, day, kind, one, w, w * q, w * q * q, bands]], [[origin, day, kind, tag, one, w] for tag in tags]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from heat.events import AnyData, Poured, Rated, SessionClaimed, Stated, Verdict
+from heat.events import AnyData, Poured, PourVoided, Rated, SessionClaimed, Stated, Verdict
 from heat.profile import contribution, merge, precision_class
 from heat.scale import MAX_SHU, Heat, heat_from_shu
 
@@ -36,6 +36,15 @@ def stated(shu: int, *, w: int | None = None) -> Stated:
     """A stated preference of this many SHU."""
     heat: Heat = heat_from_shu(shu)
     return Stated(**PLACE, heat=heat, w=precision_class("stated", heat) if w is None else w, said=str(shu))
+
+
+def voided(pour: Poured, day: int, identity: str = "d:00000001:1") -> PourVoided:
+    """What takes a pour of that day back."""
+    place = PLACE | {"channel": "gateway"}
+    return PourVoided(
+        **place, voided=identity, day=day, sauce=pour.sauce, heat=pour.heat, flavours=pour.flavours, w=pour.w,
+        nozzle=pour.nozzle, volume_ul=pour.volume_ul, reason="test",
+    )  # fmt: skip
 
 
 _W = st.integers(1, 400)

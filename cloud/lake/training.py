@@ -4,8 +4,8 @@ An impression keeps all that its features were made of (`models.logged`), so the
 profile as it is now, no catalogue of today. What was poured and rated because of a pick names it by its `pick_id`, or
 follows it on the same visit (`models.outcomes`). A row is a candidate: one of the sauces that could have been shown.
 
-Events that the lake has twice count once; of two with one identity and other content the one counts that counts for
-profiles, whatever their order.
+A pour that was taken back is nobody's choice. Events that the lake has twice count once; of two with one identity and
+other content the one counts that counts for profiles, whatever their order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from cloud.lake.columns import MOMENT
 from cloud.lake.query import ROWS, sql_errors
-from heat.events import Impression, Poured, Rated, read_data
+from heat.events import Impression, Poured, PourVoided, Rated, read_data
 from models.features import FEATURES, SCHEMA, Matrix, features
 from models.logged import asked
 from models.outcomes import VISIT_MS, outcome
@@ -57,7 +57,8 @@ _NONE: Matrix = np.empty((0, len(FEATURES)), dtype=np.float32)
 
 _SQL = f"""
 WITH once AS (
-    SELECT * FROM events WHERE type IN ('{Impression.type}', '{Poured.type}', '{Rated.type}')
+    SELECT * FROM events WHERE id NOT IN (SELECT voided FROM events WHERE type = '{PourVoided.type}')
+    AND type IN ('{Impression.type}', '{Poured.type}', '{Rated.type}')
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY content_hash, topic, partition, "offset") = 1
 ), shown AS (
     SELECT * FROM once WHERE type = '{Impression.type}'

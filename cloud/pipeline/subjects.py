@@ -25,7 +25,7 @@ from msgspec import Raw
 
 from cloud.pipeline.fold import Effect
 from cloud_sync.topics import DAY_MS
-from heat.events import ConsentChanged, SessionClaimed
+from heat.events import ConsentChanged, PourVoided, SessionClaimed
 from heat.identity import is_session
 from heat.tally import BucketTotals, FlavourTotals, Tally
 
@@ -256,7 +256,7 @@ def _days(effects: Iterable[Effect]) -> set[int]:
         if isinstance(data := effect.event.data, SessionClaimed):
             days |= {bucket.day for bucket in data.buckets} | {flavour.day for flavour in data.flavours}
         else:
-            days.add(effect.event.day)
+            days.add(data.day if isinstance(data, PourVoided) else effect.event.day)
     return days
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cloud_sync.envelope import Received, verdict
 from cloud_sync.record import Consumed
 from cloud_sync.topics import DAY_MS
+from heat.events import PourVoided
 from heat.quality import Refusal
 
 MAX_AGE_DAYS = 90
@@ -35,6 +36,8 @@ def judge(record: Consumed, *, samples: bool = False) -> Verdict:
     found = verdict(record.key, record.value, samples=samples)
     if isinstance(found, Refusal):
         return Verdict(record, None, found, day)
-    if not samples and found.day >= 0 and day - found.day > MAX_AGE_DAYS:
-        return Verdict(record, found, Refusal("too_old", f"{day - found.day} days old at receipt"), day)
+    # a pour that came too late is in no profile, so neither may be what takes it back
+    happened = min(found.day, found.data.day) if isinstance(found.data, PourVoided) else found.day
+    if not samples and happened >= 0 and day - happened > MAX_AGE_DAYS:
+        return Verdict(record, found, Refusal("too_old", f"{day - happened} days old at receipt"), day)
     return Verdict(record, found, None, day)

@@ -14,6 +14,7 @@ from heat.events import (
     ConsentChanged,
     Impression,
     Poured,
+    PourVoided,
     Rated,
     Refilled,
     Sampled,
@@ -24,6 +25,13 @@ from heat.events import (
 )
 
 _VERDICTS = {"too_hot": "was too hot", "just_right": "was just right", "more": "could have been hotter"}
+_VOIDED = {
+    "test": "somebody tried the dispenser",
+    "leak": "it leaked",
+    "cleaning": "it was cleaned",
+    "stuck": "its button hung",
+    "other": "no customer's",
+}
 SAID_CHARS = 40
 
 
@@ -44,10 +52,13 @@ def tell(row: Row, catalog: Mapping[str, Sauce]) -> Told:
     return Told(position=row.position, time=moment(row.time_ms), clock=row.clock, kind=kind, text=text, heat=heat)
 
 
-def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:
+def _sentence(source: str, data: AnyData, catalog: Mapping[str, Sauce]) -> str:  # noqa: C901 -- an arm a type
     match data:
         case Poured():
             return f"{source} poured {_name(data.sauce, catalog)}, {data.volume_ul / 1000:.1f} ml"
+        case PourVoided():
+            taken = f"{data.volume_ul / 1000:.1f} ml of {_name(data.sauce, catalog)}"
+            return f"A pour at {data.voided.partition(':')[0]} was taken back, {taken}: {_VOIDED[data.reason]}"
         case Rated():
             return f"{_name(data.sauce, catalog)} {_VERDICTS[data.verdict]}, at {source}"
         case Stated():

@@ -23,7 +23,7 @@ from cloud.pipeline.verdict import judge
 from cloud_sync.record import Consumed
 from cloud_sync.topics import DAY_MS
 from heat.errors import StoreError
-from heat.events import AnyData, Impression, SessionClaimed
+from heat.events import AnyData, Impression, Poured, PourVoided, SessionClaimed
 from heat.identity import EventId, keyed_event_id, session_subject
 from heat.profile import Profile, contribution, merge, profile_of_rows
 from heat.tally import Tally, is_evidence
@@ -305,6 +305,43 @@ def test_what_is_refused_is_counted_marks_nothing_and_changes_nobody(
     later = NOON_MS if reason != "too_old" else received_ms
     log.append(*value_of(1, pour(), day=later // DAY_MS), later)
     assert state.apply(log.records).changed == (ANNA,)
+
+
+def _voids(number: int, data: Poured, day: int = TODAY, own_day: int = TODAY) -> tuple[bytes, bytes]:
+    """What takes the pour of this sequence and day back; it is of a later day."""
+    taken = PourVoided(
+        store=data.store, region=data.region, channel="gateway", consent="profile",
+        voided=f"hot-bar-1:5e3a09c1:{number}", day=day, sauce=data.sauce, heat=data.heat, flavours=data.flavours,
+        w=data.w, nozzle=data.nozzle, volume_ul=data.volume_ul, reason="stuck",
+    )  # fmt: skip
+    own = keyed_event_id("gw-1", f"void {taken.voided}")
+    return value_of(own.sequence, taken, source="gw-1", generation=own.generation, day=own_day)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.randoms(), st.integers(1, 5))
+def test_pours_that_were_taken_back_are_in_no_profile_in_any_order(random: Any, size: int) -> None:
+    log = Log()
+    pairs = [value_of(number, pour(100 * number), day=TODAY - number % 2) for number in range(1, 7)]
+    pairs += [_voids(number, pour(100 * number), TODAY - number % 2) for number in (2, 3, 5)]
+    pairs += random.sample(pairs, 4)
+    random.shuffle(pairs)
+    for pair in pairs:
+        log.append(*pair)
+    with tempfile.TemporaryDirectory() as place, PartitionState.open(Path(place) / "0.db", KEY) as state:
+        for batch in batches(log.records, [size] * len(pairs)):
+            state.apply(batch)
+        left = merge(contribution(pour(100 * n), "gw-1", TODAY - n % 2) for n in (1, 4, 6))
+        assert state.digest(ANNA) == (3, left.digest())
+
+
+def test_a_void_comes_too_late_where_its_pour_does(state: PartitionState, log: Log) -> None:
+    """Or the sums of a pour that was refused would be taken away."""
+    log.append(*value_of(1, pour(), day=TODAY - 91))
+    log.append(*_voids(1, pour(), TODAY - 91))
+    log.append(*value_of(2, pour(), day=TODAY - 90))
+    refused = [verdict.refusal and verdict.refusal.reason for verdict in state.apply(log.records).refused]
+    assert (refused, state.digest(ANNA)[0]) == (["too_old", "too_old"], 1)
 
 
 def test_an_event_of_ninety_days_and_one_of_no_known_day_are_folded(state: PartitionState, log: Log) -> None:

@@ -15,6 +15,7 @@ from heat.events import (
     FlavourRow,
     Impression,
     Poured,
+    PourVoided,
     Rated,
     Refilled,
     Sampled,
@@ -69,6 +70,10 @@ EVERY_TYPE: tuple[AnyData, ...] = (
         sensors=(SensorRow("flow", 2, 3600, 6100, 0, 40, 0), SensorRow("level", 2, 3600, 1_800_000, 470, 531, 472)),
     ),
     ConsentChanged(store="lyon-2", region="eu", channel="gateway", consent="none"),
+    PourVoided(
+        store="lyon-2", region="eu", channel="gateway", consent="profile", voided="hot-bar-1:5e3a09c1:1", day=DAY,
+        sauce="smoky-chipotle", heat=HEAT, flavours=("smoky",), w=16, nozzle=2, volume_ul=61_000, reason="cleaning",
+    ),
 )  # fmt: skip
 """One event of every type, with every consent, channels, regions, flags and pick ids among them."""
 

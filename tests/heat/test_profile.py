@@ -14,8 +14,9 @@ from heat.events import AnyData, BucketRow, FlavourRow, Impression, Refilled, Se
 from heat.profile import KINDS, MAX_W, Profile, contribution, merge, precision_class, profile_of_rows
 from heat.reading import Prior, default_decay, heat_state
 from heat.scale import MAX_MO, MAX_SHU, heat_from_shu
+from heat.tally import Tally
 from tests import reference
-from tests.strategies import DAYS, EVIDENCE, ORIGINS, PLACE, plain, poured, rated, stated
+from tests.strategies import DAYS, EVIDENCE, ORIGINS, PLACE, SHU, plain, poured, rated, stated, voided
 
 VECTORS = sorted((Path(__file__).parent.parent / "vectors" / "profile").glob("*.json"))
 Evidence = tuple[AnyData, str, int]
@@ -166,6 +167,29 @@ def test_the_heat_state_is_the_reference_s(evidence: list[Evidence], today: int)
     state = heat_state(profile, today, Prior(), default_decay())
     expected = reference.heat_state(_plain_rows(profile)[0], today, default_decay().weights)
     assert (state.mean_mo, state.sd_mo, state.tolerance_mo) == expected
+
+
+@given(SOME, st.lists(st.tuples(SHU, st.sampled_from(ORIGINS), DAYS, st.booleans()), max_size=6), st.randoms())
+def test_pours_that_were_taken_back_leave_nothing_in_any_order(
+    evidence: list[Evidence], ghosts: Any, random: Any
+) -> None:
+    """`late`: the void's own day is another one than the pour's."""
+    events = list(evidence)
+    for shu, origin, day, late in ghosts:
+        pour = poured(shu, tags=("smoky",))
+        events += [(pour, origin, day), (voided(pour, day), origin, day + 3 * late)]
+    random.shuffle(events)
+    tally = Tally()
+    for body, origin, day in events:
+        tally.add(body, origin, day)
+    assert _folded(events) == _folded(evidence) == tally.profile()
+    assert tally.rows() == _folded(evidence).rows()
+    assert reference.rows(map(plain, events)) == _plain_rows(_folded(evidence))
+    back = Tally()
+    for body, origin, day in events:
+        back.add(body, origin, day, -1)
+        back.add(body, origin, day)
+    assert back.dump() == ({}, {}), "a void that is taken back, too"
 
 
 # -- single events ------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from cloud_sync.envelope import encode
 from cloud_sync.record import Consumed
 from cloud_sync.topics import CLOUDEVENT, CONTENT_TYPE, EVENTS
 from heat.catalog import default_catalog
-from heat.events import AnyData, Impression, Poured, Rated, ShownPick, Stated
+from heat.events import AnyData, Impression, Poured, PourVoided, Rated, ShownPick, Stated
 from heat.profile import Profile, contribution
 from heat.reading import read
 from heat.scale import heat_from_shu
@@ -108,6 +108,23 @@ def test_a_row_a_candidate_with_what_was_known_and_what_came_of_it(tmp_path: Pat
     np.testing.assert_array_equal(
         np.array([[row[f"f_{name}"] for name in FEATURES] for row in found], np.float32), wanted
     )
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 2, 1)])
+def test_a_pour_that_was_taken_back_is_no_choice(tmp_path: Path, order: tuple[int, ...]) -> None:
+    lake = opened(tmp_path)
+    ghost = poured(SHOWN, 9_000)
+    log: list[AnyData] = [shown(profile_of(stated(500))), ghost, poured(SHOWN, 2_000), _taken_back(ghost, sequence=2)]
+    records = [consumed(offset, data) for offset, data in enumerate(log)]
+    put(lake, [records[number] for number in order])
+    assert [(row["poured_ul"], row["outcome"]) for row in rows(lake) if row["sauce"] == SHOWN] == [(2_000, "poured")]
+
+
+def _taken_back(ghost: Poured, sequence: int) -> PourVoided:
+    return PourVoided(
+        **PLACE, voided=f"hot-bar-1:5e3a09c1:{sequence}", day=DAY, sauce=ghost.sauce, heat=ghost.heat,
+        flavours=ghost.flavours, w=ghost.w, nozzle=ghost.nozzle, volume_ul=ghost.volume_ul, reason="test",
+    )  # fmt: skip
 
 
 def at(ms: int, offset: int, data: AnyData, **changes: Any) -> Consumed:
