@@ -5,6 +5,8 @@ can't be had on a machine is skipped with a reason; under CI=true a skip is a fa
 in silence.
 """
 
+import asyncio
+import contextlib
 import functools
 import os
 import shutil
@@ -158,17 +160,39 @@ def topic(kafka: KafkaServer | ServerElsewhere) -> Callable[..., Awaitable[str]]
     return functools.partial(create_topic, kafka.bootstrap)
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """A headless Chromium under Playwright's synchronous API, for tests that are not `async`; half a second to start.
-
-    It is one test's alone: while Playwright is up, its event loop runs in this thread, and no other could start.
-    """
+@pytest.fixture(scope="session")
+def _chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """One headless Chromium for the session, and the event loop of the Playwright that drives it."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium: run scripts/test-setup")
     expect.set_options(timeout=1000 * LONG_S)
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        loop = asyncio.get_running_loop()
+        try:
+            with _beside(loop, runs=False):
+                yield program, loop
+        finally:
+            program.close()
+
+
+@pytest.fixture
+def browser(_chromium: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """The session's Chromium under Playwright's synchronous API, for tests that are not `async`."""
+    program, loop = _chromium
+    with _beside(loop, runs=True):
         yield program
-        program.close()
+
+
+@contextlib.contextmanager
+def _beside(loop: asyncio.AbstractEventLoop, *, runs: bool) -> Iterator[None]:
+    """Playwright's loop stays "running" in this thread as long as it lives: say so only to tests with a browser.
+
+    Otherwise no other loop could start in this thread, and each browser test would pay a second for its own Chromium.
+    """
+    asyncio._set_running_loop(loop if runs else None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(None if runs else loop)

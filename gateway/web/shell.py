@@ -7,9 +7,12 @@ changed (`live`).
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
@@ -19,6 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gateway.web.language import LANGUAGES, Language, Text, language, preferred
 from gateway.web.web import Web
 from gateway.web.who import Who, asker
+from heat.scale import MAX_MO, band
 
 Context = Callable[[Web, Who, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 """Gives the values that a page's templates show, as of now, for the page's path and query parameters."""
@@ -57,6 +61,11 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+environment.filters |= {
+    "band": lambda heat: band(heat.milli_octaves),
+    "scale_percent": lambda heat: f"{100 * heat.milli_octaves / MAX_MO:.1f}",
+    "digest": lambda text: f"{crc32(text.encode()):08x}",
+}
 
 
 async def show(
@@ -77,7 +86,11 @@ def part(name: str, web: Web, who: Who, told: Language, page: Page, values: Mapp
 
 
 def surroundings(web: Web, who: Who, told: Language, page: Page) -> dict[str, Any]:
-    """What every template may use: `_`, `ngettext`, `say`, `lang`, `who`, `page`, `menu`, `gateway`, `languages`."""
+    """What every template may use: `_`, `ngettext`, `say`, `lang`, `who`, `page`, `menu`, `gateway`, `languages`.
+
+    `now` is the time. `once` begins the keys of this document's forms. `live`: what is drawn goes to a page that lets
+    ages grow itself, so that it must not change only because time goes by.
+    """
     return {
         "_": told.gettext,
         "ngettext": told.ngettext,
@@ -87,6 +100,9 @@ def surroundings(web: Web, who: Who, told: Language, page: Page) -> dict[str, An
         "page": page,
         "menu": MENU,
         "languages": LANGUAGES,
+        "now": datetime.now(UTC),
+        "live": False,
+        "once": secrets.token_urlsafe(12),
         "gateway": web.state.config.gateway,
     }
 

@@ -149,7 +149,7 @@ def test_what_is_older_is_folded_and_stays_open_once_opened(browser: Browser, sh
 
 
 def test_it_is_light(shop: Shop) -> None:
-    paths = ("/", "/static/app.css", "/static/app.js", "/static/icon.svg")
+    paths = ("/", "/static/old.css", "/static/app.js", "/static/icon.svg")
     assert sum(len(shop.get(path).content) for path in paths) < MAX_WEIGHT_BYTES
 
 

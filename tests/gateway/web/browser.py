@@ -1,0 +1,104 @@
+"""A person at a page: a real browser, signed in, that must say nothing on its console and ask nobody but the gateway.
+
+    with visiting(browser, shop, "/sync", PHONE, scheme="dark", language="de") as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text("Abgleich")
+
+Locators and `expect` only: our CSP forbids what `wait_for_function` evaluates. A file of browser tests holds no `async`
+test that needs the same shop at the same time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from gateway.web.who import Role
+from tests.gateway.web.conftest import Shop
+
+PHONE, WIDE = (390, 844), (1280, 800)
+"""What a page is looked at with."""
+
+
+class Overheard:
+    """What pages of a context say and ask, to be judged when the visit ends."""
+
+    def __init__(self, host: str, tolerated: str | None) -> None:
+        self._host = host
+        self._tolerated = re.compile(tolerated) if tolerated else None
+        self._said: list[str] = []
+        self._left: list[str] = []
+
+    def listen(self, page: Page) -> None:
+        """Take down what this page says from now on."""
+        page.on("console", lambda message: self._said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self._said.append(f"error: {error}"))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.netloc != self._host and parts.scheme not in {"data", "blob", "about"}:
+            self._left.append(url)
+
+    def judge(self) -> None:
+        """Nothing may have been said (a report of the CSP is said, too), and nobody else asked."""
+        said = [text for text in self._said if not (self._tolerated and self._tolerated.search(text))]
+        assert said == [], "the page's console"
+        assert self._left == [], "requests that left the gateway"
+
+
+class Look(TypedDict, total=False):
+    """How somebody looks at a page; what is left out is as a technician has it."""
+
+    scheme: Literal["light", "dark"]
+    language: str
+    role: Role | None
+    """None: nobody is signed in."""
+    javascript: bool
+    motion: bool
+    """Whether things may move: left out, they don't."""
+    tolerate: str
+    """A pattern of what the console may say, where a test has the gateway die."""
+
+
+@contextmanager
+def context_of(
+    browser: Browser, shop: Shop, size: tuple[int, int] = PHONE, **look: Unpack[Look]
+) -> Iterator[BrowserContext]:
+    """A browser of its own, for several pages."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=look.get("scheme", "light"),
+        locale=look.get("language", "en"),
+        java_script_enabled=look.get("javascript", True),
+        reduced_motion="no-preference" if look.get("motion") else "reduce",
+    )
+    overheard = Overheard(urlsplit(shop.url).netloc, look.get("tolerate"))
+    context.on("page", overheard.listen)
+    sign_in(context, shop, look.get("role", Role.OWNER))
+    try:
+        yield context
+        overheard.judge()
+    finally:
+        context.close()
+
+
+def sign_in(context: BrowserContext, shop: Shop, role: Role | None) -> None:
+    """Give the browser a session of somebody who is this."""
+
+
+@contextmanager
+def visiting(
+    browser: Browser, shop: Shop, path: str = "/", size: tuple[int, int] = PHONE, **look: Unpack[Look]
+) -> Iterator[Page]:
+    """One page, opened; with JavaScript it is live before the test looks at it."""
+    with context_of(browser, shop, size, **look) as context:
+        page = context.new_page()
+        page.goto(shop.url + path)
+        if look.get("javascript", True) and page.locator("#live").count():
+            expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        yield page
