@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Literal
 
-from gateway import regulars, sessions
+from gateway import letters, regulars, sessions
 from gateway.transaction import Transaction
 from heat.events import ConsentChanged, Event, Stamp
 
@@ -74,6 +74,7 @@ def _keep(tx: Transaction, subject: str, said: Wish, time_ms: int | None, positi
     if said == "none":
         sessions.opt_out_all(tx, subject)
         regulars.remove(tx, subject)
+        letters.disown(tx.connection, subject)
         tx.forget(subject)
     tx.connection.execute(
         "INSERT INTO consents VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET consent = excluded.consent,"

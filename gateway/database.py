@@ -33,6 +33,7 @@ from gateway.migrations import (
     m0010_ranked,
     m0011_site_pours,
     m0012_voids,
+    m0013_ledger,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -52,6 +53,7 @@ migrations(name="0009_past_pours")(m0009_past_pours.apply)
 migrations(name="0010_ranked")(m0010_ranked.apply)
 migrations(name="0011_site_pours")(m0011_site_pours.apply)
 migrations(name="0012_voids")(m0012_voids.apply)
+migrations(name="0013_ledger")(m0013_ledger.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

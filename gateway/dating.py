@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import consents, doses, pours, voids
+from gateway import consents, doses, letters, pours, voids
 from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
 from gateway.packed import pack, unpack
 from gateway.sessions import holds_own_sums
@@ -39,7 +39,8 @@ SELECT ifnull(max(time_ms), 0) FROM
 (SELECT time_ms FROM events WHERE clock <> 'unknown' AND day >= 0 ORDER BY position DESC LIMIT ?)
 """
 _MISDATED = f"""
-SELECT position, type, subject, day, CAST(data AS BLOB), boot_ms, time_ms, clock FROM events
+SELECT position, source, generation, sequence, type, subject, day, CAST(data AS BLOB), boot_ms, time_ms, clock
+FROM events
 WHERE position > ? AND day >= 0 AND boot_ms > ?
 AND (abs(time_ms - boot_ms - ?) > ? OR type IN ('{SessionClaimed.type}', '{PourVoided.type}'))
 ORDER BY position LIMIT ?
@@ -127,8 +128,8 @@ def settle(tx: Transaction, boot: int, now: Now) -> int:
     and the wait has been given up.
     """
     rows = tx.connection.execute(
-        "SELECT position, type, subject, CAST(boot_ms AS INTEGER), day, CAST(data AS BLOB) FROM events WHERE day < 0"
-        " ORDER BY position LIMIT ?",
+        "SELECT position, source, generation, sequence, type, subject, CAST(boot_ms AS INTEGER), day,"
+        " CAST(data AS BLOB) FROM events WHERE day < 0 ORDER BY position LIMIT ?",
         (SETTLE_ROWS,),
     ).fetchall()
     offset_ms = now.wall_ms - now.boot_ms
@@ -161,9 +162,15 @@ def redate(tx: Transaction, boot: int, after: int, offset_ms: int) -> int | None
 
 
 def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> None:
-    """Give one event, `(position, type, subject, day, data)`, its time, and its sums their day."""
-    position, type_, subject, old_day, text = row
+    """Give one event its time, and its sums their day.
+
+    `row` is `(position, source, generation, sequence, type, subject, day, data)`.
+    """
+    position, source, generation, sequence, type_, subject, old_day, text = row
     day = time_ms // DAY_MS
+    tx.tally.move((source, generation, old_day), day, sequence, position, refused=type_ is None)
+    if type_ is None:
+        letters.date(tx, position, time_ms, day, state)
     rewritten = None
     doses.move(tx, position, day)
     data = read_data(type_, unpack(text)) if type_ is not None else None

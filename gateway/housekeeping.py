@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from gateway import sessions
+from gateway import ledger, sessions
 from gateway.clock import Clock, Now
 from gateway.dating import note_unknown, redate, settle
+from gateway.ledger import DAYS_KEPT
 from gateway.outbox import StoreOutbox
 from gateway.store import Store
 from gateway.transaction import Transaction
@@ -31,7 +32,8 @@ ALL_DATED = 2**62
 _DUE = f"""
 SELECT EXISTS (SELECT 1 FROM events WHERE day < 0),
        EXISTS (SELECT 1 FROM sessions WHERE {sessions.IDLE}),
-       EXISTS (SELECT 1 FROM events WHERE position <= (SELECT value - :keep FROM meta WHERE key = 'confirmed'))
+       EXISTS (SELECT 1 FROM events WHERE position <= (SELECT value - :keep FROM meta WHERE key = 'confirmed')),
+       EXISTS (SELECT 1 FROM ledger WHERE day >= 0 AND day < :oldest)
 """  # noqa: S608 -- made of constants; values are bound
 
 
@@ -40,10 +42,11 @@ def due(
 ) -> Callable[[Transaction], None] | None:
     """The work that is due, or None. `given_up` is whether events don't wait any more for the time to become known."""
     keep, at_once = (KEEP_CONFIRMED_ROWS_FULL, PRUNE_ROWS_FULL) if full else (KEEP_CONFIRMED_ROWS, PRUNE_ROWS)
-    terms = {"keep": keep, **sessions.idle_terms(now.boot_ms)}
-    waiting, idle, prunable = reader.execute(_DUE, terms).fetchone()
+    oldest = now.day - DAYS_KEPT if now.known else 0
+    terms = {"keep": keep, "oldest": oldest, **sessions.idle_terms(now.boot_ms)}
+    waiting, idle, prunable, past = reader.execute(_DUE, terms).fetchone()
     settling = waiting and (now.known or given_up)
-    if not (settling or idle or prunable):
+    if not (settling or idle or prunable or past):
         return None
 
     def work(tx: Transaction) -> None:
@@ -53,6 +56,8 @@ def due(
             sessions.end_idle(tx, now.boot_ms)
         if prunable:
             _prune(tx, keep, at_once)
+        if past:
+            ledger.forget_before(tx.connection, oldest)
 
     return work
 

@@ -20,7 +20,7 @@ from firmware_bridge.codec import BadMessage, decode_event_body, encode_body
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
 from firmware_bridge.own_words import without_contacts_in
-from gateway import arrivals, doses, sessions, site_pours
+from gateway import arrivals, doses, letters, sessions, site_pours
 from gateway.bottles import Bottles
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
@@ -31,7 +31,7 @@ from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
 from heat.errors import OutOfSequence, StoreError, StoreFull
 from heat.events import AnyData, Event, Poured, Rated, SequenceGap, Stamp, Stated
-from heat.identity import EventId
+from heat.identity import EventId, session_subject
 from heat.profile import contribution
 from heat.quality import Reason, Refusal
 
@@ -213,7 +213,10 @@ class Ingest:
         if tx.spent(event_id):
             return Stored(0, "duplicate")
         when = self._when(tx, message, hello, now)
-        position = tx.append_refusal(event_id, refusal, _kept_bytes(message), when)
+        body = _kept_bytes(message)
+        position = tx.append_refusal(event_id, refusal, body, when)
+        session = session_subject(hello.dispenser, message.generation, message.session) if message.session else None
+        letters.file(tx, position, event_id, refusal, body, when, session)
         return Stored(position, f"refused:{refusal.reason}")
 
     def _when(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Stamp:
@@ -260,7 +263,7 @@ class Ingest:
         # what an earlier link handed over was queued before this, and is on disk by now
         for first, last in tx.unspent(hello.dispenser, hello.generation, *gap):
             tx.append(Event(tx.own_id(), None, when, self._gap(hello, first, last)))
-            tx.spend(hello.dispenser, hello.generation, first, last)
+            tx.lose(hello.dispenser, hello.generation, first, last, when.day)
             lost += last - first + 1
         if lost:
             tx.connection.execute(

@@ -13,6 +13,7 @@ from cloud_sync.outbox import FIRST_EPOCH, Row, StoredEvent, StoredRefusal
 from cloud_sync.position import Author
 from gateway.database import mended_text
 from gateway.instances import Instances
+from gateway.ledger import note_confirmed
 from gateway.packed import unpack
 from gateway.store import Store
 from gateway.transaction import Transaction
@@ -120,8 +121,9 @@ class StoreOutbox:
         """See `Outbox.confirm`."""
 
         def work(tx: Transaction) -> None:
-            if position > int(tx.meta("confirmed")):
+            if position > (before := int(tx.meta("confirmed"))):
                 tx.set_meta("confirmed", str(position))
+                note_confirmed(tx.connection, before, position)
 
         await asyncio.wrap_future(self._store.write(work, upkeep=True))
 
@@ -135,13 +137,15 @@ class StoreOutbox:
 
         def work(tx: Transaction) -> int:
             newest, after = tx.connection.execute(_NEWEST_EPOCH).fetchone()
+            before = int(tx.meta("confirmed"))
             highest = tx.connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchone()[0]
-            if newest > max(above, FIRST_EPOCH) and after == redeliver_after == int(tx.meta("confirmed")):
+            if newest > max(above, FIRST_EPOCH) and after == redeliver_after == before:
                 tx.connection.execute("UPDATE epochs SET redeliver_through = ? WHERE epoch = ?", (highest, newest))
                 return int(newest)
             begun = int(max(newest, above)) + 1
             tx.connection.execute("INSERT INTO epochs VALUES (?, ?, ?)", (begun, redeliver_after, highest))
             tx.set_meta("confirmed", str(redeliver_after))
+            note_confirmed(tx.connection, before, redeliver_after)
             return begun
 
         return await asyncio.wrap_future(self._store.write(work, upkeep=True))

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
+from gateway.ledger import Tally, note_gap
 from gateway.packed import pack
 from heat.events import Event, Stamp
 from heat.identity import EventId, SequenceSet
@@ -68,6 +69,8 @@ class Transaction:
         self._changed: dict[tuple[str, int], SequenceSet] = {}
         self._own_next: int | None = None
         self._own_generation = 0
+        self.tally = Tally()
+        """What the ledger gets."""
 
     # -- identities -------------------------------------------------------------------------------------------------
 
@@ -123,7 +126,9 @@ class Transaction:
         )
         if event.id.source != self.gateway_id:  # nobody sends us our own events
             self.spend(*event.id)
-        return cursor.lastrowid or 0
+        position = cursor.lastrowid or 0
+        self.tally.append((event.id.source, event.id.generation, when.day), event.id.sequence, position)
+        return position
 
     def append_refusal(self, event_id: EventId, refusal: Refusal, body: bytes, when: Stamp) -> int:
         """Store the bytes of an event that was refused, and spend its identity."""
@@ -133,7 +138,15 @@ class Transaction:
             (*event_id, when.time_ms, when.boot_ms, when.day, when.clock, body, refusal.reason, refusal.detail),
         )
         self.spend(*event_id)
-        return cursor.lastrowid or 0
+        position = cursor.lastrowid or 0
+        self.tally.append((event_id.source, event_id.generation, when.day), event_id.sequence, position, refused=True)
+        return position
+
+    def lose(self, dispenser: str, generation: int, first: int, last: int, day: int) -> None:
+        """Spend sequences that can never come, and name them in the ledger."""
+        self.spend(dispenser, generation, first, last)
+        self.tally.lose((dispenser, generation, day), first, last)
+        note_gap(self.connection, dispenser, generation, day, first, last)
 
     def fold(self, subject: str, profile: Profile, sign: int = 1) -> None:
         """Add a contribution to a subject's profile, or with sign -1 take it back."""
@@ -185,6 +198,7 @@ class Transaction:
                 self.connection.execute("INSERT INTO sequences VALUES (?, ?, ?, ?)", (source, generation, first, last))
         if self._own_next is not None:
             self.set_meta("next_sequence", str(self._own_next))
+        self.tally.write(self.connection)
 
     def committed(self) -> None:
         """Publish what was gathered, just after COMMIT."""
