@@ -18,12 +18,14 @@ from firmware_bridge.actions import Action, Arrived, Asked, Closed, Opened, Refu
 from firmware_bridge.codec import BadMessage
 from firmware_bridge.framing import BadFrame
 from firmware_bridge.messages import (
+    SINCE,
     Ask,
     Command,
     DownMessage,
     EventMessage,
     Hello,
     HelloRequest,
+    Look,
     Message,
     Picks,
     Reject,
@@ -155,6 +157,11 @@ class Link:
     def command(self, command: Command) -> None:
         """Send a COMMAND down. Its RESULT comes to the gate."""
         self._send(command)
+
+    def look(self, seconds: int) -> None:
+        """Have the sensors read often for so long. A dispenser of version 1 has none that it tells of."""
+        if self.open and self.session.version >= SINCE[Look]:
+            self._send(Look(seconds=seconds))
 
     def invite(self) -> None:
         """Have the dispenser say HELLO again: what it last said of its uptime is too old."""

@@ -295,18 +295,30 @@ class Provision(Body, frozen=True, kw_only=True, omit_defaults=True):
         return "Provision(secret=withheld)"
 
 
+LOOK_S = 60
+"""s for which one LOOK is good at most."""
+
+
+class Look(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """Gateway -> dispenser: somebody looks at your sensors; read them as often as while something flows. Version 2."""
+
+    number: ClassVar[int] = 0x89
+    seconds: Annotated[int, Meta(ge=1, le=LOOK_S)] = key(1)
+    """From now on; then as often as before, unless another LOOK came."""
+
+
 UpMessage = Hello | Ready | EventMessage | Ask | Pong | Sample | Result
-DownMessage = Welcome | HelloRequest | Reject | Ack | Picks | Ping | Command | Provision
+DownMessage = Welcome | HelloRequest | Reject | Ack | Picks | Ping | Command | Provision | Look
 Message = UpMessage | DownMessage
 
 BY_NUMBER: dict[int, type[Message]] = {
     cls.number: cls
     for cls in (
         *(Hello, Ready, EventMessage, Ask, Pong, Sample, Result),
-        *(Welcome, HelloRequest, Reject, Ack, Picks, Ping, Command, Provision),
+        *(Welcome, HelloRequest, Reject, Ack, Picks, Ping, Command, Provision, Look),
     )
 }
 OPENING = (Hello, Ready, Welcome, HelloRequest, Reject, Provision)
 """They open a link, and are written as version 1 whatever will be spoken on it."""
-SINCE = dict.fromkeys((Sample, Result, Command), 2)
+SINCE = dict.fromkeys((Sample, Result, Command, Look), 2)
 """The version that brought a message; the others are in every one."""

@@ -27,6 +27,7 @@ from firmware_bridge.messages import (
     Command,
     Hello,
     HelloRequest,
+    Look,
     Message,
     NozzleInfo,
     Picks,
@@ -189,6 +190,8 @@ class Mcu:
         self._flow = GoBackN(ring)
         self._window, self._base = 1, 1
         self._slack_ms = 0
+        self._looked_at_ms = 0
+        """Until this uptime."""
 
     @property
     def state(self) -> LinkState:
@@ -231,8 +234,8 @@ class Mcu:
                 self._on_picks(message)
             case Ping():
                 self._pong = Pong(nonce=message.nonce)
-            case Command() if self.state is LinkState.OPEN:
-                self._on_command(message, now_ms)
+            case Command() | Look() if self.state is LinkState.OPEN:
+                self._on_told(message, now_ms)
             case Provision():
                 self._on_provision(message)
             case _:
@@ -314,6 +317,10 @@ class Mcu:
         if self._sample is not None or self._flow.paused:
             self.counters.samples_shed += 1
         self._sample = None if self._flow.paused else sample
+
+    def looked_at(self, now_ms: int) -> bool:
+        """Whether somebody looks at the sensors."""
+        return now_ms < self._looked_at_ms
 
     def greet_again(self) -> None:
         """What HELLO tells has changed: say it."""
@@ -431,8 +438,10 @@ class Mcu:
         self._question = None
         self._panel.show(picks)
 
-    def _on_command(self, command: Command, now_ms: int) -> None:
-        if (result := self._panel.carry_out(command, now_ms)) is not None:
+    def _on_told(self, told: Command | Look, now_ms: int) -> None:
+        if isinstance(told, Look):
+            self._looked_at_ms = now_ms + told.seconds * 1000
+        elif (result := self._panel.carry_out(told, now_ms)) is not None:
             self.report(result)
 
     def _expire_question(self, now_ms: int) -> None:

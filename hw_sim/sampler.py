@@ -1,8 +1,8 @@
 """The firmware's sampling: readings of its sensors -> SAMPLEs. Pure; time is the uptime in ms, passed in.
 
-While something flows it reads `hz` times a second and tells each second. Else it reads once a second and tells ten
-seconds at a time: 8 nozzles take 50 bytes a second then, 5 % of a line at 9,600 baud. A door that opens or a tray that
-fills is told at once.
+While something flows, or somebody looks, it reads `hz` times a second and tells each second. Else it reads once a
+second and tells ten seconds at a time: 8 nozzles take 50 bytes a second then, 5 % of a line at 9,600 baud. A door that
+opens or a tray that fills is told at once.
 
 The values of a SAMPLE lie `period_ms` apart, so it ends where the period changes, or where a reading came too late.
 """
@@ -25,7 +25,10 @@ _Row = dict[tuple[int, int], int]
 
 
 class Sampler:
-    """Gathers readings until there is a SAMPLE to send. `hz` is how often it reads while something flows, 1 to 50."""
+    """Gathers readings until there is a SAMPLE to send.
+
+    `hz` is how often it reads while something flows or somebody looks, 1 to 50.
+    """
 
     def __init__(self, hz: int) -> None:
         self._fast_ms = 1000 // hz
@@ -40,12 +43,13 @@ class Sampler:
         """The uptime at which to read next."""
         return self._due_ms
 
-    def read(self, readings: Readings, *, pouring: bool = False) -> list[Sample]:
+    def read(self, readings: Readings, *, pouring: bool = False, looked_at: bool = False) -> list[Sample]:
         """Take in what was read when it was due; the SAMPLEs that are to be sent now."""
         now_ms, row = readings.uptime_ms, self._row(readings)
         if pouring or any(row[Channel.FLOW, nozzle.nozzle] for nozzle in readings.nozzles):
             self._flowed_ms = now_ms
         flowing = self._flowed_ms is not None and now_ms - self._flowed_ms <= FLOWING_MS
+        often = flowing or looked_at
         ready = []
         if now_ms - self._due_ms > self._period_ms // 2 or self._due_ms == 0:
             ready += self._tell(self._due_ms - self._period_ms)  # nobody read in between
@@ -54,7 +58,7 @@ class Sampler:
             self._rows[-1][channel, 0] != row[channel, 0] for channel in (Channel.DOOR, Channel.DRIP_TRAY)
         )
         self._rows.append(row)
-        period_ms = self._fast_ms if flowing else IDLE_MS
+        period_ms = self._fast_ms if often else IDLE_MS
         whole = min(TELL_MS // self._fast_ms if self._period_ms == self._fast_ms else IDLE_VALUES, MAX_VALUES)
         if len(self._rows) >= whole or at_once or period_ms != self._period_ms:
             ready += self._tell(self._due_ms)

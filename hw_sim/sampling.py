@@ -12,7 +12,7 @@ FROZEN_S = 0.1
 
 
 async def keep_sampling(unit: Unit, hz: int) -> None:
-    """Read a dispenser's sensors for ever, `hz` times a second while something flows."""
+    """Read a dispenser's sensors for ever, `hz` times a second while something flows or somebody looks."""
     sampler, last_ms = Sampler(hz), 0
     while True:
         await unit.power.wait()
@@ -24,6 +24,8 @@ async def keep_sampling(unit: Unit, hz: int) -> None:
             await asyncio.sleep(FROZEN_S)
             continue
         if now_ms >= sampler.due_ms:
-            for sample in sampler.read(unit.twin.readings(now_ms), pouring=unit.twin.pouring):
+            looked_at = unit.firmware.mcu.looked_at(now_ms)
+            readings = unit.twin.readings(now_ms)
+            for sample in sampler.read(readings, pouring=unit.twin.pouring, looked_at=looked_at):
                 unit.offer(sample)
         await asyncio.sleep(max(sampler.due_ms - unit.firmware.now_ms(), 5) / 1000)

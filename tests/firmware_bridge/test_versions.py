@@ -16,6 +16,7 @@ from firmware_bridge.messages import (
     Command,
     EventMessage,
     Hello,
+    Look,
     Provision,
     Ready,
     Reject,
@@ -319,3 +320,21 @@ def test_an_older_dispenser_is_patient_with_a_gateway_that_has_no_room(pair: Pai
     before = events_sent(pair)
     pair.run(80_000)
     assert 1 <= (events_sent(pair) - before) // 5 <= 14, "a turn every 8 s, and one at each opening"
+
+
+# -- looks -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_is_over_after_its_time_and_forgotten_at_a_start(pair: Pair) -> None:
+    pair.open_up()
+    pair.mcu.feed(Look(seconds=30), pair.now_ms)
+    assert pair.mcu.looked_at(pair.now_ms + 29_999)
+    assert not pair.mcu.looked_at(pair.now_ms + 30_000)
+    pair.reboot()
+    assert not pair.mcu.looked_at(pair.now_ms)
+
+
+def test_nobody_looks_at_one_whose_link_is_not_open(pair: Pair) -> None:
+    boot(pair)
+    pair.mcu.feed(Look(seconds=30), pair.now_ms)
+    assert not pair.mcu.looked_at(pair.now_ms)

@@ -22,12 +22,14 @@ def series(sample: Sample, channel: Channel, nozzle: int = 0) -> tuple[int, ...]
     return next(one.values for one in sample.series if (one.channel, one.nozzle) == (channel, nozzle))
 
 
-def play(sampler: Sampler, until_ms: int, pulses: dict[int, int] | None = None, **more: bool) -> list[Sample]:
+def play(
+    sampler: Sampler, until_ms: int, pulses: dict[int, int] | None = None, *, looked_at: bool = False
+) -> list[Sample]:
     """Read whenever it is due; `pulses` is how many there are from a time on."""
     told: list[Sample] = []
     while (now_ms := sampler.due_ms or 1) <= until_ms:
         so_far = [count for at_ms, count in (pulses or {}).items() if at_ms <= now_ms]
-        told += sampler.read(reading(now_ms, so_far[-1] if so_far else 0, **more))
+        told += sampler.read(reading(now_ms, so_far[-1] if so_far else 0), looked_at=looked_at)
     return told
 
 
@@ -80,3 +82,12 @@ def test_the_fullest_sample_fits_into_a_frame() -> None:
         told += sampler.read(reading(sampler.due_ms or 1, pulses, nozzles=12, level=65_000.0 + number))
     assert max(len(series(sample, Channel.FLOW, 12)) for sample in told) == 10
     assert max(len(encode_message(sample, 2)) for sample in told) < MAX_FRAME_BYTES
+
+
+def test_it_reads_often_while_somebody_looks() -> None:
+    sampler = Sampler(10)
+    play(sampler, 5_000)
+    told = play(sampler, 8_000, looked_at=True)
+    assert [(sample.period_ms, len(series(sample, Channel.LEVEL, 1))) for sample in told[1:]] == [(100, 10)] * 2
+    told = play(sampler, 30_000)
+    assert told[-1].period_ms == 1_000, "and rests again"

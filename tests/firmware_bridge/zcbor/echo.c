@@ -26,6 +26,7 @@ static union {
 	struct ping ping;
 	struct command command;
 	struct provision provision;
+	struct look look;
 } read_as;
 
 /* hello-request has no fields, so zcbor gives it no struct. */
@@ -64,6 +65,7 @@ WRAP(picks)
 WRAP(ping)
 WRAP(command)
 WRAP(provision)
+WRAP(look)
 
 #define RULE(text, rule) { text, decode_##rule, encode_##rule }
 static const struct {
@@ -76,6 +78,7 @@ static const struct {
 	RULE("result", result),	  RULE("welcome", welcome), RULE("hello-request", hello_request),
 	RULE("reject", reject),	  RULE("ack", ack),	  RULE("picks", picks),
 	RULE("ping", ping),	  RULE("command", command), RULE("provision", provision),
+	RULE("look", look),
 };
 
 int main(void)
