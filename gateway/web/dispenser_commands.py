@@ -24,7 +24,7 @@ from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.problems import Problem, documented
 from gateway.web.told import EXPIRES_S, ID, About, AnyTold
-from gateway.web.web import TheWeb
+from gateway.web.web import TheWeb, Web
 from heat.errors import StoreError
 from heat.identity import SOURCE_NAME
 
@@ -65,6 +65,11 @@ class CommandList(Answer):
 @router.post("/commands", status_code=202, responses=documented(404, 409, 422, 503))
 async def tell(web: TheWeb, dispenser: Dispenser, told: Annotated[AnyTold, Field()]) -> CommandView:
     """Give a command. It is on disk when this answers, and sent as soon as the dispenser is there."""
+    return await order(web, dispenser, told)
+
+
+async def order(web: Web, dispenser: str, told: AnyTold) -> CommandView:
+    """Give a command. Raises Problem where it is not taken."""
     state = web.state
     command_id = secrets.token_bytes(16) if told.id is None else bytes.fromhex(told.id)
     nozzles = nozzles_of(state, dispenser)
@@ -82,8 +87,7 @@ async def commands(
 ) -> CommandList:
     """A dispenser's last commands, newest first. Those that ended are kept for 90 days, the last 500 of all."""
     nozzles_of(web.state, dispenser)
-    found = await asyncio.to_thread(_newest, web.state, dispenser, limit)
-    return CommandList(commands=[command_view(web.state, order) for order in found])
+    return CommandList(commands=await newest(web.state, dispenser, limit))
 
 
 @router.get("/commands/{command}", responses=documented(404, 422))
@@ -140,6 +144,11 @@ async def give(
     except StoreError as error:
         raise Problem(503, "not-stored", str(error.args[0]), hint=error.hint) from None
     return command_view(state, order)
+
+
+async def newest(state: GatewayState, dispenser: str, limit: int) -> list[CommandView]:
+    """A dispenser's last commands, newest first."""
+    return [command_view(state, each) for each in await asyncio.to_thread(_newest, state, dispenser, limit)]
 
 
 def _newest(state: GatewayState, dispenser: str, limit: int) -> list[Order]:

@@ -1,26 +1,60 @@
-"""The dispensers: a page of them at a time, and a search."""
+"""The dispensers: a page of them at a time, and a search; those that wait to be let in stand on top."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from gateway.web import fleet, reads
+from gateway.web.fleet import STATES, State
 from gateway.web.language import Text
+from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer, Who
 
 router = APIRouter(include_in_schema=False)
 
+STATE_WORDS: dict[State, Text] = {
+    "waiting": Text("Waits to be let in"),
+    "away": Text("Away"),
+    "care": Text("Needs care"),
+    "well": Text("Well"),
+}
+MAX_SEARCH = 100
+"""Characters; longer ones are cut."""
+
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
-    return {}
+    search, only = (
+        query.get("search", "")[:MAX_SEARCH],
+        next((one for one in STATES if one == query.get("state")), None),
+    )
+    asked = query.get("page", "")
+    page = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) <= 4 else 1
+    found = fleet.look_for(web.state, web.watch, search=search, only=only, page=page)
+
+    def at(page: int = 1, state: str | None = only) -> str:
+        terms = {"search": search, "state": state or "", "page": page if page > 1 else ""}
+        said = urlencode({name: value for name, value in terms.items() if value})
+        return "/dispensers" + (f"?{said}" if said else "")
+
+    return {
+        "now": reads.now(),
+        "found": found,
+        "search": search,
+        "only": only,
+        "at": at,
+        "state_words": STATE_WORDS,
+        "bottles": {one.name: drawn(one) for one in found.dispensers},
+    }
 
 
-PAGE = Page("dispensers", Text("Dispensers"), _context, (), "dispensers/page.html")
+PAGE = Page("dispensers", Text("Dispensers"), _context, ("dispensers/found",), "dispensers/page.html")
 
 
 @router.get("/dispensers")

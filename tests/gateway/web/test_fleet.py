@@ -86,7 +86,13 @@ def plans_of(state: GatewayState) -> Iterator[list[str]]:
 async def test_no_page_of_dispensers_reads_through_a_table_of_events(inside: Inside) -> None:
     insert_dispensers(inside.state, MANY)
     with plans_of(inside.state) as plans:
-        for path in ("/api/v1/dispensers?limit=24", "/api/v1/dispensers?search=reaper", "/api/v1/dispensers/unit-007"):
+        for path in (
+            "/dispensers",
+            "/dispensers?search=reaper&page=2",
+            "/api/v1/dispensers?limit=24",
+            "/api/v1/dispensers?search=reaper",
+            "/api/v1/dispensers/unit-007",
+        ):
             (await inside.client.get(path)).raise_for_status()
     assert plans
     scans = [plan for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan]
