@@ -14,6 +14,8 @@ MAX_FLOW_MS = 30_000
 """ms that a command may keep a valve open."""
 MAX_DOSE_UL = 100_000
 """µl that a test pour may give."""
+MAX_URL = 120
+"""Characters of an address: what fits, as a QR code of 41 by 41, on a small screen."""
 
 FlowMs = Annotated[int, Meta(ge=1, le=MAX_FLOW_MS)]
 
@@ -107,6 +109,14 @@ class ShowPicks(Arguments, frozen=True, kw_only=True, omit_defaults=True):
     seconds: Annotated[int, Meta(ge=1, le=3600)] = key(3)
 
 
+class ShowAddress(Arguments, frozen=True, kw_only=True, omit_defaults=True):
+    """Put an address on the screen, as a QR code where it can, until a customer comes or the time is over."""
+
+    verb: ClassVar[str] = "show_address"
+    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL)] = key(1)
+    seconds: Annotated[int, Meta(ge=1, le=3600)] = key(2)
+
+
 class SetKey(Arguments, frozen=True, kw_only=True, omit_defaults=True):
     """Take another key: `masked` is it, masked by the present one (`proofs.mask_key`)."""
 
@@ -120,11 +130,25 @@ class SetKey(Arguments, frozen=True, kw_only=True, omit_defaults=True):
 
 
 AnyArguments = (
-    Identify | Tare | Calibrate | TestPour | Prime | Clean | Lock | Reboot | SetPlanogram | ShowPicks | SetKey
+    Identify
+    | Tare
+    | Calibrate
+    | TestPour
+    | Prime
+    | Clean
+    | Lock
+    | Reboot
+    | SetPlanogram
+    | ShowPicks
+    | ShowAddress
+    | SetKey
 )
 ARGUMENTS_BY_VERB: dict[str, type[AnyArguments]] = {
     cls.verb: cls
-    for cls in (Identify, Tare, Calibrate, TestPour, Prime, Clean, Lock, Reboot, SetPlanogram, ShowPicks, SetKey)
+    for cls in (
+        *(Identify, Tare, Calibrate, TestPour, Prime, Clean),
+        *(Lock, Reboot, SetPlanogram, ShowPicks, ShowAddress, SetKey),
+    )
 }
 
 

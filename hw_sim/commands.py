@@ -32,6 +32,7 @@ from firmware_bridge.verbs import (
     Reboot,
     SetKey,
     SetPlanogram,
+    ShowAddress,
     ShowPicks,
     Tare,
     TestPour,
@@ -44,10 +45,10 @@ DETAIL_CHARS = 60
 """ASCII characters of a result's words: with the rest of it they fit into the log."""
 SHORT_SHARE = 0.95
 """Share of a test pour below which the bottle counts as empty."""
-_DISTURBING = (Tare, Calibrate, TestPour, Prime, Clean, Reboot, SetPlanogram, ShowPicks)
+_DISTURBING = (Tare, Calibrate, TestPour, Prime, Clean, Reboot, SetPlanogram, ShowPicks, ShowAddress)
 """Not while a customer stands there."""
 _FLOWING = TestPour | Prime | Clean
-_AT_ONCE = Identify | Tare | Calibrate | Lock | SetPlanogram | ShowPicks | SetKey
+_AT_ONCE = Identify | Tare | Calibrate | Lock | SetPlanogram | ShowPicks | ShowAddress | SetKey
 
 
 class Hands(Protocol):
@@ -184,7 +185,7 @@ class Commands:
                 return next((why for why in unknown if why is not None), None)
             case SetKey():
                 return None if self._unmasked(arguments, command) is not None else "the key can't be unmasked"
-            case Identify() | Lock() | Reboot() | ShowPicks():
+            case Identify() | Lock() | Reboot() | ShowPicks() | ShowAddress():
                 return None
 
     def _bad_moment(self) -> str | None:
@@ -199,6 +200,8 @@ class Commands:
                 twin.blink(now_ms + seconds * 1000)
             case ShowPicks():
                 twin.show_unasked(arguments.picks, arguments.pick_id, now_ms + arguments.seconds * 1000)
+            case ShowAddress(url=url, seconds=seconds):
+                twin.show_address(url, now_ms + seconds * 1000)
             case Lock(locked=locked):
                 return self._log(_result(command, "done"), locked=locked)
             case Tare(nozzle=nozzle):

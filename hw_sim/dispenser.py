@@ -232,6 +232,11 @@ class Dispenser:
         self.shown = Shown(picks, pick_id)
         self._unasked_until_ms = until_ms
 
+    def show_address(self, url: str, until_ms: int) -> None:
+        """Put an address on the screen; `look` takes it off again."""
+        self.shown = Shown(address=url)
+        self._unasked_until_ms = until_ms
+
     def look(self, now_ms: int) -> None:
         """Take off the screen what has been there for long enough."""
         if self._unasked_until_ms is not None and now_ms >= self._unasked_until_ms:

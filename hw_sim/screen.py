@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,10 +23,12 @@ OWN_CHOICE = ("No picks right now:", "choose your own sauce.")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the screen shows: picks, or (with none) the invitation to choose oneself."""
+    """What the screen shows: picks, an address, or (with neither) the invitation to choose oneself."""
 
     picks: tuple[PickInfo, ...] = ()
     pick_id: str | None = None
+    address: str | None = None
+    """Where a technician's phone finds the gateway's page."""
 
 
 def render(shown: Shown, *, title: str, status: str, own_choice: Sequence[str] = ()) -> str:
@@ -33,7 +36,9 @@ def render(shown: Shown, *, title: str, status: str, own_choice: Sequence[str] =
     lines = _head(title, status)
     for slot, pick in enumerate(shown.picks, start=1):
         lines += _pick_rows(slot, pick)
-    if not shown.picks:
+    if shown.address is not None:
+        lines += [_row(""), *(_row(text.center(_INNER)) for text in textwrap.wrap(shown.address, _INNER)), _row("")]
+    elif not shown.picks:
         lines += [_row(""), *(_row(text.center(_INNER)) for text in OWN_CHOICE), _row("")]
         lines += [_row(f" {text}") for text in own_choice]
     return "\n".join([*lines, _FOOT])

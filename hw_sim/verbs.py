@@ -44,6 +44,7 @@ class Screen(AtDispenser, frozen=True, kw_only=True):
             "text": unit.screen(),
             "session": unit.twin.session,
             "dial": unit.twin.dial,
+            "address": shown.address,
             "pick_id": shown.pick_id,
             "picks": [msgspec.structs.asdict(pick) for pick in shown.picks],
         }

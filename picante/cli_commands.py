@@ -30,6 +30,7 @@ VERBS = {
     "reboot": "",
     "set_planogram": "N=SAUCE ...",
     "show_picks": "sauces=SAUCE,SAUCE [why=TEXT] [seconds=60]",
+    "show_address": "[url=URL] [seconds=120]",
 }
 POLL_S = 0.2
 PATIENCE_S = 45.0

@@ -75,7 +75,7 @@ async def order(web: Web, dispenser: str, told: AnyTold) -> CommandView:
     nozzles = nozzles_of(state, dispenser)
     levels = ((each, web.watch.levels.level_ml(dispenser, each.nozzle)) for each in nozzles)
     levels_ml = {each.nozzle: each.level_ml if level is None else level for each, level in levels}
-    arguments = told.travelling(About(command_id, nozzles, state.catalog, levels_ml))
+    arguments = told.travelling(About(command_id, nozzles, state.catalog, levels_ml, web.address))
     return await give(
         state, dispenser, arguments, expires_in_s=told.expires_in_s, command_id=command_id, asked_by=told.asked_by
     )

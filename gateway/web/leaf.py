@@ -16,6 +16,7 @@ import logging
 import re
 import socket
 import ssl
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -148,6 +149,13 @@ def names_wanted(config: Config) -> frozenset[str]:
     addresses = own_addresses() if http.host in ANY_ADDRESS else [http.host]
     names = http.names or _host_name()
     return frozenset({name.lower() for name in (*names, *addresses) if is_local(name)})
+
+
+def addresses(port: int, hosts: Iterable[str], scheme: str = "https") -> list[str]:
+    """The addresses of a page on these hosts, names before numbers."""
+    ordered = sorted(hosts, key=lambda host: (not host[-1].isalpha(), ":" in host, host))
+    shown = "" if port == {"https": 443, "http": 80}[scheme] else f":{port}"
+    return [f"{scheme}://{f'[{host}]' if ':' in host else host}{shown}/" for host in ordered]
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

@@ -6,7 +6,6 @@ page under way: so phones show the fingerprint of what they install, and the lab
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.config import Config
 from gateway.web.guard import HEADERS
 from gateway.web.language import LANGUAGES, language, preferred
-from gateway.web.leaf import Leaf, fingerprint, names_wanted
+from gateway.web.leaf import Leaf, addresses, fingerprint, names_wanted
 from gateway.web.shell import environment
 from heat.errors import ConfigError
 
@@ -64,13 +63,6 @@ def make_reach(config: Config, leaf: Leaf) -> ASGIApp:
         Route("/{path:path}", elsewhere),
     ]
     return _Headers(Starlette(routes=routes))
-
-
-def addresses(port: int, hosts: Iterable[str], scheme: str = "https") -> list[str]:
-    """The addresses of a page on these hosts, names before numbers."""
-    ordered = sorted(hosts, key=lambda host: (not host[-1].isalpha(), ":" in host, host))
-    shown = "" if port == {"https": 443, "http": 80}[scheme] else f":{port}"
-    return [f"{scheme}://{f'[{host}]' if ':' in host else host}{shown}/" for host in ordered]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from firmware_bridge.messages import NozzleInfo, PickInfo
 from firmware_bridge.verbs import (
     MAX_DOSE_UL,
     MAX_FLOW_MS,
+    MAX_URL,
     AnyArguments,
     Calibrate,
     Clean,
@@ -22,6 +23,7 @@ from firmware_bridge.verbs import (
     Prime,
     Reboot,
     SetPlanogram,
+    ShowAddress,
     ShowPicks,
     Tare,
     TestPour,
@@ -114,6 +116,14 @@ class ShowArguments(Model):
     seconds: Annotated[int, Field(ge=1, le=3600)] = 60
 
 
+class AddressArguments(Model):
+    """An address that is put on the screen."""
+
+    url: Annotated[str, Field(min_length=1, max_length=MAX_URL)] | None = None
+    """Without it, the one of this gateway's page."""
+    seconds: Annotated[int, Field(ge=1, le=3600)] = 120
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What the arguments depend on besides what was asked for."""
@@ -124,6 +134,8 @@ class About:
     catalog: Catalog
     levels_ml: Mapping[int, int]
     """About how much is in each nozzle's bottle."""
+    page: str | None
+    """The address of this gateway's page; None where only this machine has it."""
 
 
 class Told(Model):
@@ -269,6 +281,21 @@ class ToldShowPicks(Told):
         return ShowPicks(pick_id=pick_id, picks=picks, seconds=self.arguments.seconds)
 
 
+class ToldShowAddress(Told):
+    """Put the address of this gateway's page on the screen, for a technician's phone."""
+
+    verb: Literal["show_address"]
+    arguments: AddressArguments = AddressArguments()
+
+    def travelling(self, about: About) -> AnyArguments:
+        """See `Told`."""
+        url = self.arguments.url or about.page
+        if url is None:
+            hint = "Set http.issuer in gateway.toml (picante gateway web-pki), or give a url"
+            raise Problem(409, "no-address", "the page is on the gateway's own machine alone", hint=hint)
+        return ShowAddress(url=url[:MAX_URL], seconds=self.arguments.seconds)
+
+
 AnyTold = Annotated[
     ToldIdentify
     | ToldTare
@@ -279,7 +306,8 @@ AnyTold = Annotated[
     | ToldLock
     | ToldReboot
     | ToldSetPlanogram
-    | ToldShowPicks,
+    | ToldShowPicks
+    | ToldShowAddress,
     Field(discriminator="verb"),
 ]
 

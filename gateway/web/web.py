@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from gateway.state import GatewayState
-from gateway.web.leaf import Leaf
+from gateway.web.leaf import Leaf, addresses
 from gateway.web.metrics import Figures
 from gateway.web.rendering import Drawn
 from gateway.web.status import snapshot
@@ -36,6 +36,13 @@ class Web:
         """Event streams that are open."""
         self._drawn: Drawn | None = None
         self._drawn_s = 0.0
+
+    @property
+    def address(self) -> str | None:
+        """Where a phone finds the page; None where only this machine has it."""
+        if self.leaf is None or not self.leaf.names:
+            return None
+        return addresses(self.state.config.http.port, self.leaf.names)[0]
 
     def drawn(self) -> Drawn:
         """The gateway at a glance, at most `FRESH_S` old."""

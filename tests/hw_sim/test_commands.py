@@ -23,6 +23,7 @@ from firmware_bridge.verbs import (
     Reboot,
     SetKey,
     SetPlanogram,
+    ShowAddress,
     ShowPicks,
     Tare,
     TestPour,
@@ -64,9 +65,15 @@ EFFECTS: dict[str, tuple[AnyArguments, Callable[[Bench], object], object, object
         (),
         (PICK,),
     ),
+    "show_address": (
+        ShowAddress(url="https://gw-1.local:8443/", seconds=60),
+        lambda b: b.twin.shown.address,
+        None,
+        "https://gw-1.local:8443/",
+    ),
     "set_key": (SET_KEY, lambda b: b.eeprom.contents.key, KEY, NEW_KEY),
 }
-RAM_ONLY = {"identify", "show_picks"}
+RAM_ONLY = {"identify", "show_picks", "show_address"}
 """Their effect is on the screen, which a cut of the power darkens."""
 
 
@@ -310,6 +317,17 @@ def test_picks_that_nobody_asked_for_leave_the_screen(bench: Bench) -> None:
     bench.do(2, shown)
     bench.twin.begin_session()
     assert not bench.twin.shown.picks
+
+
+def test_an_address_leaves_the_screen_for_a_customer_and_in_time(bench: Bench) -> None:
+    shown = ShowAddress(url="https://gw-1.local:8443/", seconds=10)
+    bench.do(1, shown)
+    assert "https://gw-1.local:8443/" in bench.twin.render_screen()
+    bench.twin.look(bench.now_ms + 10_000)
+    assert bench.twin.shown.address is None
+    bench.do(2, shown)
+    bench.twin.begin_session()
+    assert bench.twin.shown.address is None
 
 
 def test_commands_of_another_boot_are_not_begun(bench: Bench) -> None:

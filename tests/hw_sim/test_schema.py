@@ -38,6 +38,7 @@ def orders(key: bytes) -> list[verbs.AnyArguments]:
         verbs.Clean(nozzle=3, duration_ms=100),
         verbs.Lock(locked=False),
         verbs.ShowPicks(pick_id="p", picks=(PICK,), seconds=1),
+        verbs.ShowAddress(url="https://gw-1.local/", seconds=1),
         verbs.SetPlanogram(placed=(verbs.Placed(1, "table-red"),)),
         verbs.SetKey(masked=mask_key(key, KEY, number(verbs.SetKey)), key_id=key_id(KEY)),
     ]

@@ -21,6 +21,7 @@ from gateway.certificates import Request, general_names, load_certificate, load_
 from picante.web_pki import make_issuer, make_root
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.servers import free_port
+from tests.waiting import wait_until
 
 CHROMIUM = "/usr/bin/chromium"
 PHONE = {"width": 390, "height": 844}
@@ -134,6 +135,16 @@ def test_a_bank_that_the_root_signed_for_is_refused(reached: Reached, tmp_path: 
                 with pytest.raises(Error, match=refused):
                     page.goto(f"https://{host}:{port}/")
             context.close()
+
+
+def test_a_dispenser_shows_the_address(reached: Reached) -> None:
+    shop = reached.shop
+    told = httpx.post(
+        f"{shop.url}/api/v1/dispensers/hot-bar-1/commands", json={"verb": "show_address"}, verify=False, timeout=20
+    )
+    assert told.status_code == 202, told.text
+    wait_until(lambda: shop.ask("screen", dispenser="hot-bar-1")["address"] == reached.secure, 10, "it shows it")
+    assert reached.secure in shop.ask("screen", dispenser="hot-bar-1")["text"]
 
 
 class _served:  # noqa: N801 -- reads as a verb
