@@ -98,6 +98,10 @@ class Shop:
         """An answer, whatever its status."""
         return httpx.get(self.url + path, timeout=20, verify=not self.secure, **more)
 
+    def post(self, path: str, body: object) -> httpx.Response:
+        """An answer to JSON, whatever its status."""
+        return httpx.post(self.url + path, json=body, timeout=20, verify=not self.secure)
+
     def json(self, path: str) -> Any:
         """A good answer's JSON."""
         return self.get(path).raise_for_status().json()

@@ -139,9 +139,7 @@ def test_a_bank_that_the_root_signed_for_is_refused(reached: Reached, tmp_path: 
 
 def test_a_dispenser_shows_the_address(reached: Reached) -> None:
     shop = reached.shop
-    told = httpx.post(
-        f"{shop.url}/api/v1/dispensers/hot-bar-1/commands", json={"verb": "show_address"}, verify=False, timeout=20
-    )
+    told = shop.post("/api/v1/dispensers/hot-bar-1/commands", {"verb": "show_address"})
     assert told.status_code == 202, told.text
     wait_until(lambda: shop.ask("screen", dispenser="hot-bar-1")["address"] == reached.secure, 10, "it shows it")
     assert reached.secure in shop.ask("screen", dispenser="hot-bar-1")["text"]
