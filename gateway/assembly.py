@@ -10,6 +10,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,7 @@ from gateway.door import Door
 from gateway.downlink import StoreInbox, Wanted
 from gateway.ingest import Ingest
 from gateway.judge import Limits
+from gateway.lots import Lots
 from gateway.orders import Order
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
@@ -70,8 +72,11 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         config, door = begun.config, begun.door
         rankers, model_error = await _open_rankers(begun.bundles, bundle_path(config))
         clock, boot = await _start_clock(config, opened)
+        lots = Lots(opened, lambda: _today(config, clock))
         outbox = StoreOutbox(opened, lambda: clock.holds)
-        ingest = Ingest(opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating)
+        ingest = Ingest(
+            opened, clock, door, boot, lambda _stored, _event_id: outbox.wake(), rankers.note_rating, lots.look_again
+        )
         recommender = Recommender(opened, clock, door, boot, rankers, pseudonym_key, outbox.wake, _venue(config))
         commands = Commands(opened, clock, boot)
         keys = keyring.load(config.path(section.data_dir), dispenser_keys)
@@ -80,7 +85,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         commands.done = functools.partial(_note_done, samples)
         place = section.store, section.region
         plans = load_plans(opened, reader)
-        dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands, samples)
+        dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands, samples, lots.fit)
         adoption = Adoption(dispensers, plans, door.catalog, commands)
         state = GatewayState(
             config=config,
@@ -97,6 +102,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             dispensers=dispensers,
             plans=plans,
             adoption=adoption,
+            lots=lots,
             provisioning=_provisioning(config, door.catalog, adoption, dispensers),
             samples=samples,
             summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
@@ -135,6 +141,12 @@ def _open_store(config: Config) -> store.Store:
             section.commit_interval_ms,
         )
     )
+
+
+def _today(config: Config, clock: Clock) -> date:
+    """On the store's calendar."""
+    timezone = config.gateway.timezone
+    return datetime.fromtimestamp(clock.now().wall_ms / 1000, ZoneInfo(timezone) if timezone else UTC).date()
 
 
 def _venue(config: Config) -> Venue:

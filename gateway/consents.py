@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Literal
 
-from gateway import letters, regulars, sessions
+from gateway import bottle_pours, letters, regulars, sessions
 from gateway.transaction import Transaction
 from heat.events import ConsentChanged, Event, Stamp
 
@@ -76,6 +76,7 @@ def _keep(tx: Transaction, subject: str, said: Wish, time_ms: int | None, positi
         regulars.remove(tx, subject)
         letters.disown(tx.connection, subject)
         tx.forget(subject)
+        bottle_pours.forget(tx, subject)
     tx.connection.execute(
         "INSERT INTO consents VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET consent = excluded.consent,"
         " time_ms = excluded.time_ms, forgotten = CASE WHEN excluded.consent = 'none' THEN excluded.forgotten"

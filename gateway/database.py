@@ -34,6 +34,7 @@ from gateway.migrations import (
     m0011_site_pours,
     m0012_voids,
     m0013_ledger,
+    m0014_bottles,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -54,6 +55,7 @@ migrations(name="0010_ranked")(m0010_ranked.apply)
 migrations(name="0011_site_pours")(m0011_site_pours.apply)
 migrations(name="0012_voids")(m0012_voids.apply)
 migrations(name="0013_ledger")(m0013_ledger.apply)
+migrations(name="0014_bottles")(m0014_bottles.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

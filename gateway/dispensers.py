@@ -11,11 +11,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from firmware_bridge.link import Delivery, Link, Rival
-from firmware_bridge.messages import Ask, Hello, RejectReason, Result, Sample
+from firmware_bridge.messages import Ask, Hello, NozzleInfo, RejectReason, Result, Sample
 from gateway.clock import Clock
 from gateway.commands import Commands
 from gateway.ingest import Ingest
@@ -68,6 +70,7 @@ class Dispensers:
         recommender: Recommender,
         commands: Commands,
         samples: Samples,
+        fit: Callable[[str, tuple[NozzleInfo, ...]], tuple[NozzleInfo, ...]] = lambda _dispenser, nozzles: nozzles,
     ) -> None:
         self.known: dict[str, Dispenser] = {}
         self.keyring = keyring
@@ -82,6 +85,8 @@ class Dispensers:
         self._recommender = recommender
         self._commands = commands
         self._samples = samples
+        self._fit = fit
+        """Of a dispenser's nozzles those whose bottles may be poured from."""
 
     def reach(self, dispenser: str) -> Reach | None:
         """The open link to a dispenser, for its commands."""
@@ -182,7 +187,9 @@ class Dispensers:
         """See `Gate.ask`."""
         hello = link.session.hello
         if hello is not None:
-            self._recommender.answer(link, self._ingest.bottles.now(hello), ask, read_ns)
+            now = self._ingest.bottles.now(hello)
+            fit = msgspec.structs.replace(now, nozzles=self._fit(hello.dispenser, now.nozzles))
+            self._recommender.answer(link, fit, ask, read_ns)
 
     def sampled(self, link: Link, sample: Sample) -> None:
         """See `Gate.sampled`."""

@@ -20,7 +20,7 @@ from firmware_bridge.codec import BadMessage, decode_event_body, encode_body
 from firmware_bridge.link import Delivery
 from firmware_bridge.messages import EventMessage, Hello
 from firmware_bridge.own_words import without_contacts_in
-from gateway import arrivals, doses, letters, sessions, site_pours
+from gateway import arrivals, bottle_pours, doses, letters, lots, sessions, site_pours
 from gateway.bottles import Bottles
 from gateway.clock import Clock, Now
 from gateway.dating import stamp, stamp_elsewhere
@@ -30,7 +30,7 @@ from gateway.sessions import Session
 from gateway.store import Store, in_loop
 from gateway.transaction import Transaction, nozzles_json
 from heat.errors import OutOfSequence, StoreError, StoreFull
-from heat.events import AnyData, Event, Poured, Rated, SequenceGap, Stamp, Stated
+from heat.events import AnyData, Event, Poured, Rated, Refilled, SequenceGap, Stamp, Stated
 from heat.identity import EventId, session_subject
 from heat.profile import contribution
 from heat.quality import Reason, Refusal
@@ -57,10 +57,11 @@ class Stored:
 class Ingest:
     """The way in. `boot` is this kernel boot's number in the store; `on_commit` is told of each stored event.
 
-    `on_rating` is told of ratings within the transaction that stores them, in the writer's thread.
+    `on_rating` is told of ratings within the transaction that stores them, in the writer's thread; `on_refill` that a
+    bottle was put on a nozzle.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- its parts, and whom it tells
         self,
         store: Store,
         clock: Clock,
@@ -68,6 +69,7 @@ class Ingest:
         boot: int,
         on_commit: Callable[[Stored, EventId], None],
         on_rating: Callable[[Transaction, Rated], None] = lambda _tx, _rated: None,
+        on_refill: Callable[[], None] = lambda: None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         """Deliveries by outcome."""
@@ -78,6 +80,7 @@ class Ingest:
         self._boot = boot
         self._on_commit = on_commit
         self._on_rating = on_rating
+        self._on_refill = on_refill
         self._loop = asyncio.get_running_loop()
         self._hellos: dict[str, Hello] = {}
         """The last of each dispenser."""
@@ -157,6 +160,8 @@ class Ingest:
             delivery.ack()
             if result.data is not None:
                 self.bottles.take(event_id.source, delivery.event, result.data)
+                if isinstance(result.data, Refilled):
+                    self._on_refill()
             if result.outcome.startswith("refused:"):
                 about = {"event_id": str(event_id), "dispenser": event_id.source}
                 log.warning("event refused: %s", result.outcome.partition(":")[2], extra=about)
@@ -195,6 +200,7 @@ class Ingest:
             return self._refuse(tx, message, hello, data, now)
         subject = session.owner if session else None
         position = tx.append(Event(event_id, subject, when, data))
+        _note_bottle(tx, event_id, position, data, when, subject)
         if session is not None and subject is not None:
             tx.fold(subject, contribution(data, tx.gateway_id, when.day))
             doses.note(tx, subject, position, data, when.day)
@@ -283,6 +289,16 @@ class Ingest:
             first=first,
             last=last,
         )
+
+
+def _note_bottle(
+    tx: Transaction, event_id: EventId, position: int, data: AnyData, when: Stamp, subject: str | None
+) -> None:
+    """What an event says of the bottle on its nozzle."""
+    if isinstance(data, Poured):
+        bottle_pours.note(tx, event_id.source, position, data, when, subject)
+    elif isinstance(data, Refilled):
+        lots.refill(tx, event_id.source, data.nozzle, when.time_ms)
 
 
 def _kept_bytes(message: EventMessage) -> bytes:

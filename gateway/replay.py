@@ -20,7 +20,7 @@ from firmware_bridge.codec import decode_message
 from firmware_bridge.framing import Frame
 from firmware_bridge.messages import EventMessage
 from firmware_bridge.texts import too_long
-from gateway import consents, letters, pours, site_pours
+from gateway import bottle_pours, consents, letters, pours, site_pours
 from gateway.door import Door
 from gateway.letters import Letter
 from gateway.sessions import holds_own_sums
@@ -123,6 +123,8 @@ def replay(tx: Transaction, door: Door, position: int, mended: EventBody | None,
     became = tx.append(Event(letter.id, subject, letter.when, data))
     tx.tally.replay((letter.id.source, letter.id.generation, letter.when.day))
     _fold(tx, subject, became, data, letter.when.day)
+    if isinstance(data, Poured):
+        bottle_pours.note(tx, letter.id.source, became, data, letter.when, subject)
     letters.end(tx, position, "replayed", now_ms, by, None, became)
     return became
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway import doses, letters, pours
+from gateway import bottle_pours, doses, letters, pours
 from gateway.transaction import Transaction, read_profile
 from heat.events import Consent
 from heat.identity import is_session, session_subject
@@ -111,6 +111,7 @@ def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
         pours.hand_over(tx, session.name, subject)
         doses.hand_over(tx, session.name, subject)
         letters.claim(tx.connection, session.name, subject)
+        bottle_pours.hand_over(tx, session.name, subject)
     tx.forget(session.name)
     tx.connection.execute("UPDATE sessions SET subject = ?, opted_out = 0 WHERE session = ?", (subject, session.name))
     session.subject, session.opted_out = subject, False
@@ -125,6 +126,7 @@ def opt_out(tx: Transaction, session: Session) -> None:
     if not session.opted_out:
         _forget(tx, session.name)
         letters.disown(tx.connection, session.name)
+        bottle_pours.forget(tx, session.name)
         tx.connection.execute("UPDATE sessions SET subject = session, opted_out = 1 WHERE session = ?", (session.name,))
         session.subject, session.opted_out = session.name, True
 

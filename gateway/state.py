@@ -20,6 +20,7 @@ from gateway.commands import Commands
 from gateway.config import Config
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
+from gateway.lots import Lots
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
 from gateway.plans import Plans
@@ -54,6 +55,7 @@ class GatewayState:
     dispensers: Dispensers
     plans: Plans
     adoption: Adoption
+    lots: Lots
     provisioning: Provisioning | None
     """None where no file adopts dispensers."""
     samples: Samples

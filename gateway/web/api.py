@@ -84,7 +84,8 @@ async def picks(
     """What a customer would be shown now at a dispenser, and why. No impression comes of it."""
     state = web.state
     subjects = [] if subject is None else [reads.owner(state.reader, _subject(subject, "query.subject"))]
-    slate = state.recommender.slate(nozzles_of(state, dispenser), subjects, Context())
+    nozzles = state.lots.fit(dispenser, nozzles_of(state, dispenser))
+    slate = state.recommender.slate(nozzles, subjects, Context())
     return views.picks_view(state, dispenser, subject, slate)
 
 
