@@ -207,6 +207,21 @@ class Keyring:
         self._entries = entries
 
 
+def merge(ours: Path, theirs: Path) -> None:
+    """Add to the keyring file `theirs`, of a backup, what `ours` knows; where both know a dispenser, ours counts.
+
+    A key that was rotated since the backup would turn its dispenser away, and one that was taken away would let
+    somebody in again. Where there is no file `ours`, nothing changes.
+
+    Raises:
+        ConfigError: one of them is damaged.
+        StoreError: it can't be written.
+    """
+    kept = load(ours.parent, {})._entries  # noqa: SLF001 -- of this module
+    if kept:
+        _write(theirs, {**load(theirs.parent, {})._entries, **kept})  # noqa: SLF001
+
+
 def load(directory: Path, given: Mapping[str, bytes]) -> Keyring:
     """The keyring of a data directory; an empty one where there is none yet.
 

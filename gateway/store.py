@@ -379,6 +379,23 @@ def open_store(settings: Settings) -> Store:
         StoreError: the directory can't be used.
     """
     directory = settings.data_dir
+    lock = lock_directory(directory)
+    try:
+        connection = _open_database(settings)
+        space = Space(connection, directory / BALLAST, settings.quota_bytes, settings.ballast_bytes)
+        return Store(settings, lock, connection, space)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def lock_directory(directory: Path) -> int:
+    """Own a data directory, which is made where there is none, until the descriptor is closed.
+
+    Raises:
+        StoreLocked: another process owns it.
+        StoreError: it can't be used.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -391,13 +408,7 @@ def open_store(settings: Settings) -> Store:
         raise StoreLocked(
             f"{directory} is in use by another gateway", hint="Stop it, or use another data_dir"
         ) from None
-    try:
-        connection = _open_database(settings)
-        space = Space(connection, directory / BALLAST, settings.quota_bytes, settings.ballast_bytes)
-        return Store(settings, lock, connection, space)
-    except BaseException:
-        os.close(lock)
-        raise
+    return lock
 
 
 def _open_database(settings: Settings) -> sqlite3.Connection:

@@ -95,6 +95,10 @@ class StoreLocked(StoreError):
     """Another gateway owns this data directory."""
 
 
+class BackupUnusable(PicanteError):
+    """A backup can't be made now, or put back here: nothing was changed."""
+
+
 class SyncError(PicanteError):
     """The way to Kafka failed."""
 

@@ -17,6 +17,7 @@ import click
 from cloud_sync.log import set_up_logging
 from gateway.config import load_config
 from heat.errors import ConfigError, PicanteError, StoreError
+from picante.cli_backup import backup, restore
 from picante.cli_consent import consent
 from picante.cli_pki import pki
 from picante.cli_web_pki import web_pki
@@ -40,6 +41,8 @@ def gateway() -> None:
 gateway.add_command(pki)
 gateway.add_command(web_pki)
 gateway.add_command(consent)
+gateway.add_command(backup)
+gateway.add_command(restore)
 
 
 @gateway.command()
