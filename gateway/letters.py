@@ -27,6 +27,8 @@ _COLUMNS = (
     "position, source, generation, sequence, time_ms, boot_ms, day, clock, session, subject, body, reason, detail,"
     " state, ended_ms, ended_by, note, became"
 )
+_READ = _COLUMNS.replace("body", "CAST(body AS BLOB)")
+"""Whatever a damaged disk gives back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,11 @@ def listed(
     return list(_letters(reader, where, state, before, before, reason, reason, source, source, limit))
 
 
+def oldest(reader: sqlite3.Connection, reason: str, limit: int) -> list[Letter]:
+    """The open letters of a reason, oldest first."""
+    return list(_letters(reader, "WHERE state = 'open' AND reason = ? ORDER BY position LIMIT ?", reason, limit))
+
+
 def counts(reader: sqlite3.Connection) -> dict[str, int]:
     """Open letters by reason, the commonest first."""
     rows = reader.execute("SELECT reason, count(*) FROM letters WHERE state = 'open' GROUP BY 1 ORDER BY 2 DESC, 1")
@@ -137,5 +144,5 @@ def counts(reader: sqlite3.Connection) -> dict[str, int]:
 
 
 def _letters(reader: sqlite3.Connection, where: str, *terms: object) -> Iterator[Letter]:
-    for row in reader.execute(f"SELECT {_COLUMNS} FROM letters {where}", terms):  # noqa: S608 -- constants
+    for row in reader.execute(f"SELECT {_READ} FROM letters {where}", terms):  # noqa: S608 -- constants
         yield Letter(row[0], EventId(*row[1:4]), Stamp(*row[4:8]), *row[8:])

@@ -21,8 +21,11 @@ from gateway.web import (
     stream,
 )
 from gateway.web.guard import Guard
-from gateway.web.pages import dispensers, events, people, picks, sync, system
+from gateway.web.pages import dispensers, events, letters, people, picks, sync, system
 from gateway.web.problems import handle_errors
+from gateway.web.records import ledger as ledger_api
+from gateway.web.records import letters as letters_api
+from gateway.web.records import rates
 from gateway.web.status import VERSION
 from gateway.web.web import Web
 
@@ -45,7 +48,9 @@ def make_application(web: Web) -> ASGIApp:
     application.state.web = web
     for module in (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page):
         application.include_router(module.router)
-    for shown in (dispensers, sync, picks, events, system, people):
+    for record in (ledger_api, letters_api, rates):
+        application.include_router(record.router)
+    for shown in (dispensers, sync, letters, picks, events, system, people):
         application.include_router(shown.router)
     application.mount("/static", StaticFiles(directory=STATIC), name="static")
     handle_errors(application)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import io
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
 from typing import Any
@@ -90,6 +90,10 @@ class Language:
     def when(self, moment: datetime) -> str:
         """A day and a time, in the store's time zone."""
         return dates.format_datetime(moment, "short", tzinfo=self.zone, locale=self._locale)
+
+    def day(self, day: date) -> str:
+        """A day, as a word and a number."""
+        return dates.format_date(day, "medium", locale=self._locale)
 
     def time(self, moment: datetime) -> str:
         """A time of the day, to the second, in the store's time zone."""

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from gateway.state import GatewayState
 from gateway.web import reads
@@ -28,6 +29,8 @@ HISTORY_EVERY = 5
 """Looks from one of these samples to the next: ten minutes in all."""
 FAILING_S = 15.0
 """s after its last failure, and after the pause that followed, for which a part counts as failing."""
+MARKED = 13
+"""Marks of the outbox, a minute in all: of them rates are made."""
 MAX_LABELS = 64
 """Links that are told apart in the metrics once they count something; what comes on top is counted as one more."""
 OTHERS = "others"
@@ -38,6 +41,15 @@ COMMIT_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 
 """s; an SSD commits in 1 to 5 ms, an SD card in up to a few hundred."""
 TRANSACTION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """s; beside the broker it takes 10 to 50 ms, and over a bad line until its timeout of 10 s."""
+
+
+class Mark(NamedTuple):
+    """How far the outbox was at a moment."""
+
+    at_s: float
+    """Monotonic."""
+    stored: int
+    confirmed: int
 
 
 class Histogram:
@@ -114,6 +126,8 @@ class Watch:
         self.restarts: Counter[str] = Counter()
         self.pending: deque[int] = deque(maxlen=HISTORY)
         """Rows that waited for Kafka, newest last."""
+        self.marks: deque[Mark] = deque(maxlen=MARKED)
+        """Newest last."""
         self.levels = Levels(state.reader)
         self.today = Today(state.reader, state.config.gateway.timezone)
         self.hour = LastHour()
@@ -161,7 +175,9 @@ class Watch:
         self.levels.look()
         self.today.look()
         if self._looks % HISTORY_EVERY == 0:
-            self.pending.append(reads.backlog(self._state.reader).pending)
+            backlog = reads.backlog(self._state.reader)
+            self.pending.append(backlog.pending)
+            self.marks.append(Mark(time.monotonic(), backlog.stored, backlog.confirmed))
         self._looks += 1
 
     def _look_at_links(self) -> None:

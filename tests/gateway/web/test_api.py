@@ -37,6 +37,9 @@ PATHS = {
     "/api/v1/profiles/{pseudonym}/consent": f"/api/v1/profiles/{STRANGER}/consent",
     "/api/v1/picks": f"/api/v1/picks?dispenser=hot-bar-1&subject={CUSTOMER}",
     "/api/v1/sync": "/api/v1/sync",
+    "/api/v1/sync/rates": "/api/v1/sync/rates",
+    "/api/v1/ledger": "/api/v1/ledger",
+    "/api/v1/dead-letters": "/api/v1/dead-letters",
 }
 """Every documented path with a good request; the stream has tests of its own."""
 
