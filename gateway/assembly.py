@@ -32,6 +32,7 @@ from gateway.door import Door
 from gateway.downlink import StoreInbox, Wanted
 from gateway.ingest import Ingest
 from gateway.judge import Limits
+from gateway.kiosk import Kiosk
 from gateway.lots import Lots
 from gateway.orders import Order
 from gateway.outbox import StoreOutbox
@@ -99,6 +100,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             recommender=recommender,
             priors=SitePriors(opened, config.picks.prior_shu, config.picks.prior_sd_octaves),
             commands=commands,
+            kiosk=Kiosk(opened, clock, boot, ingest, recommender, reader, outbox.wake),
             dispensers=dispensers,
             plans=plans,
             adoption=adoption,

@@ -74,6 +74,8 @@ class Ingest:
         self.counters: Counter[str] = Counter()
         """Deliveries by outcome."""
         self.bottles = Bottles()
+        self.listeners: list[Callable[[Delivery, Stored], None]] = []
+        """Told of each event that was let in, once it is on disk."""
         self._store = store
         self._clock = clock
         self.door = door
@@ -162,6 +164,8 @@ class Ingest:
                 self.bottles.take(event_id.source, delivery.event, result.data)
                 if isinstance(result.data, Refilled):
                     self._on_refill()
+                for listener in self.listeners:
+                    listener(delivery, result)
             if result.outcome.startswith("refused:"):
                 about = {"event_id": str(event_id), "dispenser": event_id.source}
                 log.warning("event refused: %s", result.outcome.partition(":")[2], extra=about)
@@ -201,18 +205,25 @@ class Ingest:
         subject = session.owner if session else None
         position = tx.append(Event(event_id, subject, when, data))
         _note_bottle(tx, event_id, position, data, when, subject)
-        if session is not None and subject is not None:
-            tx.fold(subject, contribution(data, tx.gateway_id, when.day))
-            doses.note(tx, subject, position, data, when.day)
-            if isinstance(data, Poured):
-                site_pours.note(tx, data.sauce)
-                sessions.note_dose(tx, session, data.sauce, when.day, message.uptime_ms)
-            elif isinstance(data, Rated):
-                sessions.note_verdict(tx, session, data.sauce, data.verdict)
-                self._on_rating(tx, data)
-            elif isinstance(data, Stated):
-                sessions.note_stated(tx, session, data.heat.milli_octaves)
+        if session is not None:
+            self.learn(tx, session, position, data, when.day, message.uptime_ms)
         return Stored(position, data.type, data)
+
+    def learn(self, tx: Transaction, session: Session, position: int, data: AnyData, day: int, uptime_ms: int) -> None:
+        """Fold an event of a session that was just stored, at an uptime of its dispenser; nothing if it is nobody's."""
+        subject = session.owner
+        if subject is None:
+            return
+        tx.fold(subject, contribution(data, tx.gateway_id, day))
+        doses.note(tx, subject, position, data, day)
+        if isinstance(data, Poured):
+            site_pours.note(tx, data.sauce)
+            sessions.note_dose(tx, session, data.sauce, day, uptime_ms)
+        elif isinstance(data, Rated):
+            sessions.note_verdict(tx, session, data.sauce, data.verdict)
+            self._on_rating(tx, data)
+        elif isinstance(data, Stated):
+            sessions.note_stated(tx, session, data.heat.milli_octaves)
 
     def _refuse(self, tx: Transaction, message: EventMessage, hello: Hello, refusal: Refusal, now: Now) -> Stored:
         event_id = _identity(message, hello)

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Ask, Hello, NozzleInfo, PickInfo, Picks
@@ -75,6 +75,19 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """PICKS that were written to a dispenser, for whoever shows the same to the same customer."""
+
+    hello: Hello
+    session: int
+    """The dispenser's number of it; 0 where it knows of none."""
+    picks: Picks
+    slate: Slate
+    shown: str | None = field(repr=False)
+    """The pseudonym of the token that was shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """An impression, as the page tells it."""
 
@@ -107,6 +120,8 @@ class Recommender:
         self.prior = Prior()
         """What is believed of a customer of this site before they did anything (`gateway.site_prior`)."""
         self.recent: deque[Shown] = deque(maxlen=RECENT)
+        self.listeners: list[Callable[[Answered], None]] = []
+        """Told of all PICKS that were written, once each."""
         self.shown = 0
         self.not_stored = 0
         """Impressions that the store could not take, or that came too fast to be customers."""
@@ -154,6 +169,8 @@ class Recommender:
         def written() -> None:
             if not answer.recorded:
                 answer.recorded = True
+                for listener in self.listeners:
+                    listener(Answered(hello, ask.session, answer.picks, answer.slate, answer.shown))
                 self._record(hello, ask.session, answer, (time.monotonic_ns() - read_ns) // 1000)
 
         link.answer(answer.picks, written)
@@ -178,6 +195,12 @@ class Recommender:
         )
         picks = Picks(nonce=ask.nonce, pick_id=secrets.token_hex(8), picks=_for_the_screen(slate))
         return _Answer(picks, slate, shown)
+
+    def believed(self, session: str, card: str | None) -> Reading:
+        """What is believed of a customer now, who may be known by a session and a pseudonym."""
+        with customers.snapshot(self._reader):
+            subjects = customers.subjects_of(self._reader, session, card)
+            return customers.reading(self._reader, subjects, self._clock.now().day, self.prior)
 
     def slate(
         self,

@@ -20,6 +20,7 @@ from gateway.commands import Commands
 from gateway.config import Config
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
+from gateway.kiosk import Kiosk
 from gateway.lots import Lots
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
@@ -52,6 +53,7 @@ class GatewayState:
     recommender: Recommender
     priors: SitePriors
     commands: Commands
+    kiosk: Kiosk
     dispensers: Dispensers
     plans: Plans
     adoption: Adoption

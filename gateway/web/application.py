@@ -21,6 +21,8 @@ from gateway.web import (
     stream,
 )
 from gateway.web.guard import Guard
+from gateway.web.kiosk import api as kiosk_api
+from gateway.web.kiosk import page as kiosk_page
 from gateway.web.pages import dispensers, events, letters, people, picks, sync, system
 from gateway.web.problems import handle_errors
 from gateway.web.records import ledger as ledger_api
@@ -47,6 +49,8 @@ def make_application(web: Web) -> ASGIApp:
     )
     application.state.web = web
     for module in (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page):
+        application.include_router(module.router)
+    for module in (kiosk_api, kiosk_page):
         application.include_router(module.router)
     for record in (ledger_api, letters_api, rates):
         application.include_router(record.router)

@@ -36,6 +36,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "/api/v1/dispensers/{dispenser}/commands": ("GET", "POST"),
     "/api/v1/dispensers/{dispenser}/calibrations": ("POST",),
     "/api/v1/dispensers/{dispenser}/calibrations/undo": ("POST",),
+    "/api/v1/kiosk/{dispenser}/visits/{visit}/{wish}": ("POST",),
+    "/api/v1/kiosk/{dispenser}/visits/{visit}/rating": ("POST",),
+    "/kiosk/{dispenser}/visits/{visit}/{wish}": ("POST",),
 }
 """The methods of the paths where something can be changed. Every other path takes a GET."""
 MAX_BODY_BYTES = 65_536

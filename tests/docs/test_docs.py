@@ -34,6 +34,7 @@ from gateway.web import (
     sensors,
     stream,
 )
+from gateway.web.kiosk import api as kiosk
 from gateway.web.metrics import Figures
 from gateway.web.watch import Watch
 from heat.events import TYPES
@@ -174,7 +175,8 @@ def test_the_glossary_has_ten_words() -> None:
 
 
 def test_every_path_is_in_the_readme() -> None:
-    there_are = (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page)
+    commanding = (adoption, commands, consents, dispenser_commands, calibrations, kiosk)
+    there_are = (health, api, sensors, *commanding, stream, page)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there - {"/live"}, "/live is the page's own"

@@ -35,6 +35,7 @@ PATHS = {
     "/api/v1/events": "/api/v1/events?limit=1000",
     "/api/v1/profiles/{pseudonym}": f"/api/v1/profiles/{CUSTOMER}",
     "/api/v1/profiles/{pseudonym}/consent": f"/api/v1/profiles/{STRANGER}/consent",
+    "/api/v1/kiosk/{dispenser}": "/api/v1/kiosk/hot-bar-1",
     "/api/v1/picks": f"/api/v1/picks?dispenser=hot-bar-1&subject={CUSTOMER}",
     "/api/v1/sync": "/api/v1/sync",
     "/api/v1/sync/rates": "/api/v1/sync/rates",
@@ -42,7 +43,7 @@ PATHS = {
     "/api/v1/dead-letters": "/api/v1/dead-letters",
 }
 """Every documented path with a good request."""
-UNASKED = {"/api/v1/stream", "/api/v1/dead-letters/{position}"}
+UNASKED = {"/api/v1/stream", "/api/v1/kiosk/{dispenser}/live", "/api/v1/dead-letters/{position}"}
 """Those that have tests of their own: a stream has no end, and no event was refused here."""
 
 

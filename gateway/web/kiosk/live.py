@@ -1,0 +1,70 @@
+"""A kiosk's event stream: what it shows, whole, whenever that has changed; a tick where it has not.
+
+    event: page    data: the version of the daemon         first: a page of another one loads itself anew
+    event: start   data: what is shown to nobody           id: of this very content
+    event: visit   data: what is shown to a customer       the same
+    event: tick    data: nothing                           every 2 s: silence means a dead line
+
+Whoever comes back with `Last-Event-ID`, and has on its screen what is true now, gets a tick alone. Nothing is polled: a
+pick is on its way as soon as PICKS are written to the dispenser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+
+from fastapi.sse import format_sse_event
+
+from gateway.kiosk import WATCHERS
+from gateway.web.kiosk.screen import Screen, screen_of
+from gateway.web.problems import Problem
+from gateway.web.status import VERSION
+from gateway.web.stream import EventStream
+from gateway.web.web import Web
+
+TICK_S = 2.0
+MOST = 100
+"""Open streams of all kiosks: half of the connections that the web takes."""
+
+Draw = Callable[[Screen], str]
+
+
+def stream(web: Web, dispenser: str, draw: Draw, last_id: str | None) -> EventStream:
+    """The stream of a dispenser's kiosk. Raises a Problem where there is no such dispenser, or too many look."""
+    screen_of(web.state, dispenser)
+    visits = web.state.kiosk.visits
+    if visits.watchers(dispenser) >= WATCHERS or visits.watchers() >= MOST:
+        raise Problem(503, "too-many-streams", "too many kiosks of this dispenser are open", hint="Close the others")
+    return EventStream(_follow(web, dispenser, draw, last_id), headers={"x-accel-buffering": "no"})
+
+
+async def _follow(web: Web, dispenser: str, draw: Draw, last_id: str | None) -> AsyncIterator[bytes]:
+    before: Screen | None = None
+    closing = asyncio.create_task(web.closing.wait())
+    try:
+        with web.state.kiosk.visits.watching(dispenser) as changed:
+            yield format_sse_event(event="page", data_str=VERSION)
+            while not closing.done():
+                changed.clear()
+                screen = screen_of(web.state, dispenser)
+                if screen == before:
+                    yield format_sse_event(event="tick", data_str="")
+                else:
+                    text = draw(screen)
+                    id_ = hashlib.sha256(text.encode()).hexdigest()[:16]
+                    name = "tick" if before is None and id_ == last_id else screen.state
+                    yield format_sse_event(event=name, data_str="" if name == "tick" else text, id=id_)
+                    before = screen
+                await _pause(changed, closing)
+    finally:
+        closing.cancel()
+
+
+async def _pause(changed: asyncio.Event, closing: asyncio.Task[object]) -> None:
+    waiting = asyncio.create_task(changed.wait())
+    try:
+        await asyncio.wait([waiting, closing], timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
