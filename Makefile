@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults fuzz mutants bench lock clean
+.PHONY: help install demo dev fmt lint test faults fuzz mutants bench lock vendor clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench: dev ## Run the benchmarks (ARGS=--million drains and folds a million even
 
 lock: $(DONE)/uv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(BIN)/uv $(ARGS)
+
+vendor: ## Copy htmx and uPlot anew from npm, in the versions of tests/web_tools/package.json
+	@$(STEP) "vendor" scripts/vendor
 
 clean: ## Remove .venv, caches and build products
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fuzz *.egg-info

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from types import ModuleType
 
 from fastapi import FastAPI
-from starlette.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from gateway.web import (
@@ -16,10 +17,12 @@ from gateway.web import (
     consents,
     dispenser_commands,
     health,
+    live,
     page,
     sensors,
     stream,
 )
+from gateway.web.feeds import Feeds
 from gateway.web.guard import Guard
 from gateway.web.kiosk import api as kiosk_api
 from gateway.web.kiosk import page as kiosk_page
@@ -28,10 +31,39 @@ from gateway.web.problems import handle_errors
 from gateway.web.records import ledger as ledger_api
 from gateway.web.records import letters as letters_api
 from gateway.web.records import rates
+from gateway.web.shell import Page
+from gateway.web.statics import statics
 from gateway.web.status import VERSION
 from gateway.web.web import Web
 
-STATIC = Path(__file__).parent / "static"
+ROUTES = (
+    health,
+    api,
+    sensors,
+    adoption,
+    commands,
+    consents,
+    dispenser_commands,
+    calibrations,
+    ledger_api,
+    letters_api,
+    rates,
+    kiosk_api,
+    kiosk_page,
+    stream,
+    live,
+    page,
+)
+SHOWN: tuple[ModuleType, ...] = (
+    dispensers,
+    sync,
+    letters,
+    picks,
+    events,
+    system,
+    people,
+)
+"""The modules of pages; whatever `Page` they hold has an event stream."""
 DESCRIPTION = (
     "What the gateway of this shop's dispensers knows. "
     "Everything is read with GET, but for commands; errors are problem details (RFC 9457)."
@@ -48,14 +80,14 @@ def make_application(web: Web) -> ASGIApp:
         redoc_url=None,
     )
     application.state.web = web
-    for module in (health, api, sensors, adoption, commands, consents, dispenser_commands, calibrations, stream, page):
+    application.state.feeds = Feeds(_pages(SHOWN))
+    for module in (*ROUTES, *SHOWN):
         application.include_router(module.router)
-    for module in (kiosk_api, kiosk_page):
-        application.include_router(module.router)
-    for record in (ledger_api, letters_api, rates):
-        application.include_router(record.router)
-    for shown in (dispensers, sync, letters, picks, events, system, people):
-        application.include_router(shown.router)
-    application.mount("/static", StaticFiles(directory=STATIC), name="static")
+    application.mount("/static", statics, name="static")
     handle_errors(application)
-    return Guard(application)
+    return Guard(GZipMiddleware(application, minimum_size=1_000, compresslevel=5))
+
+
+def _pages(modules: Iterable[ModuleType]) -> dict[str, Page]:
+    pages = [value for module in modules for value in vars(module).values() if isinstance(value, Page)]
+    return {page.name: page for page in pages}

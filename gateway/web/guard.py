@@ -56,8 +56,6 @@ HEADERS = {
 }
 FRESH = "no-store"
 """What lies in a browser's cache is neither true any more nor anybody else's business."""
-STATIC = "no-cache"
-"""Kept, and asked after at each use."""
 
 
 class Guard:
@@ -75,7 +73,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
-                headers["cache-control"] = STATIC if scope["path"].startswith("/static/") else FRESH
+                headers.setdefault("cache-control", FRESH)
             await send(message)
 
         problem = _objection(scope)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -20,8 +21,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gateway.web.language import LANGUAGES, Language, Text, language, preferred
+from gateway.web.statics import address
 from gateway.web.web import Web
-from gateway.web.who import Who, asker
+from gateway.web.who import Role, Who, asker
 from heat.scale import MAX_MO, band
 
 Context = Callable[[Web, Who, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
@@ -40,7 +42,16 @@ class Page:
     """`sync/backlog` is templates/sync/backlog.html, and renders one element with the id `sync-backlog`."""
     template: str
     """Extends shell.html, and includes the parts."""
+    role: Role = Role.VIEWER
+    """Who may see it; the page's endpoint asks for the same."""
+    personal: bool = False
+    """Whether it shows something else to each who sees it: its parts are then drawn for each."""
+    every_s: float = 1.0
+    """s from one look at what changed to the next."""
 
+
+ONCE = "@once@"
+"""Stands in parts where each document's own `once` goes."""
 
 MENU: tuple[tuple[str, str, Text], ...] = (
     ("repairs", "/", Text("Repairs")),
@@ -61,6 +72,7 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+environment.globals |= {"live": False, "static": address}
 environment.filters |= {
     "band": lambda heat: band(heat.milli_octaves),
     "scale_percent": lambda heat: f"{100 * heat.milli_octaves / MAX_MO:.1f}",
@@ -74,15 +86,22 @@ async def show(
     """The whole document. `more` goes to the templates, beside what `page.context` gives (a form's errors, say)."""
     who = asker(request)
     told = language_of(request, web, who)
-    values = dict(await page.context(web, who, query if query is not None else dict(request.query_params)))
+    asked = query if query is not None else dict(request.query_params)
+    values = dict(await page.context(web, who, asked))
     values |= more
-    html = environment.get_template(page.template).render(**surroundings(web, who, told, page), **values)
+    once = secrets.token_urlsafe(12)
+    values["stream"] = f"/live/{page.name}/{once}?{urlencode(asked)}" if page.parts else None
+    html = environment.get_template(page.template).render(
+        {**surroundings(web, who, told, page), **values, "once": once}
+    )
     return HTMLResponse(html, status)
 
 
 def part(name: str, web: Web, who: Who, told: Language, page: Page, values: Mapping[str, Any]) -> str:
-    """One part of a page."""
-    return environment.get_template(f"{name}.html").render(**surroundings(web, who, told, page), **values)
+    """One part of a page, as its stream sends it."""
+    return environment.get_template(f"{name}.html").render(
+        {**surroundings(web, who, told, page), **values, "once": ONCE, "live": True}
+    )
 
 
 def surroundings(web: Web, who: Who, told: Language, page: Page) -> dict[str, Any]:
@@ -101,8 +120,6 @@ def surroundings(web: Web, who: Who, told: Language, page: Page) -> dict[str, An
         "menu": MENU,
         "languages": LANGUAGES,
         "now": datetime.now(UTC),
-        "live": False,
-        "once": secrets.token_urlsafe(12),
         "gateway": web.state.config.gateway,
     }
 

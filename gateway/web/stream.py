@@ -10,7 +10,6 @@ themselves.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated
@@ -30,7 +29,7 @@ EVERY_S = 0.5
 TICK_S = 5.0
 RETRY_MS = 1000
 """ms after which a browser comes back."""
-MAX_STREAMS = 20
+MAX_STREAMS = 60
 """Open streams; a forgotten script can't make the gateway hold more."""
 
 
@@ -61,7 +60,7 @@ async def stream(web: Streaming) -> EventStream:
     return _response(web, _as_json)
 
 
-@router.get("/live", response_class=EventStream, include_in_schema=False)
+@router.get("/live/old", response_class=EventStream, include_in_schema=False)
 async def live(web: Streaming) -> EventStream:
     """The page's parts as they change."""
     return _response(web, _as_html)
@@ -83,15 +82,7 @@ async def _follow(web: Web, tell: Tell) -> AsyncIterator[bytes]:
         if told or time.monotonic() - told_s >= TICK_S:
             told_s = time.monotonic()
             yield format_sse_event(event="tick", data_str=before.model_dump_json(include={"now"}), retry=RETRY_MS)
-        await _pause(web)
-
-
-async def _pause(web: Web) -> None:
-    try:
-        async with asyncio.timeout(EVERY_S):
-            await web.closing.wait()
-    except TimeoutError:
-        pass
+        await web.pause(EVERY_S)
 
 
 def _as_json(before: Status | None, drawn: Drawn) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -34,6 +35,8 @@ class Web:
         """The certificate that the page is served with; None where it is served in clear, on this machine alone."""
         self.streams = 0
         """Event streams that are open."""
+        self.streams_of: Counter[str] = Counter()
+        """Those of pages, by session."""
         self._drawn: Drawn | None = None
         self._drawn_s = 0.0
 
@@ -43,6 +46,14 @@ class Web:
         if self.leaf is None or not self.leaf.names:
             return None
         return addresses(self.state.config.http.port, self.leaf.names)[0]
+
+    async def pause(self, pause_s: float) -> None:
+        """Wait, but not longer than the web is open."""
+        try:
+            async with asyncio.timeout(pause_s):
+                await self.closing.wait()
+        except TimeoutError:
+            pass
 
     def drawn(self) -> Drawn:
         """The gateway at a glance, at most `FRESH_S` old."""

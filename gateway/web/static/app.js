@@ -12,7 +12,7 @@ let source = null;
 
 function connect() {
   source?.close();
-  source = new EventSource("/live");
+  source = new EventSource("/live/old");
   for (const section of document.querySelectorAll("section[id]")) {
     source.addEventListener(section.id, (event) => { heard(); replace(section.id, event.data); });
   }

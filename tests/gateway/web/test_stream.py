@@ -73,7 +73,7 @@ async def test_a_quiet_stream_ticks(inside: Inside) -> None:
 
 async def test_the_page_gets_the_parts_that_changed(inside: Inside) -> None:
     hello = inside.hello()
-    async with events_of(inside, "/live") as events:
+    async with events_of(inside, "/live/old") as events:
         first = [(await anext(events))[0] for _ in range(5)]
         assert first == ["status", "dispensers", "picks", "events", "outbox"]
         await inside.deliver(hello, POUR)
@@ -103,7 +103,7 @@ async def test_changes_come_at_most_twice_a_second(inside: Inside) -> None:
 async def test_a_browser_that_leaves_is_no_news(inside: Inside, caplog: pytest.LogCaptureFixture) -> None:
     hello = inside.hello()
     for _ in range(10):
-        async with events_of(inside, "/live") as events:
+        async with events_of(inside, "/live/old") as events:
             await anext(events)  # leave while more is being sent
             await inside.deliver(hello, POUR)
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
@@ -116,12 +116,12 @@ async def test_streams_are_counted_and_bounded(inside: Inside) -> None:
         ]
         for events in open_streams:
             await anext(events)
-        answer = await inside.client.get("/live")
+        answer = await inside.client.get("/live/old")
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:picante:problem:too-many-streams"
 
     async def taken_again() -> bool:
-        async with inside.client.stream("GET", "/live") as answer:
+        async with inside.client.stream("GET", "/live/old") as answer:
             return answer.status_code == 200
 
     await wait_until_async(taken_again, 5, "streams that were left are given back")
