@@ -12,9 +12,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from heat.errors import (
     BrokerRefused,
@@ -63,6 +63,8 @@ class Part:
     """Failures since it last ran well that no class of errors foresees."""
     pause_s: float = 0.0
     """s until it is run again, at most."""
+    pause: asyncio.Task[None] | None = None
+    """The pause that it makes now."""
 
 
 def _longest_s(error: Exception) -> float:
@@ -81,7 +83,7 @@ class Supervisor:
     def __init__(
         self,
         clock_s: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
     ) -> None:
         self.parts: dict[str, Part] = {}
         self._clock_s = clock_s
@@ -112,11 +114,24 @@ class Supervisor:
                     self._note(part, "waiting", str(error) or type(error).__name__)
                 finally:
                     well.cancel()
-                await self._sleep(backoff_s * random.uniform(0.5, 1.0))
+                await self._rest(part, backoff_s * random.uniform(0.5, 1.0))
                 backoff_s *= 2
         finally:
             if part.state != "stopped":
                 self.parts.pop(name, None)
+
+    async def _rest(self, part: Part, pause_s: float) -> None:
+        part.pause = asyncio.ensure_future(self._sleep(pause_s))
+        try:
+            await asyncio.wait([part.pause])
+        finally:
+            part.pause.cancel()
+            part.pause = None
+
+    def hurry(self, name: str) -> bool:
+        """Run a part that makes a pause at once: somebody has mended what it failed in. Whether it made one."""
+        part = self.parts.get(name)
+        return part is not None and part.pause is not None and part.pause.cancel()
 
     def broken(self) -> set[str]:
         """The parts that won't get better by themselves: stopped, or crashing again and again."""

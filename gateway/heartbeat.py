@@ -46,7 +46,7 @@ class Heart:
             except sqlite3.Error:
                 return self._important  # the store tells of it
             self._looked_s = now_s
-            codes = sorted({trouble.code for trouble in status.warnings})
+            codes = sorted({trouble.code for trouble in status.repairs})
             used = [(one.kind, one.target, one.number, one.state) for one in releases]
             self._important = (status.gateway.clock_known, *codes, *used)
         return self._important
@@ -87,7 +87,7 @@ class Heart:
             oldest_ms=None if sync.oldest_age_s is None else now.wall_ms - sync.oldest_age_s * 1000,
             clock="known" if now.known else "unknown",
             disk_percent=min(gateway.database_bytes * 100 // gateway.quota_bytes, 100),
-            repairs=tuple(dict.fromkeys(trouble.code for trouble in status.warnings)),
+            repairs=tuple(dict.fromkeys(trouble.code for trouble in status.repairs)),
             digests=told.rows,
             epoch=sync.epoch,
             confirmed=told.confirmed,

@@ -117,6 +117,7 @@ class Releases:
         self._looking_on: tuple[str, Bundle] | None = None
         """The bundle that looks on, with its release's SHA-256: it has been checked."""
         self._how_far = ""
+        self._again = False
         self.idle = False
         """Whether all that came down has been taken over, or refused."""
 
@@ -128,6 +129,11 @@ class Releases:
         """Something came down. Call it in the event loop's thread."""
         self.idle = False
         self._woken.set()
+
+    def try_bundle_again(self) -> None:
+        """Open the bundle in use anew: its files, or what scores, were mended. `run` does it."""
+        self._again = True
+        self.wake()
 
     # -- the start --------------------------------------------------------------------------------------------------
 
@@ -208,6 +214,9 @@ class Releases:
         """Use what is wanted of a kind. Returns what the machine failed in: the other kinds don't wait for it."""
         try:
             if kind == "bundle":
+                if self._again:
+                    self._again = False
+                    await self._use_bundle(hands)
                 await self._judge_bundle(hands)
             while (wanted := await self._next(kind, hands)) is not None and await self._take_over(wanted, hands):
                 pass

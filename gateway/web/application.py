@@ -31,6 +31,7 @@ from gateway.web.problems import handle_errors
 from gateway.web.records import ledger as ledger_api
 from gateway.web.records import letters as letters_api
 from gateway.web.records import rates
+from gateway.web.repairs import api as repairs
 from gateway.web.shell import Page
 from gateway.web.statics import statics
 from gateway.web.status import VERSION
@@ -48,6 +49,7 @@ ROUTES = (
     ledger_api,
     letters_api,
     rates,
+    repairs,
     kiosk_api,
     kiosk_page,
     stream,

@@ -12,10 +12,10 @@ from typing import Literal, get_args
 
 from gateway.state import GatewayState
 from gateway.web import dispenser_views
-from gateway.web.bottle_troubles import LOW_ML
 from gateway.web.dispenser_answers import DispenserView
 from gateway.web.dispenser_views import Known
 from gateway.web.readings import gauged_ml
+from gateway.web.repairs.of_bottles import LOW_ML
 from gateway.web.watch import Watch
 
 State = Literal["waiting", "away", "care", "well"]

@@ -7,18 +7,8 @@ from typing import Annotated
 
 from gateway.web.answers import Answer, HeatAt, SyncView, example
 from gateway.web.dispenser_answers import DispenserView, ShownView
+from gateway.web.repairs.answers import RepairView
 from models.ranker import Scorer
-
-
-class Trouble(Answer):
-    """Something that somebody should do something about."""
-
-    code: Annotated[str, example("dispenser_offline")]
-    urgent: bool
-    """False: it will do until there is time."""
-    what: Annotated[str, example("hot-bar-1 is offline")]
-    fix: Annotated[str, example("Check its power and its cable")]
-    since: datetime | None = None
 
 
 class Counts(Answer):
@@ -72,7 +62,8 @@ class Status(Answer):
 
     now: datetime
     gateway: GatewayView
-    warnings: list[Trouble]
+    repairs: list[RepairView]
+    """In English; `/api/v1/repairs` has them in other languages."""
     counts: Counts
     dispensers: list[DispenserView]
     times: PickTimes

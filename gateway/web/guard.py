@@ -20,6 +20,9 @@ OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", r
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "/api/v1/uplink/adopt": ("POST",),
+    "/api/v1/repairs/{key}/check": ("POST",),
+    "/api/v1/repairs/{key}/fix/{button}": ("POST",),
+    "/api/v1/repairs/{key}/snooze": ("DELETE", "POST"),
     "/api/v1/trace": ("POST",),
     "/api/v1/profiles/{pseudonym}/consent": ("GET", "PUT"),
     "/api/v1/dead-letters/replay": ("POST",),

@@ -14,7 +14,7 @@ from gettext import GNUTranslations, NullTranslations
 from importlib import resources
 from typing import Any
 
-from babel import Locale, dates, numbers, units
+from babel import Locale, dates, lists, numbers, units
 from babel.core import negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -39,6 +39,36 @@ class Text:
 
     def __str__(self) -> str:
         return language("en").say(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A value of a text, with its unit by CLDR's name: `Amount(40, "milliliter")`."""
+
+    value: float
+    unit: str
+    digits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A value of a text: a share of one, said in percent."""
+
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A value of a text: a length of time."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A value of a text: several, said one after the other."""
+
+    each: tuple[Text | str, ...]
 
 
 class Language:
@@ -68,9 +98,25 @@ class Language:
         return self.say(Text(message, plural, n=n, **values))
 
     def _value(self, value: Any) -> Any:
-        if isinstance(value, Text):
-            return self.say(value)
-        return self.number(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        match value:
+            case Text():
+                return self.say(value)
+            case Amount():
+                return self.unit(value.value, value.unit, value.digits)
+            case Share():
+                return self.percent(value.share)
+            case Span():
+                return self.span(value.seconds)
+            case Listed():
+                return lists.format_list([self.say(each) for each in value.each], locale=self._locale)
+            case datetime():
+                return self.when(value)
+            case bool():
+                return value
+            case int():
+                return self.number(value)
+            case _:
+                return value
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number with its thousands apart."""

@@ -13,7 +13,7 @@ from heat.identity import is_session
 from heat.scale import MAX_MO, band
 
 PARTS: dict[str, tuple[str, ...]] = {
-    "status": ("gateway", "warnings", "counts", "dispensers", "times", "sync"),
+    "status": ("gateway", "repairs", "counts", "dispensers", "times", "sync"),
     "dispensers": ("dispensers",),
     "picks": ("picks", "times"),
     "events": ("events",),

@@ -48,7 +48,10 @@ async def serve(web: Web, on_answering: Callable[[], object]) -> None:
     listener = _listen(config.http.host, config.http.port)
     answering = [_answering(make_application(web), listener, "web:uvicorn", on_answering, leaf)]
     log.info("the page is at %s://%s:%s/", "http" if leaf is None else "https", config.http.host, config.http.port)
-    others: list[asyncio.Task[Any]] = [asyncio.create_task(web.watch.run(), name="web:watch")]
+    others: list[asyncio.Task[Any]] = [
+        asyncio.create_task(web.watch.run(), name="web:watch"),
+        asyncio.create_task(web.board.run(), name="web:repairs"),
+    ]
     if leaf is not None:
         others.append(asyncio.create_task(leaf.keep(), name="web:leaf"))
         if (plain := _listen_plain(config.http)) is not None:

@@ -9,11 +9,12 @@ from importlib.metadata import version
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import SyncView
-from gateway.web.dispenser_views import dispenser_views, shown_view
+from gateway.web.dispenser_views import shown_view
 from gateway.web.glance import Counts, GatewayView, PickTimes, Status, Told
+from gateway.web.language import language
+from gateway.web.repairs.answers import repair_view
+from gateway.web.repairs.board import Board
 from gateway.web.sentences import tell
-from gateway.web.troubles import troubles
-from gateway.web.views import sync_view
 from gateway.web.watch import Watch
 from heat.events import Impression, Sampled
 
@@ -27,14 +28,14 @@ _UNTOLD = {Impression.type, Sampled.type}
 VERSION = version("picante")
 
 
-def snapshot(state: GatewayState, watch: Watch) -> Status:
+def snapshot(state: GatewayState, watch: Watch, board: Board) -> Status:
     """Everything as it is now."""
-    dispensers, sync = dispenser_views(state, watch), sync_view(state, watch)
+    repairs, (dispensers, sync) = board.repairs, board.views
     recent = state.recommender.recent
     return Status(
         now=reads.moment(time.time() * 1000),
         gateway=_gateway(state),
-        warnings=troubles(state, watch, dispensers, sync),
+        repairs=[repair_view(repair, language("en")) for repair in repairs],
         counts=_counts(state, sync),
         dispensers=dispensers,
         times=_times([shown.latency_us for shown in recent]),

@@ -14,6 +14,9 @@ from gateway.state import GatewayState
 from gateway.web.leaf import Leaf, addresses
 from gateway.web.metrics import Figures
 from gateway.web.rendering import Drawn
+from gateway.web.repairs.board import Board
+from gateway.web.repairs.metrics import Figures as RepairFigures
+from gateway.web.repairs.snoozes import Remembered
 from gateway.web.status import snapshot
 from gateway.web.watch import Watch
 
@@ -27,8 +30,10 @@ class Web:
     def __init__(self, state: GatewayState) -> None:
         self.state = state
         self.watch = Watch(state)
+        self.board = Board(state, self.watch, Remembered())
         self.registry = CollectorRegistry()
         self.registry.register(Figures(state, self.watch))
+        self.registry.register(RepairFigures(self.board))
         self.closing = asyncio.Event()
         """Set when the server ends: event streams end with it."""
         self.leaf: Leaf | None = None
@@ -59,7 +64,7 @@ class Web:
         """The gateway at a glance, at most `FRESH_S` old."""
         now_s = time.monotonic()
         if self._drawn is None or now_s - self._drawn_s > FRESH_S:
-            self._drawn, self._drawn_s = Drawn(snapshot(self.state, self.watch)), now_s
+            self._drawn, self._drawn_s = Drawn(snapshot(self.state, self.watch, self.board)), now_s
         return self._drawn
 
 

@@ -112,10 +112,10 @@ def pull_a_cable(stage: Stage, tell: Tell) -> None:
     """A cable is pulled; a warning appears, and clears when it is back."""
     name = SERIAL[2]
     stage.ask_sim("unplug", dispenser=name)
-    warning, seen_s = wait_for(lambda: _warning(stage, name), 10)
+    warning, seen_s = wait_for(lambda: _repair(stage, name), 10)
     tell(f"[yellow]⚡ The cable of {name} is pulled.[/] The page says after {seen_s:.1f} s: {warning or 'nothing'}")
     stage.ask_sim("plug", dispenser=name)
-    clear, clear_s = wait_for(lambda: not _warning(stage, name), 10)
+    clear, clear_s = wait_for(lambda: not _repair(stage, name), 10)
     tell(
         f"[green]Put back[/]: {'the warning is gone' if clear else 'the warning is still there'} {clear_s:.1f} s later."
     )
@@ -180,10 +180,10 @@ def _recent_picks(stage: Stage) -> list[dict[str, Any]]:
     return list((stage.gateway_json("api/v1/status") or {}).get("picks", []))
 
 
-def _warning(stage: Stage, name: str) -> str | None:
-    for warning in (stage.gateway_json("api/v1/status") or {}).get("warnings", []):
-        if name in warning["what"]:
-            return str(warning["what"])
+def _repair(stage: Stage, name: str) -> str | None:
+    for repair in (stage.gateway_json("api/v1/repairs") or {}).get("repairs", []):
+        if name in repair["what"]:
+            return str(repair["what"])
     return None
 
 

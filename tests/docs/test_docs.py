@@ -36,6 +36,11 @@ from gateway.web import (
 )
 from gateway.web.kiosk import api as kiosk
 from gateway.web.metrics import Figures
+from gateway.web.repairs import api as repairs
+from gateway.web.repairs.board import Board
+from gateway.web.repairs.kinds import KINDS
+from gateway.web.repairs.metrics import Figures as RepairFigures
+from gateway.web.repairs.snoozes import Remembered
 from gateway.web.watch import Watch
 from heat.events import TYPES
 from heat.quality import Reason
@@ -176,27 +181,18 @@ def test_the_glossary_has_ten_words() -> None:
 
 def test_every_path_is_in_the_readme() -> None:
     commanding = (adoption, commands, consents, dispenser_commands, calibrations, kiosk)
-    there_are = (health, api, sensors, *commanding, stream, page)
+    there_are = (health, api, sensors, *commanding, repairs, stream, page)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there - {"/live/old"}, "/live/old is the page's own"
 
 
-def test_every_warning_is_documented() -> None:
-    assert set(codes(OPERATIONS, "code")) == warning_codes()
-
-
-def warning_codes() -> set[str]:
-    """The codes of the page's warnings: in their calls the first argument, or the one called `code`."""
-    files = (ROOT / "gateway" / "web").glob("*troubles.py")
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
-    found: set[str] = set()
-    for call in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("_urgent", "_later", "Trouble"):
-            code = call.args[0] if call.args else next(k.value for k in call.keywords if k.arg == "code")
-            values = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
-            found |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
-    return found
+def test_every_repair_is_documented_with_its_cost() -> None:
+    told = {
+        code.split("`")[1]: (cost, "·" not in code)
+        for code, _, cost, _ in rows(section(text("docs/web-ui.md"), "Repairs"), "code")
+    }
+    assert told == {kind.code: (str(kind.cost), kind.urgent) for kind in KINDS.values()}
 
 
 async def test_every_metric_is_documented(tmp_path: Path) -> None:
@@ -224,7 +220,9 @@ async def metric_names(directory: Path) -> set[str]:
         '[gateway]\nid = "g"\nstore = "s"\nregion = "r"\ndata_dir = "d"\nballast_mb = 0\n[kafka]\nbootstrap = "k:1"\n'
     )
     async with assemble(load_config(directory / "gateway.toml")) as state:
-        families = list(Figures(state, Watch(state)).collect())
+        watch = Watch(state)
+        board = Board(state, watch, Remembered())
+        families = [*Figures(state, watch).collect(), *RepairFigures(board).collect()]
     return {family.name + SUFFIX.get(family.type, "") for family in families}
 
 

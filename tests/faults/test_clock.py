@@ -123,8 +123,8 @@ class Shop:
         """Wait until the page tells this of the clock, and no more."""
 
         def told() -> bool:
-            warnings = self.world.get("/api/v1/status")["warnings"]
-            return [w["code"] for w in warnings if w["code"].startswith("clock_")] == list(codes)
+            repairs = self.world.get("/api/v1/status")["repairs"]
+            return [w["code"] for w in repairs if w["code"].startswith("clock_")] == list(codes)
 
         wait_until(told, PATIENCE_S, f"the page tells {codes}")
 

@@ -391,8 +391,8 @@ def test_a_gateway_with_a_damaged_database_is_ready_and_says_so(tmp_path: Path) 
 
         counter.start_gateway()  # within 10 s
         status = httpx.get(f"{counter.url}/api/v1/status", timeout=20).raise_for_status().json()
-        [warning] = [warning for warning in status["warnings"] if warning["code"] == "store_quarantined"]
-        assert str(tmp_path / "data" / "quarantine") in warning["fix"]
+        [repair] = [repair for repair in status["repairs"] if repair["code"] == "store_quarantined"]
+        assert str(tmp_path / "data" / "quarantine") in " ".join(repair["steps"])
         assert "picante_store_quarantined 1.0" in httpx.get(f"{counter.url}/metrics", timeout=20).text
         for dispenser in counter.dispensers:
             assert dispenser.reopen() <= before[dispenser.name]
@@ -423,7 +423,7 @@ def test_its_uplink_goes_on_in_a_new_epoch(tmp_path: Path, kafka: Kafka, mqtt: M
         edge.rest(shop)
         sync = edge.sync_of(shop)
         assert (sync["epoch"], sync["state"], edge.told(shop)) == (2, "idle", [])
-        assert "store_quarantined" in {warning["code"] for warning in shop.get("/api/v1/status")["warnings"]}
+        assert "store_quarantined" in {repair["code"] for repair in shop.get("/api/v1/status")["repairs"]}
         assert edge.assert_each_once_or_marked(shop) == 0
 
 

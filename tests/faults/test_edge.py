@@ -52,8 +52,8 @@ def sync_of(shop: World) -> dict[str, Any]:
 
 def told(shop: World) -> list[dict[str, Any]]:
     """What the page says about the way to Kafka."""
-    warnings = shop.get("/api/v1/status")["warnings"]
-    return [warning for warning in warnings if warning["code"].startswith(("sync_", "part_"))]
+    repairs = shop.get("/api/v1/status")["repairs"]
+    return [repair for repair in repairs if repair["code"].startswith(("sync_", "part_"))]
 
 
 def found(shop: World) -> list[Received]:
@@ -174,9 +174,9 @@ def test_of_a_gateway_and_its_clone_one_goes_on_and_the_other_says_so(
         serve(shop, 100)
         clone.start_sim()
         clone.start_gateway()
-        warning = wait_until(lambda: told(clone), PATIENCE_S, "the clone's page says that it is one")
-        assert [entry["code"] for entry in warning] == ["sync_foreign"]
-        assert "picante gateway adopt" in warning[0]["fix"]
+        repair = wait_until(lambda: told(clone), PATIENCE_S, "the clone's page says that it is one")
+        assert [entry["code"] for entry in repair] == ["sync_foreign"]
+        assert "picante gateway adopt" in " ".join(repair[0]["steps"])
         assert httpx.get(f"{clone.url}/readyz", timeout=20).is_success, "its dispensers are served all the same"
         wait_until(lambda: sync_of(clone)["pending"] > 50, PATIENCE_S, "the clone's dispensers fill its outbox")
         serve(shop, 200)
@@ -196,5 +196,5 @@ def test_of_a_gateway_and_its_clone_one_goes_on_and_the_other_says_so(
         assert assert_each_once_or_marked(clone) == 0, "it has nothing that had gone up before"
         assert sync_of(clone)["redelivered"] > 0, "and marks what it had when it was adopted"
         shop.start_gateway()
-        warning = wait_until(lambda: told(shop), PATIENCE_S, "now the other is told")
-        assert [entry["code"] for entry in warning] == ["sync_foreign"]
+        repair = wait_until(lambda: told(shop), PATIENCE_S, "now the other is told")
+        assert [entry["code"] for entry in repair] == ["sync_foreign"]

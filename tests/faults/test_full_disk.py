@@ -158,8 +158,8 @@ def serve_until_full(counter: Counter) -> None:
 
 def is_full(counter: Counter) -> bool:
     """Whether the page says so."""
-    warnings = httpx.get(f"{counter.url}/api/v1/status", timeout=20).raise_for_status().json()["warnings"]
-    return "store_full" in {warning["code"] for warning in warnings}
+    repairs = httpx.get(f"{counter.url}/api/v1/status", timeout=20).raise_for_status().json()["repairs"]
+    return "store_full" in {repair["code"] for repair in repairs}
 
 
 def page_count(store: Store) -> int:

@@ -160,13 +160,13 @@ async def test_the_page_says_who_refuses_whom_and_what_to_do(broker: SecureMosqu
         state, section = inside.state, inside.state.config.mqtt
         assert section is not None
         task = asyncio.create_task(state.supervisor.run("mqtt", lambda: run_mqtt(state, section, None)))
-        warning = await inside.warning("part_failing")
+        repair = await inside.repair("part_failing")
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
     where, why = f"MQTT broker 127.0.0.1:{broker.port}", "it has expired, or this machine's clock is wrong"
-    assert warning["what"] == f"{where} refuses the gateway's certificate: {why}"
-    assert warning["fix"] == "Have it renewed, and put it where mqtt.certificate and mqtt.key in gateway.toml say"
+    assert repair["what"] == f"mqtt fails: {where} refuses the gateway's certificate: {why}"
+    assert repair["steps"][0] == "Have it renewed, and put it where mqtt.certificate and mqtt.key in gateway.toml say"
 
 
 async def test_a_mended_certificate_counts_without_a_restart(

@@ -118,9 +118,9 @@ def kill(shop: World) -> None:
     start(shop)
 
 
-def warnings(shop: World) -> dict[str, str]:
-    told: list[dict[str, str]] = shop.get("/api/v1/status")["warnings"]
-    return {one["code"]: f"{one['what']}. {one['fix']}" for one in told}
+def repairs(shop: World) -> dict[str, str]:
+    told: list[dict[str, Any]] = shop.get("/api/v1/status")["repairs"]
+    return {one["code"]: f"{one['what']}. {' '.join(one['steps'])}" for one in told}
 
 
 FLEET = """\
@@ -174,7 +174,7 @@ def waits(shop: World) -> None:
     """It is shown, and nothing of it is taken."""
     wait_until(lambda: view(shop).get("waiting"), 20, "it waits")
     assert view(shop)["adopted"] is False
-    assert "bar-7 on" in warnings(shop)["dispenser_unadopted"]
+    assert "bar-7 on" in repairs(shop)["dispenser_unadopted"]
     assert "picante dispensers adopt bar-7" in say(shop, "list")
     assert "Did you mean bar-7?" in say(shop, "adopt", "bar-8", status=1)
     assert shop.stored() == 0, "its events wait on it"
@@ -186,7 +186,7 @@ def is_adopted(shop: World) -> bytes:
     kill(shop)
     wait_until(lambda: is_online(shop), 10, "it was let in", promised=True)  # which waits its back-off of 8 s out
     wait_until(lambda: shop.stored() >= 40, 30, "its events come")
-    assert "dispenser_unadopted" not in warnings(shop)
+    assert "dispenser_unadopted" not in repairs(shop)
     assert re.search(r"Bar, left +bar-7 +online", say(shop, "list"))
     return held_key(shop)
 
@@ -231,7 +231,7 @@ def is_reset(shop: World) -> bytes:
     """A reset one is told no key until it was forgotten; the one that it gets then."""
     call(shop.socket, {"do": "reset", "dispenser": "bar-7"})
     wait_until(lambda: view(shop).get("waiting"), 30, "it has no key any more")
-    assert "it had a key, and has lost it" in warnings(shop)["dispenser_turned_away"]
+    assert "it had a key, and has lost it" in repairs(shop)["dispenser_turned_away"]
     assert "has lost its key" in say(shop, "adopt", "bar-7", status=1)
     say(shop, "forget", "bar-7", "--yes")
     wait_until(lambda: view(shop).get("waiting"), 30, "it waits as a new one")

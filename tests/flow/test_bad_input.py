@@ -214,7 +214,7 @@ def test_a_bundle_with_a_wrong_hash_is_refused_and_the_rule_takes_over(shop: Wor
     answer = shop.get("/api/v1/picks?dispenser=hand-1")
     assert answer["ranker"] == "rule"
     assert answer["picks"]
-    assert any("model.onnx" in str(warning) for warning in shop.get("/api/v1/status")["warnings"])
+    assert any("model.onnx" in str(repair) for repair in shop.get("/api/v1/status")["repairs"])
 
 
 def test_frames_that_were_cut_or_joined_are_put_together(shop: World, device: HandDevice) -> None:

@@ -158,8 +158,8 @@ def test_a_configuration_that_kills_three_starts_is_taken_back(shop: World) -> N
         shop.spawn_gateway()
     shop.wait_until_ready(60)
     assert applied(shop, "configuration")[0] != 2
-    warnings = {one["code"]: one for one in shop.get("/api/v1/status")["warnings"]}
-    assert "not ready in 3 starts" in warnings["release_refused"]["what"]
+    repairs = {one["code"]: one for one in shop.get("/api/v1/status")["repairs"]}
+    assert "not ready in 3 starts" in repairs["release_refused"]["what"]
     refusal = f"{shop.gateway_id} does not use configuration 2"
     wait_until(lambda: refusal in release(shop, "list"), 60, "the cloud hears of it")
     release(shop, "withdraw", "configuration")

@@ -33,8 +33,8 @@ def refusals(shop: Shop) -> float:
     raise AssertionError("no such metric")
 
 
-def warnings(shop: Shop) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = shop.json("/api/v1/status")["warnings"]
+def repairs(shop: Shop) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = shop.json("/api/v1/status")["repairs"]
     return found
 
 
@@ -48,10 +48,10 @@ async def test_a_wrong_password_is_one_thing_to_mend(secure_kafka: SecureKafka, 
     with open_shop(tmp_path, kafka) as shop:
         shop.visit()
         wait_until(lambda: refusals(shop) >= 4, 30, "it was refused four times")
-        (told,) = warnings(shop)
+        (told,) = repairs(shop)
         assert (told["code"], told["urgent"]) == ("sync_refused", True)
         assert told["what"] == f"Nothing goes to Kafka: {broker} refuses user {USER}: wrong name or password"
-        assert "password_file" in told["fix"]
+        assert "password_file" in " ".join(told["steps"])
         assert told["what"] in shop.get("/").text
         parts = {part["name"]: part["state"] for part in shop.json("/readyz")["parts"]}
         assert parts["uplink"] == "failing"
@@ -67,7 +67,7 @@ async def test_a_wrong_password_is_one_thing_to_mend(secure_kafka: SecureKafka, 
         assert stored
 
         password.write_text(PASSWORD)
-        wait_until(lambda: not warnings(shop), 40, "the page has nothing to say")
+        wait_until(lambda: not repairs(shop), 40, "the page has nothing to say")
         wait_until(lambda: shop.json("/api/v1/sync")["pending"] == 0, 20, "all went to Kafka")
         assert PASSWORD not in "\n".join([shop.gateway.log.read_text(), *(shop.get(path).text for path in PATHS)])
         for line in shop.gateway.log.read_text().splitlines():

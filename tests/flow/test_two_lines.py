@@ -20,9 +20,8 @@ from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.notify import Notifier
 from gateway.state import GatewayState
-from gateway.web.dispenser_views import dispenser_views
-from gateway.web.troubles import troubles
-from gateway.web.views import sync_view
+from gateway.web.repairs.board import Board
+from gateway.web.repairs.snoozes import Remembered
 from gateway.web.watch import Watch
 from hw_sim.lines import TwoLines
 from hw_sim.scenario import parse_scenario
@@ -105,8 +104,8 @@ async def test_it_settles_on_one_line_and_is_one_dispenser(shop: Shop) -> None:
     assert (shop.used, shop.openings) == (used, openings)
     assert shop.stored() == list(range(1, 41))
     watch = Watch(shop.gateway)
-    told = troubles(shop.gateway, watch, dispenser_views(shop.gateway, watch), sync_view(shop.gateway, watch))
-    assert [trouble.what for trouble in told if "bar-1" in trouble.what and trouble.urgent] == []
+    told = Board(shop.gateway, watch, Remembered()).repairs
+    assert [str(repair.what) for repair in told if "bar-1" in str(repair.what) and repair.urgent] == []
 
 
 async def test_each_line_takes_over_within_seconds_and_events_come_once(shop: Shop) -> None:

@@ -193,7 +193,7 @@ async def test_what_is_too_large_is_not_told_and_told_of_once(tmp_path: Path, ca
             assert home_assistant.state_topic(store, "bar-2") in said or not said
         assert [record for record in caplog.records if "not told" in record.message] == caplog.records[-1:]
         assert state.untold == {"bar-1"}
-        assert "bar-1" in (await inside.warning("home_untold"))["what"]
+        assert "bar-1" in (await inside.repair("home_untold"))["what"]
         assert "picante_home_assistant_untold 1.0" in (await inside.client.get("/metrics")).text
         tell(TOLD)  # its firmware was mended
         assert not state.untold

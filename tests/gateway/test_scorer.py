@@ -68,8 +68,8 @@ def check_config(shop: Shop) -> subprocess.CompletedProcess[str]:
 
 def fallback(shop: Shop) -> dict[str, Any] | None:
     """What the page says is wrong with the model."""
-    warnings = shop.json("/api/v1/status")["warnings"]
-    return next((warning for warning in warnings if warning["code"] == "model_fallback"), None)
+    repairs = shop.json("/api/v1/status")["repairs"]
+    return next((repair for repair in repairs if repair["code"] == "model_fallback"), None)
 
 
 def test_onnxruntime_takes_over_where_it_works(shop: Shop) -> None:
@@ -132,7 +132,8 @@ def test_the_rule_ranks_where_a_bundle_contradicts_itself(shop: Shop, tmp_path: 
         config.write_text(whole)
     what = f"{bundle}/model.onnx: does not score as the weights in {bundle}/manifest.json do"
     assert told is not None
-    assert (told["what"], told["fix"].split(",")[0]) == (f"Picks are made by rule: {what}", "Copy the bundle again")
+    assert told["what"] == f"Picks are made by rule: {what}"
+    assert told["steps"][0].startswith("Copy the bundle again,")
     assert (checked.returncode, checked.stdout) == (2, "")
     assert checked.stderr.startswith(f"error: {what}. Copy the bundle again")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.web.bottle_troubles import LOW_ML
 from gateway.web.dispenser_answers import DispenserView, NozzleFlaw
 from gateway.web.language import Text
+from gateway.web.repairs.of_bottles import LOW_ML
 from heat.scale import band
 
 FULL_ML = 750

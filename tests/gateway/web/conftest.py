@@ -175,6 +175,7 @@ class Inside:
     """The daemon's parts, and its web on a real port. Events are handed to ingest as a link would."""
 
     state: GatewayState
+    web: Web
     client: httpx.AsyncClient
     serving: asyncio.Task[None]
     sequence: int = 0
@@ -230,24 +231,31 @@ class Inside:
         """A good answer's JSON."""
         return (await self.client.get(path)).raise_for_status().json()
 
-    async def warning(self, code: str) -> dict[str, Any]:
-        """The warning of this code, once it is told."""
+    async def look(self) -> None:
+        """Have everything looked at that may be wrong, though it was a moment ago."""
+        await self.web.board.read()
+        self.web.board.look()
+
+    async def repair(self, code: str) -> dict[str, Any]:
+        """The repair of this code, once it is told of."""
 
         async def told() -> dict[str, Any] | None:
-            warnings: list[dict[str, Any]] = (await self.json("/api/v1/status"))["warnings"]
-            return next((warning for warning in warnings if warning["code"] == code), None)
+            await self.look()
+            repairs: list[dict[str, Any]] = (await self.json("/api/v1/repairs"))["repairs"]
+            return next((repair for repair in repairs if repair["code"] == code), None)
 
-        found: dict[str, Any] | None = await wait_until_async(told, 5, f"a warning {code}")
+        found: dict[str, Any] | None = await wait_until_async(told, 5, f"a repair {code}")
         assert found is not None
         return found
 
-    async def no_warnings(self) -> None:
+    async def no_repairs(self) -> None:
         """Wait until nothing is wrong (any more)."""
 
         async def none() -> bool:
-            return not (await self.json("/api/v1/status"))["warnings"]
+            await self.look()
+            return not (await self.json("/api/v1/repairs"))["repairs"]
 
-        await wait_until_async(none, 5, "no warnings")
+        await wait_until_async(none, 5, "nothing to repair")
 
 
 @contextlib.asynccontextmanager
@@ -259,8 +267,9 @@ async def inside_of(directory: Path, more: str = "", provisioning: str | None = 
         path.write_text(path.read_text().replace("[keys]", f'[keys]\nprovisioning = "{provisioning}"'))
     config = load_config(path)
     async with assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-        serving = asyncio.create_task(serve(Web(state), lambda: None), name="web")
-        inside = Inside(state, client, serving)
+        web = Web(state)
+        serving = asyncio.create_task(serve(web, lambda: None), name="web")
+        inside = Inside(state, web, client, serving)
         try:
             await wait_until_async(lambda: _answers(client), 10, "the web answers")
             yield inside

@@ -51,8 +51,8 @@ async def test_one_that_waits_is_shown_and_adopted(inside: Inside) -> None:
     assert (view["adopted"], view["online"], view["hardware"]) == (False, False, "PD-8 no. 7")
     assert view["waiting"]["do"] == "picante dispensers adopt bar-7"
     assert [nozzle["sauce"] for nozzle in view["nozzles"]] == ["table-red", "mango-fresno"]
-    warning = await inside.warning("dispenser_unadopted")
-    assert warning["what"] == "bar-7 on /dev/ttyUSB0 waits to be adopted: it has no key"
+    repair = await inside.repair("dispenser_unadopted")
+    assert repair["what"] == "bar-7 on /dev/ttyUSB0 waits to be adopted: it has no key"
     assert "waits: it has no key" in (await inside.client.get("/")).text
     status, problem = await ask(inside, "GET", f"{BAR}/samples?channel=level")
     assert (status, problem["hint"]) == (404, "picante dispensers adopt bar-7")
@@ -114,17 +114,17 @@ async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> 
     provisioned.write_text('[dispensers.bar-3]\nname = "Hall"\n')
     async with inside_of(tmp_path, provisioning="provisioning.toml") as inside:
         inside.state.started_s -= 60
-        warning = await inside.warning("dispenser_offline")
-        assert warning["what"] == "Hall (bar-3) is offline"
-        assert "never been here" in warning["fix"]
+        repair = await inside.repair("dispenser_offline")
+        assert repair["what"] == "Hall (bar-3) is offline"
+        assert "never been here" in " ".join(repair["steps"])
         assert (await ask(inside, "DELETE", "/api/v1/dispensers/bar-3"))[1]["provisioned"] is True
         provisioned.write_text("[dispensers.bar-3]\nnaem = 1\n")
         provisioning = inside.state.provisioning
         assert provisioning is not None
         await provisioning.look()
-        warning = await inside.warning("provisioning_invalid")
-        assert ":2: dispensers.bar-3: unknown key 'naem'" in warning["what"]
-        assert warning["fix"] == "Did you mean name?"
+        repair = await inside.repair("provisioning_invalid")
+        assert ":2: dispensers.bar-3: unknown key 'naem'" in repair["what"]
+        assert repair["steps"][0] == "Did you mean name?"
     with pytest.raises(ConfigError, match="naem"):
         await check(inside.state.config)
     with pytest.raises(ConfigError, match="naem"):
@@ -156,9 +156,10 @@ async def test_the_page_tells_of_a_few_and_counts_the_others(inside: Inside) -> 
     gate = inside.state.dispensers
     for number in range(REMEMBERED + 6):
         Link(f"/dev/ttyUSB{number}", Down(), gate, gate).receive(hello(f"bar-{number}"), 0)
-    warnings: list[dict[str, Any]] = (await inside.json("/api/v1/status"))["warnings"]
-    assert sum(warning["code"] == "dispenser_unadopted" for warning in warnings) == 8
-    assert [warning["what"] for warning in warnings if warning["code"] == "dispensers_wait"] == [
+    await inside.look()
+    repairs: list[dict[str, Any]] = (await inside.json("/api/v1/repairs"))["repairs"]
+    assert sum(repair["code"] == "dispenser_unadopted" for repair in repairs) == 8
+    assert [repair["what"] for repair in repairs if repair["code"] == "dispensers_wait"] == [
         f"{REMEMBERED - 8} more dispensers wait to be let in"
     ]
     assert "picante_dispensers_waiting_dropped_total 6.0" in (await inside.client.get("/metrics")).text
@@ -172,8 +173,8 @@ async def test_a_key_that_is_given_is_kept_and_never_said(inside: Inside, tmp_pa
     assert status == 200
     assert KEY in (tmp_path / "gateway" / FILE).read_text()
     comes(inside, key_id=b"abcd")
-    warning = await inside.warning("dispenser_turned_away")
-    assert "its key is not the one that is known here" in warning["what"]
+    repair = await inside.repair("dispenser_turned_away")
+    assert "its key is not the one that is known here" in repair["what"]
     assert (await ask(inside, "DELETE", BAR))[1] == {"name": "bar-7", "provisioned": False, "given": False}
     assert KEY not in (tmp_path / "gateway" / FILE).read_text()
     assert (await ask(inside, "GET", BAR))[0] == 404

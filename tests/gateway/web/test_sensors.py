@@ -17,7 +17,7 @@ from gateway.forecast import Forecast
 from gateway.orders import Order
 from gateway.plausibility import Finding
 from gateway.web.readings import FRESH_MS
-from gateway.web.sensor_troubles import sensor_troubles
+from gateway.web.repairs.of_sensors import sensor_repairs
 from tests.gateway.web.conftest import Inside, Shop, inside_of, open_shop
 from tests.waiting import wait_until, wait_until_async
 
@@ -89,7 +89,7 @@ async def test_a_level_is_what_its_sensor_says_and_else_what_was_counted(inside:
 
 async def test_a_bottle_that_leaks_is_low_by_its_sensor(inside: Inside, hello: Hello) -> None:
     sampled(inside, hello, Series(Channel.LEVEL, 1, (40,)))
-    assert (await inside.warning("bottle_low"))["what"] == "Table Red is down to 40 ml"
+    assert (await inside.repair("bottle_low"))["what"] == "Table Red is down to 40 mL"
 
 
 async def test_a_gauge_s_noise_moves_no_level(inside: Inside, hello: Hello) -> None:
@@ -170,13 +170,13 @@ async def test_what_can_not_be_answered_is_told(inside: Inside, hello: Hello) ->
 
 
 FINDINGS: list[tuple[Finding, str, str]] = [
-    (Finding("leak", 1, 0, 2.34), "bottle_leaks", "Table Red leaks at nozzle 1 of hot-bar-1: about 2.3 ml an hour"),
-    (Finding("drift", 1, 0, 0.06), "meter_drifts", "6% more flows than it counts"),
-    (Finding("drift", 1, 0, -0.06), "meter_drifts", "6% less flows than it counts"),
+    (Finding("leak", 1, 0, 2.34), "bottle_leaks", "Table Red leaks at nozzle 1 of hot-bar-1: about 2.3 mL an hour"),
+    (Finding("drift", 1, 0, 0.06), "meter_drifts", "6% more flows"),
+    (Finding("drift", 2, 0, -0.06), "meter_drifts", "6% less flows"),
     (Finding("stuck_level", 1, 0), "level_sensor_stuck", "level sensor on nozzle 1 of hot-bar-1"),
-    (Finding("stuck_thermometer", 0, 0, 2006), "thermometer_stuck", "20.1 °C"),
-    (Finding("too_warm", 0, 0, 3140), "cabinet_too_warm", "too warm: 31.4 °C"),
-    (Finding("too_cold", 0, 0, 210), "cabinet_too_cold", "too cold: 2.1 °C"),
+    (Finding("stuck_thermometer", 0, 0, 2006), "thermometer_stuck", "20.1°C"),
+    (Finding("too_warm", 0, 0, 3140), "cabinet_too_warm", "too warm: 31.4°C"),
+    (Finding("too_cold", 0, 0, 210), "cabinet_too_cold", "too cold: 2.1°C"),
     (Finding("door_open", 0, 0), "door_open", "door of hot-bar-1 stands open"),
     (Finding("tray_full", 0, 0), "drip_tray_full", "tray of hot-bar-1 is full"),
 ]
@@ -184,27 +184,25 @@ FINDINGS: list[tuple[Finding, str, str]] = [
 
 async def test_each_finding_is_one_warning_with_a_remedy(inside: Inside, hello: Hello) -> None:
     inside.state.samples.findings = {hello.dispenser: [finding for finding, _, _ in FINDINGS]}
-    await inside.warning("drip_tray_full")
-    warnings = (await inside.json("/api/v1/status"))["warnings"]
-    assert sorted(warning["code"] for warning in warnings) == sorted(code for _, code, _ in FINDINGS)
+    await inside.repair("drip_tray_full")
+    repairs = (await inside.json("/api/v1/status"))["repairs"]
+    assert sorted(repair["code"] for repair in repairs) == sorted(code for _, code, _ in FINDINGS)
     for _, code, words in FINDINGS:
-        assert any(warning["code"] == code and words in warning["what"] and warning["fix"] for warning in warnings), (
-            code
-        )
+        assert any(one["code"] == code and words in one["what"] and one["steps"] for one in repairs), code
     metrics = (await inside.client.get("/metrics")).text
     assert 'picante_findings{kind="drift"} 2.0' in metrics
     inside.state.samples.findings = {}
-    await inside.no_warnings()
+    await inside.no_repairs()
 
 
 async def test_a_bottle_that_will_be_empty_soon_is_told_of(inside: Inside, hello: Hello) -> None:
     inside.state.samples.forecasts = {(hello.dispenser, 1): Forecast(5.2, 3.9, 8.1)}
-    warning = await inside.warning("bottle_ending")
-    assert warning["what"] == "Table Red will be empty in about 5 h (4 to 8)"
+    repair = await inside.repair("bottle_ending")
+    assert repair["what"] == "Table Red will be empty in about 5 hr (4 hr to 8 hr)"
     [dispenser] = (await inside.json("/api/v1/dispensers"))["dispensers"]
     assert dispenser["nozzles"][0]["empty_in"] == {"hours": 5.2, "earliest_h": 3.9, "latest_h": 8.1}
     inside.state.samples.forecasts = {(hello.dispenser, 1): Forecast(20.0, 13.0, 30.0)}
-    await inside.no_warnings()
+    await inside.no_repairs()
 
 
 async def test_a_damaged_file_is_told_of_and_stops_nothing(tmp_path: Path) -> None:
@@ -214,16 +212,16 @@ async def test_a_damaged_file_is_told_of_and_stops_nothing(tmp_path: Path) -> No
         hello = inside.hello(NOZZLE)
         sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)))
         await inside.state.samples.turn()
-        warning = await inside.warning("samples_begun_anew")
-        assert "damaged" in warning["what"]
+        repair = await inside.repair("samples_begun_anew")
+        assert "damaged" in repair["what"]
         sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)))
         await inside.state.samples.turn()
         assert inside.state.samples.file.held is None
         for held, word in (("gone", "gone"), ("locked", "locked"), ("disk", "room")):
             inside.state.samples.file.held = held  # type: ignore[assignment]
-            [told] = sensor_troubles(inside.state, [])
-            assert (told.code, word in told.what) == ("samples_held", True)
-        await inside.warning("samples_held")
+            [told] = sensor_repairs(inside.state, [])
+            assert (told.code, word in str(told.what)) == ("samples_held", True)
+        await inside.repair("samples_held")
 
 
 async def test_a_calibration_that_was_done_has_the_meter_learned_anew(inside: Inside, hello: Hello) -> None:

@@ -47,15 +47,15 @@ def settle(inside: Inside) -> None:
 
 
 async def test_nothing_is_wrong_with_a_new_gateway(inside: Inside) -> None:
-    await inside.no_warnings()
+    await inside.no_repairs()
     settle(inside)
-    await inside.no_warnings()
+    await inside.no_repairs()
 
 
 async def test_a_broken_store(inside: Inside) -> None:
     inside.state.store.broken = StoreError("gateway.db: disk I/O error", hint="Change the SD card")
-    warning = await inside.warning("store_broken")
-    assert "Change the SD card" in warning["fix"]
+    repair = await inside.repair("store_broken")
+    assert "Change the SD card" in " ".join(repair["steps"])
     alive = await inside.client.get("/healthz")
     assert (alive.status_code, alive.headers["content-type"]) == (503, "application/problem+json")
     assert (alive.json()["detail"], alive.json()["hint"]) == ("gateway.db: disk I/O error", "Change the SD card")
@@ -65,9 +65,9 @@ async def test_a_broken_store(inside: Inside) -> None:
 
 async def test_a_full_store(inside: Inside) -> None:
     await asyncio.wrap_future(inside.state.store.write(lambda _tx: inside.state.store._space.run_out(), upkeep=True))
-    warning = await inside.warning("store_full")
-    assert warning["urgent"]
-    assert "quota_mb" in warning["fix"]
+    repair = await inside.repair("store_full")
+    assert repair["urgent"]
+    assert "quota_mb" in " ".join(repair["steps"])
     ready = await inside.client.get("/readyz")
     assert (ready.status_code, ready.json()["parts"][0]["detail"]) == (503, "The quota is used up")
     assert (await inside.client.get("/healthz")).is_success
@@ -75,21 +75,22 @@ async def test_a_full_store(inside: Inside) -> None:
 
 async def test_a_store_that_fills_up(inside: Inside) -> None:
     inside.state.store.settings.quota_bytes = 80_000
-    assert "% full" in (await inside.warning("store_filling"))["what"]
+    assert "% full" in (await inside.repair("store_filling"))["what"]
 
 
 async def test_a_disk_that_fills_up(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")  # noqa: PYI024 -- as shutil returns it
-    monkeypatch.setattr("gateway.web.troubles.shutil.disk_usage", lambda _path: usage(0, 0, 50 * 1024**2))
-    assert (await inside.warning("disk_low"))["what"] == "The disk has 50 MB left"
+    monkeypatch.setattr("gateway.web.repairs.facts.shutil.disk_usage", lambda _path: usage(0, 0, 50 * 1024**2))
+    assert (await inside.repair("disk_low"))["what"] == "The disk has 50 MB left"
 
 
 @pytest.mark.parametrize(
-    ("hold_ms", "events"), [(72 * 3_600_000, "wait for it, 3 days at most"), (0, "go up without a sure day")]
+    ("hold_ms", "events"),
+    [(72 * 3_600_000, "Events wait for it, 3 days at most"), (0, "Events go up without a sure day meanwhile")],
 )
 async def test_an_unknown_time(inside: Inside, hold_ms: int, events: str) -> None:
     inside.state.clock = Clock(wall_ns=lambda: 0, hold_ms=hold_ms)
-    assert (await inside.warning("clock_unknown"))["fix"].endswith(f"set its clock; events {events}")
+    assert (await inside.repair("clock_unknown"))["steps"][1:] == ["Or set its clock", events]
 
 
 async def test_an_unknown_time_where_the_network_alone_is_trusted(inside: Inside) -> None:
@@ -97,7 +98,7 @@ async def test_an_unknown_time_where_the_network_alone_is_trusted(inside: Inside
         update={"clock": ClockSection(trust="ntp", synchronised="/word")}
     )
     inside.state.clock = Clock("ntp", synchronised=Path("/nobody/says/so"))
-    assert "or set its clock and touch /word; events wait" in (await inside.warning("clock_unknown"))["fix"]
+    assert (await inside.repair("clock_unknown"))["steps"][1] == "Or set its clock, and touch /word"
 
 
 async def test_a_clock_that_was_set_makes_no_start_longer_or_shorter(
@@ -109,36 +110,36 @@ async def test_a_clock_that_was_set_makes_no_start_longer_or_shorter(
     real = time.time
     for ahead_s in (3600, -3600):
         monkeypatch.setattr("time.time", lambda ahead_s=ahead_s: real() + ahead_s)
-        await inside.no_warnings()  # it may still come
+        await inside.no_repairs()  # it may still come
     settle(inside)
-    await inside.warning("dispenser_offline")
+    await inside.repair("dispenser_offline")
 
 
 async def test_a_clock_that_jumped(inside: Inside) -> None:
     ahead_s = 0
     clock = inside.state.clock = Clock(wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000)
-    await inside.no_warnings()
+    await inside.no_repairs()
     ahead_s = 3600
-    warning = await inside.warning("clock_jumped")
-    assert warning["what"] == "The clock jumped ahead by 60 minutes: it is not believed yet"
-    assert "If it is right, touch /run/systemd/timesync/synchronized: " in warning["fix"]
-    assert warning["fix"].endswith("in 60 minutes it is believed anyway")
+    repair = await inside.repair("clock_jumped")
+    assert repair["what"] == "The clock jumped ahead by 1 hr: it is not believed yet"
+    assert "If it is right, touch /run/systemd/timesync/synchronized: that is" in " ".join(repair["steps"])
+    assert " ".join(repair["steps"]).endswith("min it is believed anyway")
     ahead_s = 0
-    await inside.no_warnings()
+    await inside.no_repairs()
     assert clock.steps == 1
     assert "picante_clock_steps_total 1.0" in (await inside.client.get("/metrics")).text
 
 
 @pytest.mark.parametrize(
-    ("newest_s", "off"), [(364 * 86_400, "364 days behind"), (-200 * 86_400, "more than half a year ahead of")]
+    ("newest_s", "off"), [(364 * 86_400, "12 mths behind"), (-200 * 86_400, "more than half a year ahead of")]
 )
 async def test_a_clock_that_starts_with_an_odd_date(inside: Inside, newest_s: int, off: str) -> None:
     clock = Clock()
     clock.recall(None, int(time.time() + newest_s) * 1000)
     inside.state.clock = clock
-    warning = await inside.warning("clock_jumped")
-    assert warning["what"] == f"The clock is {off} the newest event: it is not believed yet"
-    assert warning["fix"].endswith("in 3 days it is believed anyway")
+    repair = await inside.repair("clock_jumped")
+    assert repair["what"] == f"The clock is {off} the newest event: it is not believed yet"
+    assert " ".join(repair["steps"]).endswith("in 3 days it is believed anyway")
 
 
 @pytest.mark.parametrize(
@@ -152,20 +153,21 @@ async def test_a_clock_that_starts_with_an_odd_date(inside: Inside, newest_s: in
 )
 async def test_a_port_that_can_not_be_opened(with_ports: Inside, code: str, failure: PortMissing) -> None:
     port = with_ports.state.serial["/dev/ttyUSB0"] = _Port(with_ports)  # type: ignore[assignment]
-    await with_ports.no_warnings()
+    await with_ports.no_repairs()
     port.failure = failure
 
     async def fail() -> None:
         raise failure
 
     part = asyncio.create_task(with_ports.state.supervisor.run("serial:/dev/ttyUSB0", fail))
-    warning = await with_ports.warning(code)
-    assert (warning["what"], warning["fix"]) == (failure.args[0], failure.hint)
-    warnings = (await with_ports.json("/api/v1/status"))["warnings"]
-    assert [warning["code"] for warning in warnings] == [code], "not as a part that fails, too"
+    repair = await with_ports.repair(code)
+    assert repair["what"] == f"A serial port can't be opened: {failure.args[0]}"
+    assert (repair["steps"], repair["subject"]) == ([failure.hint], "/dev/ttyUSB0")
+    repairs = (await with_ports.json("/api/v1/status"))["repairs"]
+    assert [repair["code"] for repair in repairs] == [code], "not as a part that fails, too"
     part.cancel()
     port.failure = None
-    await with_ports.no_warnings()
+    await with_ports.no_repairs()
 
 
 async def test_a_port_in_use_is_told_of_and_taken_when_it_is_free(tmp_path: Path) -> None:
@@ -177,10 +179,10 @@ async def test_a_port_in_use_is_told_of_and_taken_when_it_is_free(tmp_path: Path
         settle(inside)
         assert inside.state.config.serial is not None
         looking = asyncio.create_task(ports(inside.state, inside.state.config.serial).run())
-        assert f"{os.ttyname(slave)} is in use by" in (await inside.warning("port_in_use"))["what"]
+        assert f"{os.ttyname(slave)} is in use by" in (await inside.repair("port_in_use"))["what"]
         fcntl.flock(other, fcntl.LOCK_UN)
         await wait_until_async(lambda: select.select([master], [], [], 0)[0], 6, "the gateway speaks on the port")
-        await inside.no_warnings()
+        await inside.no_repairs()
         looking.cancel()
     for end in (master, slave, other):
         os.close(end)
@@ -189,14 +191,14 @@ async def test_a_port_in_use_is_told_of_and_taken_when_it_is_free(tmp_path: Path
 async def test_a_port_that_is_silent_or_babbles(with_ports: Inside) -> None:
     port = with_ports.state.serial["/dev/ttyUSB0"] = _Port(with_ports)  # type: ignore[assignment]
     port.complaint = "silent"
-    warning = await with_ports.warning("port_silent")
-    assert ("/dev/ttyUSB0" in warning["what"], warning["urgent"]) == (True, False)
+    repair = await with_ports.repair("port_silent")
+    assert ("/dev/ttyUSB0" in repair["what"], repair["urgent"]) == (True, False)
     port.complaint = "foreign"
-    warning = await with_ports.warning("port_foreign")
-    assert "/dev/ttyUSB0 speaks no Picante" in warning["what"]
-    assert "115200 baud" in warning["fix"]
+    repair = await with_ports.repair("port_foreign")
+    assert "/dev/ttyUSB0 speaks no Picante" in repair["what"]
+    assert "115200 baud" in " ".join(repair["steps"])
     port.complaint = None
-    await with_ports.no_warnings()
+    await with_ports.no_repairs()
 
 
 async def test_the_port_of_an_offline_dispenser_is_told_of_once(with_ports: Inside) -> None:
@@ -206,44 +208,44 @@ async def test_the_port_of_an_offline_dispenser_is_told_of_once(with_ports: Insi
     port.complaint = "silent"
     link = with_ports.state.dispensers.known["hot-bar-1"].link
     assert link is not None
-    await with_ports.warning("port_silent")
+    await with_ports.repair("port_silent")
     with_ports.state.dispensers.closed(link, hello, "silent")
-    await with_ports.warning("dispenser_offline")
-    warnings = (await with_ports.json("/api/v1/status"))["warnings"]
-    assert [warning["code"] for warning in warnings] == ["dispenser_offline"]
+    await with_ports.repair("dispenser_offline")
+    repairs = (await with_ports.json("/api/v1/status"))["repairs"]
+    assert [repair["code"] for repair in repairs] == ["dispenser_offline"]
 
 
 async def test_a_named_port_that_is_not_there(tmp_path: Path) -> None:
     async with inside_of(tmp_path, f'[serial]\nports = ["{tmp_path}/ttyUSB7"]\n') as inside:
         settle(inside)
-        assert (await inside.warning("port_missing"))["what"] == f"{tmp_path}/ttyUSB7 is not there"
+        assert (await inside.repair("port_missing"))["what"] == f"{tmp_path}/ttyUSB7 is not there"
         (tmp_path / "ttyUSB7").touch()
-        assert (await inside.warning("no_serial_port"))["urgent"], "there, and not looked at yet"
+        assert (await inside.repair("no_serial_port"))["urgent"], "there, and not looked at yet"
 
 
 async def test_a_dispenser_that_went(inside: Inside) -> None:
     settle(inside)
     hello = inside.hello()
     await wait_until_async(lambda: _dispensers(inside), 5, "the dispenser is stored")
-    await inside.no_warnings()
+    await inside.no_repairs()
     gone = inside.state.dispensers.known["hot-bar-1"].link
     assert gone is not None
     inside.state.dispensers.closed(gone, hello, "silent")
-    warning = await inside.warning("dispenser_offline")
-    assert warning["what"] == "hot-bar-1 is offline"
-    assert "cable (ttyUSB0)" in warning["fix"]
-    assert warning["since"] is not None
+    repair = await inside.repair("dispenser_offline")
+    assert repair["what"] == "hot-bar-1 is offline"
+    assert "cable (ttyUSB0)" in " ".join(repair["steps"])
+    assert repair["since"] is not None
     inside.hello()
-    await inside.no_warnings()
+    await inside.no_repairs()
 
 
 async def test_a_dispenser_that_has_not_come_back_yet_gets_time_to(inside: Inside) -> None:
     inside.hello()
     await wait_until_async(lambda: _dispensers(inside), 5, "the dispenser is stored")
     inside.state.dispensers.known.clear()  # as after a restart
-    await inside.no_warnings()
+    await inside.no_repairs()
     settle(inside)
-    await inside.warning("dispenser_offline")
+    await inside.repair("dispenser_offline")
 
 
 async def _dispensers(inside: Inside) -> bool:
@@ -253,7 +255,7 @@ async def _dispensers(inside: Inside) -> bool:
 async def test_a_serial_port_that_is_not_there(tmp_path: Path) -> None:
     async with inside_of(tmp_path, '[serial]\nports = ["/dev/serial/by-id/none-*"]\n') as inside:
         settle(inside)
-        assert "/dev/serial/by-id/none-*" in (await inside.warning("no_serial_port"))["fix"]
+        assert "/dev/serial/by-id/none-*" in str((await inside.repair("no_serial_port"))["steps"])
 
 
 class _Port:
@@ -294,9 +296,9 @@ async def test_a_dispenser_that_is_turned_away(inside: Inside, code: str, words:
         uptime_ms=0,
     )
     port.link.receive(stranger, 0)
-    warning = await inside.warning(code)
-    assert words in warning["what"]
-    assert "/dev/ttyUSB0" in warning["what"]
+    repair = await inside.repair(code)
+    assert words in repair["what"]
+    assert "/dev/ttyUSB0" in repair["what"]
 
 
 async def test_a_part_that_fails_and_works_again(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,14 +310,15 @@ async def test_a_part_that_fails_and_works_again(inside: Inside, monkeypatch: py
         await asyncio.Event().wait()
 
     part = asyncio.create_task(inside.state.supervisor.run("mqtt", run))
-    warning = await inside.warning("part_failing")
-    assert (warning["what"], warning["fix"]) == ("MQTT broker 127.0.0.1:1883: refused", "Is it running?")
+    repair = await inside.repair("part_failing")
+    assert repair["what"] == "mqtt fails: MQTT broker 127.0.0.1:1883: refused"
+    assert repair["steps"][0] == "Is it running?"
     readiness = await inside.json("/readyz")
     assert readiness["ready"] is True
     assert {part["name"]: part["state"] for part in readiness["parts"]}["mqtt"] == "failing"
     works.set()
     monkeypatch.setattr("gateway.web.watch.FAILING_S", 0.0)
-    await inside.no_warnings()
+    await inside.no_repairs()
     part.cancel()
 
 
@@ -324,7 +327,7 @@ async def test_a_part_that_must_not_go_on(inside: Inside) -> None:
         raise ConfigError("the port is not one", hint="Mend gateway.toml")
 
     await inside.state.supervisor.run("mqtt", run)
-    assert (await inside.warning("part_stopped"))["fix"] == "Mend gateway.toml"
+    assert (await inside.repair("part_stopped"))["steps"][0] == "Mend gateway.toml"
     readiness = await inside.json("/readyz")
     assert {part["name"]: part["state"] for part in readiness["parts"]}["mqtt"] == "stopped"
 
@@ -332,10 +335,10 @@ async def test_a_part_that_must_not_go_on(inside: Inside) -> None:
 async def test_kafka_is_away(tmp_path: Path) -> None:
     async with inside_of(tmp_path, KAFKA) as inside:
         assert inside.state.uplink is not None
-        await inside.no_warnings()  # it may still be on its way
+        await inside.no_repairs()  # it may still be on its way
         inside.state.uplink._tell(SinkUnavailable("kafka.example:9092: no route", hint="Check the network"))
-        warning = await inside.warning("sync_unreachable")
-        assert "kafka.example:9092" in warning["fix"]
+        repair = await inside.repair("sync_unreachable")
+        assert "kafka.example:9092" in " ".join(repair["steps"])
         assert (await inside.client.get("/readyz")).is_success
         sync = await inside.json("/api/v1/sync")
         assert (sync["mode"], sync["state"], sync["failures"]) == ("kafka", "unreachable", 1)
@@ -346,15 +349,15 @@ async def test_kafka_is_away(tmp_path: Path) -> None:
 async def test_kafka_that_never_answers(tmp_path: Path) -> None:
     async with inside_of(tmp_path, KAFKA) as inside:
         settle(inside)
-        await inside.warning("sync_unreachable")
+        await inside.repair("sync_unreachable")
 
 
 async def test_another_gateway_has_our_name(tmp_path: Path) -> None:
     async with inside_of(tmp_path, KAFKA) as inside:
         assert inside.state.uplink is not None
         inside.state.uplink._tell(ForeignInstance("written by ab12", hint="Let this one go on in its place"))
-        warning = await inside.warning("sync_foreign")
-        assert (warning["what"], warning["fix"]) == (
+        repair = await inside.repair("sync_foreign")
+        assert (repair["what"], " ".join(repair["steps"])) == (
             "Nothing goes to Kafka: written by ab12",
             "Let this one go on in its place",
         )
@@ -370,25 +373,25 @@ async def test_another_gateway_has_our_name(tmp_path: Path) -> None:
 
 async def test_a_model_that_can_not_be_used(inside: Inside) -> None:
     inside.state.model_error = ModelError("model.onnx is not there", hint="Copy the bundle again")
-    warning = await inside.warning("model_fallback")
-    assert not warning["urgent"]
-    assert "model.onnx is not there" in warning["what"]
+    repair = await inside.repair("model_fallback")
+    assert not repair["urgent"]
+    assert "model.onnx is not there" in repair["what"]
     assert (await inside.client.get("/readyz")).is_success
 
 
 async def test_a_bottle_that_runs_out_and_is_changed(inside: Inside) -> None:
     hello = inside.hello((3, "table-red", 100))
     await inside.deliver(hello, PouredBody(nozzle=3, sauce="table-red", volume_ul=60_000, duration_ms=9_000))
-    warning = await inside.warning("bottle_low")
-    assert (warning["what"], warning["fix"]) == (
-        "Table Red is down to 40 ml",
+    repair = await inside.repair("bottle_low")
+    assert (repair["what"], " ".join(repair["steps"])) == (
+        "Table Red is down to 40 mL",
         "Put a new bottle on nozzle 3 of hot-bar-1",
     )
-    assert not warning["urgent"]
+    assert not repair["urgent"]
     await inside.deliver(hello, PouredBody(nozzle=3, sauce="table-red", volume_ul=60_000, duration_ms=9_000))
     await wait_until_async(lambda: _level(inside, 0), 5, "it is empty, and not less")
     await inside.deliver(hello, RefilledBody(nozzle=3, sauce="table-red", volume_ul=750_000))
-    await inside.no_warnings()
+    await inside.no_repairs()
     assert await _level(inside, 750)
 
 
@@ -399,26 +402,26 @@ async def _level(inside: Inside, ml: int) -> bool:
 
 async def test_a_sauce_that_the_catalogue_lacks(inside: Inside) -> None:
     inside.hello((1, "ketchup", 500))
-    assert "ketchup on nozzle 1 of hot-bar-1" in (await inside.warning("unknown_sauce"))["what"]
+    assert "ketchup on nozzle 1 of hot-bar-1" in (await inside.repair("unknown_sauce"))["what"]
 
 
 async def test_a_dispenser_that_can_not_ask_whether_it_is_meant(inside: Inside) -> None:
     inside.hello((1, "table-red", 500), (2, "reaper-raw", 500))
-    await inside.no_warnings()
+    await inside.no_repairs()
     inside.state.recommender.menus = Menus(inside.state.catalog, 50_000)
-    assert "hot-bar-1 pours above the store's limit" in (await inside.warning("limit_unconfirmed"))["what"]
+    assert "hot-bar-1 pours above the store's limit" in (await inside.repair("limit_unconfirmed"))["what"]
     link = inside.state.dispensers.known["hot-bar-1"].link
     assert link is not None
     link.session.version = 2
-    await inside.no_warnings()
+    await inside.no_repairs()
 
 
 async def test_what_is_urgent_comes_first(inside: Inside) -> None:
     inside.state.model_error = ModelError("no model")
     inside.hello((1, "table-red", 10), (2, "ketchup", 500))
-    await inside.warning("bottle_low")
-    warnings = (await inside.json("/api/v1/status"))["warnings"]
-    assert [warning["urgent"] for warning in warnings] == [True, False, False]
+    await inside.repair("bottle_low")
+    repairs = (await inside.json("/api/v1/status"))["repairs"]
+    assert [repair["urgent"] for repair in repairs] == [True, False, False]
 
 
 async def test_a_database_that_can_not_be_read_is_told_and_not_fatal(inside: Inside) -> None:
@@ -438,11 +441,11 @@ async def test_a_command_that_failed_is_told_of_until_another_ends_well(inside: 
     commands = inside.state.commands
     order = await commands.enqueue(hello.dispenser, Identify(seconds=1), 60, asked_by="test")
     commands.unhappy[hello.dispenser] = replace(order, state="failed", ended_ms=order.created_ms)
-    warning = await inside.warning("command_failed")
-    assert warning["what"] == "Commands that failed, or have no answer: identify at hot-bar-1 (failed)"
-    assert warning["fix"].startswith("picante dispensers commands hot-bar-1")
+    repair = await inside.repair("command_failed")
+    assert repair["what"] == "The command identify at hot-bar-1 failed, or has no answer (failed)"
+    assert " ".join(repair["steps"]).startswith("picante dispensers commands hot-bar-1")
     await commands.look(inside.state.dispensers.reach)  # this dispenser speaks version 1
     assert commands.ended["unsupported"] == 1
-    await inside.no_warnings()
+    await inside.no_repairs()
     commands.unhappy[hello.dispenser] = replace(order, state="failed", ended_ms=order.created_ms - HOUR_MS)
-    await inside.no_warnings()
+    await inside.no_repairs()

@@ -1,0 +1,88 @@
+"""What the buttons of repairs do: by code and button, a function that mends it. API and page call the same."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+
+from gateway.adoption import AdoptionRefused
+from gateway.commands import CommandRefused
+from gateway.quarantine import DIRECTORY, quarantined
+from gateway.state import GatewayState
+from gateway.web.problems import Problem
+from gateway.web.repairs.repair import Repair
+from heat.errors import DataError, StoreError
+
+Mend = Callable[[GatewayState, Repair], Awaitable[None]]
+
+
+async def mend(state: GatewayState, repair: Repair, name: str) -> None:
+    """Press a button. Raises Problem: it has no such button, or what it does is refused, with the reason."""
+    fix = repair.fix(name)
+    if fix is None or fix.link is not None:
+        buttons = ", ".join(each.name for each in repair.fixes if each.link is None)
+        hint = f"It has {buttons}" if buttons else "Its steps say what to do"
+        raise Problem(404, "no-such-fix", f"{repair.code} is not mended that way", hint=hint)
+    try:
+        await FIXES[repair.code, name](state, repair)
+    except AdoptionRefused as error:
+        raise Problem(404 if error.missing else 409, error.code, str(error.args[0]), hint=error.hint) from error
+    except CommandRefused as error:
+        raise Problem(409, "not-queued", str(error.args[0]), hint=error.hint) from error
+    except DataError as error:
+        raise Problem(409, "not-mended", str(error.args[0]), hint=error.hint) from error
+    except StoreError as error:
+        raise Problem(503, "not-kept", str(error.args[0]), hint=error.hint) from error
+
+
+async def _adopt(state: GatewayState, repair: Repair) -> None:
+    await state.adoption.adopt(repair.subject, key=None, name=None, planogram={})
+
+
+async def _go_on(state: GatewayState, _repair: Repair) -> None:
+    if state.uplink is not None:
+        await state.uplink.adopt()
+
+
+async def _delete_aside(state: GatewayState, repair: Repair) -> None:
+    place = state.store.settings.data_dir / DIRECTORY / repair.subject
+    if place.parent.name != DIRECTORY or place.name != repair.subject or place.is_symlink():
+        raise Problem(409, "not-mended", "that is nothing that was set aside", hint="Look again")
+    try:
+        await asyncio.to_thread(shutil.rmtree, place)
+    except OSError as error:
+        raise Problem(503, "not-kept", f"{place}: {error.strerror}", hint="Delete it by hand") from error
+    state.store.quarantined = quarantined(state.store.settings.data_dir)
+
+
+async def _tell_plan_again(state: GatewayState, repair: Repair) -> None:
+    await state.adoption.place(repair.subject, dict(state.plans.of(repair.subject).planogram))
+
+
+async def _plan_as_it_is(state: GatewayState, repair: Repair) -> None:
+    known = state.dispensers.known.get(repair.subject)
+    if known is not None:
+        has = {nozzle.nozzle: nozzle.sauce for nozzle in known.hello.nozzles}
+        planned = state.plans.of(repair.subject).planogram
+        await state.adoption.place(repair.subject, {n: has[n] for n in planned if n in has})
+
+
+async def _rotate(state: GatewayState, repair: Repair) -> None:
+    await state.adoption.rotate(repair.subject)
+
+
+async def _seen_samples(state: GatewayState, _repair: Repair) -> None:
+    state.samples.file.begun_anew = 0
+
+
+FIXES: dict[tuple[str, str], Mend] = {
+    ("dispenser_unadopted", "adopt"): _adopt,
+    ("sync_foreign", "go-on"): _go_on,
+    ("store_quarantined", "delete"): _delete_aside,
+    ("planogram_differs", "tell"): _tell_plan_again,
+    ("planogram_differs", "as-it-is"): _plan_as_it_is,
+    ("key_not_taken", "rotate"): _rotate,
+    ("samples_begun_anew", "seen"): _seen_samples,
+}
+"""By the code of the repair and the name of the button."""

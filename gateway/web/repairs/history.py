@@ -1,0 +1,82 @@
+"""When each repair was seen first, and how often it came: one that comes and goes is told of as one. In memory.
+
+Repairs are found anew at each look; this remembers their keys alone, at most `REMEMBERED` of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from gateway.web.repairs.repair import FLAPS_FROM, Repair
+
+WITHIN_S = 3_600.0
+"""s; what came three times in so long comes and goes."""
+STAYS_S = 600.0
+"""s after it was there last for which one that comes and goes is still told of."""
+REMEMBERED = 512
+"""Keys: the oldest goes for one more."""
+KEPT_TIMES = 99
+"""Times that one key came."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    repair: Repair
+    first: datetime
+    last_s: float
+    there: bool = True
+    came_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TIMES))
+
+
+class History:
+    """What the looks before this one found."""
+
+    def __init__(self, started: datetime) -> None:
+        self._started = started
+        self._seen: dict[str, _Seen] = {}
+        self._looked = False
+
+    def look(self, found: Iterable[Repair], now_s: float, now: datetime) -> list[Repair]:
+        """What was found now, with `since` and `count`, and those that come and go. `now_s`: the monotonic clock."""
+        told, there = [], set()
+        for repair in found:
+            there.add(repair.key)
+            seen = self._note(repair, now_s, now)
+            told.append(replace(repair, since=repair.since or seen.first, count=len(seen.came_s)))
+        for key, seen in list(self._seen.items()):
+            if key in there:
+                continue
+            seen.there = False
+            self._forget_old(seen, now_s)
+            if len(seen.came_s) < FLAPS_FROM or now_s - seen.last_s > STAYS_S:
+                if now_s - seen.last_s > WITHIN_S:
+                    del self._seen[key]
+            else:
+                told.append(replace(seen.repair, since=seen.first, count=len(seen.came_s), gone=True))
+        self._looked = True
+        return told
+
+    def _note(self, repair: Repair, now_s: float, now: datetime) -> _Seen:
+        seen = self._seen.pop(repair.key, None)
+        if seen is None:  # what the first look finds was there at the start
+            seen = _Seen(repair, now if self._looked else self._started, now_s)
+            seen.came_s.append(now_s)
+        elif not seen.there:
+            seen.came_s.append(now_s)
+            if len(seen.came_s) < FLAPS_FROM:
+                seen.first = now
+        self._forget_old(seen, now_s)
+        seen.repair, seen.last_s, seen.there = repair, now_s, True
+        if len(self._seen) >= REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        self._seen[repair.key] = seen
+        return seen
+
+    @staticmethod
+    def _forget_old(seen: _Seen, now_s: float) -> None:
+        keep = 1 if seen.there else 0  # what is there came once at least
+        while len(seen.came_s) > keep and now_s - seen.came_s[0] > WITHIN_S:
+            seen.came_s.popleft()

@@ -1,0 +1,54 @@
+"""Bottles that are empty, or will be soon, and sauces that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.web.dispenser_answers import DispenserView, ForecastView, NozzleView
+from gateway.web.language import Amount, Span, Text
+from gateway.web.repairs.repair import Fix, Repair
+
+LOW_ML = 60
+"""ml; a busy evening pours so much of one sauce."""
+SOON_H = 6.0
+"""h before a bottle is empty from which on that is told."""
+
+
+def bottle_repairs(dispensers: list[DispenserView]) -> Iterator[Repair]:
+    """The list."""
+    for dispenser in dispensers:
+        for nozzle in dispenser.nozzles if dispenser.online else []:
+            yield from _of_nozzle(dispenser.name, nozzle)
+
+
+def _of_nozzle(dispenser: str, nozzle: NozzleView) -> Iterator[Repair]:
+    values = {"sauce": nozzle.name, "nozzle": nozzle.nozzle, "dispenser": dispenser}
+    subject = f"{dispenser}-{nozzle.nozzle}"
+    page = (Fix("bottle", Text("Change the bottle"), link=f"/dispensers/{dispenser}"),)
+    change = (Text("Put a new bottle on nozzle {nozzle} of {dispenser}", **values),)
+    if nozzle.heat is None:
+        what = Text("{sauce} on nozzle {nozzle} of {dispenser} is not in the catalogue", **values)
+        steps = (Text("Set the nozzle to one of the catalogue's sauces"),)
+        plan = (Fix("nozzles", Text("Set the sauce"), link=f"/dispensers/{dispenser}"),)
+        yield Repair("unknown_sauce", what, steps, subject, fixes=plan)
+    elif not nozzle.level_ml:
+        yield Repair("bottle_low", Text("{sauce} is empty", **values), change, subject, fixes=page)
+    elif nozzle.level_ml <= LOW_ML:
+        values["level"] = Amount(nozzle.level_ml, "milliliter")
+        if nozzle.empty_in is None:
+            what = Text("{sauce} is down to {level}", **values)
+        else:
+            what = Text("{sauce} is down to {level}, and empty in about {span}", **values, **_when(nozzle.empty_in))
+        yield Repair("bottle_low", what, change, subject, fixes=page)
+    elif nozzle.empty_in is not None and nozzle.empty_in.hours <= SOON_H:
+        what = Text(
+            "{sauce} will be empty in about {span} ({earliest} to {latest})", **values, **_when(nozzle.empty_in)
+        )
+        have = (Text("Have a new bottle at hand for nozzle {nozzle} of {dispenser}", **values),)
+        yield Repair("bottle_ending", what, have, subject, fixes=page)
+
+
+def _when(forecast: ForecastView) -> dict[str, Span]:
+    """In whole hours, or the page would change at every look."""
+    spans = {"span": forecast.hours, "earliest": forecast.earliest_h, "latest": forecast.latest_h}
+    return {name: Span(max(round(hours), 1) * 3600) for name, hours in spans.items()}

@@ -1,0 +1,94 @@
+"""The machine: its disk, power, card, and the certificates on it. The doctor asks the same without a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from gateway.web.language import Amount, Span, Text
+from gateway.web.repairs.facts import Certificate, Facts
+from gateway.web.repairs.repair import Fix, Repair
+
+DISK_LOW_BYTES = 200 * 1024 * 1024
+"""Bytes; a disk with less left is told of."""
+FILLS_WITHIN_S = 48 * 3600.0
+"""s; a disk or a store that is full sooner is told of: a technician comes within two days."""
+EXPIRES_WITHIN = timedelta(days=30)
+"""Brands renew certificates by hand, and a technician comes once a month."""
+SYSTEM = Fix("system", Text("What takes the room"), link="/system")
+
+
+def machine_repairs(facts: Facts, now: datetime | None) -> Iterator[Repair]:
+    """The list. `now` is None while nobody knows the time."""
+    yield from _of_disk(facts)
+    yield from _of_power(facts)
+    yield from _of_flash(facts)
+    if now is not None:
+        yield from certificate_repairs(facts.certificates, now)
+
+
+def _of_disk(facts: Facts) -> Iterator[Repair]:
+    if facts.free_bytes < DISK_LOW_BYTES:
+        yield Repair(
+            "disk_low",
+            Text("The disk has {left} left", left=Amount(facts.free_bytes / 1024**2, "megabyte")),
+            (Text("Delete what is not needed"), Text("If nothing is, put in a larger card")),
+            fixes=(SYSTEM,),
+        )
+    elif facts.full_in_s is not None and facts.full_in_s < FILLS_WITHIN_S:
+        yield fills(facts.full_in_s)
+
+
+def fills(in_s: float) -> Repair:
+    """Room for events ends soon."""
+    return Repair(
+        "disk_fills",
+        Text("At this rate there is no room left in {span}", span=Span(in_s)),
+        (Text("See that events go to Kafka: then the gateway needs no more room"), Text("Delete what is not needed")),
+        fixes=(SYSTEM,),
+    )
+
+
+def _of_power(facts: Facts) -> Iterator[Repair]:
+    power = facts.hardware.power
+    if power is None:
+        return
+    if power.under_voltage:
+        steps = (
+            Text("Use the power supply that came with the machine, and a short, thick cable"),
+            Text("Unplug what takes its power from the machine's USB ports"),
+        )
+        yield Repair("under_voltage", Text("The machine gets too little power"), steps)
+    if power.throttled and not power.under_voltage:
+        celsius = facts.hardware.temperature_c
+        what = Text("The machine is slowed down: it is too hot, or gets too little power")
+        if celsius is not None:
+            what = Text("The machine is slowed down, at {heat}", heat=Amount(celsius, "celsius"))
+        yield Repair("throttled", what, (Text("Give it air: clear its vents, and move it away from what is warm"),))
+
+
+def _of_flash(facts: Facts) -> Iterator[Repair]:
+    flash = facts.hardware.flash
+    if flash is not None and flash.worn:
+        worn = flash.worn_percent
+        what = Text("The card {name} is worn out, as it says itself", name=flash.name)
+        if worn is not None:
+            what = Text("The card {name} has used {percent} % of its life", name=flash.name, percent=worn)
+        steps = (Text("Make a backup"), Text("Put in a new card, and restore the backup there"))
+        yield Repair("flash_worn", what, steps, flash.name, fixes=(Fix("system", Text("Backup"), link="/system"),))
+
+
+def certificate_repairs(certificates: tuple[Certificate, ...], now: datetime) -> Iterator[Repair]:
+    """Those that have expired, or soon will."""
+    for one in certificates:
+        renew = Text("Put a renewed one into {path}: {key} names it", path=one.path, key=one.key)
+        after = Text("It is used from the next connection on; nothing needs a restart")
+        if now > one.until:
+            what = Text("The certificate {path} expired on {day}", path=one.path, day=one.until)
+            yield Repair("certificate_expired", what, (renew, after), one.key, one.until)
+        elif now < one.from_:
+            what = Text("The certificate {path} is valid from {day} on", path=one.path, day=one.from_)
+            yield Repair("certificate_expired", what, (Text("See that the gateway's clock is right"), renew), one.key)
+        elif one.until - now < EXPIRES_WITHIN:
+            what = Text("The certificate {path} expires on {day}", path=one.path, day=one.until)
+            yield Repair("certificate_expires", what, (renew, after), one.key, one.until - EXPIRES_WITHIN)
