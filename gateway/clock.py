@@ -122,6 +122,12 @@ class Clock:
         self._unknown_since_ms: int | None = None
         """Since when the time is unknown, by the kernel's uptime."""
         self._word: int | None = None
+        self._person: Literal["silent", "vouches", "vouched"] = "silent"
+
+    def vouch(self) -> bool:
+        """Somebody looked at this clock and says that it is right. Returns whether the time is known now."""
+        self._person = "vouches"
+        return self.now().known
 
     def recall(self, offset_ms: int | None, newest_ms: int, noted: Unknown | None = None) -> None:
         """What the store remembers: the offset believed in this kernel boot, the newest event's time, and doubts."""
@@ -206,14 +212,19 @@ class Clock:
         plausible = wall_ms >= PLAUSIBLE_FROM_MS
         if not plausible and self.offset_ms is None:
             return False
-        heard = self._trust == "system" or self._word is not None
+        heard = self._trust == "system" or self._word is not None or self._person != "silent"
         if heard and abs(off_ms) <= STEP_MS:
+            self._person = "vouched" if self._person == "vouches" else self._person
             return True
         word = self._read_word()
         if plausible and word is not None and word != self._word:
             if abs(off_ms) > STEP_MS:
                 self._accept(off_ms, "the network vouches for it")
             self._word = word
+            return True
+        if plausible and self._person == "vouches":
+            self._accept(off_ms, "somebody at the gateway vouches for it")
+            self._person = "vouched"
             return True
         if not heard:
             return False

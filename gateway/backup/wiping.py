@@ -29,9 +29,9 @@ KEPT = {"lock", "instances", ORDER}
 """The lock is held; the ids of our processes are chance, and tell Kafka that this card is no stranger."""
 What = Literal["customers", "everything"]
 KEPT_TABLES = {
-    "_sqlite_migrations", "applied", "arrivals", "boots", "commands", "consents", "dispenser_boots", "dispenser_plans",
-    "dispensers", "downlink", "epochs", "events", "gaps", "instances", "ledger", "losses", "meta", "ranked", "releases",
-    "sequences", "site_pours",
+    "_sqlite_migrations", "applied", "arrivals", "boots", "bottle_pours", "bottles", "commands", "consents",
+    "dispenser_boots", "dispenser_plans", "dispensers", "downlink", "epochs", "events", "gaps", "instances",
+    "ledger", "losses", "meta", "ranked", "recalls", "releases", "sequences", "site_pours",
 }  # fmt: skip
 """Tables that are about no customer; all others are emptied, so that one that comes later is not forgotten. `events`
 is emptied in a way of its own, and `consents` stays: who said that they don't want to be known must not be learned."""
@@ -130,6 +130,7 @@ def _wipe_customers(data_dir: Path, *, keep_unsent: bool) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for table in emptied:
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- our own tables
+        connection.execute("UPDATE bottle_pours SET subject = NULL WHERE subject IS NOT NULL")
         if not keep_unsent:
             last = "(SELECT seq FROM sqlite_sequence WHERE name = 'events')"
             connection.execute(f"UPDATE meta SET value = ifnull({last}, value) WHERE key = 'confirmed'")  # noqa: S608

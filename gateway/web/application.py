@@ -26,7 +26,8 @@ from gateway.web.feeds import Feeds
 from gateway.web.guard import Guard
 from gateway.web.kiosk import api as kiosk_api
 from gateway.web.kiosk import page as kiosk_page
-from gateway.web.pages import dispensers, events, letters, people, picks, sync, system
+from gateway.web.machine import api as machine_api
+from gateway.web.pages import backups, bundle, dispensers, events, letters, log, people, picks, sync, system
 from gateway.web.problems import handle_errors
 from gateway.web.records import ledger as ledger_api
 from gateway.web.records import letters as letters_api
@@ -50,6 +51,7 @@ ROUTES = (
     letters_api,
     rates,
     repairs,
+    machine_api,
     kiosk_api,
     kiosk_page,
     stream,
@@ -63,6 +65,9 @@ SHOWN: tuple[ModuleType, ...] = (
     picks,
     events,
     system,
+    log,
+    bundle,
+    backups,
     people,
 )
 """The modules of pages; whatever `Page` they hold has an event stream."""

@@ -31,6 +31,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "/sync/letters/replay": ("POST",),
     "/sync/letters/{position}/replay": ("POST",),
     "/sync/letters/{position}/dismiss": ("POST",),
+    "/api/v1/system/clock/vouch": ("POST",),
+    "/api/v1/system/restart": ("POST",),
+    "/api/v1/system/bundle": ("GET", "POST"),
+    "/api/v1/system/backup": ("POST",),
+    "/api/v1/system/restore": ("DELETE", "GET", "PUT"),
+    "/api/v1/system/restore/check": ("POST",),
+    "/api/v1/system/restore/order": ("POST",),
+    "/api/v1/system/restore/settle": ("POST",),
+    "/api/v1/system/restore/take-back": ("POST",),
+    "/api/v1/system/wipe": ("POST",),
+    "/system/(?:clock|restart|backup|wipe)": ("POST",),
+    "/system/bundle": ("GET", "POST"),
+    "/system/backups/(?:send|check|order|take-back|settle|drop|make)": ("POST",),
     "/api/v1/dispensers/{dispenser}": ("DELETE", "GET"),
     "/api/v1/dispensers/{dispenser}/adopt": ("POST",),
     "/api/v1/dispensers/{dispenser}/name": ("PUT",),
@@ -46,6 +59,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 """The methods of the paths where something can be changed. Every other path takes a GET."""
 MAX_BODY_BYTES = 65_536
 """Bytes of a command's body: the longest, a planogram of 12 nozzles, has less than 2,000."""
+UPLOADS = {"/api/v1/system/restore", "/system/backups/send"}
+"""Paths that take a file of any size: their routes count its bytes as they come."""
 _PATHS = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"\Z"), methods) for path, methods in COMMANDS.items()]
 
 HEADERS = {
@@ -103,6 +118,8 @@ def _objection(scope: Scope) -> Problem | None:
     if "origin" in headers:
         hint = "Give the command on the gateway's machine: picante gateway --help, picante dispensers --help"
         return Problem(403, "not-for-pages", "a page can't have the gateway do something", hint=hint)
+    if scope["path"] in UPLOADS:
+        return None
     length = headers.get("content-length", "0")
     if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
         hint = f"Send at most {MAX_BODY_BYTES:,} bytes, with their Content-Length"

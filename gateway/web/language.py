@@ -133,6 +133,13 @@ class Language:
         """A value with its unit, by CLDR's name: `milliliter`, `celsius`, `hour`, `megabyte`."""
         return units.format_unit(value, unit, "short", "#,##0" + ("." + "0" * digits if digits else ""), self._locale)
 
+    def size(self, count: float) -> str:
+        """So many bytes, in the largest unit of which there are some."""
+        for unit, one in (("gigabyte", 1e9), ("megabyte", 1e6), ("kilobyte", 1e3)):
+            if count >= one:
+                return self.unit(count / one, unit, 0 if count >= 100 * one else 1)
+        return self.unit(count, "byte")
+
     def when(self, moment: datetime) -> str:
         """A day and a time, in the store's time zone."""
         return dates.format_datetime(moment, "short", tzinfo=self.zone, locale=self._locale)

@@ -38,6 +38,8 @@ class Web:
         """Set when the server ends: event streams end with it."""
         self.leaf: Leaf | None = None
         """The certificate that the page is served with; None where it is served in clear, on this machine alone."""
+        self.keeping = asyncio.Lock()
+        """Held while a backup is made, sent or checked: one at a time."""
         self.streams = 0
         """Event streams that are open."""
         self.streams_of: Counter[str] = Counter()

@@ -511,3 +511,30 @@ async def test_an_unknown_time_is_noted_every_ten_minutes_at_most(
     for _ in range(10):
         await keep_clock(clock, store)
     assert len(written) == 5
+
+
+def test_somebody_at_the_gateway_vouches_for_a_clock_that_is_doubted(hand_clock: HandClock) -> None:
+    clock = Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+    assert clock.now().known
+    hand_clock.wall_ms += HOUR_MS
+    assert not clock.now().known
+    assert clock.vouch()
+    assert clock.doubt is None
+    assert clock.now() == Now(NOON_MS + HOUR_MS, hand_clock.boot_ms, known=True)
+    hand_clock.wall_ms += HOUR_MS
+    assert not clock.now().known, "it was said of that setting, and of no other"
+
+
+def test_somebody_vouches_where_no_network_is(hand_clock: HandClock) -> None:
+    clock = Clock("ntp", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+    assert not clock.now().known
+    assert clock.vouch()
+    clock.look()
+    hand_clock.go_on(60_000)
+    assert clock.now().known
+
+
+def test_nobody_can_vouch_for_a_clock_that_was_never_set(hand_clock: HandClock) -> None:
+    hand_clock.wall_ms = 12_345_000
+    clock = Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
+    assert not clock.vouch()

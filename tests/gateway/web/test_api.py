@@ -42,11 +42,16 @@ PATHS = {
     "/api/v1/sync/rates": "/api/v1/sync/rates",
     "/api/v1/ledger": "/api/v1/ledger",
     "/api/v1/dead-letters": "/api/v1/dead-letters",
+    "/api/v1/system": "/api/v1/system",
+    "/api/v1/system/settings": "/api/v1/system/settings",
+    "/api/v1/system/log": "/api/v1/system/log",
+    "/api/v1/system/bundle": "/api/v1/system/bundle",
+    "/api/v1/system/restore": "/api/v1/system/restore",
 }
 """Every documented path with a good request."""
 UNASKED = {
     *("/api/v1/stream", "/api/v1/kiosk/{dispenser}/live", "/api/v1/dead-letters/{position}"),
-    *("/api/v1/repairs/{key}", "/api/v1/repairs/{key}/quarantined.tar"),
+    *("/api/v1/repairs/{key}", "/api/v1/repairs/{key}/quarantined.tar", "/api/v1/system/bundle/{name}"),
 }
 """Those that have tests of their own: a stream has no end, no event was refused here, and nothing is broken."""
 

@@ -1,0 +1,52 @@
+"""The public parts of the certificates that a configuration names: whose they are, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from gateway.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One certificate, without its key."""
+
+    key: str
+    """Of gateway.toml, that names it."""
+    path: Path
+    subject: str
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+
+
+def certificates(config: Config) -> Iterator[Certificate]:
+    """Those of Kafka, MQTT and the page, ours and the authorities'; what can't be read is told of elsewhere."""
+    for name in ("kafka", "mqtt", "http"):
+        section = getattr(config, name)
+        for key in ("certificate", "ca", "issuer"):
+            named: str | None = getattr(section, key, None)
+            if named is not None:
+                yield from read(config.path(named), f"{name}.{key}")
+
+
+def read(path: Path, key: str) -> Iterator[Certificate]:
+    """The certificates of a PEM file."""
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError):
+        return
+    for one in found:
+        yield Certificate(
+            key,
+            path,
+            one.subject.rfc4514_string(),
+            one.issuer.rfc4514_string(),
+            one.not_valid_before_utc,
+            one.not_valid_after_utc,
+        )
