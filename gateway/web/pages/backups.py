@@ -18,7 +18,7 @@ from gateway.web.pages.system import RESTARTING, back
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import Owner, Who
+from gateway.web.who import Owner, Role, Who
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,7 +35,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     }
 
 
-PAGE = Page("backups", Text("Backup and restore"), _context, (), "backups/page.html")
+PAGE = Page("backups", Text("Backup and restore"), _context, (), "backups/page.html", Role.OWNER)
 
 
 @router.get("/system/backups")

@@ -15,7 +15,7 @@ from gateway.web.machine.api import file_of_bundle, zipped
 from gateway.web.machine.gathering import scrubber_of, wanted_parts
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import Technician, Who
+from gateway.web.who import Role, Technician, Who
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,7 +42,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     return {"files": [(part.name, WHAT[part.name], size) for part, size in found]}
 
 
-PAGE = Page("bundle", Text("Support bundle"), _context, (), "bundle/page.html")
+PAGE = Page("bundle", Text("Support bundle"), _context, (), "bundle/page.html", Role.TECHNICIAN)
 
 
 @router.get("/system/bundle")

@@ -16,7 +16,7 @@ from gateway.web.machine.gathering import log_file, scrubber_of
 from gateway.web.machine.log_lines import LEVELS, Level, select
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import Technician, Who
+from gateway.web.who import Role, Technician, Who
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,7 +55,7 @@ def _select(web: Web, level: Level, search: str) -> LogLines:
     return select(RING.lines(), scrubber_of(web.state), level, search, SHOWN)
 
 
-PAGE = Page("log", Text("Log"), _context, ("log/lines",), "log/page.html")
+PAGE = Page("log", Text("Log"), _context, ("log/lines",), "log/page.html", Role.TECHNICIAN, every_s=2.0)
 
 
 @router.get("/system/log")

@@ -55,6 +55,7 @@ PAGE = Page(
     _context,
     ("system/restored", "system/clock", "system/disk", "system/machine", "system/certificates", "system/daemon"),
     "system/page.html",
+    every_s=5.0,
 )
 
 
