@@ -120,6 +120,7 @@ class Kiosk extends HTMLElement {
   suffer(trouble) {
     if (this.trouble !== trouble) this.notice(trouble);
     this.trouble = trouble;
+    this.dataset.line = trouble || "open";
   }
 
   /** @param {"lost" | "refused" | "failed" | ""} which */
