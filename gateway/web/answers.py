@@ -67,11 +67,13 @@ class EventView(Answer):
 
 
 class Events(Answer):
-    """A page of events, in the order of their commits."""
+    """A page of events, in the order of their commits, or in the opposite one."""
 
     events: list[EventView]
     next: Annotated[int | None, example(1142)]
-    """Give it as `after` for the next page; null at the end."""
+    """Give it as `after` (or `before`) for the next page; null at the end."""
+    looked_to: Annotated[int | None, example(None)] = None
+    """Set where filters found too little among all rows that one request looks at: they were looked at up to here."""
 
 
 class StateView(Answer):

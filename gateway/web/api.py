@@ -5,23 +5,20 @@ Customers are asked after by pseudonym or session, never by token: paths end in 
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import closing
 from typing import Annotated, Literal
 
-import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
 from firmware_bridge.messages import NozzleInfo
 from gateway.state import GatewayState
 from gateway.web import fleet, reads, views
-from gateway.web.answers import Events, PicksView, ProfileView, SyncView
+from gateway.web.answers import PicksView, ProfileView, SyncView
 from gateway.web.dispenser_answers import Dispensers
 from gateway.web.glance import Status
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.web import TheWeb
 from heat.errors import DataError
-from heat.identity import SAFE_INTEGER, SOURCE_NAME, check_subject
+from heat.identity import SOURCE_NAME, check_subject
 from models.features import Context
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
@@ -47,22 +44,6 @@ async def dispensers(
         web.state, web.watch, search=search, only=state, page=page, size=limit, urgent_first=order == "urgent"
     )
     return Dispensers(dispensers=found.dispensers, total=found.total, page=found.page, pages=found.pages)
-
-
-@router.get("/events", response_model=Events, responses=documented(422))
-async def events(
-    web: TheWeb,
-    after: Annotated[int, Query(ge=0, le=SAFE_INTEGER, description="Events above this position")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Response:
-    """Events and refusals in the order of their commits. What Kafka has, and 200,000 rows have followed, is pruned."""
-    return Response(await asyncio.to_thread(_events_json, web.state, after, limit), media_type="application/json")
-
-
-def _events_json(state: GatewayState, after: int, limit: int) -> bytes:
-    # in a thread, with a connection of its own: a thousand rows would hold up the loop that answers customers
-    with closing(state.store.reader()) as reader:
-        return msgspec.json.encode(views.events_page(reads.rows_after(reader, after, limit + 1), limit))
 
 
 @router.get("/profiles/{pseudonym}", responses=documented(400, 404, 422))

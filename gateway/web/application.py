@@ -29,6 +29,7 @@ from gateway.web.kiosk import page as kiosk_page
 from gateway.web.machine import api as machine_api
 from gateway.web.pages import backups, bundle, dispensers, events, letters, log, people, picks, sync, system
 from gateway.web.problems import handle_errors
+from gateway.web.records import events as events_api
 from gateway.web.records import ledger as ledger_api
 from gateway.web.records import letters as letters_api
 from gateway.web.records import rates
@@ -47,6 +48,7 @@ ROUTES = (
     consents,
     dispenser_commands,
     calibrations,
+    events_api,
     ledger_api,
     letters_api,
     rates,

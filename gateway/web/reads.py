@@ -23,14 +23,14 @@ SELECT ifnull((SELECT max(position) FROM events), 0), confirmed,
        EXISTS (SELECT 1 FROM events WHERE day < 0)
 FROM (SELECT CAST(value AS INTEGER) AS confirmed FROM meta WHERE key = 'confirmed')
 """
-_COLUMNS = (
+COLUMNS = (
     "position, CAST(source AS TEXT), CAST(generation AS INTEGER), CAST(sequence AS INTEGER), CAST(type AS TEXT),"
     " CAST(subject AS TEXT), CAST(time_ms AS INTEGER), CAST(day AS INTEGER), CAST(clock AS TEXT), CAST(data AS BLOB),"
     " CAST(reason AS TEXT), CAST(detail AS TEXT)"
 )
 """As the schema has them, whatever a damaged disk gives back."""
-_ROWS_AFTER = f"SELECT {_COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 -- constants
-_LAST_ROWS = f"SELECT {_COLUMNS} FROM events ORDER BY position DESC LIMIT ?"  # noqa: S608 -- constants
+_ROWS_AFTER = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 -- constants
+_LAST_ROWS = f"SELECT {COLUMNS} FROM events ORDER BY position DESC LIMIT ?"  # noqa: S608 -- constants
 
 _nozzles = msgspec.json.Decoder(list[tuple[int, str, int]])
 
@@ -126,12 +126,12 @@ def used_bytes(reader: sqlite3.Connection) -> int:
 
 def rows_after(reader: sqlite3.Connection, position: int, limit: int) -> list[Row]:
     """Rows above a position, in order."""
-    return [_row(*row) for row in reader.execute(_ROWS_AFTER, (position, limit))]
+    return [row_of(*row) for row in reader.execute(_ROWS_AFTER, (position, limit))]
 
 
 def last_rows(reader: sqlite3.Connection, limit: int) -> list[Row]:
     """The last rows, newest first."""
-    return [_row(*row) for row in reader.execute(_LAST_ROWS, (limit,))]
+    return [row_of(*row) for row in reader.execute(_LAST_ROWS, (limit,))]
 
 
 def pours_since(reader: sqlite3.Connection, position: int, since_ms: int) -> dict[str, int]:
@@ -140,7 +140,8 @@ def pours_since(reader: sqlite3.Connection, position: int, since_ms: int) -> dic
     return {str(source): count for source, count in reader.execute(query, (position, Poured.type, since_ms))}
 
 
-def _row(*columns: Any) -> Row:
+def row_of(*columns: Any) -> Row:
+    """A row of `COLUMNS`, its data unpacked."""
     row = Row(*columns)
     return row if row.type is None else row._replace(data=unpack(row.data))
 

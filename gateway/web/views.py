@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -40,17 +39,9 @@ def heat_at(milli_octaves: int) -> HeatAt:
 # -- events ---------------------------------------------------------------------------------------------------------
 
 
-def events_page(rows: Sequence[reads.Row], limit: int) -> dict[str, Any]:
-    """Rows as `models.Events`, the stored JSON passed through as it is; `rows` may hold one more than `limit`."""
-    more = len(rows) > limit
-    return {
-        "events": [_event(row) for row in rows[:limit]],
-        "next": rows[limit - 1].position if more else None,
-    }
-
-
-def _event(row: reads.Row) -> dict[str, Any]:
-    event: dict[str, Any] = {
+def event(row: reads.Row) -> dict[str, Any]:
+    """A row as `answers.EventView`, the stored JSON passed through as it is."""
+    view: dict[str, Any] = {
         "position": row.position,
         "id": str(EventId(row.source, row.generation, row.sequence)),
         "type": row.type,
@@ -61,10 +52,10 @@ def _event(row: reads.Row) -> dict[str, Any]:
         "clock": row.clock,
     }
     if row.reason is None and row.type is not None and read_data(row.type, row.data) is not None:
-        return event | {"data": msgspec.Raw(row.data)}
+        return view | {"data": msgspec.Raw(row.data)}
     if row.reason is None:
-        return event | {"refusal": {"reason": "damaged", "detail": "its data are no such event"}}
-    return event | {"refusal": {"reason": row.reason, "detail": row.detail or ""}}
+        return view | {"refusal": {"reason": "damaged", "detail": "its data are no such event"}}
+    return view | {"refusal": {"reason": row.reason, "detail": row.detail or ""}}
 
 
 # -- profiles and picks ---------------------------------------------------------------------------------------------

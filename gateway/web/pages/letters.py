@@ -14,7 +14,6 @@ from gateway import replay
 from gateway.letters import State
 from gateway.replay import RefusedAgain, Wrong
 from gateway.web.language import Text
-from gateway.web.pages.sync import REASONS
 from gateway.web.problems import Problem
 from gateway.web.records.letters import (
     WHY_CHARS,
@@ -25,6 +24,7 @@ from gateway.web.records.letters import (
     replay_letter,
     replay_reason,
 )
+from gateway.web.sentences import REASONS
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician, Viewer, Who

@@ -13,6 +13,7 @@ from gateway.web.language import Text
 from gateway.web.records.ledger import read_ledger, totals
 from gateway.web.records.rates import rates
 from gateway.web.records.reading import date_of, day_of, in_thread
+from gateway.web.sentences import REASONS
 from gateway.web.shell import Page, show
 from gateway.web.views import sync_view
 from gateway.web.web import TheWeb, Web
@@ -36,22 +37,6 @@ MODES: dict[str, Text] = {
     "sqlite": Text("This gateway keeps the position: Kafka gets each event at least once"),
     "off": Text("Nobody keeps a position yet"),
 }
-REASONS: dict[str, Text] = {
-    "unknown_type": Text("an event of a kind that nobody knows"),
-    "malformed": Text("it can't be read"),
-    "impossible_heat": Text("a heat that nothing has"),
-    "impossible_volume": Text("a volume that nothing pours"),
-    "unknown_sauce": Text("a sauce that is not in the catalogue"),
-    "unknown_word": Text("words that say nothing of heat"),
-    "too_large": Text("it is too large"),
-    "contradictory": Text("it contradicts itself"),
-    "impossible_sums": Text("sums that no events make"),
-    "wrong_key": Text("it lay under a wrong key"),
-    "too_old": Text("it is too old"),
-    "damaged": Text("the disk has damaged it"),
-    "internal_error": Text("a fault of the gateway's own"),
-}
-"""Why events are refused."""
 
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001

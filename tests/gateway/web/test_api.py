@@ -41,6 +41,8 @@ PATHS = {
     "/api/v1/sync": "/api/v1/sync",
     "/api/v1/sync/rates": "/api/v1/sync/rates",
     "/api/v1/ledger": "/api/v1/ledger",
+    "/api/v1/events/export": "/api/v1/events/export",
+    "/api/v1/events/{position}": "/api/v1/events/1",
     "/api/v1/dead-letters": "/api/v1/dead-letters",
     "/api/v1/system": "/api/v1/system",
     "/api/v1/system/settings": "/api/v1/system/settings",
