@@ -37,7 +37,7 @@ class Told(Answer):
     time: datetime
     clock: str
     kind: Annotated[str, example("poured")]
-    text: Annotated[str, example("hot-bar-1 poured Chipotle Honey, 5.2 ml")]
+    text: Annotated[str, example("hot-bar-1 poured Chipotle Honey, 5.2 mL")]
     heat: HeatAt | None = None
 
 

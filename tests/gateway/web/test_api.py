@@ -154,7 +154,7 @@ def test_pages_follow_one_another_without_gap_or_repetition(shop: Shop) -> None:
 
 def test_there_is_nothing_after_the_last_event(shop: Shop) -> None:
     last = events(shop)[-1]["position"]
-    assert shop.json(f"/api/v1/events?after={last}") == {"events": [], "next": None}
+    assert shop.json(f"/api/v1/events?after={last}") == {"events": [], "next": None, "looked_to": None}
 
 
 # -- profiles and picks ---------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_the_status_adds_up(shop: Shop) -> None:
     assert sync["oldest_age_s"] >= 0
     assert counts["picks_shown"] == len(of_type(shop, "picante.impression.v1"))
     assert 0 < status["times"]["p50_us"] <= status["times"]["p99_us"]
-    assert any("hot-bar-1 poured Serrano Verde, 5.2 ml" in event["text"] for event in status["events"])
+    assert any("hot-bar-1 poured Serrano Verde, 5.2 mL" in event["text"] for event in status["events"])
     assert not any("showed" in event["text"] for event in status["events"])
 
 

@@ -48,7 +48,7 @@ def test_what_happens_appears_at_once(browser: Browser, shop: Shop) -> None:
     with opened(browser, shop) as page:
         first = page.locator("#events li").first
         shop.visit(pour="reaper-raw", volume_ul=1_700)
-        expect(first).to_contain_text("hot-bar-1 poured Reaper Raw, 1.7\u00a0ml")
+        expect(first).to_contain_text("hot-bar-1 poured Reaper Raw, 1.7 mL")
         expect(first).to_contain_text("1,600,000 SHU")
         expect(first).to_have_class(re.compile("new"))
         expect(page.locator("#dispensers .screen").first.locator("li")).to_have_count(3)
@@ -76,7 +76,7 @@ def test_it_is_whole_without_javascript(browser: Browser, shop: Shop) -> None:
     with opened(browser, shop, java_script_enabled=False) as page:
         expect(page.locator("h1")).to_contain_text("All good")
         expect(page.locator("#dispensers")).to_contain_text("hot-bar-1 online for")
-        expect(page.locator("#events")).to_contain_text("poured Chipotle Honey, 5.2\u00a0ml")
+        expect(page.locator("#events")).to_contain_text("poured Chipotle Honey, 5.2 mL")
         expect(page.locator("#events time").first).to_have_text(re.compile(r"now|ago"))
         expect(page.locator("#picks")).to_contain_text(re.compile(r"Card p1-[0-9a-f]{4}… at hot-bar-1"))
         expect(page.locator("#picks")).to_contain_text(re.compile(r"[\d.]+ ms"))

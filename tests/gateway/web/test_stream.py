@@ -60,7 +60,7 @@ async def test_a_snapshot_comes_first_then_what_changes(inside: Inside) -> None:
                 change = json.loads(await next_of(events, "change"))
                 assert change.keys() <= snapshot.keys()
                 seen = seen | change
-        assert seen["events"][0]["text"] == "hot-bar-1 poured Table Red, 3.0 ml"
+        assert seen["events"][0]["text"] == "hot-bar-1 poured Table Red, 3.0 mL"
         assert seen["counts"]["stored"] == 1
         # what did not change is not said again
         assert "gateway" not in change or change["gateway"] != snapshot["gateway"]
