@@ -1,0 +1,219 @@
+"""A live page in a browser: what changes comes in, what somebody is at stays, ages grow, and a lost line is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.gateway.web.browser import context_of, visiting
+from tests.gateway.web.sample import Served, served
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The sample page, for a file of tests."""
+    with served(tmp_path_factory.mktemp("sample")) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _as_new(shop: Served) -> None:
+    shop.sample.values |= {"left": "1", "right": "1", "since": None, "rows": []}
+    shop.sample.posted.clear()
+
+
+def test_a_change_comes_in(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample") as page:
+        shop.sample.values["left"] = "five <b>"
+        expect(page.locator(".left")).to_have_text("five <b>")
+        shop.sample.values["rows"] = ["a"]
+        expect(page.locator("li[data-key]")).to_have_text(["a"])
+        shop.sample.values["rows"] = ["b", "a"]
+        expect(page.locator("li.new")).to_have_text(["b"])
+
+
+def test_what_somebody_is_at_stays(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample") as page:
+        page.get_by_text("More", exact=True).last.click()
+        label = page.get_by_label("Label")
+        label.fill("half of a na")
+        shop.sample.values["right"] = "2"
+        expect(page.locator(".right")).to_have_text("2")
+        expect(page.get_by_text("inside 2")).to_be_visible()
+        expect(label).to_have_value("half of a na")
+        expect(label).to_be_focused()
+        page.get_by_role("heading", name="Right").click()  # focus goes, what was typed stays
+        shop.sample.values["right"] = "3"
+        expect(page.locator(".right")).to_have_text("3")
+        expect(label).to_have_value("half of a na")
+
+
+def test_a_form_has_one_key_as_long_as_its_document_lives(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample") as page:
+        form = page.locator("form").first
+        key = form.get_attribute("action")
+        shop.sample.values["right"] = "2"
+        expect(page.locator(".right")).to_have_text("2")
+        assert form.get_attribute("action") == key
+        page.get_by_role("button", name="Save").click()
+        wait_until(lambda: shop.sample.posted, 5, "the form is posted")
+        assert f"once={shop.sample.posted[0]['once']}" in (key or "")
+        assert form.get_attribute("action") != key, "another document, another key"
+
+
+def test_ages_grow_and_what_is_old_is_grey(browser: Browser, shop: Served) -> None:
+    shop.sample.values["since"] = datetime.now(UTC)
+    with visiting(browser, shop, "/sample") as page:
+        reading = page.locator(".reading")
+        expect(reading).to_have_class("reading")
+        expect(reading).to_have_class("reading stale")
+        expect(reading.locator("time")).to_have_text(re.compile(r"[4-9] sec\. ago"))
+        shop.sample.values["since"] = datetime.now(UTC) + timedelta(seconds=60)  # a newer one: true again
+        expect(reading).to_have_class("reading")
+
+
+def test_ages_are_told_in_the_readers_language(browser: Browser, shop: Served) -> None:
+    shop.sample.values["since"] = datetime.now(UTC) - timedelta(minutes=7, seconds=20)
+    for language, text in (("en", "7 min. ago"), ("de", "vor 7 Min."), ("es", "hace 7 min")):
+        for javascript in (True, False):  # the gateway and the browser say the same
+            with visiting(browser, shop, "/sample", language=language, javascript=javascript) as page:
+                expect(page.locator(".reading time")).to_have_text(text)
+                expect(page.locator(".reading")).to_have_class("reading stale")
+
+
+# -- a line that is lost ----------------------------------------------------------------------------------------------
+
+
+def test_silence_is_told_after_twelve_seconds_and_ends_with_the_next_word(browser: Browser, shop: Served) -> None:
+    with context_of(browser, shop) as context:
+        page = context.new_page()
+        page.clock.install()
+        page.goto(shop.url + "/sample")
+        badge = page.locator("#connection")
+        expect(badge).to_have_attribute("data-state", "live")
+        page.clock.pause_at(datetime.now() + timedelta(seconds=40))  # noqa: DTZ005  the browser's
+        expect(badge).to_have_text(re.compile(r"not connected since \d+:\d\d:\d\d"))
+        page.clock.resume()
+        expect(badge).to_have_attribute("data-state", "live")
+
+
+def test_an_error_is_told_at_once(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample", tolerate="htmx:sse:error|ERR_INTERNET_DISCONNECTED") as page:
+        badge = page.locator("#connection")
+        page.context.set_offline(True)
+        expect(badge).to_have_attribute("data-state", "lost", timeout=4_000)
+        shop.sample.values["left"] = "meanwhile"
+        page.context.set_offline(False)
+        expect(badge).to_have_attribute("data-state", "live")
+        expect(page.locator(".left")).to_have_text("meanwhile")
+
+
+def test_a_page_that_slept_ten_minutes_is_fresh_within_two_seconds(browser: Browser, shop: Served) -> None:
+    with context_of(browser, shop) as context:
+        page = context.new_page()
+        page.clock.install()
+        page.goto(shop.url + "/sample")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        page.get_by_label("Label").fill("half of a na")
+        asleep(page, shop)
+        shop.sample.values |= {"left": "news", "right": "more news"}
+        page.clock.fast_forward("10:00")
+        awake(page)
+        expect(page.locator(".left")).to_have_text("news", timeout=2_000)
+        expect(page.locator(".right")).to_have_text("more news", timeout=2_000)
+        expect(page.get_by_label("Label")).to_have_value("half of a na")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page).to_have_url(shop.url + "/sample")
+
+
+def asleep(page: Page, shop: Served) -> None:
+    """The phone is put away: the page is hidden, its stream closed, its scripts stopped."""
+    set_visibility(page, "hidden")
+    wait_until(lambda: not shop.web.streams, 10, "the page in the background has closed its stream")
+    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": "frozen"})
+
+
+def awake(page: Page) -> None:
+    """The phone is taken up again."""
+    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": "active"})
+    set_visibility(page, "visible")
+
+
+def set_visibility(page: Page, state: str) -> None:
+    """What a browser tells its page when another tab comes in front."""
+    page.evaluate(
+        """(state) => {
+          Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+          Object.defineProperty(document, "hidden", {value: state === "hidden", configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
+
+
+def test_the_seventh_tab_loads_and_stays_fresh(browser: Browser, shop: Served) -> None:
+    with context_of(browser, shop) as context:
+        tabs = [context.new_page() for _ in range(7)]
+        for tab in tabs:
+            tab.goto(shop.url + "/sample")
+        for tab in tabs[:4]:
+            expect(tab.locator("#connection")).to_have_attribute("data-state", "live")
+        for tab in tabs[4:]:
+            expect(tab.locator("#connection")).to_have_attribute("data-state", "polling")
+            expect(tab.locator("#connection")).to_have_text("every 5 s")
+        shop.sample.values["left"] = "for all"
+        for tab in tabs:
+            expect(tab.locator(".left")).to_have_text("for all")
+        tabs[0].close()
+        expect(tabs[4].locator("#connection")).to_have_attribute("data-state", "live")
+        assert len(shop.web.streams_of) == 1
+
+
+# -- held for a second ------------------------------------------------------------------------------------------------
+
+
+def test_a_button_is_held_for_a_second(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample") as page:
+        button = page.get_by_role("button", name="Test pour")
+        expect(page.get_by_label("Type POUR to go on")).to_be_hidden()
+        button.hover()
+        page.mouse.down()
+        wait_until(lambda: shop.sample.posted, 5, "it is posted while the button is held")
+        page.mouse.up()
+    assert [posted["confirm"] for posted in shop.sample.posted] == ["POUR"]
+
+
+def test_a_short_press_asks_for_the_word_instead(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample") as page:
+        button = page.get_by_role("button", name="Test pour")
+        button.click()
+        word = page.get_by_label("Type POUR to go on")
+        expect(word).to_be_focused()
+        assert shop.sample.posted == []
+        word.fill("pour")
+        button.click()
+        wait_until(lambda: shop.sample.posted, 5, "the word is posted")
+    assert [posted["confirm"] for posted in shop.sample.posted] == ["pour"]
+
+
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_a_key_is_held_for_a_second(browser: Browser, shop: Served, key: str) -> None:
+    with visiting(browser, shop, "/sample") as page:
+        page.get_by_role("button", name="Test pour").focus()
+        page.keyboard.down(key)
+        wait_until(lambda: shop.sample.posted, 5, "it is posted while the key is held")
+        page.keyboard.up(key)
+    assert [posted["confirm"] for posted in shop.sample.posted] == ["POUR"]
+
+
+def test_without_javascript_the_word_is_typed(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample", javascript=False) as page:
+        page.get_by_label("Type POUR to go on").fill("POUR")
+        page.get_by_role("button", name="Test pour").click()
+        expect(page).to_have_url(shop.url + "/sample")
+    assert [posted["confirm"] for posted in shop.sample.posted] == ["POUR"]
