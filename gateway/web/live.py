@@ -4,7 +4,7 @@
     data: <hx-partial ...>        parts, which replace those in the document
 
     event: tick   data: {"now": ...}     after those, and every 5 s: silence means a dead line
-    event: full                          this session has its streams: it comes back in 5 s, and takes one if it can
+    event: full                          first, where this session has its streams: it ends, to be asked again in 5 s
 
 A browser opens six connections to one host, and a page must load while others are open: so one session has four streams
 at most. A stream ends when the web closes; browsers come back by themselves.
@@ -99,7 +99,7 @@ async def _follow(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncIter
 
 async def _once(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncIterator[bytes]:
     news, _ = await _news(web, feed, seen, once)
-    yield news + _tick() + format_sse_event(event="full", data_str="", retry=POLL_MS)
+    yield format_sse_event(event="full", data_str="") + news + _tick(POLL_MS)
 
 
 async def _news(web: Web, feed: Feed, seen: list[str], once: str) -> tuple[bytes, list[str]]:
@@ -116,6 +116,6 @@ def _partial(element: str, html: str) -> str:
     return environment.get_template("macros/live.html").module.partial(element, html)  # type: ignore[attr-defined, no-any-return]
 
 
-def _tick() -> bytes:
+def _tick(back_ms: int = BACK_MS) -> bytes:
     now = msgspec.json.encode({"now": datetime.now(UTC)}).decode()
-    return format_sse_event(event="tick", data_str=now, retry=BACK_MS)
+    return format_sse_event(event="tick", data_str=now, retry=back_ms)

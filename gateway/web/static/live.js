@@ -19,6 +19,7 @@ const badge = /** @type {HTMLElement} */ (document.querySelector("#connection"))
 let connection = null;
 let heardAt = Date.now();
 let toldAt = Date.now();
+let full = false;
 /** @type {number | null} */
 let lostAt = null;
 /** @type {Set<string>} */
@@ -26,10 +27,10 @@ let known = new Set();
 
 // -- the stream -------------------------------------------------------------------------------------------------------
 
-/** @param {"live" | "polling"} state */
-function heard(state) {
+function heard() {
   heardAt = toldAt = Date.now();
   lostAt = null;
+  const state = full ? "polling" : "live";
   say(state, badge.dataset[state] ?? "");
 }
 
@@ -58,11 +59,10 @@ function follow() {
     connection = /** @type {CustomEvent} */ (event).detail.connection;
     if (connection) connection.attempt = Math.min(connection.attempt, MAX_ATTEMPT);
   });
-  live.addEventListener("htmx:sse:after:message", (event) => {
-    if (/** @type {CustomEvent} */ (event).detail.message.event !== "full") heard("live");
-  });
+  live.addEventListener("htmx:sse:after:connection", () => { full = false; });
+  live.addEventListener("full", () => { full = true; });
+  live.addEventListener("htmx:sse:after:message", heard);
   live.addEventListener("tick", (event) => setNow(JSON.parse(/** @type {CustomEvent} */ (event).detail.data).now));
-  live.addEventListener("full", () => heard("polling"));
   live.addEventListener("htmx:sse:error", lost);
   // a stream that could not be opened at all, or that htmx gave up
   for (const end of ["htmx:error", "htmx:response:error", "htmx:sse:close"]) {

@@ -12,16 +12,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Protocol, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from gateway.web.who import Role
-from tests.gateway.web.conftest import Shop
 
 PHONE, WIDE = (390, 844), (1280, 800)
 """What a page is looked at with."""
+
+
+class Addressed(Protocol):
+    """A gateway that a browser can go to."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class Overheard:
@@ -67,7 +73,7 @@ class Look(TypedDict, total=False):
 
 @contextmanager
 def context_of(
-    browser: Browser, shop: Shop, size: tuple[int, int] = PHONE, **look: Unpack[Look]
+    browser: Browser, shop: Addressed, size: tuple[int, int] = PHONE, **look: Unpack[Look]
 ) -> Iterator[BrowserContext]:
     """A browser of its own, for several pages."""
     context = browser.new_context(
@@ -87,13 +93,13 @@ def context_of(
         context.close()
 
 
-def sign_in(context: BrowserContext, shop: Shop, role: Role | None) -> None:
+def sign_in(context: BrowserContext, shop: Addressed, role: Role | None) -> None:
     """Give the browser a session of somebody who is this."""
 
 
 @contextmanager
 def visiting(
-    browser: Browser, shop: Shop, path: str = "/", size: tuple[int, int] = PHONE, **look: Unpack[Look]
+    browser: Browser, shop: Addressed, path: str = "/", size: tuple[int, int] = PHONE, **look: Unpack[Look]
 ) -> Iterator[Page]:
     """One page, opened; with JavaScript it is live before the test looks at it."""
     with context_of(browser, shop, size, **look) as context:
