@@ -42,7 +42,7 @@ class Heart:
         now_s = time.monotonic()
         if now_s - self._looked_s >= LOOK_S:
             try:
-                status, releases = self._web.drawn().status, self._web.state.releases.report()
+                status, releases = self._web.status(), self._web.state.releases.report()
             except sqlite3.Error:
                 return self._important  # the store tells of it
             self._looked_s = now_s
@@ -58,7 +58,7 @@ class Heart:
         try:
             told = await asyncio.to_thread(seen.digests, state.store)
             told = told._replace(rows=self._news(told.rows))
-            heartbeat = self._heartbeat(self._web.drawn().status, state.uplink, told)
+            heartbeat = self._heartbeat(self._web.status(), state.uplink, told)
         except sqlite3.Error as error:
             raise StoreError(f"the database can't be read: {error}") from error
         name = state.config.gateway.id

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["v1"])
 @router.get("/status")
 async def status(web: TheWeb) -> Status:
     """Everything that the page shows, at most 0.4 s old."""
-    return web.drawn().status
+    return web.status()
 
 
 @router.get("/dispensers", responses=documented(422))

@@ -18,7 +18,6 @@ from gateway.web import (
     dispenser_commands,
     health,
     live,
-    page,
     sensors,
     stream,
 )
@@ -28,6 +27,7 @@ from gateway.web.kiosk import api as kiosk_api
 from gateway.web.kiosk import page as kiosk_page
 from gateway.web.machine import api as machine_api
 from gateway.web.pages import backups, bundle, dispensers, events, letters, log, people, picks, sync, system
+from gateway.web.pages import repairs as repairs_page
 from gateway.web.problems import handle_errors
 from gateway.web.records import events as events_api
 from gateway.web.records import ledger as ledger_api
@@ -58,9 +58,9 @@ ROUTES = (
     kiosk_page,
     stream,
     live,
-    page,
 )
 SHOWN: tuple[ModuleType, ...] = (
+    repairs_page,
     dispensers,
     sync,
     letters,

@@ -38,12 +38,17 @@ def snapshot(state: GatewayState, watch: Watch, board: Board) -> Status:
         repairs=[repair_view(repair, language("en")) for repair in repairs],
         counts=_counts(state, sync),
         dispensers=dispensers,
-        times=_times([shown.latency_us for shown in recent]),
+        times=pick_times(state),
         picks=[shown_view(state, shown) for shown in list(recent)[: -PICKS - 1 : -1]],
         events=_events(state),
         sync=sync,
         backlog=list(watch.pending),
     )
+
+
+def pick_times(state: GatewayState) -> PickTimes:
+    """How long the last picks took."""
+    return _quantiles([shown.latency_us for shown in state.recommender.recent])
 
 
 def _gateway(state: GatewayState) -> GatewayView:
@@ -74,7 +79,7 @@ def _counts(state: GatewayState, sync: SyncView) -> Counts:
     )
 
 
-def _times(latencies_us: Sequence[int]) -> PickTimes:
+def _quantiles(latencies_us: Sequence[int]) -> PickTimes:
     if not latencies_us:
         return PickTimes(count=0, p50_us=None, p99_us=None)
     ordered = sorted(latencies_us)

@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from gateway.state import GatewayState
+from gateway.web.glance import Status
 from gateway.web.leaf import Leaf, addresses
 from gateway.web.metrics import Figures
-from gateway.web.rendering import Drawn
 from gateway.web.repairs.board import Board
 from gateway.web.repairs.metrics import Figures as RepairFigures
 from gateway.web.repairs.snoozes import Remembered
@@ -44,8 +44,8 @@ class Web:
         """Event streams that are open."""
         self.streams_of: Counter[str] = Counter()
         """Those of pages, by session."""
-        self._drawn: Drawn | None = None
-        self._drawn_s = 0.0
+        self._status: Status | None = None
+        self._status_s = 0.0
 
     @property
     def address(self) -> str | None:
@@ -62,12 +62,12 @@ class Web:
         except TimeoutError:
             pass
 
-    def drawn(self) -> Drawn:
+    def status(self) -> Status:
         """The gateway at a glance, at most `FRESH_S` old."""
         now_s = time.monotonic()
-        if self._drawn is None or now_s - self._drawn_s > FRESH_S:
-            self._drawn, self._drawn_s = Drawn(snapshot(self.state, self.watch, self.board)), now_s
-        return self._drawn
+        if self._status is None or now_s - self._status_s > FRESH_S:
+            self._status, self._status_s = snapshot(self.state, self.watch, self.board), now_s
+        return self._status
 
 
 def _web(request: Request) -> Web:

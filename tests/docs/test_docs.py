@@ -30,7 +30,6 @@ from gateway.web import (
     consents,
     dispenser_commands,
     health,
-    page,
     sensors,
     stream,
 )
@@ -181,10 +180,10 @@ def test_the_glossary_has_ten_words() -> None:
 
 def test_every_path_is_in_the_readme() -> None:
     commanding = (adoption, commands, consents, dispenser_commands, calibrations, kiosk)
-    there_are = (health, api, sensors, *commanding, repairs, stream, page)
+    there_are = (health, api, sensors, *commanding, repairs, stream)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
-    assert set(codes(section(README, "The API"), "path")) == there - {"/live/old"}, "/live/old is the page's own"
+    assert set(codes(section(README, "The API"), "path")) == there
 
 
 def test_every_repair_is_documented_with_its_cost() -> None:

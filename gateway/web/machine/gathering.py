@@ -24,10 +24,10 @@ def scrubber_of(state: GatewayState) -> Scrubber:
 def wanted_parts(web: Web) -> list[Part]:
     """All files that a bundle may have; made of this moment. Call it in the event loop."""
     state = web.state
-    status = web.drawn().status.model_dump(mode="json", exclude={"picks", "events"})
+    status = web.status().model_dump(mode="json", exclude={"picks", "events"})
     told: list[tuple[str, str, Callable[[], Any]]] = [
-        ("repairs.json", "What is wrong, as the page tells it", lambda: status["warnings"]),
-        ("status.json", "The gateway at a glance, without what customers did", lambda: _without(status, "warnings")),
+        ("repairs.json", "What is wrong, as the page tells it", lambda: status["repairs"]),
+        ("status.json", "The gateway at a glance, without what customers did", lambda: _without(status, "repairs")),
         ("parts.json", "Parts of the daemon, and how often each began anew", lambda: _parts(state)),
         ("figures.json", "All figures that Prometheus would read: what passed on each link", lambda: _figures(web)),
     ]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from cloud_sync.credentials import TlsSection
+from gateway import letters
 from gateway.autonomy import autonomy
 from gateway.config import Config
 from gateway.hardware import Hardware, look
@@ -46,6 +47,8 @@ class Facts:
     certificates: tuple[Certificate, ...] = ()
     full_in_s: float | None = None
     """s until the disk is full, at the rate of the last hours; None where it does not fill, or nobody knows."""
+    letters: int = 0
+    """Events that were refused, and at which nobody has looked."""
     room_s: float | None = None
     """s for which events have room if Kafka takes none; None where none come."""
 
@@ -84,7 +87,8 @@ class Reader:
         facts = self.read_files()
         with closing(store.reader()) as reader:
             room = autonomy(reader, now_ms, store.settings.quota_bytes, facts.free_bytes)
-        return facts if room.hours is None else replace(facts, room_s=room.hours * 3600)
+            open_letters = sum(letters.counts(reader).values())
+        return replace(facts, room_s=None if room.hours is None else room.hours * 3600, letters=open_letters)
 
     def read_files(self) -> Facts:
         """The same without the database. Raises OSError where there is no data directory."""

@@ -20,7 +20,7 @@ from gateway.web.repairs.of_parts import model_repairs, part_repairs, release_re
 from gateway.web.repairs.of_ports import port_repairs
 from gateway.web.repairs.of_sensors import sensor_repairs
 from gateway.web.repairs.of_store import store_repairs
-from gateway.web.repairs.of_sync import sync_repairs
+from gateway.web.repairs.of_sync import dead_letters, sync_repairs
 from gateway.web.repairs.repair import Repair
 from gateway.web.watch import Watch
 
@@ -50,6 +50,8 @@ def look(state: GatewayState, seen: Seen) -> Iterator[Repair]:
         yield from machine_repairs(seen.facts, _now(state))
     yield from part_repairs(state, seen.watch)
     yield from sync_repairs(state, seen.sync)
+    if seen.facts is not None and seen.facts.letters:
+        yield dead_letters(seen.facts.letters)
     yield from turned_away(state)
     yield from adoption_repairs(state, seen.dispensers)
     yield from of_dispensers.offline(seen.dispensers) if settled else ()

@@ -43,3 +43,10 @@ def unreachable(bootstrap: str, since: datetime | None) -> Repair:
     )
     what = Text("Kafka can't be reached; events are kept here")
     return Repair("sync_unreachable", what, steps, since=since, fixes=(PAGE,))
+
+
+def dead_letters(count: int) -> Repair:
+    """Events that were refused, and wait for somebody."""
+    what = Text("{n} event was refused, and waits for you", "{n} events were refused, and wait for you", n=count)
+    steps = (Text("Mend and replay them, or dismiss them, on the page Sync"),)
+    return Repair("dead_letters", what, steps, fixes=(Fix("letters", Text("Look at them"), link="/sync/letters"),))

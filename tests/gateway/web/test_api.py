@@ -301,7 +301,7 @@ def test_nothing_can_be_changed(shop: Shop, method: str) -> None:
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8080", "", "0.0.0.0"]
 )
 def test_a_foreign_host_is_answered_nothing(shop: Shop, host: str) -> None:
-    for path in ("/", "/api/v1/status", "/static/app.js", "/healthz"):
+    for path in ("/", "/api/v1/status", "/static/live.js", "/healthz"):
         answer = shop.get(path, headers={"host": host})
         assert (answer.status_code, answer.headers["content-type"]) == (421, PROBLEMS)
         assert "hot-bar" not in answer.text
@@ -313,7 +313,7 @@ def test_a_tunnel_on_any_port_is_this_machine(shop: Shop, host: str) -> None:
 
 
 def test_every_answer_keeps_to_itself(shop: Shop) -> None:
-    kept = ("/static/app.css", "/static/app.js")
+    kept = ("/static/app.css", "/static/live.js")
     for path in ("/", "/api/v1/status", "/metrics", "/nothing", "/api/v1/events?limit=0", *kept):
         headers = shop.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'self';")

@@ -35,7 +35,7 @@ async def open_stream(inside: Inside, path: str) -> AsyncIterator[AsyncIterator[
         yield lines
 
 
-@pytest.mark.parametrize("path", ["/api/v1/stream", "/live/old"])
+@pytest.mark.parametrize("path", ["/api/v1/stream", "/live/repairs/once"])
 @pytest.mark.parametrize("how", ["stopping", "cancelled"])
 async def test_it_ends_in_time_while_streams_are_open(tmp_path: Path, path: str, how: str) -> None:
     async with inside_of(tmp_path) as inside, open_stream(inside, path) as lines:
@@ -77,7 +77,7 @@ async def test_it_leaves_the_signals_to_the_daemon(inside: Inside) -> None:
 async def test_it_leaves_no_tasks(tmp_path: Path) -> None:
     before = asyncio.all_tasks()
     async with inside_of(tmp_path) as inside:
-        async with open_stream(inside, "/live/old"):
+        async with open_stream(inside, "/live/repairs/once"):
             pass
         inside.state.stopping.set()
         await inside.serving
@@ -85,7 +85,7 @@ async def test_it_leaves_no_tasks(tmp_path: Path) -> None:
 
 
 def test_the_daemon_ends_in_time_while_a_stream_is_open(shop: Shop) -> None:
-    with httpx.stream("GET", shop.url + "/live/old", timeout=10) as answer:
+    with httpx.stream("GET", shop.url + "/live/repairs/once", timeout=10) as answer:
         next(answer.iter_lines())
         assert shop.gateway.stop(within_s=PROMISED_S) == 0
 

@@ -71,17 +71,6 @@ async def test_a_quiet_stream_ticks(inside: Inside) -> None:
         assert "now" in json.loads(await next_of(events, "tick"))
 
 
-async def test_the_page_gets_the_parts_that_changed(inside: Inside) -> None:
-    hello = inside.hello()
-    async with events_of(inside, "/live/old") as events:
-        first = [(await anext(events))[0] for _ in range(5)]
-        assert first == ["status", "dispensers", "picks", "events", "outbox"]
-        await inside.deliver(hello, POUR)
-        text = await next_of(events, "events")
-        assert text.strip().startswith('<section id="events">')
-        assert "poured Table Red" in text
-
-
 async def test_changes_come_at_most_twice_a_second(inside: Inside) -> None:
     hello = inside.hello()
     loop = asyncio.get_running_loop()
@@ -103,7 +92,7 @@ async def test_changes_come_at_most_twice_a_second(inside: Inside) -> None:
 async def test_a_browser_that_leaves_is_no_news(inside: Inside, caplog: pytest.LogCaptureFixture) -> None:
     hello = inside.hello()
     for _ in range(10):
-        async with events_of(inside, "/live/old") as events:
+        async with events_of(inside, "/api/v1/stream") as events:
             await anext(events)  # leave while more is being sent
             await inside.deliver(hello, POUR)
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
@@ -116,12 +105,12 @@ async def test_streams_are_counted_and_bounded(inside: Inside) -> None:
         ]
         for events in open_streams:
             await anext(events)
-        answer = await inside.client.get("/live/old")
+        answer = await inside.client.get("/api/v1/stream")
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:picante:problem:too-many-streams"
 
     async def taken_again() -> bool:
-        async with inside.client.stream("GET", "/live/old") as answer:
+        async with inside.client.stream("GET", "/api/v1/stream") as answer:
             return answer.status_code == 200
 
     await wait_until_async(taken_again, 5, "streams that were left are given back")
