@@ -33,6 +33,7 @@ from gateway.downlink import StoreInbox, Wanted
 from gateway.ingest import Ingest
 from gateway.judge import Limits
 from gateway.kiosk import Kiosk
+from gateway.looking import Looking
 from gateway.lots import Lots
 from gateway.orders import Order
 from gateway.outbox import StoreOutbox
@@ -107,6 +108,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             lots=lots,
             provisioning=_provisioning(config, door.catalog, adoption, dispensers),
             samples=samples,
+            looking=_looking(samples, dispensers),
             summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
@@ -187,6 +189,12 @@ def _note_done(samples: Samples, order: Order) -> None:
     said = order.read_arguments()
     if isinstance(said, Calibrate | Tare):
         samples.set_anew(order.dispenser, said.nozzle)
+
+
+def _looking(samples: Samples, dispensers: Dispensers) -> Looking:
+    looking = Looking(lambda name: reach.link if (reach := dispensers.reach(name)) else None)
+    samples.came = looking.came
+    return looking
 
 
 def _open_samples(config: Config, clock: Clock) -> Samples:

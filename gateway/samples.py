@@ -24,6 +24,7 @@ from gateway.aggregates import MINUTE_MS, Aggregate, Sensor, Sums
 from gateway.clock import Clock
 from gateway.forecast import Forecast
 from gateway.judge import Judge, Limits
+from gateway.looking import Came
 from gateway.plausibility import Finding
 from gateway.sample_file import MinuteRow, RawRow, SampleFile
 from gateway.sample_room import Moment
@@ -104,6 +105,8 @@ class Samples:
         self.forecasts: Mapping[tuple[str, int], Forecast] = {}
         """When bottles will be empty, by dispenser and nozzle."""
         self.file_bytes = 0
+        self.came: Callable[[str, Came], None] = lambda _dispenser, _came: None
+        """Called of each SAMPLE that is taken in, on the event loop."""
         self.file = file
         """Its counters may be looked at; its methods belong to `in_thread`."""
         self._clock = clock
@@ -152,6 +155,7 @@ class Samples:
         if len(self._raws) == MAX_RAWS:
             self.counters["dropped"] += 1
         self._raws.append(RawRow(dispenser, at_ms, sample.period_ms, msgspec.msgpack.encode(series)))
+        self.came(dispenser, Came(at_ms, sample.period_ms, series))
         self.counters["kept" if self._sum_up(dispenser, at_ms, sample.period_ms, series) else "late"] += 1
 
     def set_anew(self, dispenser: str, nozzle: int) -> None:
@@ -192,6 +196,10 @@ class Samples:
             if (minute_there := self._minutes.get((begin_ms, dispenser))) is not None:
                 minute_there.covered_ms += covered_ms
         return in_time
+
+    def unwritten(self, dispenser: str) -> list[RawRow]:
+        """SAMPLEs of a dispenser that wait to be written."""
+        return [row for row in self._raws if row.dispenser == dispenser]
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do something with the file, after what waits for its thread."""

@@ -21,6 +21,7 @@ from gateway.config import Config
 from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
 from gateway.kiosk import Kiosk
+from gateway.looking import Looking
 from gateway.lots import Lots
 from gateway.outbox import StoreOutbox
 from gateway.picks import Recommender
@@ -61,6 +62,7 @@ class GatewayState:
     provisioning: Provisioning | None
     """None where no file adopts dispensers."""
     samples: Samples
+    looking: Looking
     summaries: Summaries
     supervisor: Supervisor
     uplink: Uplink | None

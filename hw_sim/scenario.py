@@ -24,7 +24,7 @@ Everything that it can say:
     baud = 115200                   # 0: no pacing
     nozzles = ["table-red", ...]    # or how many, drawn from the catalogue by the seed
     ring = 2048                     # events that it can hold
-    sample_hz = 0                   # how often sensors are read while something flows; 0: never
+    sample_hz = 0                   # how often sensors are read while something flows or somebody looks; 0: never
     faults = [                      # what happens when, by the verbs of `picante sim ctl`
         {at_s = 30, do = "unplug", seconds = 5},
     ]

@@ -126,7 +126,7 @@ def trace(config_path: Path, out: Path, seconds: float, max_bytes: int) -> None:
     proofs are never written. docs/simulator.md tells what the lines mean.
 
     \b
-    Exit status: 0 written, 1 no daemon, a trace runs already, or FILE can't be written, 2 configuration.
+    Exit status: 0 written, 1 no daemon, too many traces run already, or FILE can't be written, 2 configuration.
     Example:  picante gateway trace --config gateway.toml --out bar.jsonl --seconds 300
     """
     try:

@@ -14,7 +14,7 @@ from gateway.web.dispenser_answers import DispenserView, Forgotten
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
-from heat.errors import StoreError
+from heat.errors import DataError, StoreError
 from heat.identity import SOURCE_NAME
 
 router = APIRouter(prefix="/api/v1/dispensers", tags=["v1"])
@@ -65,7 +65,11 @@ async def adopt(web: TheWeb, dispenser: Dispenser, asked: Adopt | None = None) -
 
     Its key is told on no answer, ever.
     """
-    how = asked or Adopt()
+    return await let_in(web, dispenser, asked or Adopt())
+
+
+async def let_in(web: Web, dispenser: str, how: Adopt) -> DispenserView:
+    """Adopt it. Raises Problem."""
     key = None if how.key is None else _key(how.key)
     with _Explained():
         await web.state.adoption.adopt(dispenser, key=key, name=how.name, planogram=how.planogram)
@@ -75,8 +79,13 @@ async def adopt(web: TheWeb, dispenser: Dispenser, asked: Adopt | None = None) -
 @router.put("/{dispenser}/name", responses=documented(400, 404, 422, 503))
 async def rename(web: TheWeb, dispenser: Dispenser, asked: Rename) -> DispenserView:
     """Give a dispenser a name for people. Its id, the source of its events, stays."""
+    return await called(web, dispenser, asked.name)
+
+
+async def called(web: Web, dispenser: str, name: str) -> DispenserView:
+    """Call it so. Raises Problem."""
     with _Explained():
-        await web.state.adoption.rename(dispenser, asked.name)
+        await web.state.adoption.rename(dispenser, name)
     return _view(web, dispenser)
 
 
@@ -119,6 +128,8 @@ class _Explained:
             raise Problem(status, error.code, str(error.args[0]), hint=error.hint) from error
         if isinstance(error, CommandRefused):
             raise Problem(409, "not-queued", str(error.args[0]), hint=error.hint) from error
+        if isinstance(error, DataError):
+            raise Problem(400, "bad-request", str(error.args[0]), hint=error.hint) from error
         if isinstance(error, StoreError):
             raise Problem(503, "not-kept", str(error.args[0]), hint=error.hint) from error
 

@@ -18,6 +18,7 @@ from gateway.web import (
     dispenser_commands,
     health,
     live,
+    sample_stream,
     sensors,
     stream,
 )
@@ -26,7 +27,21 @@ from gateway.web.guard import Guard
 from gateway.web.kiosk import api as kiosk_api
 from gateway.web.kiosk import page as kiosk_page
 from gateway.web.machine import api as machine_api
-from gateway.web.pages import backups, bundle, dispensers, events, letters, log, people, picks, sync, system
+from gateway.web.pages import (
+    backups,
+    bundle,
+    dispenser,
+    dispensers,
+    events,
+    letters,
+    log,
+    people,
+    picks,
+    readings,
+    sync,
+    system,
+    trace,
+)
 from gateway.web.pages import repairs as repairs_page
 from gateway.web.problems import handle_errors
 from gateway.web.records import events as events_api
@@ -43,6 +58,7 @@ ROUTES = (
     health,
     api,
     sensors,
+    sample_stream,
     adoption,
     commands,
     consents,
@@ -62,6 +78,9 @@ ROUTES = (
 SHOWN: tuple[ModuleType, ...] = (
     repairs_page,
     dispensers,
+    dispenser,
+    readings,
+    trace,
     sync,
     letters,
     picks,

@@ -50,7 +50,7 @@ class Seat:
     free: bool
 
 
-async def _seat(web: Streaming, who: Viewer) -> AsyncIterator[Seat]:
+async def take_seat(web: Streaming, who: Viewer) -> AsyncIterator[Seat]:
     """The stream is the session's own until its answer ends."""
     session = who.session or who.name
     if web.streams_of[session] >= MAX_OF_SESSION:
@@ -69,7 +69,7 @@ async def live(
     request: Request,
     name: str,
     once: Annotated[str, Path(pattern=r"^[\w-]{1,32}$")],
-    seat: Annotated[Seat, Depends(_seat)],
+    seat: Annotated[Seat, Depends(take_seat)],
     last_event_id: Annotated[str, Header(max_length=500)] = "",
 ) -> EventStream:
     """The parts of the page of this name, with the page's query, as they change; `once` is the document's."""

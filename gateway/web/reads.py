@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -98,11 +97,6 @@ class Loss:
 def moment(time_ms: float) -> datetime:
     """Unix time in ms as a datetime; what no datetime can hold becomes its end."""
     return _EPOCH + timedelta(milliseconds=min(max(int(time_ms), 0), _LAST_MS))
-
-
-def now() -> datetime:
-    """What time it is."""
-    return moment(time.time() * 1000)
 
 
 def backlog(reader: sqlite3.Connection) -> Backlog:

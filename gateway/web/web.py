@@ -18,6 +18,7 @@ from gateway.web.repairs.board import Board
 from gateway.web.repairs.metrics import Figures as RepairFigures
 from gateway.web.repairs.snoozes import Remembered
 from gateway.web.status import snapshot
+from gateway.web.traces import Traces
 from gateway.web.watch import Watch
 
 FRESH_S = 0.4
@@ -31,6 +32,7 @@ class Web:
         self.state = state
         self.watch = Watch(state)
         self.board = Board(state, self.watch, Remembered())
+        self.traces = Traces(state.tracer)
         self.registry = CollectorRegistry()
         self.registry.register(Figures(state, self.watch))
         self.registry.register(RepairFigures(self.board))

@@ -30,6 +30,7 @@ from gateway.web import (
     consents,
     dispenser_commands,
     health,
+    sample_stream,
     sensors,
     stream,
 )
@@ -180,7 +181,7 @@ def test_the_glossary_has_ten_words() -> None:
 
 def test_every_path_is_in_the_readme() -> None:
     commanding = (adoption, commands, consents, dispenser_commands, calibrations, kiosk)
-    there_are = (health, api, sensors, *commanding, repairs, stream)
+    there_are = (health, api, sensors, sample_stream, *commanding, repairs, stream)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there

@@ -21,6 +21,7 @@ VERBS = {
     "reboot": Text("Reboot"),
     "set_planogram": Text("Change what is on the nozzles"),
     "show_picks": Text("Show sauces on the screen"),
+    "show_address": Text("Show the gateway's address on the screen"),
     "set_key": Text("Take a new key"),
 }
 UNLOCK = Text("Unlock")

@@ -8,24 +8,27 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from gateway.web import fleet, reads
+from gateway.web import fleet
 from gateway.web.dispenser_answers import DispenserView
 from gateway.web.dispenser_commands import Dispenser, newest
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.commands_said import said
-from gateway.web.pages.dispensers import STATE_WORDS
+from gateway.web.pages.dispensers import STATE_TONES, STATE_WORDS
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import Role, Viewer, Who
-from heat.scale import MAX_MO, band
+from gateway.web.who import Viewer, Who
 
 router = APIRouter(include_in_schema=False)
 
 COMMANDS = 8
 """Commands that are shown."""
+POUR, REBOOT = Text("POUR"), Text("REBOOT")
+"""What is typed where no button can be held."""
+TONES = {**STATE_TONES, "open": "fair", "good": "good", "bad": "bad"}
+"""How a badge of a dispenser's or a command's state looks."""
 
 
 def known(web: Web, dispenser: str) -> DispenserView:
@@ -37,22 +40,23 @@ def known(web: Web, dispenser: str) -> DispenserView:
     return view
 
 
-async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:
+async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
     view = known(web, query["dispenser"])
     nozzles = [(each.nozzle, each.sauce, each.level_ml) for each in view.nozzles]
     commands = await newest(web.state, view.name, COMMANDS)
     return {
-        "now": reads.now(),
         "one": view,
         "its": fleet.state_of(web.state, web.watch, view.name, nozzles),
         "state_words": STATE_WORDS,
         "bottles": drawn(view),
-        "slots": [
-            (pick, band(pick.milli_octaves), round(100 * pick.milli_octaves / MAX_MO))
-            for pick in (view.screen.picks if view.screen else ())
-        ],
         "commands": [said(each, away=not view.online) for each in commands],
-        "serves": who.role >= Role.TECHNICIAN,
+        "serves": False,
+        "base": f"/dispensers/{view.name}",
+        "tones": TONES,
+        "label_etag": None,
+        "nozzle_names": [(str(each.nozzle), f"{each.nozzle}: {each.name}") for each in view.nozzles],
+        "words": {"pour": POUR, "reboot": REBOOT},
+        "failed": None,
         "stubborn": web.state.adoption.is_stubborn(view.name, bytes),
         "errors": {},
         "typed": {},

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from gateway.web import fleet, reads
+from gateway.web import fleet
 from gateway.web.fleet import STATES, State
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
@@ -25,6 +25,8 @@ STATE_WORDS: dict[State, Text] = {
     "care": Text("Needs care"),
     "well": Text("Well"),
 }
+STATE_TONES: dict[str, str] = {"waiting": "bad", "away": "bad", "care": "fair", "well": "good"}
+"""How the badge looks."""
 MAX_SEARCH = 100
 """Characters; longer ones are cut."""
 
@@ -44,12 +46,12 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         return "/dispensers" + (f"?{said}" if said else "")
 
     return {
-        "now": reads.now(),
         "found": found,
         "search": search,
         "only": only,
         "at": at,
         "state_words": STATE_WORDS,
+        "tones": STATE_TONES,
         "bottles": {one.name: drawn(one) for one in found.dispensers},
     }
 

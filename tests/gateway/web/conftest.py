@@ -102,6 +102,12 @@ class Shop:
         """An answer to JSON, whatever its status."""
         return httpx.post(self.url + path, json=body, timeout=20, verify=not self.secure)
 
+    @contextlib.contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[str]]:
+        """The lines of an answer that goes on."""
+        with httpx.stream("GET", self.url + path, timeout=20) as answer:
+            yield answer.raise_for_status().iter_lines()
+
     def json(self, path: str) -> Any:
         """A good answer's JSON."""
         return self.get(path).raise_for_status().json()

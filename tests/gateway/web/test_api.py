@@ -32,6 +32,7 @@ PATHS = {
     "/api/v1/dispensers/{dispenser}/commands": "/api/v1/dispensers/hot-bar-1/commands",
     "/api/v1/dispensers/{dispenser}/commands/{command}": f"/api/v1/dispensers/hot-bar-1/commands/{COMMAND}",
     "/api/v1/dispensers/{dispenser}/samples": "/api/v1/dispensers/hot-bar-1/samples?channel=level&nozzle=2",
+    "/api/v1/dispensers/{dispenser}/readings": "/api/v1/dispensers/hot-bar-1/readings?seconds=3600",
     "/api/v1/events": "/api/v1/events?limit=1000",
     "/api/v1/profiles/{pseudonym}": f"/api/v1/profiles/{CUSTOMER}",
     "/api/v1/profiles/{pseudonym}/consent": f"/api/v1/profiles/{STRANGER}/consent",
@@ -52,6 +53,7 @@ PATHS = {
 }
 """Every documented path with a good request."""
 UNASKED = {
+    *("/api/v1/dispensers/{dispenser}/samples/live", "/api/v1/dispensers/{dispenser}/trace"),
     *("/api/v1/stream", "/api/v1/kiosk/{dispenser}/live", "/api/v1/dead-letters/{position}"),
     *("/api/v1/repairs/{key}", "/api/v1/repairs/{key}/quarantined.tar", "/api/v1/system/bundle/{name}"),
 }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.state import GatewayState
-from gateway.web import reads
+from gateway.web import dispenser_views
 from tests.gateway.web.conftest import Inside
 
 MANY = 200
@@ -65,7 +65,7 @@ async def test_who_needs_somebody_comes_first(inside: Inside) -> None:
 
 async def test_one_of_many_is_read_alone(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     insert_dispensers(inside.state, 3)
-    monkeypatch.setattr(reads, "dispensers", None)
+    monkeypatch.setattr(dispenser_views, "everybody", None)
     assert (await inside.json("/api/v1/dispensers/unit-002"))["firmware"] == "1.4.2"
     assert (await inside.client.get("/api/v1/dispensers/unit-004")).status_code == 404
 
