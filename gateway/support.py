@@ -148,7 +148,7 @@ def _scrubbed(value: Any, scrub: Scrubber) -> Any:
 
 
 def _newest(lines: Iterable[str], scrub: Scrubber) -> str:
-    kept, size = [], 0
+    kept, size = [], len(CUT) + 1
     for line in reversed(list(lines)):
         text = scrub.text(line)
         size += len(text.encode())

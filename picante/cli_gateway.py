@@ -20,6 +20,7 @@ from heat.errors import ConfigError, PicanteError, StoreError
 from picante.cli_backup import backup, restore
 from picante.cli_consent import consent
 from picante.cli_pki import pki
+from picante.cli_support import bundle
 from picante.cli_web_pki import web_pki
 from picante.daemon import DAEMON, ask, stream
 from picante.errors import exit_with_hint
@@ -42,6 +43,7 @@ gateway.add_command(pki)
 gateway.add_command(web_pki)
 gateway.add_command(consent)
 gateway.add_command(backup)
+gateway.add_command(bundle)
 gateway.add_command(restore)
 
 

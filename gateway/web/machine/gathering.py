@@ -10,7 +10,9 @@ from gateway import support
 from gateway.scrub import Scrubber
 from gateway.state import GatewayState
 from gateway.support import Part
+from gateway.web.language import language
 from gateway.web.machine.log_lines import scrubbed
+from gateway.web.repairs.answers import repairs_view
 from gateway.web.web import Web
 
 
@@ -25,27 +27,25 @@ def wanted_parts(web: Web) -> list[Part]:
     """All files that a bundle may have; made of this moment. Call it in the event loop."""
     state = web.state
     status = web.status().model_dump(mode="json", exclude={"picks", "events"})
+    repairs = repairs_view(web.board.repairs, language("en")).model_dump(mode="json")
+    figures = _figures(web)  # here: it reads with the event loop's own connection
     told: list[tuple[str, str, Callable[[], Any]]] = [
-        ("repairs.json", "What is wrong, as the page tells it", lambda: status["repairs"]),
-        ("status.json", "The gateway at a glance, without what customers did", lambda: _without(status, "repairs")),
+        ("repairs.json", "What is wrong, as the page tells it", lambda: repairs),
+        ("status.json", "The gateway at a glance, without what customers did", lambda: status),
         ("parts.json", "Parts of the daemon, and how often each began anew", lambda: _parts(state)),
-        ("figures.json", "All figures that Prometheus would read: what passed on each link", lambda: _figures(web)),
+        ("figures.json", "All figures that Prometheus would read: what passed on each link", lambda: figures),
     ]
     return [*(Part(*one) for one in told), *support.parts(state.config, log_text)]
 
 
 def log_text() -> Iterable[str]:
     """The log's lines as they were written."""
-    return [f"{line.json}\n" for line in RING.lines()]
+    return (f"{line.json}\n" for line in RING.lines())
 
 
 def log_file(scrubber: Scrubber) -> bytes:
     """The log's lines, scrubbed."""
     return "".join(scrubbed(RING.lines(), scrubber)).encode()
-
-
-def _without(status: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key != name}
 
 
 def _parts(state: GatewayState) -> list[dict[str, Any]]:
