@@ -21,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults fuzz mutants bench lock vendor clean
+.PHONY: help install demo dev fmt lint test faults fuzz mutants bench lock vendor api-types clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs into .venv
 	@:
@@ -70,6 +70,9 @@ lock: $(DONE)/uv ## Resolve requirements/*.lock anew from pyproject.toml (ARGS=-
 
 vendor: ## Copy htmx and uPlot anew from npm, in the versions of tests/web_tools/package.json
 	@$(STEP) "vendor" scripts/vendor
+
+api-types: dev ## Make gateway/web/api.d.ts anew, after a change of the API
+	@$(STEP) "api.d.ts" scripts/api-types
 
 clean: ## Remove .venv, caches and build products
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fuzz *.egg-info
