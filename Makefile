@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults fuzz mutants bench lock vendor api-types clean
+.PHONY: help install demo dev fmt lint test faults fuzz mutants soak bench lock vendor api-types clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ fuzz: dev $(DONE)/fuzz ## Look for bytes that break a decoder, for ten minutes (
 mutants: ## Break each promise in a copy of the tree: which test notices?
 	@scripts/test-setup
 	@$(BIN)/python -m tests.mutants.mutate
+
+soak: dev ## Pages that stand open and must not grow, for 10 minutes each (MINUTES=60, HOURS=24)
+	@scripts/test-setup
+	@MINUTES=$(or $(MINUTES),10) HOURS=$(HOURS) $(BIN)/python -m pytest --timeout=0 -s tests/soak
 
 bench: dev ## Run the benchmarks (ARGS=--million drains and folds a million events, too)
 	@scripts/test-setup

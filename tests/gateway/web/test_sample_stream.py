@@ -83,7 +83,7 @@ async def test_one_that_never_came_has_no_chart(inside: Inside) -> None:
     assert (await inside.client.get(f"{READINGS}?seconds=601")).status_code == 422
 
 
-_SAMPLING = """\
+SAMPLING = """\
 store = "mercado-12"
 
 [[dispensers]]
@@ -101,7 +101,7 @@ sample_hz = 10
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """One whose sensors are read."""
-    with open_shop(tmp_path_factory.mktemp("shop"), scenario=_SAMPLING) as opened:
+    with open_shop(tmp_path_factory.mktemp("shop"), scenario=SAMPLING) as opened:
         yield opened
 
 
