@@ -36,11 +36,11 @@ def measure(directory: Path, count: int = DISPENSERS, scrapes: int = SCRAPES) ->
         shutil.copy(directory / "sim" / "keys.toml", directory / "keys.toml")
         with daemon.running() as (_, process):
             deadline = time.monotonic() + ONLINE_WITHIN_S
-            while (seen := online(scrape(daemon.port, process, 1))) < count:
+            while (seen := online(scrape(daemon.port, process, 1, daemon.headers))) < count:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{seen} of {count} dispensers online in {ONLINE_WITHIN_S} s")
                 time.sleep(0.2)
-            got = scrape(daemon.port, process, scrapes)
+            got = scrape(daemon.port, process, scrapes, daemon.headers)
     with bare(got.text, directory) as (port, server):
         raw = scrape(port, server, scrapes)
     formatted_s = format_s(got.text, scrapes)

@@ -20,6 +20,7 @@ from cloud_sync.supervisor import Supervisor
 from cloud_sync.uplink import Uplink
 from firmware_bridge.verbs import Calibrate, Tare
 from gateway import keyring, store
+from gateway.access.access import open_access
 from gateway.adoption import Adoption
 from gateway.bundle_folder import Bundles
 from gateway.bundle_trial import use_rankers
@@ -85,7 +86,6 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
         reader = opened.reader()
         samples = _open_samples(config, clock)
         commands.done = functools.partial(_note_done, samples)
-        place = section.store, section.region
         plans = load_plans(opened, reader)
         dispensers = Dispensers(keys, opened, clock, ingest, recommender, commands, samples, lots.fit)
         adoption = Adoption(dispensers, plans, door.catalog, commands)
@@ -109,7 +109,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             provisioning=_provisioning(config, door.catalog, adoption, dispensers),
             samples=samples,
             looking=_looking(samples, dispensers),
-            summaries=Summaries(samples, opened, clock, boot, place, outbox.wake),
+            summaries=Summaries(samples, opened, clock, boot, (section.store, section.region), outbox.wake),
             supervisor=Supervisor(),
             uplink=_uplink(config, outbox),
             downlink=_downlink(config, opened, clock, releases),
@@ -119,6 +119,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             tracer=Tracer(section.id),
             releases=releases,
             bundle=begun.bundles.now or bundle_path(config),
+            access=open_access(config.path(section.data_dir)),
         )
         try:
             if state.provisioning is not None:
@@ -129,6 +130,7 @@ async def assemble(config: Config) -> AsyncIterator[GatewayState]:
             recommender.close()
             reader.close()
             releases.close()
+            state.access.close()
             await asyncio.to_thread(samples.close)
     finally:
         await asyncio.to_thread(opened.close)

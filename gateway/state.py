@@ -14,6 +14,7 @@ from cloud_sync.uplink import Uplink
 from firmware_bridge.link import Link
 from firmware_bridge.mqtt_link import MqttLink
 from firmware_bridge.serial_link import SerialLink
+from gateway.access.access import Access
 from gateway.adoption import Adoption
 from gateway.clock import Clock
 from gateway.commands import Commands
@@ -42,6 +43,8 @@ class GatewayState:
     """Everything that pages, API and metrics read. Nothing in here is written by them."""
 
     config: Config
+    access: Access
+    """Who may come in."""
     store: Store
     reader: sqlite3.Connection
     """A read-only connection of the event loop's thread."""

@@ -1,6 +1,7 @@
 """Did the gateway get it all? The journal's events against those that the gateway's API lists.
 
-GET {gateway}/api/v1/events?after=POSITION&limit=N
+GET {gateway}/api/v1/events?after=POSITION&limit=N, over the console's socket (`unix:PATH`), or over HTTP with a token
+of scope `read` in the environment variable PICANTE_TOKEN
 -> {"events": [{"position": 7, "id": "bar-1:5e3a09c1:42", "type": "picante.poured.v1", ...}, ...], "next": 7 | null}
 
 `next` is null on the last page. Where a ring overflowed, the gateway's gaps must name what was dropped, to the event.
@@ -8,15 +9,18 @@ GET {gateway}/api/v1/events?after=POSITION&limit=N
 
 from __future__ import annotations
 
+import http.client
 import json
-import urllib.error
-import urllib.request
+import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from cloud_sync.unix_http import UnixConnection
 from heat.errors import ConfigError, LinkLost
 from hw_sim.journal import Made, made_ids
 from hw_sim.ring import RingHeader, read_header
@@ -85,17 +89,18 @@ def fetch(gateway: str) -> Listed:
     """All that the gateway lists."""
     listed = Listed(Counter(), Counter())
     after = 0
-    while True:
-        page = _get(f"{gateway.rstrip('/')}/api/v1/events?after={after}&limit={PAGE}")
-        for event in page["events"]:
-            listed.arrived[event["id"]] += 1
-            if event["type"] == GAP:
-                gap = event["data"]
-                source = f"{gap['dispenser']}:{gap['generation']:08x}"
-                listed.lost.update(f"{source}:{sequence}" for sequence in range(gap["first"], gap["last"] + 1))
-        if page["next"] is None or page["next"] <= after:
-            return listed
-        after = page["next"]
+    with closing(_connection(gateway)) as connection:
+        while True:
+            page = _get(connection, gateway, f"/api/v1/events?after={after}&limit={PAGE}")
+            for event in page["events"]:
+                listed.arrived[event["id"]] += 1
+                if event["type"] == GAP:
+                    gap = event["data"]
+                    source = f"{gap['dispenser']}:{gap['generation']:08x}"
+                    listed.lost.update(f"{source}:{sequence}" for sequence in range(gap["first"], gap["last"] + 1))
+            if page["next"] is None or page["next"] <= after:
+                return listed
+            after = page["next"]
 
 
 def as_table(rows: Iterable[DispenserCheck]) -> str:
@@ -140,12 +145,26 @@ def _is_of(identity: str, dispenser: str) -> bool:
     return identity.partition(":")[0] == dispenser
 
 
-def _get(url: str) -> dict[str, Any]:
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"gateway {url!r} is no web address", hint="It reads http://HOST:PORT")
+def _connection(gateway: str) -> http.client.HTTPConnection:
+    if gateway.startswith("unix:"):
+        return UnixConnection(Path(gateway.removeprefix("unix:")), TIMEOUT_S)
+    address = urlsplit(gateway)
+    if address.scheme not in {"http", "https"} or address.hostname is None:
+        raise ConfigError(f"gateway {gateway!r} is no address", hint="It reads unix:PATH or http://HOST:PORT")
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    return kind(address.hostname, address.port, timeout=TIMEOUT_S)
+
+
+def _get(connection: http.client.HTTPConnection, gateway: str, path: str) -> dict[str, Any]:
+    token = os.environ.get("PICANTE_TOKEN")
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # its scheme is checked above
-            page: dict[str, Any] = json.load(response)
-            return page
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise LinkLost(f"{url}: {error}", hint="Does the gateway run there?") from error
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        response = connection.getresponse()
+        answer = json.load(response)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise LinkLost(f"{gateway}: {error}", hint="Does the gateway run there?") from error
+    if response.status != http.HTTPStatus.OK:
+        hint = "Name the console's socket (unix:PATH), or set PICANTE_TOKEN to a token of scope read"
+        raise LinkLost(f"{gateway} answered {response.status}", hint=hint)
+    page: dict[str, Any] = answer
+    return page

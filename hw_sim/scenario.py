@@ -4,7 +4,7 @@ Everything that it can say:
 
     seed = 7                        # shoppers, nozzles, load, faults; the rings' generations are always fresh
     store = "store-1"
-    gateway = "http://127.0.0.1:8080"   # asked by `picante sim run --check`
+    gateway = "unix:data/gateway.sock"   # or http://HOST:PORT; asked by `picante sim run --check`
     keys = "keys.toml"              # beside the state, or an absolute path
 
     [mqtt]                          # needed by dispensers with link = "mqtt"

@@ -64,7 +64,8 @@ def run(scenario_path: Path, state: Path, seconds: float | None, seed: int | Non
         if seed is not None:
             scenario = msgspec.structs.replace(scenario, seed=seed)
         if check and scenario.gateway is None:
-            raise ConfigError(f"{scenario_path}: --check needs 'gateway'", hint='Add gateway = "http://HOST:PORT"')
+            hint = 'Add gateway = "unix:DATA_DIR/gateway.sock"'
+            raise ConfigError(f"{scenario_path}: --check needs 'gateway'", hint=hint)
         drained = asyncio.run(run_scenario(scenario, state, seconds=seconds, drain=check, ready=_tell))
         good = not check or _check(scenario, state, drained)
     except PicanteError as error:

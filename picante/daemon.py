@@ -1,4 +1,4 @@
-"""Commands that ask the running daemon on this machine, by its HTTP API."""
+"""Commands that ask the running daemon on this machine, by the console's socket in its data directory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cloud_sync.unix_http import UnixConnection
 from gateway.config import Config, load_config
 from heat.errors import ConfigError, DataError, PicanteError
 from heat.identity import check_name
@@ -18,6 +19,8 @@ from picante.installed import config_option
 
 DAEMON_S = 10.0
 """s that a daemon may take for an answer."""
+SOCKET = "gateway.sock"
+"""As `gateway.web.server` has it, whose imports take a second."""
 
 
 class Refused(PicanteError):
@@ -29,7 +32,7 @@ class Refused(PicanteError):
         self.faults: list[tuple[str, str]] = [(fault["where"], fault["what"]) for fault in problem["errors"]]
 
 
-DAEMON = config_option("gateway.toml", "The gateway's configuration, which says where its daemon listens")
+DAEMON = config_option("gateway.toml", "The gateway's configuration, which says where its daemon's data is")
 
 
 def dispenser_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -52,8 +55,8 @@ def ask(config_path: Path, method: str, path: str, body: object = None) -> Any:
 
 def stream(config: Config, path: str, body: object) -> Iterator[bytes]:
     """The lines with which the running daemon answers, as they come. Raises PicanteError as `call` does."""
-    where = f"{config.http.host}:{config.http.port}"
-    connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
+    socket = socket_of(config)
+    connection = UnixConnection(socket, DAEMON_S)
     begun = False
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -67,8 +70,8 @@ def stream(config: Config, path: str, body: object) -> Iterator[bytes]:
         yield from response
     except (OSError, http.client.HTTPException, ValueError) as error:
         if begun:
-            raise PicanteError(f"the gateway at {where} went away", hint="What was written by then is good") from error
-        raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
+            raise PicanteError(f"the gateway at {socket} went away", hint="What was written by then is good") from error
+        raise _no_answer(socket, error) from error
     finally:
         connection.close()
 
@@ -78,10 +81,10 @@ def call(config: Config, method: str, path: str, body: object = None) -> Any:
 
     Raises:
         Refused: it does not do that.
-        PicanteError: there is no daemon.
+        PicanteError: there is no daemon, or its socket is another user's.
     """
-    where = f"{config.http.host}:{config.http.port}"
-    connection = http.client.HTTPConnection(config.http.host, config.http.port, timeout=DAEMON_S)
+    socket = socket_of(config)
+    connection = UnixConnection(socket, DAEMON_S)
     try:
         if body is None:
             connection.request(method, path)
@@ -91,9 +94,20 @@ def call(config: Config, method: str, path: str, body: object = None) -> Any:
         content = response.read()
         answer: Any = json.loads(content) if content else None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise PicanteError(f"no gateway answers at {where}: {error}", hint="Is it running, here?") from error
+        raise _no_answer(socket, error) from error
     finally:
         connection.close()
     if response.status >= 300:
         raise Refused(answer)
     return answer
+
+
+def socket_of(config: Config) -> Path:
+    """The console's socket."""
+    return config.path(config.gateway.data_dir) / SOCKET
+
+
+def _no_answer(socket: Path, error: Exception) -> PicanteError:
+    if isinstance(error, PermissionError):
+        return PicanteError(f"{socket}: {error.strerror}", hint="Run this as root, or as the gateway's user")
+    return PicanteError(f"no gateway answers at {socket}: {error}", hint="Is it running, here?")

@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.parts.events import KEY, QUOTA_BYTES, dispenser, fill
 from benchmarks.parts.feeder import feeding
+from tests.access import set_up
 from tests.servers import free_port
 
 READY_WITHIN_S = 60
@@ -55,6 +56,7 @@ class Daemon:
         baud: int = 921_600,
     ) -> None:
         self._directory = directory
+        self.headers = set_up(directory).headers
         self.port = free_port()
         text = _CONFIG.format(gateway=gateway, quota_mb=QUOTA_BYTES // 2**20, port=self.port)
         if bootstrap is not None:
@@ -92,7 +94,7 @@ class Daemon:
     def get(self, path: str) -> Any:
         """An answer of the API."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=self.headers)
             return json.loads(connection.getresponse().read())
 
     def _ready(self) -> bool:

@@ -6,7 +6,7 @@ import http.client
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +42,16 @@ class Cost:
         return sum(not line.startswith("#") for line in self.text.splitlines())
 
 
-def scrape(port: int, process: psutil.Process, times: int) -> Cost:
+def scrape(port: int, process: psutil.Process, times: int, headers: Mapping[str, str] | None = None) -> Cost:
     """Look so many times, now and then, on one connection."""
+    headers = headers or {}
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        text = _get(connection)
+        text = _get(connection, headers)
         begun, cpu_s = time.perf_counter(), _cpu_s(process)
         took = []
         for _ in range(times):
             asked = time.perf_counter()
-            _get(connection)
+            _get(connection, headers)
             took.append(time.perf_counter() - asked)
             time.sleep(PAUSE_S)
         busy_s, lasted_s = _cpu_s(process) - cpu_s, time.perf_counter() - begun
@@ -60,8 +61,8 @@ def scrape(port: int, process: psutil.Process, times: int) -> Cost:
     return Cost((busy_s - idle_s) / times, sorted(took), text)
 
 
-def _get(connection: http.client.HTTPConnection) -> str:
-    connection.request("GET", "/metrics")
+def _get(connection: http.client.HTTPConnection, headers: Mapping[str, str]) -> str:
+    connection.request("GET", "/metrics", headers=headers)
     answer = connection.getresponse()
     assert answer.status == http.HTTPStatus.OK
     return answer.read().decode()
@@ -102,7 +103,7 @@ def bare(text: str, directory: Path) -> Iterator[tuple[int, psutil.Process]]:
         while True:
             try:
                 with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
-                    _get(connection)
+                    _get(connection, {})
                 break
             except OSError:
                 if server.poll() is not None or time.monotonic() > deadline:

@@ -22,6 +22,8 @@ from gateway.web import (
     sensors,
     stream,
 )
+from gateway.web.entry import sign_in
+from gateway.web.entry.bare import Entry
 from gateway.web.feeds import Feeds
 from gateway.web.guard import Guard
 from gateway.web.kiosk import api as kiosk_api
@@ -98,8 +100,8 @@ DESCRIPTION = (
 )
 
 
-def make_application(web: Web) -> ASGIApp:
-    """The application that shows these parts."""
+def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
+    """The application that shows these parts: for browsers and programs, and for the console's socket."""
     application = FastAPI(
         title="Picante gateway",
         version=VERSION,
@@ -109,11 +111,13 @@ def make_application(web: Web) -> ASGIApp:
     )
     application.state.web = web
     application.state.feeds = Feeds(_pages(SHOWN))
-    for module in (*ROUTES, *SHOWN):
+    application.state.entry = Entry(web.access, web.state.config)
+    for module in (sign_in, *ROUTES, *SHOWN):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
     handle_errors(application)
-    return Guard(GZipMiddleware(application, minimum_size=1_000, compresslevel=5))
+    zipped = GZipMiddleware(application, minimum_size=1_000, compresslevel=5)
+    return Guard(zipped, web.access, web.hosts), Guard(zipped, web.access, console=True)
 
 
 def _pages(modules: Iterable[ModuleType]) -> dict[str, Page]:

@@ -1,80 +1,58 @@
-"""What every request passes: a Host that is this machine, a method, and headers that keep a page to itself.
+"""What every request passes: who asks, from where, and what for; and headers that keep a page to itself.
 
-The server listens on loopback only, but any web page that the technician's browser has open could have a name of its
-own resolve to 127.0.0.1 and read this API as its own origin (DNS rebinding). Such requests carry that name in `Host`.
-Everything is read with GET. The few things that change something are commands (POST, PUT, DELETE): a browser, which
-sends an Origin with each of these, is refused them, whatever page it has open.
+- `Host` has to name this machine: any page that a browser has open could have a name of its own resolve to this
+  address, and read this API as its own origin (DNS rebinding). Such requests carry that name.
+- Everything needs somebody: a session's cookie, a token (`Authorization: Bearer`), or the console's socket. Without an
+  owner there is setup alone. To read takes a viewer, to change a technician, if the endpoint asks for no more.
+- What changes something comes from our own pages: a browser says by `Sec-Fetch-Site` and `Origin` whose page sends it.
+  Programs with a token and the console have no pages.
+- What changed something is in the audit log, and a request that brings a key is answered once (`once`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
+from collections.abc import Callable, Container
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access.access import Access
+from gateway.access.roles import Role
+from gateway.web import audited, cookies
+from gateway.web.language import LANGUAGES
+from gateway.web.once import AGAIN, Once, key_of
 from gateway.web.problems import Problem
+from gateway.web.who import CONSOLE, Who, not_allowed
 
 OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", re.IGNORECASE)
 """Any port: a tunnel may end on another one than ours."""
-
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "/api/v1/uplink/adopt": ("POST",),
-    "/api/v1/repairs/{key}/check": ("POST",),
-    "/api/v1/repairs/{key}/fix/{button}": ("POST",),
-    "/api/v1/repairs/{key}/snooze": ("DELETE", "POST"),
-    "/repairs/check": ("POST",),
-    "/repairs/{key}/check": ("POST",),
-    "/repairs/{key}/fix/{button}": ("POST",),
-    "/repairs/{key}/snooze": ("POST",),
-    "/repairs/{key}/wake": ("POST",),
-    "/api/v1/trace": ("POST",),
-    "/api/v1/profiles/{pseudonym}/consent": ("GET", "PUT"),
-    "/api/v1/dead-letters/replay": ("POST",),
-    "/api/v1/dead-letters/{position}/replay": ("POST",),
-    "/api/v1/dead-letters/{position}/dismiss": ("POST",),
-    "/sync/letters/replay": ("POST",),
-    "/sync/letters/{position}/replay": ("POST",),
-    "/sync/letters/{position}/dismiss": ("POST",),
-    "/api/v1/system/clock/vouch": ("POST",),
-    "/api/v1/system/restart": ("POST",),
-    "/api/v1/system/bundle": ("GET", "POST"),
-    "/api/v1/system/backup": ("POST",),
-    "/api/v1/system/restore": ("DELETE", "GET", "PUT"),
-    "/api/v1/system/restore/check": ("POST",),
-    "/api/v1/system/restore/order": ("POST",),
-    "/api/v1/system/restore/settle": ("POST",),
-    "/api/v1/system/restore/take-back": ("POST",),
-    "/api/v1/system/wipe": ("POST",),
-    "/system/(?:clock|restart|backup|wipe)": ("POST",),
-    "/system/bundle": ("GET", "POST"),
-    "/system/backups/(?:send|check|order|take-back|settle|drop|make)": ("POST",),
-    "/api/v1/dispensers/{dispenser}": ("DELETE", "GET"),
-    "/api/v1/dispensers/{dispenser}/adopt": ("POST",),
-    "/api/v1/dispensers/{dispenser}/name": ("PUT",),
-    "/api/v1/dispensers/{dispenser}/planogram": ("PUT",),
-    "/api/v1/dispensers/{dispenser}/rotate-key": ("POST",),
-    "/api/v1/dispensers/{dispenser}/commands": ("GET", "POST"),
-    "/api/v1/dispensers/{dispenser}/calibrations": ("POST",),
-    "/api/v1/dispensers/{dispenser}/calibrations/undo": ("POST",),
-    "/api/v1/kiosk/{dispenser}/visits/{visit}/{wish}": ("POST",),
-    "/api/v1/kiosk/{dispenser}/visits/{visit}/rating": ("POST",),
-    "/kiosk/{dispenser}/visits/{visit}/{wish}": ("POST",),
-}
-"""The methods of the paths where something can be changed. Every other path takes a GET."""
 MAX_BODY_BYTES = 65_536
-"""Bytes of a command's body: the longest, a planogram of 12 nozzles, has less than 2,000."""
-UPLOADS = {"/api/v1/system/restore", "/system/backups/send"}
+"""Bytes of a body: the longest, a planogram of 12 nozzles, has less than 2,000."""
+UPLOADS = frozenset({"/api/v1/system/restore", "/system/backups/send"})
 """Paths that take a file of any size: their routes count its bytes as they come."""
-_PATHS = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"\Z"), methods) for path, methods in COMMANDS.items()]
+
+OPEN = re.compile(r"/(healthz|readyz|sign-in|language|setup(/.*)?|static/.*)\Z")
+"""What needs nobody."""
+OWN = re.compile(r"(/api/v1/me(/.*)?|/me(/.*)?|/sign-out)\Z")
+"""What everybody may change: their own."""
+_PROGRAMS = ("/api/", "/metrics", "/openapi.json", "/live")
+"""Whoever asks here reads no page."""
+
+Hosts = Callable[[], Container[str]]
+"""Gives the names beyond loopback that the server serves now."""
 
 HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none at all, a browser would send our own forms with `Origin: null`
     "x-content-type-options": "nosniff",
 }
 FRESH = "no-store"
@@ -82,55 +60,169 @@ FRESH = "no-store"
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application.
 
-    def __init__(self, application: ASGIApp) -> None:
+    `hosts` are the names beyond loopback that the server serves; `console` is set for whoever came by the socket.
+    """
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        access: Access,
+        hosts: Hosts = frozenset,
+        *,
+        console: bool = False,
+    ) -> None:
         self._application = application
+        self._access = access
+        self._hosts = hosts
+        self._console = console
+        self._once = Once(access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
         if scope["type"] != "http":
             return
+        who: Who | None = None
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 headers.setdefault("cache-control", FRESH)
+                if who is not None and _changes(scope) and message["status"] < 400 and AGAIN not in scope:
+                    await audited.note(self._access, scope, who)
             await send(message)
 
-        problem = _objection(scope)
-        if problem is None:
-            await self._application(scope, receive, send_guarded)
+        try:
+            who = await self._admit(scope)
+            key = key_of(scope, Headers(scope=scope)) if who is not None and _changes(scope) else None
+        except Problem as problem:
+            await self._refusal(scope, problem)(scope, receive, send_guarded)
             return
-        response = problem.response()
-        if problem.details.status == 405:
-            response.headers["allow"] = ", ".join(_allowed(scope))
-        await response(scope, receive, send_guarded)
+        if who is not None and key is not None:
+            await self._once((who, key), self._application, scope, receive, send_guarded)
+        else:
+            await self._application(scope, receive, send_guarded)
 
+    async def _admit(self, scope: Scope) -> Who | None:
+        """Who asks; None for those that need nobody. Raises Problem."""
+        headers = Headers(scope=scope)
+        if not self._console and not self._is_ours(headers.get("host", "")):
+            hint = "Use http://localhost with the gateway's port; from elsewhere, a tunnel (ssh -L 8080:127.0.0.1:8080)"
+            raise Problem(421, "foreign-host", "the Host header does not name this machine", hint=hint)
+        changes = _changes(scope)
+        if changes:
+            _check_body(scope, headers)
+        who = await self._find(scope, headers)
+        by_browser = who is None or who.via == "session" or "authorization" not in headers
+        if changes and not self._console and by_browser and not _is_from_our_page(headers):
+            hint = "A page of another site may not; a program sends a token: Authorization: Bearer"
+            raise Problem(403, "not-our-page", "this did not come from the gateway's own page", hint=hint)
+        is_open = OPEN.match(scope["path"]) is not None
+        if who is None:
+            if not is_open:
+                raise self._nobody()
+            return None
+        scope["picante.who"] = who
+        own = is_open or OWN.match(scope["path"]) is not None or _is_limited(who)
+        if changes and not own and who.role < Role.TECHNICIAN:
+            raise not_allowed(who, Role.TECHNICIAN)
+        return who
 
-def _objection(scope: Scope) -> Problem | None:
-    headers = Headers(scope=scope)
-    if not OUR_HOST.match(headers.get("host", "")):
-        hint = "Use http://localhost with the gateway's port; from elsewhere, a tunnel (ssh -L 8080:127.0.0.1:8080)"
-        return Problem(421, "foreign-host", "the Host header does not name this machine", hint=hint)
-    method, allowed = scope["method"], _allowed(scope)
-    if method not in allowed:
-        takes = " or a ".join(allowed)
-        return Problem(405, "wrong-method", f"this takes a {takes}", hint=f"Send a {takes}")
-    if method == "GET":
+    async def _find(self, scope: Scope, headers: Headers) -> Who | None:
+        """Whoever asks, if they can show it. Raises Problem: a token that is wrong, or not for this."""
+        if self._console:
+            return CONSOLE
+        brought = cookies.read(headers.get("cookie"))
+        chosen = brought.get(cookies.LANGUAGE)
+        if (shown := headers.get("authorization")) is not None:
+            return self._by_token(scope, shown)
+        if (cookie := brought.get(cookies.SESSION)) and (session := self._access.sessions.find(cookie)) is not None:
+            with contextlib.suppress(sqlite3.Error):  # told of where something is to be written
+                await self._access.sessions.saw(session)
+            language = session.language or (chosen if chosen in LANGUAGES else None)
+            return Who(session.person, session.role, "session", session.id, language)
+        token = self._access.tokens.find(brought.get(cookies.KIOSK, ""))
+        if token is not None and token.limited and token.opens(scope["path"]):
+            return Who(token.name, token.role, "session", token.id, scope=token.scope)
         return None
-    if "origin" in headers:
-        hint = "Give the command on the gateway's machine: picante gateway --help, picante dispensers --help"
-        return Problem(403, "not-for-pages", "a page can't have the gateway do something", hint=hint)
+
+    def _by_token(self, scope: Scope, shown: str) -> Who:
+        kind, _, secret = shown.partition(" ")
+        token = self._access.tokens.find(secret.strip()) if kind.lower() == "bearer" else None
+        if token is None:
+            hint = "Make one on the page People, or with picante tokens add"
+            raise Problem(401, "bad-token", "the token is unknown, revoked, or over", hint=hint)
+        who = Who(token.name, token.role, "token", token.id, scope=token.scope)
+        if not token.opens(scope["path"]) and OPEN.match(scope["path"]) is None:
+            hint = "Make one of another scope: picante tokens add"
+            raise Problem(403, "not-in-scope", f"a token of scope {token.scope} is not for this", hint=hint)
+        return who
+
+    def _nobody(self) -> Problem:
+        match self._access.stage:
+            case "ready":
+                return Problem(401, "not-signed-in", "this needs a sign-in", hint="Sign in, or send a token")
+            case "setup":
+                hint = "Open /setup with the code that the gateway printed: picante gateway setup-code"
+                return Problem(401, "not-set-up", "this gateway is not set up yet", hint=hint)
+            case "lost":
+                hint = "On the gateway: picante people add NAME --role owner"
+                return Problem(401, "access-lost", "nobody can sign in any more: access.db was lost", hint=hint)
+
+    def _refusal(self, scope: Scope, problem: Problem) -> Response:
+        """A problem, or for a page the way to where one comes in."""
+        details = problem.details
+        answer: Response = problem.response()
+        if details.status != 401:
+            return answer
+        if not scope["path"].startswith(_PROGRAMS) and "authorization" not in Headers(scope=scope):
+            where = "/setup" if details.type.endswith(":not-set-up") else _sign_in(scope)
+            if "hx-request" in Headers(scope=scope):
+                answer.headers["hx-redirect"] = where
+            else:
+                return RedirectResponse(where, 303)
+        answer.headers["www-authenticate"] = 'Bearer realm="picante"'
+        return answer
+
+    def _is_ours(self, host: str) -> bool:
+        return OUR_HOST.match(host) is not None or _without_port(host) in self._hosts()
+
+
+def _changes(scope: Scope) -> bool:
+    return scope["method"] not in audited.READS
+
+
+def _is_limited(who: Who) -> bool:
+    return who.scope is not None and who.scope.partition(":")[0] in {"kiosk", "metrics"}
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":[0-9]{1,5}\Z", "", host).lower().strip("[]")
+
+
+def _sign_in(scope: Scope) -> str:
+    if scope["method"] not in audited.READS or scope["path"] == "/":
+        return "/sign-in"
+    asked = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+    return "/sign-in?next=" + quote(asked, safe="/")
+
+
+def _check_body(scope: Scope, headers: Headers) -> None:
     if scope["path"] in UPLOADS:
-        return None
+        return
     length = headers.get("content-length", "0")
     if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
         hint = f"Send at most {MAX_BODY_BYTES:,} bytes, with their Content-Length"
-        return Problem(413, "too-large", "the body is too large, or of unknown length", hint=hint)
-    return None
+        raise Problem(413, "too-large", "the body is too large, or of unknown length", hint=hint)
 
 
-def _allowed(scope: Scope) -> tuple[str, ...]:
-    return next((methods for path, methods in _PATHS if path.match(scope["path"])), ("GET",))
+def _is_from_our_page(headers: Headers) -> bool:
+    """Whether a browser says that our own page sends this; a browser too old to say so does not count."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is None and origin is None:
+        return False
+    if site is not None and site != "same-origin":
+        return False
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()

@@ -83,18 +83,24 @@ async def live(
     feed = feeds.of(page, who, language_of(request, web, who), query)
     await feed.look(web)  # what is wrong with it is answered with a status
     seen = last_event_id.split(".") if last_event_id else []
-    events = _follow(web, feed, seen, once) if seat.free else _once(web, feed, seen, once)
+    events = _follow(seat, feed, seen, once) if seat.free else _once(web, feed, seen, once)
     return EventStream(events, headers={"x-accel-buffering": "no"})
 
 
-async def _follow(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncIterator[bytes]:
-    told_s = float("-inf")
-    while not web.closing.is_set():
+async def _follow(seat: Seat, feed: Feed, seen: list[str], once: str) -> AsyncIterator[bytes]:
+    told_s, web = float("-inf"), seat.web
+    while not web.closing.is_set() and _may_look_on(seat):
         news, seen = await _news(web, feed, seen, once)
         if news or time.monotonic() - told_s >= TICK_S:
             told_s = time.monotonic()
             yield news + _tick()
         await web.pause(feed.page.every_s)
+
+
+def _may_look_on(seat: Seat) -> bool:
+    """Whether the session has not been ended meanwhile."""
+    who = seat.who
+    return who.session is None or who.scope is not None or seat.web.access.sessions.is_open(who.session)
 
 
 async def _once(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncIterator[bytes]:

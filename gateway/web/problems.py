@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from heat.errors import DataError
 
@@ -92,12 +94,36 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     return Problem(422, "invalid-parameters", detail, hint=hint, faults=faults).response()
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = _methods(request)
+        takes = " or a ".join(allowed)
+        answer = Problem(405, "wrong-method", f"this takes a {takes}", hint=f"Send a {takes}").response()
+        answer.headers["allow"] = ", ".join(allowed)
+        return answer
     if error.status_code == 404:
         hint = "The page is at /, the API's description at /openapi.json"
         return Problem(404, "no-such-path", "there is nothing at this path", hint=hint).response()
     return Problem(error.status_code, "http-error", error.detail).response()
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of this path."""
+    found: set[str] = set()
+    for route in _flat(request.app.router.routes):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or {"GET"}
+    return sorted(found - {"HEAD"})
+
+
+def _flat(routes: Iterable[Any]) -> Iterator[Any]:
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route
+        else:
+            yield from _flat(included.routes)
 
 
 async def _unreadable(_request: Request, error: Exception) -> JSONResponse:

@@ -10,17 +10,20 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from cloud_sync.unix_http import short_path
 from gateway.config import LOOPBACK, Config, HttpSection
-from gateway.web.application import make_application
+from gateway.web.application import make_applications
 from gateway.web.leaf import Leaf
 from gateway.web.reach import PLAIN_PORTS, make_reach
 from gateway.web.web import Web
@@ -28,10 +31,26 @@ from heat.errors import ConfigError
 
 log = logging.getLogger("gateway.web")
 
+SOCKET = "gateway.sock"
+"""In the data directory: whoever may open it is the console."""
 CLOSE_TIMEOUT_S = 1
 """s that answers under way may still take once the daemon stops."""
 MAX_CONNECTIONS = 200
 """Connections at a time; whoever comes later gets a 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What answers, and until when."""
+
+    config: Config
+    page: ASGIApp
+    """Answers browsers and programs."""
+    console: ASGIApp
+    """Answers whoever may open the console's socket."""
+    stopping: asyncio.Event
+    closing: asyncio.Event
+    """Set as soon as it ends: event streams end with it."""
 
 
 async def serve(web: Web, on_answering: Callable[[], object]) -> None:
@@ -42,26 +61,44 @@ async def serve(web: Web, on_answering: Callable[[], object]) -> None:
     Raises:
         ConfigError: the configured address can't be listened on.
     """
-    config = web.state.config
-    leaf = await _open_leaf(config)
-    web.leaf = leaf
-    listener = _listen(config.http.host, config.http.port)
-    answering = [_answering(make_application(web), listener, "web:uvicorn", on_answering, leaf)]
-    log.info("the page is at %s://%s:%s/", "http" if leaf is None else "https", config.http.host, config.http.port)
-    others: list[asyncio.Task[Any]] = [
-        asyncio.create_task(web.watch.run(), name="web:watch"),
-        asyncio.create_task(web.board.run(), name="web:repairs"),
+    web.leaf = await open_leaf(web.state.config)
+    page, console = make_applications(web)
+    doors = Doors(web.state.config, page, console, web.state.stopping, web.closing)
+    await serve_doors(doors, web.leaf, on_answering, web.watch.run(), web.board.run())
+
+
+async def serve_doors(
+    doors: Doors, leaf: Leaf | None, on_answering: Callable[[], object], *beside: Coroutine[Any, Any, None]
+) -> None:
+    """Answer at all doors, and run what is beside, as `serve` does."""
+    http, data_dir = doors.config.http, doors.config.path(doors.config.gateway.data_dir)
+    up = _Up(2, on_answering)
+    try:
+        page = _listen(http.host, http.port)
+        with contextlib.ExitStack() as made:
+            made.callback(page.close)
+            console = _listen_console(data_dir / SOCKET)
+            made.pop_all()
+    except BaseException:
+        for each in beside:
+            each.close()
+        raise
+    answering = [
+        _answering(doors.page, page, "web:uvicorn", up.one, leaf),
+        _answering(doors.console, console, "web:console", up.one, None),
     ]
+    log.info("the page is at %s://%s:%s/", "http" if leaf is None else "https", http.host, http.port)
+    others: list[asyncio.Task[Any]] = [asyncio.create_task(each, name="web:beside") for each in beside]
     if leaf is not None:
         others.append(asyncio.create_task(leaf.keep(), name="web:leaf"))
-        if (plain := _listen_plain(config.http)) is not None:
-            answering.append(_answering(make_reach(config, leaf), plain, "web:plain", lambda: None, None))
-    await _until_told(web, answering, others)
+        if (plain := _listen_plain(http)) is not None:
+            answering.append(_answering(make_reach(doors.config, leaf), plain, "web:plain", lambda: None, None))
+    await _until_told(doors, answering, others)
 
 
-async def _until_told(web: Web, answering: Sequence[_Answering], others: Sequence[asyncio.Task[Any]]) -> None:
+async def _until_told(doors: Doors, answering: Sequence[_Answering], others: Sequence[asyncio.Task[Any]]) -> None:
     """Let all of them work until the daemon stops, or one of them ends; then none of them is left."""
-    stopping = asyncio.create_task(web.state.stopping.wait(), name="web:stopping")
+    stopping = asyncio.create_task(doors.stopping.wait(), name="web:stopping")
     serving = [each.task for each in answering]
     try:
         done, _ = await asyncio.wait([*serving, *others, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -69,14 +106,29 @@ async def _until_told(web: Web, answering: Sequence[_Answering], others: Sequenc
         stopping.cancel()
         for task in others:
             task.cancel()
-        web.closing.set()
+        doors.closing.set()
         for each in answering:
             each.server.should_exit = True
         await asyncio.wait([*serving, *others])
         for each in answering:
             each.listener.close()
+        (doors.config.path(doors.config.gateway.data_dir) / SOCKET).unlink(missing_ok=True)
     for task in done - {stopping}:
         task.result()
+
+
+class _Up:
+    """Tells once, when all servers are up."""
+
+    def __init__(self, waits_for: int, tell: Callable[[], object]) -> None:
+        self._waits_for = waits_for
+        self._tell = tell
+
+    def one(self) -> None:
+        """One of them is."""
+        self._waits_for -= 1
+        if self._waits_for == 0:
+            self._tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +163,7 @@ def _answering(
     return _Answering(server, listener, asyncio.create_task(server.serve([listener]), name=name))
 
 
-async def _open_leaf(config: Config) -> Leaf | None:
+async def open_leaf(config: Config) -> Leaf | None:
     """The certificate that the page is served with; None on this machine alone, where there is no need of one."""
     if config.http.issuer is None:
         return None
@@ -171,6 +223,24 @@ def _bound(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     listener.setblocking(False)
+    return listener
+
+
+def _listen_console(path: Path) -> socket.socket:
+    """The console's listening socket, which no other user can open. Raises ConfigError."""
+    listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)  # of a daemon that was killed: the data directory is ours alone
+        with short_path(path) as short:
+            listener.bind(short)
+        listener.listen()
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"{path}: {error.strerror}", hint="[gateway] data_dir has to be writable") from error
+    finally:
+        os.umask(mask)
     return listener
 
 

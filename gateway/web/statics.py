@@ -55,7 +55,7 @@ async def statics(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _answer(scope: Scope, name: str, current: bool) -> Response:
     if name not in _names():
-        return Problem(404, "not-found", "there is no such file").response()
+        return Problem(404, "no-such-path", "there is no such file", hint="Load the page again").response()
     if scope["method"] not in {"GET", "HEAD"}:
         return Problem(405, "wrong-method", "a file is read with GET").response()
     file, asked = _file(name), Headers(scope=scope)

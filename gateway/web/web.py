@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from gateway.access.access import Access
 from gateway.state import GatewayState
 from gateway.web.glance import Status
 from gateway.web.leaf import Leaf, addresses
@@ -63,6 +64,15 @@ class Web:
                 await self.closing.wait()
         except TimeoutError:
             pass
+
+    @property
+    def access(self) -> Access:
+        """Who may come in."""
+        return self.state.access
+
+    def hosts(self) -> frozenset[str]:
+        """Names and addresses beyond loopback by which a browser may call this server, in lower case."""
+        return frozenset() if self.leaf is None else frozenset(name.lower() for name in self.leaf.names)
 
     def status(self) -> Status:
         """The gateway at a glance, at most `FRESH_S` old."""

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
 
+from gateway.access.roles import Role as Role  # noqa: PLC0414 -- for those who ask for a role's endpoint
 from gateway.web.problems import Problem
-
-
-class Role(IntEnum):
-    """What somebody may do; each may do what those below may."""
-
-    VIEWER = 1
-    """Reads."""
-    TECHNICIAN = 2
-    """Serves the dispensers and the gateway."""
-    OWNER = 3
-    """Lets people in, restores, wipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +17,13 @@ class Who:
 
     name: str
     role: Role
-    via: Literal["session", "token", "console"]
+    via: Literal["session", "token", "console", "setup"]
     session: str | None = None
     """What tells this browser's session from others, where there is one; it opens nothing."""
     language: str | None = None
     """What they chose; None: what their browser prefers."""
+    scope: str | None = None
+    """The scope of a token."""
 
 
 CONSOLE = Who("console", Role.OWNER, "console")
@@ -40,23 +31,26 @@ CONSOLE = Who("console", Role.OWNER, "console")
 
 
 def asker(request: Request) -> Who:
-    """Who asks, as the guard found out."""
-    who: Who = request.scope.get("picante.who", CONSOLE)
+    """Who asks, as the guard found out. Raises Problem where nobody did."""
+    who: Who | None = request.scope.get("picante.who")
+    if who is None:
+        raise Problem(401, "not-signed-in", "this needs a sign-in", hint="Sign in, or send a token")
     return who
 
 
 def _at_least(role: Role) -> Who:
     def check(who: Annotated[Who, Depends(asker)]) -> Who:
         if who.role < role:
-            raise Problem(
-                403,
-                "not-allowed",
-                f"{who.name} may not do this",
-                hint=f"Ask somebody who is {role.name.lower()} here",
-            )
+            raise not_allowed(who, role)
         return who
 
     return Depends(check)  # type: ignore[no-any-return]
+
+
+def not_allowed(who: Who, role: Role) -> Problem:
+    """What is answered to somebody who may less than a role."""
+    hint = f"Ask somebody who is {role.name.lower()} here"
+    return Problem(403, "not-allowed", f"{who.name} may not do this", hint=hint)
 
 
 Viewer = Annotated[Who, _at_least(Role.VIEWER)]

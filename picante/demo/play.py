@@ -12,7 +12,7 @@ from heat.errors import LinkLost, PicanteError
 from picante.demo.acts import Act, drain, playable
 from picante.demo.numbers import CloudNumbers, Numbers
 from picante.demo.show import WHAT_IS_REAL, Show
-from picante.demo.stage import MQTT, SERIAL, Stage
+from picante.demo.stage import MQTT, OWNER, SERIAL, Stage
 
 DRAIN_S = 4.0
 """Seconds that the end may take to see all in Kafka after Ctrl-C."""
@@ -65,6 +65,7 @@ class Demo:
             time.sleep(STEP_S / 5)
         moved = "" if stage.page.endswith(":8080/") else "  (8080 is busy)"
         show.tell(f"[bold]{stage.page}[/]  open it: the page of this gateway, live{moved}")
+        show.tell(f"  sign in as [bold]{OWNER}[/] with the password [bold]{stage.password}[/]")
 
     def _play(self, seconds: float | None) -> None:
         acts = playable(seconds, embedded=self._stage.kafka is None)
@@ -129,6 +130,7 @@ def command_name() -> str:
 
 def _reckoning(numbers: Numbers, picks: dict[str, float], stage: Stage) -> dict[str, Any]:
     return {
+        "page": {"url": stage.page, "name": OWNER, "password": stage.password},
         "dispensers": len(SERIAL + MQTT),
         "events_generated": numbers.generated,
         "events_stored": numbers.stored,

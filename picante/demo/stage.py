@@ -6,6 +6,7 @@ generated is read from the dispensers' rings, what was stored from SQLite, what 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -19,12 +20,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from cloud_sync.topics import EVENTS
+from cloud_sync.unix_http import UnixConnection
+from gateway.access.access import open_access
+from gateway.access.roles import Role
 from heat.catalog import default_catalog
 from heat.errors import ConfigError, LinkLost, PicanteError
 from hw_sim.control import call
+from picante.daemon import SOCKET
 from picante.demo.children import Child, any_free_port, end_all, free_port, listening, python_module
 from picante.demo.cloud_half import CloudHalf
 from picante.demo.numbers import Numbers
@@ -33,6 +36,14 @@ from picante.demo.reader import TopicReader, forget
 SERIAL = ("counter-1", "counter-2", "window-1", "terrace-1")
 MQTT = ("bar-1", "bar-2")
 FIRST_PORT = 8080
+OWNER = "demo"
+WORDS = (
+    "ancho", "arbol", "cayenne", "chipotle", "fresno", "ghost", "habanero", "jalapeno", "pasilla", "pepper", "pequin",
+    "piri", "poblano", "reaper", "rocoto", "scotch", "serrano", "smoke", "tabasco", "vinegar",
+)  # fmt: skip
+"""Four of them are a password for as long as a demo plays, on this machine alone."""
+GATEWAY_S = 2.0
+"""s that the gateway may take for an answer."""
 STEP_S = 0.02
 READER_S = 5.0
 """Seconds that the reader of the topic may lag behind."""
@@ -99,7 +110,9 @@ class Stage:
         self._children: dict[str, Child] = {}
         self._before = 0
         self._confirmed: deque[tuple[float, int]] = deque(maxlen=1000)
-        self._http = httpx.Client(base_url=self.page, timeout=2.0)
+        self.password = "-".join(secrets.choice(WORDS) for _ in range(4))
+        """The demo owner's, who is called demo: a new one each time."""
+        self._socket = state / "gateway" / SOCKET
         (state / "sim").mkdir(parents=True, exist_ok=True)
         (state / "logs").mkdir(exist_ok=True)
 
@@ -124,6 +137,7 @@ class Stage:
             self.cloud = CloudHalf(self.state, bootstrap, self.gateway)
             self.begin_to_count()
         self._wait((self.state / "sim" / "keys.toml").exists, "the simulator", 10)
+        self._set_up()
         self._start("gateway", self._picante("gateway", "run", "--config", "gateway.toml"))
         self.reader = TopicReader(bootstrap, EVENTS.name, self.gateway)
         if self.cloud is not None:
@@ -136,7 +150,6 @@ class Stage:
             if watcher is not None:
                 watcher.stop()
         end_all(list(self._children.values()))
-        self._http.close()
         if self.kafka is not None and self.reader is not None and self.reader.reached:
             forget(self.kafka, self.gateway)
 
@@ -183,6 +196,16 @@ class Stage:
             )
         )
 
+    def _set_up(self) -> None:
+        """Let the demo's owner in, with this demo's password."""
+        directory = self.state / "gateway"
+        directory.mkdir(exist_ok=True)
+        with closing(open_access(directory)) as access:
+            if access.people.get(OWNER) is None:
+                access.add_person_now(OWNER, self.password, Role.OWNER)
+            else:
+                access.set_password_now(OWNER, self.password)
+
     def _wait(self, ready: Callable[[], Any], what: str, within_s: float) -> Any:
         deadline = time.monotonic() + within_s
         while not (value := ready()):
@@ -208,11 +231,13 @@ class Stage:
 
     def gateway_json(self, path: str) -> dict[str, Any] | None:
         """An answer of the gateway's API, or None while it does not answer."""
-        try:
-            answer = self._http.get(path)
-            return answer.json() if answer.status_code == httpx.codes.OK else None
-        except (httpx.HTTPError, ValueError):
-            return None
+        with closing(UnixConnection(self._socket, GATEWAY_S)) as connection:
+            try:
+                connection.request("GET", f"/{path}")
+                answer = connection.getresponse()
+                return json.load(answer) if answer.status == http.HTTPStatus.OK else None
+            except (OSError, http.client.HTTPException, ValueError):
+                return None
 
     def page_is_up(self) -> bool:
         """Whether the gateway's page answers."""

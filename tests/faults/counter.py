@@ -32,6 +32,7 @@ from firmware_bridge.framing import Frame
 from firmware_bridge.messages import Ack, EventMessage, Hello, HelloRequest, Ping, Pong
 from gateway.quarantine import DIRECTORY
 from picante.cli import main
+from tests.access import console
 from tests.hand_device import HandDevice
 from tests.servers import free_port
 from tests.waiting import wait_until
@@ -132,6 +133,7 @@ class Counter:
         self.data_dir = data_dir
         self.dispensers = dispensers
         self.url = ""
+        self.console = console(data_dir)
         self._directory = directory
         self._gateway: Any = None
 

@@ -12,7 +12,6 @@ import random
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.faults.counter import Counter, Dispenser, at_counter
@@ -86,7 +85,7 @@ def swap_names(one: Dispenser, other: Dispenser) -> None:
 
 def links(counter: Counter) -> dict[str, tuple[bool, str]]:
     """Whether each dispenser is online, and through which port it speaks or spoke last, as the gateway tells it."""
-    answer = httpx.get(f"{counter.url}/api/v1/dispensers", timeout=5).raise_for_status().json()
+    answer = counter.console.get("/api/v1/dispensers").raise_for_status().json()
     return {one["name"]: (one["online"], one["link"]) for one in answer["dispensers"]}
 
 

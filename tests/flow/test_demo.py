@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from tests.waiting import wait_until
 SECONDS = 41
 """Long enough for the gateway to be killed, and back; pulling a cable, the last act, is tried elsewhere."""
 KEYS = {
+    "page",
     "dispensers",
     "events_generated",
     "events_stored",
@@ -49,6 +51,7 @@ def test_through_a_cut_line_and_a_kill_nothing_is_lost_and_the_reckoning_is_json
     assert done.returncode == 0, done.stdout + done.stderr
     reckoning = json.loads(done.stdout)
     assert set(reckoning) == KEYS
+    assert (reckoning["page"]["name"], len(reckoning["page"]["password"]) > 12) == ("demo", True)
     assert reckoning["dispensers"] == 6
     assert reckoning["position"] == "sqlite"
     assert reckoning["faults"] == []
@@ -78,7 +81,14 @@ def test_ctrl_c_ends_everything_in_time_with_a_browsers_stream_open(tmp_path: Pa
 
     try:
         wait_until(lambda: "6 dispensers online" in said(), 30, f"the dispensers are online: {said()}")
-        with httpx.stream("GET", f"{page}/api/v1/stream", timeout=10) as stream:
+        password = re.search(r"sign in as demo with the password (\S+)", said())
+        assert password is not None
+        form = {"name": "demo", "password": password[1]}
+        cookie = (
+            httpx.post(f"{page}/sign-in", data=form, headers={"origin": page}).headers["set-cookie"].partition(";")[0]
+        )
+        with httpx.stream("GET", f"{page}/api/v1/stream", headers={"cookie": cookie}, timeout=10) as stream:
+            assert stream.is_success
             next(stream.iter_raw())
             children = psutil.Process(process.pid).children(recursive=True)
             assert len(children) >= 4

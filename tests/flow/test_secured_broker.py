@@ -24,7 +24,7 @@ BARS = ("bar-1", "bar-2", "bar-3")
 
 SCENARIO = """\
 store = "shop-1"
-gateway = "http://127.0.0.1:{http}"
+gateway = "unix:gateway/gateway.sock"
 [mqtt]
 host = "{host}"
 port = {port}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from tests.access import console
 from tests.cluster import KafkaCluster
 from tests.reference import digest
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, free_port
@@ -166,13 +168,18 @@ class World:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
 
+    @functools.cached_property
+    def console(self) -> httpx.Client:
+        """Asks as whoever sits at the machine."""
+        return console(self.database.parent)
+
     def get(self, path: str) -> Any:
         """An answer of the gateway's API."""
-        return HTTP.get(self.url + path, timeout=ANSWER_S).raise_for_status().json()
+        return self.console.get(path).raise_for_status().json()
 
     def get_text(self, path: str) -> str:
         """An answer that is no JSON."""
-        return HTTP.get(self.url + path, timeout=ANSWER_S).raise_for_status().text
+        return self.console.get(path).raise_for_status().text
 
     def query(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Rows of the gateway's database, read beside it."""
@@ -240,7 +247,7 @@ def world(  # noqa: PLR0913, PLR0917 -- what a test may want of a shop
     """
     port = free_port()
     head = (
-        f'seed = {seed}\nstore = "flow-store"\ngateway = "http://127.0.0.1:{port}"\n'
+        f'seed = {seed}\nstore = "flow-store"\ngateway = "unix:{directory}/gateway/gateway.sock"\n'
         f'[mqtt]\nhost = "{mqtt.host}"\nport = {mqtt.port}\n'
     )
     (directory / "scenario.toml").write_text(head + scenario)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from gateway.web.who import Role
+from tests import access
 
 PHONE, WIDE = (390, 844), (1280, 800)
 """What a page is looked at with."""
@@ -28,6 +29,8 @@ class Addressed(Protocol):
 
     @property
     def url(self) -> str: ...
+    @property
+    def keys(self) -> access.Keys: ...
 
 
 class Overheard:
@@ -95,6 +98,8 @@ def context_of(
 
 def sign_in(context: BrowserContext, shop: Addressed, role: Role | None) -> None:
     """Give the browser a session of somebody who is this."""
+    if role is not None:
+        access.sign_in(context, shop.url, shop.keys, role)
 
 
 @contextmanager

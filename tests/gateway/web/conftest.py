@@ -25,6 +25,7 @@ from gateway.state import GatewayState
 from gateway.web.server import serve
 from gateway.web.web import Web
 from hw_sim.control import SOCKET_NAME, call
+from tests.access import Keys, let_in, set_up
 from tests.flow.world import Process
 from tests.servers import free_port
 from tests.waiting import wait_until, wait_until_async
@@ -60,6 +61,10 @@ nozzles = 12
 """
 
 
+ONE_ASKED = httpx.Limits(max_keepalive_connections=0)
+"""The daemon is killed between two requests."""
+
+
 def write_config(directory: Path, port: int, more: str = "", keys: str = "keys.toml") -> Path:
     """A gateway's files; the path of gateway.toml."""
     for name, text in (
@@ -84,11 +89,18 @@ class Shop:
     port: int
     gateway: Process
     sim: Process
+    keys: Keys
     environment: dict[str, str] = field(default_factory=dict)
     """What the gateway's environment has beyond ours."""
 
     secure: bool = False
     """Whether the page is served by HTTPS."""
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(
+            base_url=self.url, headers=self.keys.headers, timeout=20, verify=not self.secure, limits=ONE_ASKED
+        )
+        """Asks as an owner's program."""
 
     @property
     def url(self) -> str:
@@ -96,11 +108,15 @@ class Shop:
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         """An answer, whatever its status."""
-        return httpx.get(self.url + path, timeout=20, verify=not self.secure, **more)
+        return self.client.get(path, **more)
 
-    def post(self, path: str, body: object) -> httpx.Response:
+    def post(self, path: str, body: object = None, **more: Any) -> httpx.Response:
         """An answer to JSON, whatever its status."""
-        return httpx.post(self.url + path, json=body, timeout=20, verify=not self.secure)
+        return self.client.post(path, json=body, **more)
+
+    def put(self, path: str, body: object = None, **more: Any) -> httpx.Response:
+        """An answer to JSON, whatever its status."""
+        return self.client.put(path, json=body, **more)
 
     @contextlib.contextmanager
     def stream(self, path: str) -> Iterator[Iterator[str]]:
@@ -149,12 +165,13 @@ def open_shop(directory: Path, more: str = "", scenario: str = _SCENARIO, http: 
     ports = f'[serial]\nports = ["{directory}/sim/ports/usb-picante-*"]\n'
     write_config(directory, port, http + ports + more, keys="sim/keys.toml")
     sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
-    shop = Shop(directory, port, sim, sim, secure="issuer" in http)
+    shop = Shop(directory, port, sim, sim, set_up(directory / "gateway"), secure="issuer" in http)
     try:
         wait_until((directory / "sim" / "keys.toml").exists, 20, "the simulator has made its keys")
         shop.start_gateway()
         yield shop
     finally:
+        shop.client.close()
         for process in {shop.sim, shop.gateway}:
             process.stop()
 
@@ -184,6 +201,7 @@ class Inside:
     web: Web
     client: httpx.AsyncClient
     serving: asyncio.Task[None]
+    keys: Keys
     sequence: int = 0
 
     @property
@@ -275,7 +293,9 @@ async def inside_of(directory: Path, more: str = "", provisioning: str | None = 
     async with assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         web = Web(state)
         serving = asyncio.create_task(serve(web, lambda: None), name="web")
-        inside = Inside(state, web, client, serving)
+        keys = let_in(state.access)
+        client.headers.update(keys.headers)
+        inside = Inside(state, web, client, serving, keys)
         try:
             await wait_until_async(lambda: _answers(client), 10, "the web answers")
             yield inside

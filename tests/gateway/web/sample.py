@@ -22,6 +22,7 @@ from gateway.web.language import Text
 from gateway.web.shell import Page, environment, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer, Who
+from tests.access import Keys
 from tests.gateway.web.conftest import inside_of
 
 T = TypeVar("T")
@@ -121,6 +122,7 @@ class Served:
     sample: Sample
     url: str
     web: Web
+    keys: Keys
 
 
 @contextlib.contextmanager
@@ -137,7 +139,7 @@ def served(directory: Path) -> Iterator[Served]:
         opening = inside_of(directory)
         inside = run(opening.__aenter__())
         try:
-            yield Served(sample, str(inside.client.base_url).rstrip("/"), inside.web)
+            yield Served(sample, str(inside.client.base_url).rstrip("/"), inside.web, inside.keys)
         finally:
             run(opening.__aexit__(None, None, None))
             loop.call_soon_threadsafe(loop.stop)

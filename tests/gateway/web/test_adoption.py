@@ -11,6 +11,7 @@ import pytest
 
 from firmware_bridge.link import Link
 from firmware_bridge.session import Terms
+from gateway.access.roles import Role
 from gateway.assembly import assemble, given_keys
 from gateway.check import check
 from gateway.config import KeysSection
@@ -205,8 +206,11 @@ async def test_what_is_refused(inside: Inside, method: str, path: str, body: obj
 @pytest.mark.parametrize(("method", "path"), [("POST", "/adopt"), ("PUT", "/name"), ("DELETE", "")])
 async def test_a_page_can_t_ask(inside: Inside, method: str, path: str) -> None:
     comes(inside)
-    answer = await inside.client.request(method, BAR + path, json={"name": "x"}, headers={"Origin": "http://localhost"})
-    assert answer.status_code == 403
+    del inside.client.headers["authorization"]
+    headers = {"Origin": "http://localhost", "Cookie": f"__Host-picante={inside.keys.cookies[Role.OWNER]}"}
+    answer = await inside.client.request(method, BAR + path, json={"name": "x"}, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:picante:problem:not-our-page")
+    inside.client.headers.update(inside.keys.headers)
     answer = await inside.client.request("PATCH", BAR + path, json={})
     assert answer.status_code == 405
     assert method in answer.headers["allow"]

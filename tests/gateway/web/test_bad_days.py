@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
-
 from hw_sim.check import check_all
 from hw_sim.journal import read_journal
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, journal_path
+from tests.access import console
 from tests.flow.world import Process
 from tests.gateway.web.conftest import write_config
 from tests.servers import free_port
@@ -58,7 +57,7 @@ async def gateway_at(directory: Path) -> AsyncIterator[str]:
     config = write_config(directory, port, ports, keys="sim/keys.toml")
     gateway = Process(directory, "gateway", "gateway", "run", "--config", str(config))
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"unix:{directory}/gateway/gateway.sock"
     finally:
         gateway.stop()
 
@@ -67,19 +66,20 @@ async def test_a_ring_that_wrapped_is_told_to_the_event(tmp_path: Path) -> None:
     async with Simulation(parse_scenario(OVERFLOW), tmp_path / "sim") as simulation:
         unit = simulation.units["bar-1"]
         await wait_until_async(lambda: unit.header.dropped > 5 * CAPACITY, 20, "the ring wraps, and wraps")
-        async with gateway_at(tmp_path) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+        async with gateway_at(tmp_path) as url:
+            client = console(tmp_path / "gateway")
             await wait_until_async(lambda: simulation.load_is_done, 30, "the load is made")
             await wait_until_async(lambda: unit.header.held == 0, 30, "the rest is delivered")
             [row] = await asyncio.to_thread(check_all, tmp_path / "sim", ["bar-1"], url)
             assert (row.agrees, row.untold, row.mistold) == (True, (), ())
             assert row.header.dropped == row.told > 5 * CAPACITY
             assert row.told + row.arrived == 400
-            metrics = (await client.get("/metrics")).text
+            metrics = client.get("/metrics").text
             assert f'picante_lost_events_total{{dispenser="bar-1"}} {row.told}.0' in metrics
-            events = (await client.get("/api/v1/events?limit=1000")).json()["events"]
+            events = client.get("/api/v1/events?limit=1000").json()["events"]
             gaps = [event["data"] for event in events if event["type"] == "picante.gap.v1"]
             assert sum(gap["last"] - gap["first"] + 1 for gap in gaps) == row.told
-            page = (await client.get("/")).text
+            page = client.get("/").text
             assert f"bar-1 lost {row.told} events: its memory was full before they got here" in page
 
 

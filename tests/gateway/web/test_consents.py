@@ -11,6 +11,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from gateway.access.roles import Role
 from heat.identity import pseudonym
 from picante.cli import main
 from tests.gateway.web.conftest import PSEUDONYM_KEY, Shop, open_shop
@@ -31,7 +32,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def put(shop: Shop, subject: str, body: object) -> httpx.Response:
-    return httpx.put(f"{shop.url}/api/v1/profiles/{subject}/consent", json=body, timeout=20)
+    return shop.put(f"/api/v1/profiles/{subject}/consent", body)
 
 
 def command(shop: Shop, *arguments: str) -> tuple[int, str]:
@@ -115,5 +116,5 @@ def test_what_is_no_consent_is_a_problem(offline: Shop, body: object) -> None:
 
 def test_no_page_opts_anybody_out(offline: Shop) -> None:
     url = f"{offline.url}/api/v1/profiles/{CUSTOMER}/consent"
-    answer = httpx.put(url, json={"consent": "none"}, headers={"origin": "http://localhost"}, timeout=20)
-    assert answer.status_code == 403
+    headers = {"origin": "http://localhost", "cookie": f"__Host-picante={offline.keys.cookies[Role.OWNER]}"}
+    assert httpx.put(url, json={"consent": "none"}, headers=headers, timeout=20).status_code == 403

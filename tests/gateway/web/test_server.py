@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway.web.server import _listen, serve
@@ -85,7 +84,7 @@ async def test_it_leaves_no_tasks(tmp_path: Path) -> None:
 
 
 def test_the_daemon_ends_in_time_while_a_stream_is_open(shop: Shop) -> None:
-    with httpx.stream("GET", shop.url + "/live/repairs/once", timeout=10) as answer:
+    with shop.client.stream("GET", "/live/repairs/once") as answer:
         next(answer.iter_lines())
         assert shop.gateway.stop(within_s=PROMISED_S) == 0
 

@@ -1,0 +1,1 @@
+"""Who may come in: people, their sessions, tokens of programs, and what was changed by whom. Kept in access.db."""
