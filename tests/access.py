@@ -62,11 +62,16 @@ def console(data_dir: Path) -> httpx.Client:
 
 def sign_in(context: BrowserContext, url: str, keys: Keys, role: Role = Role.OWNER) -> None:
     """Have a browser's pages come from somebody of this role."""
+    give_cookie(context, url, SESSION, keys.cookies[role])
+
+
+def give_cookie(context: BrowserContext, url: str, name: str, value: str) -> None:
+    """Have a browser hold one of our cookies."""
     context.add_cookies(
         [
             {
-                "name": SESSION,
-                "value": keys.cookies[role],
+                "name": name,
+                "value": value,
                 "url": url.replace("http:", "https:"),  # as Chromium wants it for a cookie that is secure
                 "secure": True,
                 "httpOnly": True,

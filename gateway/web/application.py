@@ -27,6 +27,7 @@ from gateway.web.entry.bare import Entry
 from gateway.web.feeds import Feeds
 from gateway.web.guard import Guard
 from gateway.web.kiosk import api as kiosk_api
+from gateway.web.kiosk import making as kiosk_making
 from gateway.web.kiosk import page as kiosk_page
 from gateway.web.machine import api as machine_api
 from gateway.web.pages import (
@@ -73,6 +74,7 @@ ROUTES = (
     repairs,
     machine_api,
     kiosk_api,
+    kiosk_making,
     kiosk_page,
     stream,
     live,

@@ -43,7 +43,9 @@ async def live(
 ) -> EventStream:
     """The same whenever it has changed: events `start` and `visit`, and ticks between them."""
     told = _language(request, web)
-    return stream(web, dispenser, lambda screen: kiosk_view(screen, told).model_dump_json(), last_event_id)
+    return stream(
+        web, asker(request), dispenser, lambda screen: kiosk_view(screen, told).model_dump_json(), last_event_id
+    )
 
 
 @router.post("/visits/{visit}/rating", responses=documented(404, 409, 422, 429, 503))

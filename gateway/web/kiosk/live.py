@@ -18,11 +18,13 @@ from collections.abc import AsyncIterator, Callable
 from fastapi.sse import format_sse_event
 
 from gateway.kiosk import WATCHERS
+from gateway.web.kiosk.making import still_in
 from gateway.web.kiosk.screen import Screen, screen_of
 from gateway.web.problems import Problem
 from gateway.web.status import VERSION
 from gateway.web.stream import EventStream
 from gateway.web.web import Web
+from gateway.web.who import Who
 
 TICK_S = 2.0
 MOST = 100
@@ -31,22 +33,28 @@ MOST = 100
 Draw = Callable[[Screen], str]
 
 
-def stream(web: Web, dispenser: str, draw: Draw, last_id: str | None) -> EventStream:
-    """The stream of a dispenser's kiosk. Raises a Problem where there is no such dispenser, or too many look."""
+def stream(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str | None) -> EventStream:
+    """The stream of a dispenser's kiosk, which ends when `who` may look no more.
+
+    Raises a Problem where there is no such dispenser, or too many look.
+    """
     screen_of(web.state, dispenser)
     visits = web.state.kiosk.visits
     if visits.watchers(dispenser) >= WATCHERS or visits.watchers() >= MOST:
         raise Problem(503, "too-many-streams", "too many kiosks of this dispenser are open", hint="Close the others")
-    return EventStream(_follow(web, dispenser, draw, last_id), headers={"x-accel-buffering": "no"})
+    events = _follow(web, still_in(web, who), dispenser, draw, last_id)
+    return EventStream(events, headers={"x-accel-buffering": "no"})
 
 
-async def _follow(web: Web, dispenser: str, draw: Draw, last_id: str | None) -> AsyncIterator[bytes]:
+async def _follow(
+    web: Web, may: Callable[[], bool], dispenser: str, draw: Draw, last_id: str | None
+) -> AsyncIterator[bytes]:
     before: Screen | None = None
     closing = asyncio.create_task(web.closing.wait())
     try:
         with web.state.kiosk.visits.watching(dispenser) as changed:
             yield format_sse_event(event="page", data_str=VERSION)
-            while not closing.done():
+            while not closing.done() and may():
                 changed.clear()
                 screen = screen_of(web.state, dispenser)
                 if screen == before:

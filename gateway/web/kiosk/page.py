@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.web.kiosk import presses
 from gateway.web.kiosk.live import stream
+from gateway.web.kiosk.making import is_kiosk, renew
 from gateway.web.kiosk.presses import Dispenser, Key, Wish
 from gateway.web.kiosk.screen import Screen, empty, screen_of
 from gateway.web.language import LANGUAGES, Language, language
@@ -23,7 +24,7 @@ from gateway.web.shell import environment, language_of
 from gateway.web.status import VERSION
 from gateway.web.stream import EventStream
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import asker
+from gateway.web.who import Role, asker
 from heat.events import Verdict
 
 router = APIRouter(prefix="/kiosk/{dispenser}", include_in_schema=False)
@@ -49,7 +50,7 @@ async def live(
 ) -> EventStream:
     """The same as it changes. `last` is `Last-Event-ID` of a stream that was opened anew."""
     told, own = _languages(request, web, lang)
-    return stream(web, dispenser, lambda screen: _draw(screen, told, own), last_event_id or last)
+    return stream(web, asker(request), dispenser, lambda screen: _draw(screen, told, own), last_event_id or last)
 
 
 @router.post("/visits/{visit}/rating")
@@ -89,15 +90,19 @@ def _back(dispenser: str, lang: str | None) -> Response:
 
 
 def _page(request: Request, web: Web, dispenser: str, lang: str | None, problem: Problem | None = None) -> HTMLResponse:
-    screen = screen_of(web.state, dispenser)
+    screen, who = screen_of(web.state, dispenser), asker(request)
     told, own = _languages(request, web, lang)
     html = environment.get_template("kiosk/page.html").render(
         **_values(screen, told, own),
+        who=None if is_kiosk(who) else who,
+        may_make=who.role >= Role.TECHNICIAN,
         start=None if screen.visit is None else empty(screen),
         version=VERSION,
         failed=problem is not None,
     )
-    return HTMLResponse(html, 200 if problem is None else problem.details.status)
+    answer = HTMLResponse(html, 200 if problem is None else problem.details.status)
+    renew(request, answer)
+    return answer
 
 
 def _draw(screen: Screen, told: Language, own: str) -> str:

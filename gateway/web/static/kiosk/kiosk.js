@@ -105,10 +105,10 @@ class Kiosk extends HTMLElement {
   /** @param {string} html */
   show(html) {
     const before = this.visit;
-    const opened = before && this.querySelector("details[open]");
+    const opened = this.querySelector("details[open]")?.id;
     this.innerHTML = html;
     const details = this.querySelector("details");
-    if (opened && details && before === this.visit) details.open = true;
+    if (details && details.id === opened && before === this.visit) details.open = true;
     document.documentElement.lang = this.screen?.lang ?? this.own;
     if (before !== this.visit) scrollTo(0, 0);
     if (this.trouble) this.notice(this.trouble);
