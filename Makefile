@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults fuzz mutants soak bench lock vendor api-types clean
+.PHONY: help install demo dev fmt lint test faults fuzz mutants soak bench lock vendor api-types messages clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ vendor: ## Copy htmx and uPlot anew from npm, in the versions of tests/web_tools
 
 api-types: dev ## Make gateway/web/api.d.ts anew, after a change of the API
 	@$(STEP) "api.d.ts" scripts/api-types
+
+messages: dev ## Bring gateway/web/locale/*.po up to what code and templates say (ARGS=--check: say what is missing)
+	@$(BIN)/python -m tests.web_tools.messages $(ARGS)
 
 clean: ## Remove .venv, caches and build products
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fuzz *.egg-info
