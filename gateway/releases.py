@@ -118,6 +118,8 @@ class Releases:
         """The bundle that looks on, with its release's SHA-256: it has been checked."""
         self._how_far = ""
         self._again = False
+        self._back: tuple[str, str, asyncio.Event] | None = None
+        """The SHA-256 of the bundle that a person wants taken back, why, and what is set once it was looked at."""
         self.idle = False
         """Whether all that came down has been taken over, or refused."""
 
@@ -134,6 +136,17 @@ class Releases:
         """Open the bundle in use anew: its files, or what scores, were mended. `run` does it."""
         self._again = True
         self.wake()
+
+    def take_back_bundle(self, used: InUse, why: str) -> asyncio.Event:
+        """Use what was used before this bundle, and never this one again; `run` does it, and sets the event."""
+        done = asyncio.Event()
+        self._back = used.sha256, why, done
+        self.wake()
+        return done
+
+    def trusted(self, release: Kept | InUse) -> Bundle:
+        """A released bundle. Raises ModelError unless it is whole, and a trusted signer's. For any thread."""
+        return self._trusted(release)
 
     # -- the start --------------------------------------------------------------------------------------------------
 
@@ -303,11 +316,20 @@ class Releases:
         self._tidy()
 
     async def _judge_bundle(self, hands: Hands) -> None:
-        """See what customers made of a bundle on trial."""
+        """See what customers made of a bundle on trial, and what somebody wants of it."""
+        wanted, self._back = self._back, None
+        try:
+            await self._judge_bundle_in_use(hands, wanted)
+        finally:
+            if wanted is not None:
+                wanted[2].set()
+
+    async def _judge_bundle_in_use(self, hands: Hands, wanted: tuple[str, str, asyncio.Event] | None) -> None:
         used = shelf.in_use(self._reader, "bundle")
-        if used is None or used.starts is None:
+        by_hand = wanted[1] if wanted is not None and used is not None and used.sha256 == wanted[0] else None
+        if used is None or (used.starts is None and by_hand is None):
             return
-        if (why := hands.why_back()) is not None:
+        if (why := by_hand or hands.why_back()) is not None:
 
             def take_back(tx: Transaction) -> str:
                 note_taken_back(tx, used.target)

@@ -16,7 +16,7 @@ from gateway.web.answers import PicksView, ProfileView, SyncView
 from gateway.web.dispenser_answers import Dispensers
 from gateway.web.glance import Status
 from gateway.web.problems import Fault, Problem, documented
-from gateway.web.web import TheWeb
+from gateway.web.web import TheWeb, Web
 from heat.errors import DataError
 from heat.identity import SOURCE_NAME, check_subject
 from models.features import Context
@@ -63,10 +63,14 @@ async def picks(
     subject: Annotated[str | None, Query(description="A pseudonym or session; without it, somebody new")] = None,
 ) -> PicksView:
     """What a customer would be shown now at a dispenser, and why. No impression comes of it."""
+    return would_pick(web, dispenser, subject)
+
+
+def would_pick(web: Web, dispenser: str, subject: str | None) -> PicksView:
+    """What somebody would be shown. Raises Problem: there is no such dispenser, or it is no subject."""
     state = web.state
     subjects = [] if subject is None else [reads.owner(state.reader, _subject(subject, "query.subject"))]
-    nozzles = state.lots.fit(dispenser, nozzles_of(state, dispenser))
-    slate = state.recommender.slate(nozzles, subjects, Context())
+    slate = state.recommender.slate(nozzles_of(state, dispenser), subjects, Context())
     return views.picks_view(state, dispenser, subject, slate)
 
 

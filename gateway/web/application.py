@@ -33,6 +33,7 @@ from gateway.web.machine import api as machine_api
 from gateway.web.pages import (
     backups,
     bundle,
+    customers,
     dispenser,
     dispensers,
     events,
@@ -46,6 +47,8 @@ from gateway.web.pages import (
     trace,
 )
 from gateway.web.pages import repairs as repairs_page
+from gateway.web.picking import model as model_api
+from gateway.web.picking import too_hot
 from gateway.web.problems import handle_errors
 from gateway.web.records import events as events_api
 from gateway.web.records import ledger as ledger_api
@@ -71,6 +74,8 @@ ROUTES = (
     ledger_api,
     letters_api,
     rates,
+    model_api,
+    too_hot,
     repairs,
     machine_api,
     kiosk_api,
@@ -88,6 +93,7 @@ SHOWN: tuple[ModuleType, ...] = (
     sync,
     letters,
     picks,
+    customers,
     events,
     system,
     log,

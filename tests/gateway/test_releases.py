@@ -11,7 +11,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -437,6 +437,22 @@ async def test_a_bundle_that_does_no_good_is_taken_back_and_stays_so(site: Site)
         site.put("bundle", released(2), 3)
         again = (await site.told("refused", 3)).detail
         assert "its sequence 2 is not above 2" in again, "nor by another number"
+
+
+async def test_a_person_takes_back_a_bundle_whatever_its_trial_says(site: Site) -> None:
+    async with site.started():
+        await site.settle_a_bundle()
+        used = shelf.in_use(site.releases._reader, "bundle")
+        assert used is not None
+        assert used.starts is None
+        other = replace(used, sha256="0" * 64)
+        await asyncio.wait_for(site.releases.take_back_bundle(other, "by maria").wait(), 10)
+        assert shelf.in_use(site.releases._reader, "bundle") == used, "another one was meant"
+        await asyncio.wait_for(site.releases.take_back_bundle(used, "by maria").wait(), 10)
+        assert (await site.told("refused", 1)).detail == ("taken back: by maria. Used instead: what gateway.toml names")
+        assert site.hands.bundles[-1] == PLAIN
+    async with site.started() as begun:
+        assert begun.bundles == PLAIN
 
 
 async def test_the_one_before_is_kept_over_a_restart(site: Site) -> None:

@@ -37,6 +37,8 @@ PATHS = {
     "/api/v1/kiosk/{dispenser}": "/api/v1/kiosk/hot-bar-1",
     "/api/v1/picks": f"/api/v1/picks?dispenser=hot-bar-1&subject={CUSTOMER}",
     "/api/v1/repairs": "/api/v1/repairs",
+    "/api/v1/model": "/api/v1/model",
+    "/api/v1/picks/too-hot": "/api/v1/picks/too-hot",
     "/api/v1/sync": "/api/v1/sync",
     "/api/v1/sync/rates": "/api/v1/sync/rates",
     "/api/v1/ledger": "/api/v1/ledger",

@@ -1,0 +1,1 @@
+"""What picks are made by, and what customers make of them."""
