@@ -187,6 +187,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dispensers/{dispenser}/readings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Readings
+         * @description What its sensors said, drawn thin for a chart: no peak is lost.
+         */
+        get: operations["readings_api_v1_dispensers__dispenser__readings_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/samples/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Live
+         * @description What its sensors said, and then each SAMPLE as it comes. It reads ten times a second meanwhile.
+         */
+        get: operations["live_api_v1_dispensers__dispenser__samples_live_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dispensers/{dispenser}": {
         parameters: {
             query?: never;
@@ -327,6 +367,26 @@ export interface paths {
          * @description What passes on all links from now on, without secrets: JSON lines, until it is over or the reader goes.
          */
         post: operations["trace_api_v1_trace_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trace One
+         * @description What passes on the line of one dispenser, as a file.
+         */
+        get: operations["trace_one_api_v1_dispensers__dispenser__trace_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -3126,6 +3186,37 @@ export interface components {
             parts: components["schemas"]["PartState"][];
         };
         /**
+         * Readings
+         * @description Sensors over time: flow in pulses a second, level in ml, temperature in °C.
+         */
+        Readings: {
+            /**
+             * Dispenser
+             * @example hot-bar-1
+             */
+            dispenser: string;
+            /**
+             * Begin Ms
+             * @description Unix time of the first stretch.
+             * @example 1790000000000
+             */
+            begin_ms: number;
+            /**
+             * Step Ms
+             * @description How long a stretch is.
+             * @example 1000
+             */
+            step_ms: number;
+            /**
+             * Count
+             * @description Stretches; the last one may not be over.
+             * @example 600
+             */
+            count: number;
+            /** Series */
+            series: components["schemas"]["Thin"][];
+        };
+        /**
          * ReadingsView
          * @description What a dispenser's sensors said last.
          */
@@ -3770,6 +3861,39 @@ export interface components {
              * @default 20
              */
             volume_ml: number;
+        };
+        /**
+         * Thin
+         * @description One sensor: of each stretch the least and the most; null where it said nothing.
+         */
+        Thin: {
+            /**
+             * Channel
+             * @example level
+             * @enum {string}
+             */
+            channel: "flow" | "level" | "temperature";
+            /**
+             * Nozzle
+             * @example 2
+             */
+            nozzle: number;
+            /**
+             * Least
+             * @example [
+             *       412,
+             *       null
+             *     ]
+             */
+            least: (number | null)[];
+            /**
+             * Most
+             * @example [
+             *       413,
+             *       null
+             *     ]
+             */
+            most: (number | null)[];
         };
         /**
          * Told
@@ -4589,6 +4713,110 @@ export interface operations {
             };
         };
     };
+    readings_api_v1_dispensers__dispenser__readings_get: {
+        parameters: {
+            query?: {
+                /** @description How far back */
+                seconds?: 600 | 3600 | 86400;
+            };
+            header?: never;
+            path: {
+                dispenser: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readings"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    live_api_v1_dispensers__dispenser__samples_live_get: {
+        parameters: {
+            query?: {
+                /** @description How far back the snapshot goes */
+                seconds?: 600 | 3600 | 86400;
+                /** @description As a Last-Event-ID */
+                since?: number | null;
+            };
+            header?: {
+                "last-event-id"?: string | null;
+            };
+            path: {
+                dispenser: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "text/event-stream": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "text/event-stream": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "text/event-stream": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     one_api_v1_dispensers__dispenser__get: {
         parameters: {
             query?: never;
@@ -5012,6 +5240,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    trace_one_api_v1_dispensers__dispenser__trace_get: {
+        parameters: {
+            query?: {
+                seconds?: number;
+                max_bytes?: number;
+            };
+            header?: never;
+            path: {
+                dispenser: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
             };
             /** @description Problem */
             409: {

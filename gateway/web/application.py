@@ -31,10 +31,12 @@ from gateway.web.kiosk import making as kiosk_making
 from gateway.web.kiosk import page as kiosk_page
 from gateway.web.machine import api as machine_api
 from gateway.web.pages import (
+    adopt,
     backups,
     bundle,
     customers,
     dispenser,
+    dispenser_forms,
     dispensers,
     events,
     letters,
@@ -88,6 +90,8 @@ SHOWN: tuple[ModuleType, ...] = (
     repairs_page,
     dispensers,
     dispenser,
+    dispenser_forms,
+    adopt,
     readings,
     trace,
     sync,

@@ -12,6 +12,7 @@ from gateway.web import fleet
 from gateway.web.dispenser_answers import DispenserView
 from gateway.web.dispenser_commands import Dispenser, newest
 from gateway.web.dispenser_views import dispenser_view
+from gateway.web.etags import etag_of
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.commands_said import said
@@ -19,7 +20,7 @@ from gateway.web.pages.dispensers import STATE_TONES, STATE_WORDS
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import Viewer, Who
+from gateway.web.who import Role, Viewer, Who
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,7 +41,7 @@ def known(web: Web, dispenser: str) -> DispenserView:
     return view
 
 
-async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
+async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:
     view = known(web, query["dispenser"])
     nozzles = [(each.nozzle, each.sauce, each.level_ml) for each in view.nozzles]
     commands = await newest(web.state, view.name, COMMANDS)
@@ -50,10 +51,10 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "state_words": STATE_WORDS,
         "bottles": drawn(view),
         "commands": [said(each, away=not view.online) for each in commands],
-        "serves": False,
+        "serves": who.role >= Role.TECHNICIAN,
         "base": f"/dispensers/{view.name}",
         "tones": TONES,
-        "label_etag": None,
+        "label_etag": etag_of(view.label),
         "nozzle_names": [(str(each.nozzle), f"{each.nozzle}: {each.name}") for each in view.nozzles],
         "words": {"pour": POUR, "reboot": REBOOT},
         "failed": None,
