@@ -16,7 +16,6 @@ from typing import Any
 
 from cloud_sync.pulse import Pulse
 from gateway.assembly import assemble
-from gateway.backup.start import put_in_order
 from gateway.config import Config
 from gateway.heartbeat import Heart
 from gateway.home_assistant import HomeAssistant
@@ -50,8 +49,6 @@ async def run(config: Config) -> bool:
         ConfigError: a file that the configuration names can't be used.
         StoreError: the store can't be opened, or broke while running.
     """
-    if put_in_order(config):
-        return True
     async with assemble(config) as state:
         leave_to_stay()
         loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from cloud_sync.log import set_up_logging
+from gateway.backup.start import put_in_order
 from gateway.config import load_config
 from heat.errors import ConfigError, PicanteError, StoreError
 from picante.cli_backup import backup, restore
@@ -61,7 +62,10 @@ def run(config_path: Path, log_level: str) -> None:
 
     set_up_logging(log_level)
     try:
-        restart = asyncio.run(run_gateway(load_config(config_path)))
+        config = load_config(config_path)
+        if put_in_order(config):
+            config = load_config(config_path)  # what was set up may have been put back, or wiped
+        restart = asyncio.run(run_gateway(config))
     except ConfigError as error:
         _end(error, 2)
     except StoreError as error:

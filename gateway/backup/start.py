@@ -10,7 +10,7 @@ from gateway.store import lock_directory
 
 
 def put_in_order(config: Config) -> bool:
-    """Do what was ordered. Returns whether anything was: the daemon is to begin anew then, with what is there now.
+    """Do what was ordered. Returns whether anything was: the configuration is to be read again then.
 
     Raises:
         StoreLocked: a daemon runs.
