@@ -120,6 +120,8 @@ def check(config: Config, passphrase: str | None) -> Plan:
         _check_database(unpacked / archive.DATABASE)
         if (unpacked / archive.KEYRING).exists():
             keyring.load(unpacked, {})
+        if (unpacked / archive.ACCESS).exists():
+            _end_sessions(unpacked / archive.ACCESS)
         plan = Plan("backup", header)
         _write(unpacked / _PLAN, plan)
         unpacked.rename(place / _STAGED)
@@ -157,6 +159,16 @@ def _check_database(path: Path) -> None:
         _fold(path)
     except (StoreError, sqlite3.Error) as error:
         raise BackupUnusable(f"its database can't be used: {error.args[0]}", hint="Take another backup") from error
+
+
+def _end_sessions(path: Path) -> None:
+    """Whoever was signed in at the old machine signs in again. Raises BackupUnusable."""
+    try:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM sessions")
+        _fold(path)
+    except sqlite3.Error as error:
+        raise BackupUnusable(f"its people can't be read: {error}", hint="Take another backup") from error
 
 
 def _fold(path: Path) -> None:

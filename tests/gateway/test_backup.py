@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -221,10 +222,9 @@ def test_a_newer_picantes_backup_is_refused(config: Config, tmp_path: Path, monk
 def test_a_new_pi_gets_all_of_it(config: Config, tmp_path: Path) -> None:
     five_rows(config)
     write_keyring(config, **{"hot-bar-9": OLD})
-    (config.path("gateway") / "access.db").unlink(missing_ok=True)
-    connection = sqlite3.connect(config.path("gateway") / "access.db")
-    connection.execute("CREATE TABLE users (name)")
-    connection.close()
+    with closing(sqlite3.connect(config.path("gateway") / "access.db")) as connection, connection:
+        for table in ("people", "sessions"):
+            connection.execute(f"CREATE TABLE {table} AS SELECT 'ana' AS name")
     back_up(config, tmp_path / "b", PASSPHRASE)
     new = gateway_in(tmp_path / "new")
     new.path(new.keys.pseudonym).unlink()
@@ -237,13 +237,16 @@ def test_a_new_pi_gets_all_of_it(config: Config, tmp_path: Path) -> None:
     assert keyring.load(new.path("gateway"), {}).key_of("hot-bar-9", None) == bytes.fromhex(OLD)
     assert PSEUDONYM_KEY.hex() in new.path(new.keys.pseudonym).read_text()
     assert (new.path(new.keys.pseudonym).stat().st_mode & 0o777) == 0o600
-    assert (new.path("gateway") / "access.db").exists()
+    with closing(sqlite3.connect(new.path("gateway") / "access.db")) as connection:
+        assert connection.execute("SELECT name FROM people").fetchall() == [("ana",)]
+        assert connection.execute("SELECT name FROM sessions").fetchall() == []
 
 
 def test_keys_of_here_count_and_who_may_sign_in_stays(config: Config, data_dir: Path, tmp_path: Path) -> None:
     five_rows(config)
     write_keyring(config, rotated=OLD, gone=OLD)
-    (data_dir / "access.db").touch()
+    with closing(sqlite3.connect(data_dir / "access.db")) as connection, connection:
+        connection.execute("CREATE TABLE sessions (id)")
     back_up(config, tmp_path / "b", PASSPHRASE)
     write_keyring(config, rotated=NEW, younger=NEW)
     (data_dir / "access.db").write_bytes(b"whoever is here")

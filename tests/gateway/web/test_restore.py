@@ -94,7 +94,8 @@ def test_a_kill_right_after_the_order_is_made_good_by_the_next_start(shop: Shop)
 
 def test_everything_is_wiped_for_whoever_gets_it_next(shop: Shop) -> None:
     change(shop, "POST", "/wipe", json={"what": "everything", "confirm": "wipe"})
-    wait_until(lambda: answer_to_nobody(shop) == "not-set-up", 90, "the gateway has begun anew, for setup")
+    wait_until(lambda: answer_to_nobody(shop) not in {None, "not-signed-in"}, 90, "the gateway has begun anew")
+    assert not (shop.directory / "gateway/set-up").exists(), "setup was asked for by it"
     assert shop.get("/api/v1/system").status_code == 401, "who had access has none any more"
     assert not (shop.directory / "gateway/restore").exists()
     assert not (shop.directory / "gateway/wipe").exists()
