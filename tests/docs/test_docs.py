@@ -36,6 +36,8 @@ from gateway.web import (
 )
 from gateway.web.kiosk import api as kiosk
 from gateway.web.metrics import Figures
+from gateway.web.picking import model, too_hot
+from gateway.web.records import events, ledger, letters, rates
 from gateway.web.repairs import api as repairs
 from gateway.web.repairs.board import Board
 from gateway.web.repairs.kinds import KINDS
@@ -181,7 +183,8 @@ def test_the_glossary_has_ten_words() -> None:
 
 def test_every_path_is_in_the_readme() -> None:
     commanding = (adoption, commands, consents, dispenser_commands, calibrations, kiosk)
-    there_are = (health, api, sensors, sample_stream, *commanding, repairs, stream)
+    recorded = (events, ledger, letters, rates, model, too_hot)
+    there_are = (health, api, sensors, sample_stream, *commanding, *recorded, repairs, stream)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there

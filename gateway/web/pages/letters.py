@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from gateway import replay
 from gateway.letters import State
 from gateway.replay import RefusedAgain, Wrong
+from gateway.web.audited import audit
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.records.letters import (
@@ -114,9 +115,10 @@ async def page(request: Request, web: TheWeb, who: Viewer) -> HTMLResponse:  # n
 
 @router.post("/replay")
 async def replay_all(
-    web: TheWeb, who: Technician, reason: Annotated[str, Form(pattern="^[a-z_]{1,32}$")]
+    request: Request, web: TheWeb, who: Technician, reason: Annotated[str, Form(pattern="^[a-z_]{1,32}$")]
 ) -> RedirectResponse:
     """Replay all of a reason; the list tells what became of them."""
+    audit(request, reason)
     done = await replay_reason(web, who, reason)
     told = urlencode({"reason": reason, "replayed": done.replayed, "refused": done.refused, "left": done.left})
     return RedirectResponse(f"/sync/letters?{told}", 303)
@@ -181,6 +183,7 @@ async def dismiss_one(
     if not 0 < len(why.strip()) <= WHY_CHARS:
         wrong = {"why": Text("Say why, in {n} letters at most", n=WHY_CHARS)}
         return await show(request, web, ONE, {"position": str(position)}, 422, wrong=wrong, why=why)
+    audit(request, why.strip())
     try:
         await dismiss_letter(web, who, position, why)
     except Problem as problem:

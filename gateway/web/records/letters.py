@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from firmware_bridge.bodies import EventBody
@@ -16,6 +16,7 @@ from gateway.letters import Letter, State
 from gateway.replay import NotOpen, RefusedAgain
 from gateway.web import reads
 from gateway.web.answers import PSEUDONYM, Answer, example
+from gateway.web.audited import audit
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.records.ledger import SOURCE
 from gateway.web.records.reading import in_thread
@@ -130,8 +131,9 @@ async def dead_letters(
 
 
 @router.post("/replay", responses=documented(422, 503))
-async def replay_all(web: TheWeb, who: Technician, wanted: ReplayAll) -> Replayed:
+async def replay_all(request: Request, web: TheWeb, who: Technician, wanted: ReplayAll) -> Replayed:
     """Replay all open letters of one reason as they are, say once the catalogue has the sauce: 200 at once."""
+    audit(request, wanted.reason)
     return await replay_reason(web, who, wanted.reason)
 
 
@@ -160,8 +162,9 @@ async def replay_one(web: TheWeb, who: Technician, position: Position, wanted: R
 
 
 @router.post("/{position}/dismiss", responses=documented(404, 409, 422, 503))
-async def dismiss_one(web: TheWeb, who: Technician, position: Position, said: Dismiss) -> LetterView:
+async def dismiss_one(request: Request, web: TheWeb, who: Technician, position: Position, said: Dismiss) -> LetterView:
     """Let a letter rest. It stays refused, and in Kafka's dead letters."""
+    audit(request, said.why)
     return await dismiss_letter(web, who, position, said.why)
 
 
