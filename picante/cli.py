@@ -10,6 +10,7 @@ MODULES = {
     "demo": "picante.demo.cli",
     "gateway": "picante.cli_gateway",
     "dispensers": "picante.cli_dispensers",
+    "doctor": "picante.cli_doctor",
     "sim": "picante.cli_sim",
     "models": "picante.cli_models",
     "heat": "picante.cli_heat",

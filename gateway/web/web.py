@@ -17,7 +17,6 @@ from gateway.web.leaf import Leaf, addresses
 from gateway.web.metrics import Figures
 from gateway.web.repairs.board import Board
 from gateway.web.repairs.metrics import Figures as RepairFigures
-from gateway.web.repairs.snoozes import Remembered
 from gateway.web.status import snapshot
 from gateway.web.traces import Traces
 from gateway.web.watch import Watch
@@ -32,7 +31,7 @@ class Web:
     def __init__(self, state: GatewayState) -> None:
         self.state = state
         self.watch = Watch(state)
-        self.board = Board(state, self.watch, Remembered())
+        self.board = Board(state, self.watch)
         self.traces = Traces(state.tracer)
         self.registry = CollectorRegistry()
         self.registry.register(Figures(state, self.watch))

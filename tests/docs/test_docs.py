@@ -42,7 +42,6 @@ from gateway.web.repairs import api as repairs
 from gateway.web.repairs.board import Board
 from gateway.web.repairs.kinds import KINDS
 from gateway.web.repairs.metrics import Figures as RepairFigures
-from gateway.web.repairs.snoozes import Remembered
 from gateway.web.watch import Watch
 from heat.events import TYPES
 from heat.quality import Reason
@@ -224,7 +223,7 @@ async def metric_names(directory: Path) -> set[str]:
     )
     async with assemble(load_config(directory / "gateway.toml")) as state:
         watch = Watch(state)
-        board = Board(state, watch, Remembered())
+        board = Board(state, watch)
         families = [*Figures(state, watch).collect(), *RepairFigures(board).collect()]
     return {family.name + SUFFIX.get(family.type, "") for family in families}
 

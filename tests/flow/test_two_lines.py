@@ -21,7 +21,6 @@ from gateway.config import load_config
 from gateway.notify import Notifier
 from gateway.state import GatewayState
 from gateway.web.repairs.board import Board
-from gateway.web.repairs.snoozes import Remembered
 from gateway.web.watch import Watch
 from hw_sim.lines import TwoLines
 from hw_sim.scenario import parse_scenario
@@ -104,7 +103,7 @@ async def test_it_settles_on_one_line_and_is_one_dispenser(shop: Shop) -> None:
     assert (shop.used, shop.openings) == (used, openings)
     assert shop.stored() == list(range(1, 41))
     watch = Watch(shop.gateway)
-    told = Board(shop.gateway, watch, Remembered()).repairs
+    told = Board(shop.gateway, watch).repairs
     assert [str(repair.what) for repair in told if "bar-1" in str(repair.what) and repair.urgent] == []
 
 

@@ -19,7 +19,6 @@ from gateway.store import DATABASE, Settings, open_store
 from gateway.web.metrics import Figures
 from gateway.web.reads import Loss, losses
 from gateway.web.repairs.board import Board
-from gateway.web.repairs.snoozes import Remembered
 from gateway.web.status import snapshot
 from gateway.web.watch import Watch
 from tests.gateway.adopting import hello
@@ -33,7 +32,7 @@ EARLIER = (m0001_main_road, m0002_dispenser_boots, m0003_commands, m0004_dispens
 def told(state: GatewayState) -> tuple[list[str], list[str]]:
     """What the page says of it, and the metrics."""
     watch, registry = Watch(state), CollectorRegistry()
-    board = Board(state, watch, Remembered())
+    board = Board(state, watch)
     repairs = [repair.what for repair in snapshot(state, watch, board).repairs if repair.code == "events_lost"]
     registry.register(Figures(state, watch))
     lines = generate_latest(registry).decode().splitlines()

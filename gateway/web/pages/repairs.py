@@ -80,7 +80,7 @@ async def check_again(web: TheWeb, who: Technician, key: Key) -> Response:  # no
 async def fix(
     request: Request,
     web: TheWeb,
-    who: Technician,  # noqa: ARG001
+    who: Technician,
     key: Key,
     button: Button,
     confirm: Annotated[str, Form()] = "",
@@ -92,7 +92,7 @@ async def fix(
     try:
         if (pressed := repair.fix(button)) is not None and pressed.hold:
             must_be_confirmed(confirm, WORD)
-        await mend(web.state, repair, button)
+        await mend(web, repair, button, who)
     except Problem as problem:
         return await _again(request, web, repair, problem)
     web.board.look()

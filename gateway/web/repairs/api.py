@@ -73,7 +73,7 @@ async def check_again(request: Request, web: TheWeb, who: Technician, key: Key) 
 @router.post("/{key}/fix/{button}", responses=documented(404, 409, 422, 503))
 async def fix(request: Request, web: TheWeb, who: Technician, key: Key, button: Button) -> Checked:
     """Press a button. What it began may take some seconds more."""
-    await mend(web.state, found(web, key), button)
+    await mend(web, found(web, key), button, who)
     web.board.look()
     repair = web.board.get(key)
     view = None if repair is None else repair_view(repair, _language(request, web, who))

@@ -10,10 +10,8 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from gateway.state import GatewayState
 from gateway.web import reads
@@ -37,41 +35,16 @@ LONGEST_URGENT = timedelta(days=1)
 """What can't wait is let be for so long at most."""
 
 
-class Snoozed(Protocol):
-    """What a board wants to know of a snooze."""
-
-    @property
-    def until(self) -> datetime: ...  # noqa: D102
-    @property
-    def who(self) -> str: ...  # noqa: D102
-
-
-class Snoozes(Protocol):
-    """Where it is kept who lets what be, until when."""
-
-    def all(self) -> Mapping[str, Snoozed]:
-        """What is let be now, by key."""
-        ...
-
-    async def put(self, repair: str, until: datetime, who: str) -> None:
-        """Let one be until then."""
-        ...
-
-    async def end(self, repair: str) -> None:
-        """Show it again."""
-        ...
-
-
 class Board:
     """All repairs of a running gateway."""
 
-    def __init__(self, state: GatewayState, watch: Watch, snoozes: Snoozes) -> None:
+    def __init__(self, state: GatewayState, watch: Watch) -> None:
         self.downloaded: set[str] = set()
         """Names of what was set aside and has been taken away since the start."""
         self.facts: Facts | None = None
         self._state = state
         self._watch = watch
-        self._snoozes = snoozes
+        self._snoozes = state.access.snoozes
         self._reader = Reader(state.config)
         self._history = History(reads.moment(state.started * 1000))
         self._looked_s = float("-inf")

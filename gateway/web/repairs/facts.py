@@ -10,15 +10,14 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
-from cryptography import x509
-
-from cloud_sync.credentials import TlsSection
 from gateway import letters
 from gateway.autonomy import autonomy
+from gateway.backup import restoring
+from gateway.backup.restoring import Plan
 from gateway.config import Config
 from gateway.hardware import Hardware, look
+from gateway.named_certificates import Certificate, certificates
 from gateway.store import Store
 
 FORECAST_FROM_S = 600.0
@@ -28,23 +27,14 @@ FORECAST_OF_S = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certificate that the gateway shows, or trusts."""
-
-    path: str
-    key: str
-    """The key of gateway.toml that names it."""
-    from_: datetime
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """As of the last reading."""
 
     free_bytes: int
     hardware: Hardware
     certificates: tuple[Certificate, ...] = ()
+    restored: Plan | None = None
+    """What was put back here, until somebody has seen it."""
     full_in_s: float | None = None
     """s until the disk is full, at the rate of the last hours; None where it does not fill, or nobody knows."""
     letters: int = 0
@@ -97,28 +87,5 @@ class Reader:
         free = shutil.disk_usage(data_dir).free
         self._disk.note(now_s, free)
         hardware = look(data_dir, self._config.path(self._config.system.root))
-        return Facts(free, hardware, certificates(self._config), self._disk.full_in_s(now_s, free))
-
-
-def certificates(config: Config) -> tuple[Certificate, ...]:
-    """Those that gateway.toml names, as far as they can be read: what can't be is told by whoever uses it."""
-    sections: tuple[tuple[str, TlsSection | None], ...] = (("kafka", config.kafka), ("mqtt", config.mqtt))
-    found = []
-    for name, section in sections:
-        for what in ("certificate", "ca") if section is not None else ():
-            named = getattr(section, what)
-            if named is None:
-                continue
-            path = config.path(named)
-            try:
-                read = x509.load_pem_x509_certificates(path.read_bytes()[:MAX_PEM_BYTES])
-            except (OSError, ValueError):
-                continue
-            first_over = min(read, key=lambda each: each.not_valid_after_utc)
-            from_, until = first_over.not_valid_before_utc, first_over.not_valid_after_utc
-            found.append(Certificate(str(path), f"{name}.{what}", from_.astimezone(UTC), until.astimezone(UTC)))
-    return tuple(found)
-
-
-MAX_PEM_BYTES = 1_000_000
-"""Bytes of a file of certificates that are read: a system's whole bundle has 220,000."""
+        named = tuple(certificates(self._config))
+        return Facts(free, hardware, named, restoring.done(data_dir), self._disk.full_in_s(now_s, free))

@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable
 from gateway.adoption import AdoptionRefused
 from gateway.commands import CommandRefused
 from gateway.quarantine import DIRECTORY, quarantined
-from gateway.state import GatewayState
+from gateway.web.machine import doing
 from gateway.web.problems import Problem
 from gateway.web.repairs.repair import Repair
+from gateway.web.web import Web
+from gateway.web.who import Who
 from heat.errors import DataError, StoreError
 
-Mend = Callable[[GatewayState, Repair], Awaitable[None]]
+Mend = Callable[[Web, Repair, Who], Awaitable[None]]
 
 
-async def mend(state: GatewayState, repair: Repair, name: str) -> None:
+async def mend(web: Web, repair: Repair, name: str, who: Who) -> None:
     """Press a button. Raises Problem: it has no such button, or what it does is refused, with the reason."""
     fix = repair.fix(name)
     if fix is None or fix.link is not None:
@@ -25,7 +27,7 @@ async def mend(state: GatewayState, repair: Repair, name: str) -> None:
         hint = f"It has {buttons}" if buttons else "Its steps say what to do"
         raise Problem(404, "no-such-fix", f"{repair.code} is not mended that way", hint=hint)
     try:
-        await FIXES[repair.code, name](state, repair)
+        await FIXES[repair.code, name](web, repair, who)
     except AdoptionRefused as error:
         raise Problem(404 if error.missing else 409, error.code, str(error.args[0]), hint=error.hint) from error
     except CommandRefused as error:
@@ -36,50 +38,61 @@ async def mend(state: GatewayState, repair: Repair, name: str) -> None:
         raise Problem(503, "not-kept", str(error.args[0]), hint=error.hint) from error
 
 
-async def _adopt(state: GatewayState, repair: Repair) -> None:
-    await state.adoption.adopt(repair.subject, key=None, name=None, planogram={})
+async def _adopt(web: Web, repair: Repair, _who: Who) -> None:
+    await web.state.adoption.adopt(repair.subject, key=None, name=None, planogram={})
 
 
-async def _go_on(state: GatewayState, _repair: Repair) -> None:
-    if state.uplink is not None:
-        await state.uplink.adopt()
+async def _go_on(web: Web, _repair: Repair, _who: Who) -> None:
+    if web.state.uplink is not None:
+        await web.state.uplink.adopt()
 
 
-async def _delete_aside(state: GatewayState, repair: Repair) -> None:
-    place = state.store.settings.data_dir / DIRECTORY / repair.subject
+async def _delete_aside(web: Web, repair: Repair, _who: Who) -> None:
+    place = web.state.store.settings.data_dir / DIRECTORY / repair.subject
     if place.parent.name != DIRECTORY or place.name != repair.subject or place.is_symlink():
         raise Problem(409, "not-mended", "that is nothing that was set aside", hint="Look again")
     try:
         await asyncio.to_thread(shutil.rmtree, place)
     except OSError as error:
         raise Problem(503, "not-kept", f"{place}: {error.strerror}", hint="Delete it by hand") from error
-    state.store.quarantined = quarantined(state.store.settings.data_dir)
+    web.state.store.quarantined = quarantined(web.state.store.settings.data_dir)
 
 
-async def _tell_plan_again(state: GatewayState, repair: Repair) -> None:
-    await state.adoption.place(repair.subject, dict(state.plans.of(repair.subject).planogram))
+async def _tell_plan_again(web: Web, repair: Repair, _who: Who) -> None:
+    await web.state.adoption.place(repair.subject, dict(web.state.plans.of(repair.subject).planogram))
 
 
-async def _plan_as_it_is(state: GatewayState, repair: Repair) -> None:
-    known = state.dispensers.known.get(repair.subject)
+async def _plan_as_it_is(web: Web, repair: Repair, _who: Who) -> None:
+    known = web.state.dispensers.known.get(repair.subject)
     if known is not None:
         has = {nozzle.nozzle: nozzle.sauce for nozzle in known.hello.nozzles}
-        planned = state.plans.of(repair.subject).planogram
-        await state.adoption.place(repair.subject, {n: has[n] for n in planned if n in has})
+        planned = web.state.plans.of(repair.subject).planogram
+        await web.state.adoption.place(repair.subject, {n: has[n] for n in planned if n in has})
 
 
-async def _rotate(state: GatewayState, repair: Repair) -> None:
-    await state.adoption.rotate(repair.subject)
+async def _rotate(web: Web, repair: Repair, _who: Who) -> None:
+    await web.state.adoption.rotate(repair.subject)
 
 
-async def _seen_samples(state: GatewayState, _repair: Repair) -> None:
-    state.samples.file.begun_anew = 0
+async def _seen_samples(web: Web, _repair: Repair, _who: Who) -> None:
+    web.state.samples.file.begun_anew = 0
+
+
+async def _vouch(web: Web, _repair: Repair, who: Who) -> None:
+    doing.vouch_for_the_clock(web, who.name)
+
+
+async def _settle(web: Web, _repair: Repair, _who: Who) -> None:
+    await doing.settle(web)
+    await web.board.read()
 
 
 FIXES: dict[tuple[str, str], Mend] = {
     ("dispenser_unadopted", "adopt"): _adopt,
     ("sync_foreign", "go-on"): _go_on,
     ("store_quarantined", "delete"): _delete_aside,
+    ("clock_jumped", "right"): _vouch,
+    ("restored", "seen"): _settle,
     ("planogram_differs", "tell"): _tell_plan_again,
     ("planogram_differs", "as-it-is"): _plan_as_it_is,
     ("key_not_taken", "rotate"): _rotate,

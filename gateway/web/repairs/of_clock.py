@@ -10,6 +10,7 @@ from gateway.config import Config
 from gateway.web.language import Span, Text
 from gateway.web.repairs.repair import Fix, Repair
 
+RIGHT = Fix("right", Text("The clock is right"), hold=True)
 PAGE = Fix("system", Text("The clock"), link="/system")
 
 
@@ -48,7 +49,7 @@ def _doubted(clock: Clock, doubt: Doubt, word: Path, boot_ms: int) -> Repair:
         what = Text("The clock jumped back by {span}: it is not believed yet", span=off)
     steps = (
         Text("If it is wrong, set it, or let the network do so"),
-        Text("If it is right, touch {path}: that is the network's word", path=str(word)),
+        Text("If it is right, say so here, or touch {path}: that is the network's word", path=str(word)),
         Text("Events wait; in {span} it is believed anyway", span=Span(max(doubt.until_ms - boot_ms, 0) / 1000)),
     )
-    return Repair("clock_jumped", what, steps, fixes=(PAGE,))
+    return Repair("clock_jumped", what, steps, fixes=(RIGHT, PAGE))

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from gateway.access.access import Access
+from gateway.backup.restoring import Plan
+from gateway.named_certificates import Certificate
+from gateway.web import reads
 from gateway.web.language import Amount, Span, Text
-from gateway.web.repairs.facts import Certificate, Facts
+from gateway.web.repairs.facts import Facts
 from gateway.web.repairs.repair import Fix, Repair
 
 DISK_LOW_BYTES = 200 * 1024 * 1024
@@ -15,6 +19,7 @@ FILLS_WITHIN_S = 48 * 3600.0
 """s; a disk or a store that is full sooner is told of: a technician comes within two days."""
 EXPIRES_WITHIN = timedelta(days=30)
 """Brands renew certificates by hand, and a technician comes once a month."""
+SEEN = Fix("seen", Text("I have seen it"))
 SYSTEM = Fix("system", Text("What takes the room"), link="/system")
 
 
@@ -23,6 +28,8 @@ def machine_repairs(facts: Facts, now: datetime | None) -> Iterator[Repair]:
     yield from _of_disk(facts)
     yield from _of_power(facts)
     yield from _of_flash(facts)
+    if facts.restored is not None:
+        yield _restored(facts.restored)
     if now is not None:
         yield from certificate_repairs(facts.certificates, now)
 
@@ -37,6 +44,13 @@ def _of_disk(facts: Facts) -> Iterator[Repair]:
         )
     elif facts.full_in_s is not None and facts.full_in_s < FILLS_WITHIN_S:
         yield fills(facts.full_in_s)
+
+
+def access_repairs(access: Access) -> Iterator[Repair]:
+    """Nobody may come in any more."""
+    if access.stage == "lost":
+        add = Text("On the gateway: {command}", command="picante people add NAME --role owner")
+        yield Repair("access_broken", Text("Nobody is left who may sign in: access.db was lost"), (add,))
 
 
 def fills(in_s: float) -> Repair:
@@ -78,17 +92,32 @@ def _of_flash(facts: Facts) -> Iterator[Repair]:
         yield Repair("flash_worn", what, steps, flash.name, fixes=(Fix("system", Text("Backup"), link="/system"),))
 
 
+def _restored(plan: Plan) -> Repair:
+    made = reads.moment(plan.header.made_ms)
+    what = Text("This gateway was restored from a backup of {day}", day=made)
+    steps = (
+        Text("Look whether dispensers, people and settings are as they should be"),
+        Text("What dispensers still hold comes again by itself"),
+    )
+    page = Fix("backups", Text("Backups"), link="/system/backups")
+    return Repair("restored", what, steps, since=reads.moment(plan.at_ms), fixes=(SEEN, page))
+
+
 def certificate_repairs(certificates: tuple[Certificate, ...], now: datetime) -> Iterator[Repair]:
     """Those that have expired, or soon will."""
-    for one in certificates:
-        renew = Text("Put a renewed one into {path}: {key} names it", path=one.path, key=one.key)
+    named: dict[str, Certificate] = {}
+    for one in certificates:  # one authority of a file is enough; of a chain each part is needed
+        first = max if one.key.endswith(".ca") else min
+        named[one.key] = first(named.get(one.key, one), one, key=lambda each: each.not_after)
+    for one in named.values():
+        renew = Text("Put a renewed one into {path}: {key} names it", path=str(one.path), key=one.key)
         after = Text("It is used from the next connection on; nothing needs a restart")
-        if now > one.until:
-            what = Text("The certificate {path} expired on {day}", path=one.path, day=one.until)
-            yield Repair("certificate_expired", what, (renew, after), one.key, one.until)
-        elif now < one.from_:
-            what = Text("The certificate {path} is valid from {day} on", path=one.path, day=one.from_)
+        if now > one.not_after:
+            what = Text("The certificate {path} expired on {day}", path=str(one.path), day=one.not_after)
+            yield Repair("certificate_expired", what, (renew, after), one.key, one.not_after)
+        elif now < one.not_before:
+            what = Text("The certificate {path} is valid from {day} on", path=str(one.path), day=one.not_before)
             yield Repair("certificate_expired", what, (Text("See that the gateway's clock is right"), renew), one.key)
-        elif one.until - now < EXPIRES_WITHIN:
-            what = Text("The certificate {path} expires on {day}", path=one.path, day=one.until)
-            yield Repair("certificate_expires", what, (renew, after), one.key, one.until - EXPIRES_WITHIN)
+        elif one.not_after - now < EXPIRES_WITHIN:
+            what = Text("The certificate {path} expires on {day}", path=str(one.path), day=one.not_after)
+            yield Repair("certificate_expires", what, (renew, after), one.key, one.not_after - EXPIRES_WITHIN)

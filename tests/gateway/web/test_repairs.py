@@ -63,7 +63,8 @@ async def test_a_broken_store(inside: Inside) -> None:
     assert (ready.status_code, ready.json()["ready"]) == (503, False)
 
 
-async def test_a_full_store(inside: Inside) -> None:
+async def test_a_full_store(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside.state.store._space, "_has_room", lambda: False)
     await asyncio.wrap_future(inside.state.store.write(lambda _tx: inside.state.store._space.run_out(), upkeep=True))
     repair = await inside.repair("store_full")
     assert repair["urgent"]
@@ -122,7 +123,7 @@ async def test_a_clock_that_jumped(inside: Inside) -> None:
     ahead_s = 3600
     repair = await inside.repair("clock_jumped")
     assert repair["what"] == "The clock jumped ahead by 1 hr: it is not believed yet"
-    assert "If it is right, touch /run/systemd/timesync/synchronized: that is" in " ".join(repair["steps"])
+    assert "If it is right, say so here, or touch /run/systemd/timesync/synchronized:" in " ".join(repair["steps"])
     assert " ".join(repair["steps"]).endswith("min it is believed anyway")
     ahead_s = 0
     await inside.no_repairs()

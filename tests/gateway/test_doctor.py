@@ -1,0 +1,71 @@
+"""The doctor sees what the start would, writes nothing, and says how urgent it is by its exit status."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from gateway import doctor
+from picante.cli_doctor import doctor as command
+from tests.gateway.web.conftest import open_shop, write_config
+from tests.servers import free_port
+
+
+async def codes(config: Path) -> list[str]:
+    return [repair.code for repair in await doctor.examine(config)]
+
+
+async def test_a_new_gateway_has_nothing_but_no_daemon(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port())
+    assert await codes(config) == []
+    assert not (tmp_path / "gateway").exists(), "nothing is made"
+
+
+async def test_each_file_that_can_not_be_read_is_told_of(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port(), '[serial]\nports = ["/dev/serial/by-id/none-*"]\n')
+    (tmp_path / "pseudonym.toml").chmod(0o644)
+    (tmp_path / "keys.toml").write_text("no toml")
+    found = await doctor.examine(config)
+    assert [(one.code, one.subject) for one in found] == [
+        ("config_invalid", "keys.dispensers"),
+        ("config_invalid", "keys.pseudonym"),
+        ("no_serial_port", ""),
+    ]
+
+
+async def test_a_damaged_database_is_told_of_and_left_alone(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port())
+    (tmp_path / "gateway").mkdir()
+    path = tmp_path / "gateway" / "gateway.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE events (position INTEGER PRIMARY KEY, data BLOB)")
+        database.executemany("INSERT INTO events (data) VALUES (?)", [(bytes(3_000),)] * 50)
+        database.commit()
+    assert await codes(config) == []
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"x" * 4096 + whole[12288:])
+    before = path.read_bytes()
+    assert await codes(config) == ["store_unusable"]
+    assert path.read_bytes() == before
+
+
+def test_its_exit_status_is_that_of_a_monitoring_plugin(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port())
+    told = CliRunner().invoke(command, ["--config", str(config), "--json"])
+    assert told.exit_code == 2
+    assert [one["code"] for one in json.loads(told.output)["repairs"]] == ["daemon_down"]
+    config.write_text(config.read_text().replace("port =", "prot ="))
+    told = CliRunner().invoke(command, ["--config", str(config)])
+    assert told.exit_code == 2
+    assert "did you mean 'port'?" in told.output
+    assert CliRunner().invoke(command, ["--config", str(tmp_path / "none.toml")]).exit_code == 3
+
+
+def test_it_asks_the_daemon(tmp_path: Path) -> None:
+    with open_shop(tmp_path) as shop:
+        told = CliRunner().invoke(command, ["--config", str(shop.directory / "gateway.toml")])
+        assert (told.exit_code, told.output) == (0, "All good\n")
