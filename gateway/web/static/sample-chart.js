@@ -161,7 +161,7 @@ class SampleChart extends HTMLElement {
 
   /** @param {string} id @param {Samples} samples */
   #take(id, [lastMs, periodMs, series]) {
-    this.#lastId = id;
+    this.#lastId = this.dataset.at = id;
     const length = Math.max(...series.map(([, , values]) => values.length), 0);
     for (const [channel, { columns }] of this.#plots) {
       const shown = columns.nozzles.map((nozzle) => series.find((one) => CHANNELS[one[0]] === channel && one[1] === nozzle)?.[2]);

@@ -70,6 +70,8 @@ class Look(TypedDict, total=False):
     javascript: bool
     motion: bool
     """Whether things may move: left out, they don't."""
+    touch: bool
+    """Whether fingers may tap it."""
     tolerate: str
     """A pattern of what the console may say, where a test has the gateway die."""
 
@@ -83,6 +85,7 @@ def context_of(
         viewport={"width": size[0], "height": size[1]},
         color_scheme=look.get("scheme", "light"),
         locale=look.get("language", "en"),
+        has_touch=look.get("touch", False),
         java_script_enabled=look.get("javascript", True),
         reduced_motion="no-preference" if look.get("motion") else "reduce",
     )

@@ -154,7 +154,8 @@ class Shop:
             dispensers = self.json("/api/v1/dispensers")["dispensers"]
         except httpx.HTTPError:
             return False
-        return [dispenser["online"] for dispenser in dispensers] == [True, True]
+        online = [one["online"] for one in dispensers if one["waiting"] is None and one["link"]]  # who came once
+        return len(online) >= 2 and all(online)
 
 
 @contextlib.contextmanager
