@@ -19,7 +19,7 @@ FILLS_WITHIN_S = 48 * 3600.0
 """s; a disk or a store that is full sooner is told of: a technician comes within two days."""
 EXPIRES_WITHIN = timedelta(days=30)
 """Brands renew certificates by hand, and a technician comes once a month."""
-SEEN = Fix("seen", Text("I have seen it"))
+WELL = Fix("seen", Text("All is well: delete what was before"), hold=True)
 SYSTEM = Fix("system", Text("What takes the room"), link="/system")
 
 
@@ -98,9 +98,10 @@ def _restored(plan: Plan) -> Repair:
     steps = (
         Text("Look whether dispensers, people and settings are as they should be"),
         Text("What dispensers still hold comes again by itself"),
+        Text("Take it back, or say that all is well: until then what was there before is kept"),
     )
-    page = Fix("backups", Text("Backups"), link="/system/backups")
-    return Repair("restored", what, steps, since=reads.moment(plan.at_ms), fixes=(SEEN, page))
+    page = Fix("backups", Text("Take it back"), link="/system/backups")
+    return Repair("restored", what, steps, since=reads.moment(plan.at_ms), fixes=(page, WELL))
 
 
 def certificate_repairs(certificates: tuple[Certificate, ...], now: datetime) -> Iterator[Repair]:
