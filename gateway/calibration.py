@@ -59,17 +59,21 @@ def factor(doses: Sequence[Dose]) -> Factor:
         raise DataError("a test pour gave nothing", hint="See whether the bottle is empty, or the nozzle blocked")
     for number, dose in enumerate(doses, start=1):
         _check(number, dose)
-    own = [dose.pulses_per_ml for dose in doses]
-    mean = sum(own) / len(own)
-    spread = (max(own) - min(own)) / mean
-    if spread > MAX_SPREAD:
-        found = ", ".join(f"{each:.1f}" for each in own)
+    differ = spread(doses)
+    if differ > MAX_SPREAD:
+        found = ", ".join(f"{dose.pulses_per_ml:.1f}" for dose in doses)
         raise DataError(
-            f"the pours differ by {spread:.1%}, more than {MAX_SPREAD:.0%}: {found} pulses per ml",
+            f"the pours differ by {differ:.1%}, more than {MAX_SPREAD:.0%}: {found} pulses per ml",
             hint="Prime the nozzle until no air comes, read the cylinder at eye level, and pour again",
         )
     pulses, volume_ml = sum(dose.pulses for dose in doses), sum(dose.volume_ml for dose in doses)
-    return Factor(round(pulses * 1000 / volume_ml), spread)
+    return Factor(round(pulses * 1000 / volume_ml), differ)
+
+
+def spread(doses: Sequence[Dose]) -> float:
+    """Between the largest and the smallest of the doses' own factors, as a share of their mean; of one dose 0."""
+    own = [dose.pulses_per_ml for dose in doses]
+    return (max(own) - min(own)) / (sum(own) / len(own)) if own else 0.0
 
 
 def _check(number: int, dose: Dose) -> None:

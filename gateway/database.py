@@ -35,6 +35,7 @@ from gateway.migrations import (
     m0012_voids,
     m0013_ledger,
     m0014_bottles,
+    m0015_calibration_runs,
 )
 from heat.errors import StoreCorrupt, StoreError, StoreFull
 
@@ -56,6 +57,7 @@ migrations(name="0011_site_pours")(m0011_site_pours.apply)
 migrations(name="0012_voids")(m0012_voids.apply)
 migrations(name="0013_ledger")(m0013_ledger.apply)
 migrations(name="0014_bottles")(m0014_bottles.apply)
+migrations(name="0015_calibration_runs")(m0015_calibration_runs.apply)
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NOT_OURS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

@@ -22,8 +22,8 @@ from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.errors import DataError
 
-LOT = re.compile(r"[A-Z0-9](?:[A-Z0-9 ._/-]{0,30}[A-Z0-9])?\Z")
-"""As it stands on labels, in capitals; spaces are one."""
+LOT = re.compile(r"[A-Z0-9](?:[A-Z0-9 ._-]{0,30}[A-Z0-9])?\Z")
+"""As it stands on labels, in capitals; spaces are one, and a slash, which ends names in addresses, is a hyphen."""
 KEPT = 5_000
 """Bottles that hang nowhere any more, some 0.5 MB; the oldest go, and with them where their pours came from."""
 KEPT_RECALLS = 1_000
@@ -184,9 +184,9 @@ def before(connection: sqlite3.Connection, dispenser: str, nozzle: int, limit: i
 
 def read_lot(text: str) -> str:
     """A lot as it is kept. Raises DataError."""
-    lot = " ".join(text.split()).upper()
+    lot = " ".join(text.split()).upper().replace("/", "-")
     if not LOT.match(lot):
-        hint = "Copy it from the label: 1 to 32 letters and digits, with spaces and . _ / - within"
+        hint = "Copy it from the label: 1 to 32 letters and digits, with spaces and . _ - within"
         raise DataError("this can't be a lot", hint=hint)
     return lot
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from gateway.adoption import AdoptionRefused
-from gateway.commands import CommandRefused
 from gateway.keyring import KEY_BYTES
+from gateway.web import planograms
+from gateway.web.answers import Answer, example
 from gateway.web.dispenser_answers import DispenserView, Forgotten
 from gateway.web.dispenser_views import dispenser_view
+from gateway.web.explained import Explained
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
-from heat.errors import DataError, StoreError
 from heat.identity import SOURCE_NAME
 
 router = APIRouter(prefix="/api/v1/dispensers", tags=["v1"])
@@ -53,6 +53,15 @@ class Place(_Asked):
     planogram: Annotated[Planogram, Field(min_length=1)]
 
 
+class PlanogramView(Answer):
+    """Sauces by nozzle."""
+
+    planogram: Annotated[dict[int, str], example({"1": "table-red", "2": "chipotle-honey"})]
+    """As they are to be."""
+    told: Annotated[dict[int, str], example({"1": "table-red", "2": "garden-green"})]
+    """As the dispenser tells."""
+
+
 @router.get("/{dispenser}", responses=documented(404, 422))
 async def one(web: TheWeb, dispenser: Dispenser) -> DispenserView:
     """One dispenser."""
@@ -71,7 +80,7 @@ async def adopt(web: TheWeb, dispenser: Dispenser, asked: Adopt | None = None) -
 async def let_in(web: Web, dispenser: str, how: Adopt) -> DispenserView:
     """Adopt it. Raises Problem."""
     key = None if how.key is None else _key(how.key)
-    with _Explained():
+    with Explained():
         await web.state.adoption.adopt(dispenser, key=key, name=how.name, planogram=how.planogram)
     return _view(web, dispenser)
 
@@ -84,23 +93,39 @@ async def rename(web: TheWeb, dispenser: Dispenser, asked: Rename) -> DispenserV
 
 async def called(web: Web, dispenser: str, name: str) -> DispenserView:
     """Call it so. Raises Problem."""
-    with _Explained():
+    with Explained():
         await web.state.adoption.rename(dispenser, name)
     return _view(web, dispenser)
 
 
-@router.put("/{dispenser}/planogram", responses=documented(400, 404, 409, 422, 503))
-async def place(web: TheWeb, dispenser: Dispenser, asked: Place) -> DispenserView:
-    """Say which sauces are to be on a dispenser's nozzles. It is told at once, or when it is back."""
-    with _Explained():
-        await web.state.adoption.place(dispenser, asked.planogram)
+@router.get("/{dispenser}/planogram", responses=documented(404, 422))
+async def plan(web: TheWeb, response: Response, dispenser: Dispenser) -> PlanogramView:
+    """Which sauces are to be on a dispenser's nozzles; the ETag goes into `If-Match` of a change."""
+    response.headers["etag"] = planograms.etag(web, dispenser)
+    return PlanogramView(planogram=planograms.planned(web, dispenser), told=planograms.told(web, dispenser))
+
+
+@router.put("/{dispenser}/planogram", responses=documented(400, 404, 409, 412, 422, 503))
+async def place(
+    web: TheWeb,
+    response: Response,
+    dispenser: Dispenser,
+    asked: Place,
+    if_match: Annotated[str | None, Header(max_length=200)] = None,
+) -> DispenserView:
+    """Say which sauces are to be on a dispenser's nozzles. It is told at once, or when it is back.
+
+    With the ETag of what you saw in `If-Match`, it is refused (412) where somebody has planned otherwise since.
+    """
+    await planograms.place(web, dispenser, asked.planogram, if_match)
+    response.headers["etag"] = planograms.etag(web, dispenser)
     return _view(web, dispenser)
 
 
 @router.post("/{dispenser}/rotate-key", responses=documented(404, 409, 422, 503))
 async def rotate_key(web: TheWeb, dispenser: Dispenser) -> DispenserView:
     """Have a dispenser take a new key, at once, or when it is back. The old one goes when the new one is proved."""
-    with _Explained():
+    with Explained():
         await web.state.adoption.rotate(dispenser)
     return _view(web, dispenser)
 
@@ -111,27 +136,9 @@ async def forget(web: TheWeb, dispenser: Dispenser) -> Forgotten:
     provisioning, keyring = web.state.provisioning, web.state.dispensers.keyring
     told = None if provisioning is None else provisioning.told_of(dispenser)
     given = dispenser in keyring.given or (told is not None and told.key is not None)
-    with _Explained():
+    with Explained():
         await web.state.adoption.forget(dispenser)
     return Forgotten(name=dispenser, provisioned=told is not None and told.key is None, given=given)
-
-
-class _Explained:
-    """Refusals as problems."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, AdoptionRefused):
-            status = 404 if error.missing else 409
-            raise Problem(status, error.code, str(error.args[0]), hint=error.hint) from error
-        if isinstance(error, CommandRefused):
-            raise Problem(409, "not-queued", str(error.args[0]), hint=error.hint) from error
-        if isinstance(error, DataError):
-            raise Problem(400, "bad-request", str(error.args[0]), hint=error.hint) from error
-        if isinstance(error, StoreError):
-            raise Problem(503, "not-kept", str(error.args[0]), hint=error.hint) from error
 
 
 def _key(given: SecretStr) -> bytes:

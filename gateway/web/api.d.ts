@@ -300,10 +300,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Plan
+         * @description Which sauces are to be on a dispenser's nozzles; the ETag goes into `If-Match` of a change.
+         */
+        get: operations["plan_api_v1_dispensers__dispenser__planogram_get"];
         /**
          * Place
          * @description Say which sauces are to be on a dispenser's nozzles. It is told at once, or when it is back.
+         *
+         *     With the ETag of what you saw in `If-Match`, it is refused (412) where somebody has planned otherwise since.
          */
         put: operations["place_api_v1_dispensers__dispenser__planogram_put"];
         post?: never;
@@ -571,6 +577,138 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events/{position}/void": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Void
+         * @description Take back a pour that no customer made: it is in no profile any more, here and in the cloud.
+         *
+         *     It is final. The sauce did flow: levels stay.
+         */
+        post: operations["void_api_v1_events__position__void_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/bottle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look
+         * @description The bottle on a nozzle; its ETag goes into `If-Match` of a change.
+         */
+        get: operations["look_api_v1_dispensers__dispenser__nozzles__nozzle__bottle_get"];
+        /**
+         * Change
+         * @description Say that a bottle was put on a nozzle. Where its sauce is another one, the dispenser is told, at once or later.
+         *
+         *     Refused for a bottle past its date, or of a lot that was recalled.
+         */
+        put: operations["change_api_v1_dispensers__dispenser__nozzles__nozzle__bottle_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recalls
+         * @description Lots that must not be poured.
+         */
+        get: operations["recalls_api_v1_lots_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots/{lot}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look
+         * @description Which bottles had a lot, where they are, and what was poured from them.
+         */
+        get: operations["look_api_v1_lots__lot__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots/{lot}/pours.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Pours
+         * @description Everything that was poured from a lot, as a table.
+         */
+        get: operations["pours_api_v1_lots__lot__pours_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots/{lot}/recall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Recall
+         * @description A lot must not be poured any more: its bottles are never picked, and a Repair asks for each to be changed.
+         */
+        put: operations["recall_api_v1_lots__lot__recall_put"];
+        post?: never;
+        /**
+         * Lift
+         * @description A lot may be poured again.
+         */
+        delete: operations["lift_api_v1_lots__lot__recall_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ledger": {
         parameters: {
             query?: never;
@@ -703,6 +841,66 @@ export interface paths {
          * @description How fast events are stored and sent, and when Kafka will have caught up.
          */
         get: operations["sync_rates_api_v1_sync_rates_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/model": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Model
+         * @description Which model ranks, who signed it, since when, how its trial goes, and what became of the releases.
+         */
+        get: operations["model_api_v1_model_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/model/take-back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Back
+         * @description Use what was used before, and never this release again: for a model whose picks customers don't like.
+         */
+        post: operations["take_back_api_v1_model_take_back_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/picks/too-hot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Too Hot
+         * @description How often customers found it too hot: in all, by sauce, and by what had ranked.
+         */
+        get: operations["too_hot_api_v1_picks_too_hot_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1324,6 +1522,50 @@ export interface components {
             files: string[];
         };
         /**
+         * BottleView
+         * @description A bottle on a nozzle.
+         */
+        BottleView: {
+            /**
+             * Sauce
+             * @example chipotle-honey
+             */
+            sauce: string;
+            /**
+             * Lot
+             * @example L2026-118
+             */
+            lot: string;
+            /** Best Before */
+            best_before: string | null;
+            /**
+             * Volume Ml
+             * @example 750
+             */
+            volume_ml: number;
+            /**
+             * Hung By
+             * @example Ada
+             */
+            hung_by: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Until
+             * @description None: it hangs there.
+             */
+            until: string | null;
+            /**
+             * Unfit
+             * @description Why it is never picked.
+             * @example expired
+             */
+            unfit: ("expired" | "recalled") | null;
+        };
+        /**
          * BucketView
          * @description The integer sums of one bucket.
          */
@@ -1927,6 +2169,23 @@ export interface components {
              * @example null
              */
             looked_to?: number | null;
+        };
+        /**
+         * ExperimentView
+         * @description The experiment that the bundle is part of.
+         */
+        ExperimentView: {
+            /**
+             * Name
+             * @example milder-start
+             */
+            name: string;
+            /**
+             * Percent
+             * @description Of the customers that it answers.
+             * @example 50
+             */
+            percent: number;
         };
         /**
          * Fault
@@ -2764,6 +3023,50 @@ export interface components {
             left_out: number;
         };
         /**
+         * LooksOn
+         * @description A bundle that sees what is asked, and answers nobody yet.
+         */
+        LooksOn: {
+            /**
+             * Slates
+             * @example 31
+             */
+            slates: number;
+            /**
+             * Wanted
+             * @example 50
+             */
+            wanted: number;
+            /**
+             * Same
+             * @description Slates that it would have led alike.
+             * @example 28
+             */
+            same: number;
+        };
+        /**
+         * LotView
+         * @description A lot: its recall, its bottles, and a page of what was poured from them.
+         */
+        LotView: {
+            /**
+             * Lot
+             * @example L2026-118
+             */
+            lot: string;
+            recall: components["schemas"]["RecallView"] | null;
+            /** Bottles */
+            bottles: components["schemas"]["WhereView"][];
+            /** Pours */
+            pours: components["schemas"]["PourView"][];
+            /**
+             * Next
+             * @description Give it as `after` for the next page; null at the end.
+             * @example 1142
+             */
+            next: number | null;
+        };
+        /**
          * MachineView
          * @description The machine; null is what it doesn't say.
          */
@@ -2813,10 +3116,96 @@ export interface components {
             up_s?: number | null;
         };
         /**
+         * ModelView
+         * @description What ranks the sauces.
+         */
+        ModelView: {
+            /**
+             * Ranker
+             * @description `rule`, or the bundle's id.
+             * @example 9f0c2f1be0a4
+             */
+            ranker: string;
+            /**
+             * Scorer
+             * @example onnx
+             * @enum {string}
+             */
+            scorer: "onnx" | "numpy" | "rule";
+            /** @description Null where it is what gateway.toml names. */
+            release: components["schemas"]["Released"] | null;
+            /**
+             * Before
+             * @description What answers again if this one is taken back, or answers the others of an experiment.
+             * @example 51c0ffee1234
+             */
+            before: string | null;
+            experiment: components["schemas"]["ExperimentView"] | null;
+            looks_on: components["schemas"]["LooksOn"] | null;
+            /**
+             * Error
+             * @description Why something less than the configured bundle ranks.
+             * @example null
+             */
+            error: string | null;
+            /** Releases */
+            releases: components["schemas"]["ReleaseView"][];
+        };
+        /**
+         * NewBottle
+         * @description What is put on the nozzle.
+         */
+        NewBottle: {
+            /**
+             * Sauce
+             * @example chipotle-honey
+             */
+            sauce: string;
+            /**
+             * Lot
+             * @example L2026-118
+             */
+            lot: string;
+            /**
+             * Best Before
+             * @description The last day on which it may be poured from; a label of a month means its last day.
+             * @example 2027-06-30
+             */
+            best_before?: string | null;
+            /**
+             * Volume Ml
+             * @default 750
+             */
+            volume_ml: number;
+        };
+        /**
          * No
          * @description No arguments.
          */
         No: Record<string, never>;
+        /**
+         * NozzleBottles
+         * @description The bottle that hangs on a nozzle, and those before it.
+         */
+        NozzleBottles: {
+            /**
+             * Dispenser
+             * @example hot-bar-1
+             */
+            dispenser: string;
+            /**
+             * Nozzle
+             * @example 2
+             */
+            nozzle: number;
+            /** @description None: nobody said, or the dispenser was refilled since. */
+            now: components["schemas"]["BottleView"] | null;
+            /**
+             * Before
+             * @description The newest first, ten at most.
+             */
+            before: components["schemas"]["BottleView"][];
+        };
         /**
          * NozzleReadings
          * @description What a nozzle's sensors said last.
@@ -2995,6 +3384,34 @@ export interface components {
             };
         };
         /**
+         * PlanogramView
+         * @description Sauces by nozzle.
+         */
+        PlanogramView: {
+            /**
+             * Planogram
+             * @description As they are to be.
+             * @example {
+             *       "1": "table-red",
+             *       "2": "chipotle-honey"
+             *     }
+             */
+            planogram: {
+                [key: string]: string;
+            };
+            /**
+             * Told
+             * @description As the dispenser tells.
+             * @example {
+             *       "1": "table-red",
+             *       "2": "garden-green"
+             *     }
+             */
+            told: {
+                [key: string]: string;
+            };
+        };
+        /**
          * Pour
          * @description A test pour, and what was read off the cylinder.
          */
@@ -3003,6 +3420,53 @@ export interface components {
             command: string;
             /** Volume Ml */
             volume_ml: number;
+        };
+        /**
+         * PourView
+         * @description A pour from a bottle of the lot.
+         */
+        PourView: {
+            /**
+             * Position
+             * @example 1042
+             */
+            position: number;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+            /**
+             * Dispenser
+             * @example hot-bar-1
+             */
+            dispenser: string;
+            /**
+             * Nozzle
+             * @example 2
+             */
+            nozzle: number;
+            /**
+             * Sauce
+             * @example chipotle-honey
+             */
+            sauce: string;
+            /**
+             * Customer
+             * @description A pseudonym or a session; None: nobody's.
+             * @example p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d
+             */
+            customer: string | null;
+            /**
+             * Volume Ml
+             * @example 4.8
+             */
+            volume_ml: number;
+            /**
+             * Taken Back
+             * @description It was no customer's.
+             */
+            taken_back: boolean;
         };
         /**
          * PowerView
@@ -3134,6 +3598,82 @@ export interface components {
             propensity: number;
         };
         /**
+         * RankerRate
+         * @description That of what a ranker showed, ever since it came: of an experiment, one arm's.
+         */
+        RankerRate: {
+            /**
+             * Rated
+             * @example 120
+             */
+            rated: number;
+            /**
+             * Too Hot
+             * @example 9
+             */
+            too_hot: number;
+            /**
+             * Share
+             * @description Null where nobody has rated anything.
+             * @example 0.075
+             */
+            share: number | null;
+            /**
+             * Low
+             * @description Wilson's interval, 95 %.
+             * @example 0.04
+             */
+            low: number;
+            /**
+             * High
+             * @example 0.14
+             */
+            high: number;
+            /**
+             * Ranker
+             * @example 9f0c2f1be0a4
+             */
+            ranker: string;
+            /**
+             * Arm
+             * @example challenger
+             */
+            arm: string | null;
+        };
+        /**
+         * Rate
+         * @description How many ratings were "too hot".
+         */
+        Rate: {
+            /**
+             * Rated
+             * @example 120
+             */
+            rated: number;
+            /**
+             * Too Hot
+             * @example 9
+             */
+            too_hot: number;
+            /**
+             * Share
+             * @description Null where nobody has rated anything.
+             * @example 0.075
+             */
+            share: number | null;
+            /**
+             * Low
+             * @description Wilson's interval, 95 %.
+             * @example 0.04
+             */
+            low: number;
+            /**
+             * High
+             * @example 0.14
+             */
+            high: number;
+        };
+        /**
          * Rates
          * @description Rows a second, of the last minute or since the gateway started.
          */
@@ -3244,6 +3784,51 @@ export interface components {
             shed: number;
         };
         /**
+         * RecallAsked
+         * @description Why the lot must not be poured.
+         */
+        RecallAsked: {
+            /**
+             * Reason
+             * @example glass in a bottle
+             */
+            reason: string;
+        };
+        /**
+         * RecallView
+         * @description That a lot must not be poured.
+         */
+        RecallView: {
+            /**
+             * Lot
+             * @example L2026-118
+             */
+            lot: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Recalled By
+             * @example Ada
+             */
+            recalled_by: string;
+            /**
+             * Reason
+             * @example glass in a bottle
+             */
+            reason: string;
+        };
+        /**
+         * Recalls
+         * @description All lots that must not be poured, the newest first.
+         */
+        Recalls: {
+            /** Recalls */
+            recalls: components["schemas"]["RecallView"][];
+        };
+        /**
          * RefusalView
          * @description Why an event was not accepted. Its bytes are on their way to the dead letters.
          */
@@ -3258,6 +3843,76 @@ export interface components {
              * @example 'sriracha' is not in the catalogue
              */
             detail: string;
+        };
+        /**
+         * ReleaseView
+         * @description What became of a release that is meant for this gateway.
+         */
+        ReleaseView: {
+            /**
+             * Kind
+             * @example bundle
+             * @enum {string}
+             */
+            kind: "bundle" | "catalogue" | "words" | "configuration";
+            /**
+             * Target
+             * @example region:south
+             */
+            target: string;
+            /**
+             * Number
+             * @example 8
+             */
+            number: number;
+            /**
+             * State
+             * @example refused
+             * @enum {string}
+             */
+            state: "used" | "on_trial" | "waiting" | "refused";
+            /**
+             * Detail
+             * @example taken back by maria. Used instead: what gateway.toml names
+             */
+            detail: string;
+        };
+        /**
+         * Released
+         * @description The release that the bundle in use came with.
+         */
+        Released: {
+            /**
+             * Number
+             * @example 7
+             */
+            number: number;
+            /**
+             * Target
+             * @example region:south
+             */
+            target: string;
+            /**
+             * Sha256
+             * @example 9f0c2f1be0000000000000000000000000000000000000000000000000000000
+             */
+            sha256: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Signed By
+             * @description Whose signature it carries, as this gateway trusts it.
+             * @example brand-2026
+             */
+            signed_by: string | null;
+            /**
+             * On Trial
+             * @description It is gone back from by itself if customers like it less than what was before.
+             */
+            on_trial: boolean;
         };
         /**
          * Rename
@@ -3510,6 +4165,49 @@ export interface components {
              * @description Give it as `since` for what follows; null at the end.
              */
             next: number | null;
+        };
+        /**
+         * SauceRate
+         * @description That of a sauce.
+         */
+        SauceRate: {
+            /**
+             * Rated
+             * @example 120
+             */
+            rated: number;
+            /**
+             * Too Hot
+             * @example 9
+             */
+            too_hot: number;
+            /**
+             * Share
+             * @description Null where nobody has rated anything.
+             * @example 0.075
+             */
+            share: number | null;
+            /**
+             * Low
+             * @description Wilson's interval, 95 %.
+             * @example 0.04
+             */
+            low: number;
+            /**
+             * High
+             * @example 0.14
+             */
+            high: number;
+            /**
+             * Sauce
+             * @example chipotle-honey
+             */
+            sauce: string;
+            /**
+             * Name
+             * @example Chipotle Honey
+             */
+            name: string;
         };
         /**
          * ScreenPick
@@ -4257,6 +4955,26 @@ export interface components {
             arguments: components["schemas"]["TestPourArguments"];
         };
         /**
+         * TooHot
+         * @description How often customers found it too hot.
+         */
+        TooHot: {
+            all: components["schemas"]["Rate"];
+            /**
+             * Sauces
+             * @description The worst first.
+             */
+            sauces: components["schemas"]["SauceRate"][];
+            /** Rankers */
+            rankers: components["schemas"]["RankerRate"][];
+            /**
+             * Events
+             * @description Of the last so many events the ratings were looked at.
+             * @example 100000
+             */
+            events: number;
+        };
+        /**
          * Undoing
          * @description Which nozzle gets its factor back.
          */
@@ -4297,6 +5015,56 @@ export interface components {
              * @example 6.6.31+rpt-rpi-v8
              */
             kernel: string;
+        };
+        /**
+         * VoidAsked
+         * @description Why it was no customer's.
+         */
+        VoidAsked: {
+            /**
+             * Reason
+             * @example leak
+             * @enum {string}
+             */
+            reason: "test" | "leak" | "cleaning" | "stuck" | "other";
+        };
+        /**
+         * VoidView
+         * @description A pour that was taken back.
+         */
+        VoidView: {
+            /**
+             * Position
+             * @description Of the event that says so.
+             * @example 1043
+             */
+            position: number;
+            /**
+             * Id
+             * @example gw-1:9d0c3b1e:5230447129331742
+             */
+            id: string;
+            /**
+             * Voided
+             * @description The pour's identity.
+             * @example hot-bar-1:5e3a09c1:42
+             */
+            voided: string;
+            /**
+             * Sauce
+             * @example chipotle-honey
+             */
+            sauce: string;
+            /**
+             * Volume Ul
+             * @example 4800
+             */
+            volume_ul: number;
+            /**
+             * Reason
+             * @example leak
+             */
+            reason: string;
         };
         /**
          * WaitingView
@@ -4345,6 +5113,60 @@ export interface components {
              * @default 10000000
              */
             max_bytes: number;
+        };
+        /**
+         * WhereView
+         * @description A bottle of the lot, and where it is or was.
+         */
+        WhereView: {
+            /**
+             * Sauce
+             * @example chipotle-honey
+             */
+            sauce: string;
+            /**
+             * Lot
+             * @example L2026-118
+             */
+            lot: string;
+            /** Best Before */
+            best_before: string | null;
+            /**
+             * Volume Ml
+             * @example 750
+             */
+            volume_ml: number;
+            /**
+             * Hung By
+             * @example Ada
+             */
+            hung_by: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Until
+             * @description None: it hangs there.
+             */
+            until: string | null;
+            /**
+             * Unfit
+             * @description Why it is never picked.
+             * @example expired
+             */
+            unfit: ("expired" | "recalled") | null;
+            /**
+             * Dispenser
+             * @example hot-bar-1
+             */
+            dispenser: string;
+            /**
+             * Nozzle
+             * @example 2
+             */
+            nozzle: number;
         };
         /**
          * WindowView
@@ -5053,10 +5875,54 @@ export interface operations {
             };
         };
     };
-    place_api_v1_dispensers__dispenser__planogram_put: {
+    plan_api_v1_dispensers__dispenser__planogram_get: {
         parameters: {
             query?: never;
             header?: never;
+            path: {
+                dispenser: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanogramView"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    place_api_v1_dispensers__dispenser__planogram_put: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
             path: {
                 dispenser: string;
             };
@@ -5099,6 +5965,16 @@ export interface operations {
             };
             /** @description Problem */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5851,6 +6727,389 @@ export interface operations {
             };
         };
     };
+    void_api_v1_events__position__void_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                position: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VoidAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VoidView"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    look_api_v1_dispensers__dispenser__nozzles__nozzle__bottle_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NozzleBottles"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    change_api_v1_dispensers__dispenser__nozzles__nozzle__bottle_put: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBottle"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NozzleBottles"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    recalls_api_v1_lots_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recalls"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    look_api_v1_lots__lot__get: {
+        parameters: {
+            query?: {
+                after?: number;
+            };
+            header?: never;
+            path: {
+                lot: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotView"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    pours_api_v1_lots__lot__pours_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lot: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": unknown;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    recall_api_v1_lots__lot__recall_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lot: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecallAsked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotView"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    lift_api_v1_lots__lot__recall_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lot: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotView"];
+                };
+            };
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     the_ledger_api_v1_ledger_get: {
         parameters: {
             query?: {
@@ -6156,6 +7415,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Rates"];
+                };
+            };
+        };
+    };
+    model_api_v1_model_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelView"];
+                };
+            };
+        };
+    };
+    take_back_api_v1_model_take_back_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelView"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    too_hot_api_v1_picks_too_hot_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TooHot"];
                 };
             };
         };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated
 
@@ -62,24 +63,37 @@ async def calibrate(web: TheWeb, dispenser: Dispenser, calibration: Calibration)
     if len({pour.command for pour in calibration.pours}) < len(calibration.pours):
         hint = f"Take {POURS} test pours, and read the cylinder after each"
         raise Problem(409, "same-pour", "one test pour is given more than once", hint=hint)
-    found = factor([_dose(web.state, dispenser, calibration.nozzle, pour) for pour in calibration.pours])
-    arguments = Calibrate(nozzle=calibration.nozzle, pulses_per_litre=found.pulses_per_litre)
-    view = await give(web.state, dispenser, arguments, asked_by="calibration")
+    doses = [_dose(web.state, dispenser, calibration.nozzle, pour) for pour in calibration.pours]
+    return await set_factor(web.state, dispenser, calibration.nozzle, doses)
+
+
+async def set_factor(
+    state: GatewayState, dispenser: str, nozzle: int, doses: Sequence[Dose], command_id: bytes | None = None
+) -> CalibrationView:
+    """Set a flow meter's factor by these doses. Raises DataError, Problem."""
+    found = factor(doses)
+    arguments = Calibrate(nozzle=nozzle, pulses_per_litre=found.pulses_per_litre)
+    view = await give(state, dispenser, arguments, command_id=command_id, asked_by="calibration")
     return CalibrationView(
-        nozzle=calibration.nozzle, pulses_per_ml=found.pulses_per_litre / 1000, spread=found.spread, command=view
+        nozzle=nozzle, pulses_per_ml=found.pulses_per_litre / 1000, spread=found.spread, command=view
     )
 
 
 @router.post("/calibrations/undo", status_code=202, responses=documented(404, 409, 422, 503))
 async def undo(web: TheWeb, dispenser: Dispenser, undoing: Undoing) -> CalibrationView:
     """Give a flow meter the factor that it had before its last calibration; again, before the one before that."""
-    nozzles_of(web.state, dispenser)
-    order = _to_undo(web.state, dispenser, undoing.nozzle)
-    before = Calibrate(nozzle=undoing.nozzle, pulses_per_litre=(measured(order) or {})["before"])
-    view = await give(web.state, dispenser, before, asked_by=orders.UNDO)
-    return CalibrationView(
-        nozzle=undoing.nozzle, pulses_per_ml=before.pulses_per_litre / 1000, spread=None, command=view
-    )
+    return await take_back(web.state, dispenser, undoing.nozzle)
+
+
+async def take_back(
+    state: GatewayState, dispenser: str, nozzle: int, command_id: bytes | None = None
+) -> CalibrationView:
+    """Give a flow meter the factor that it had before. Raises Problem."""
+    nozzles_of(state, dispenser)
+    order = _to_undo(state, dispenser, nozzle)
+    before = Calibrate(nozzle=nozzle, pulses_per_litre=(measured(order) or {})["before"])
+    view = await give(state, dispenser, before, command_id=command_id, asked_by=orders.UNDO)
+    return CalibrationView(nozzle=nozzle, pulses_per_ml=before.pulses_per_litre / 1000, spread=None, command=view)
 
 
 def _to_undo(state: GatewayState, dispenser: str, nozzle: int) -> Order:

@@ -151,7 +151,7 @@ async def test_a_bottle_that_is_past_its_date_is_not_hung(book: Lots, rows: Rows
     assert rows("SELECT * FROM bottles") == []
 
 
-@pytest.mark.parametrize(("text", "lot"), [(" l2026-a ", "L2026-A"), ("a  b/3", "A B/3"), ("7", "7")])
+@pytest.mark.parametrize(("text", "lot"), [(" l2026-a ", "L2026-A"), ("a  b/3", "A B-3"), ("7", "7")])
 def test_lots_are_read_as_labels_are(text: str, lot: str) -> None:
     assert lots.read_lot(text) == lot
 

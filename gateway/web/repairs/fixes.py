@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 
+from firmware_bridge.verbs import Lock
 from gateway.adoption import AdoptionRefused
 from gateway.commands import CommandRefused
 from gateway.quarantine import DIRECTORY, quarantined
@@ -15,6 +16,9 @@ from gateway.web.repairs.repair import Repair
 from gateway.web.web import Web
 from gateway.web.who import Who
 from heat.errors import DataError, StoreError
+
+LOCK_GOOD_FOR_S = 600.0
+"""s for which a lock waits for its dispenser: it is meant, whenever it gets there."""
 
 Mend = Callable[[Web, Repair, Who], Awaitable[None]]
 
@@ -87,6 +91,11 @@ async def _settle(web: Web, _repair: Repair, _who: Who) -> None:
     await web.board.read()
 
 
+async def _lock(web: Web, repair: Repair, _who: Who) -> None:
+    dispenser, _, _nozzle = repair.subject.rpartition("-")
+    await web.state.commands.enqueue(dispenser, Lock(locked=True), LOCK_GOOD_FOR_S, asked_by="repairs")
+
+
 FIXES: dict[tuple[str, str], Mend] = {
     ("dispenser_unadopted", "adopt"): _adopt,
     ("sync_foreign", "go-on"): _go_on,
@@ -97,5 +106,6 @@ FIXES: dict[tuple[str, str], Mend] = {
     ("planogram_differs", "as-it-is"): _plan_as_it_is,
     ("key_not_taken", "rotate"): _rotate,
     ("samples_begun_anew", "seen"): _seen_samples,
+    ("bottle_recalled", "lock"): _lock,
 }
 """By the code of the repair and the name of the button."""

@@ -77,6 +77,8 @@ _ALL = (
     Kind("port_silent", False, Text("If a dispenser is there, it shows no picks, and keeps its events")),
     Kind("port_foreign", False, Text("If a dispenser is there, it shows no picks, and keeps its events")),
     # bottles and sensors
+    Kind("bottle_recalled", True, Text("It is never picked; whoever presses its button still gets it")),
+    Kind("bottle_expired", False, Text("It is never picked; whoever presses its button still gets it")),
     Kind("bottle_low", False, Text("Customers soon do not get it, and it is not among the picks")),
     Kind("bottle_ending", False, Text("Customers soon do not get it, and it is not among the picks")),
     Kind("bottle_leaks", True, Text("Sauce runs into the cabinet")),

@@ -13,7 +13,7 @@ from gateway.web.dispenser_answers import DispenserView
 from gateway.web.repairs import of_dispensers
 from gateway.web.repairs.facts import Facts
 from gateway.web.repairs.of_adoption import adoption_repairs, turned_away
-from gateway.web.repairs.of_bottles import bottle_repairs
+from gateway.web.repairs.of_bottles import bottle_repairs, unfit_repairs
 from gateway.web.repairs.of_clock import clock_repairs
 from gateway.web.repairs.of_machine import FILLS_WITHIN_S, access_repairs, fills, machine_repairs
 from gateway.web.repairs.of_parts import model_repairs, part_repairs, release_repairs
@@ -65,6 +65,7 @@ def look(state: GatewayState, seen: Seen) -> Iterator[Repair]:
     yield from release_repairs(state)
     yield from sensor_repairs(state, seen.dispensers)
     yield from bottle_repairs(seen.dispensers)
+    yield from unfit_repairs(state)
     yield from of_dispensers.above_the_limit(state)
     room_s = None if seen.facts is None else seen.facts.room_s
     if room_s is not None and room_s < FILLS_WITHIN_S and seen.sync.state not in {"idle", "draining"}:

@@ -1,9 +1,11 @@
-"""Bottles that are empty, or will be soon, and sauces that nobody knows."""
+"""Bottles that are empty, or will be soon, that must not be poured from, and sauces that nobody knows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.lots import Bottle
+from gateway.state import GatewayState
 from gateway.web.dispenser_answers import DispenserView, ForecastView, NozzleView
 from gateway.web.language import Amount, Span, Text
 from gateway.web.repairs.repair import Fix, Repair
@@ -21,15 +23,46 @@ def bottle_repairs(dispensers: list[DispenserView]) -> Iterator[Repair]:
             yield from _of_nozzle(dispenser.name, nozzle)
 
 
+def unfit_repairs(state: GatewayState) -> Iterator[Repair]:
+    """Bottles past their date, or of a lot that was recalled. `state.lots` has them, wherever their dispensers are."""
+    for bottle in state.lots.hanging:
+        if (why := state.lots.unfit(bottle)) is None:
+            continue
+        known = state.catalog.get(bottle.sauce)
+        values = {
+            "sauce": known.name if known else bottle.sauce,
+            "nozzle": bottle.nozzle,
+            "dispenser": bottle.dispenser,
+            "lot": bottle.lot,
+        }
+        page = f"/dispensers/{bottle.dispenser}/nozzles/{bottle.nozzle}/bottle"
+        fix = Fix("bottle", Text("Change the bottle"), link=page)
+        change = Text("Take the bottle off nozzle {nozzle} of {dispenser}, and put another one on", **values)
+        subject = f"{bottle.dispenser}-{bottle.nozzle}"
+        if why == "recalled":
+            what = Text("{sauce} on nozzle {nozzle} of {dispenser} is of lot {lot}, which was recalled", **values)
+            lock = Text("Until then, lock the dispenser: it pours for nobody")
+            yield Repair("bottle_recalled", what, (change, lock), subject, fixes=(fix, *_lock(state, bottle)))
+        else:
+            what = Text("{sauce} on nozzle {nozzle} of {dispenser} is past its date", **values)
+            yield Repair("bottle_expired", what, (change,), subject, fixes=(fix,))
+
+
+def _lock(state: GatewayState, bottle: Bottle) -> tuple[Fix, ...]:
+    """A button, where the dispenser is there to be locked."""
+    there = state.dispensers.reach(bottle.dispenser) is not None
+    return (Fix("lock", Text("Lock the dispenser"), hold=True),) if there else ()
+
+
 def _of_nozzle(dispenser: str, nozzle: NozzleView) -> Iterator[Repair]:
     values = {"sauce": nozzle.name, "nozzle": nozzle.nozzle, "dispenser": dispenser}
     subject = f"{dispenser}-{nozzle.nozzle}"
-    page = (Fix("bottle", Text("Change the bottle"), link=f"/dispensers/{dispenser}"),)
+    page = (Fix("bottle", Text("Change the bottle"), link=f"/dispensers/{dispenser}/nozzles/{nozzle.nozzle}/bottle"),)
     change = (Text("Put a new bottle on nozzle {nozzle} of {dispenser}", **values),)
     if nozzle.heat is None:
         what = Text("{sauce} on nozzle {nozzle} of {dispenser} is not in the catalogue", **values)
         steps = (Text("Set the nozzle to one of the catalogue's sauces"),)
-        plan = (Fix("nozzles", Text("Set the sauce"), link=f"/dispensers/{dispenser}"),)
+        plan = (Fix("nozzles", Text("Set the sauce"), link=f"/dispensers/{dispenser}/nozzles"),)
         yield Repair("unknown_sauce", what, steps, subject, fixes=plan)
     elif not nozzle.level_ml:
         yield Repair("bottle_low", Text("{sauce} is empty", **values), change, subject, fixes=page)

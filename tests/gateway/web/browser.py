@@ -56,7 +56,7 @@ class Overheard:
     def judge(self) -> None:
         """Nothing may have been said (a report of the CSP is said, too), and nobody else asked."""
         said = [text for text in self._said if not (self._tolerated and self._tolerated.search(text))]
-        assert said == [], "the page's console"
+        assert said == [], f"the page's console: {said}"
         assert self._left == [], "requests that left the gateway"
 
 

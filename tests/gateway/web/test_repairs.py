@@ -11,6 +11,7 @@ import tty
 from collections import namedtuple
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from firmware_bridge.serial_link import Complaint
 from firmware_bridge.verbs import Identify
 from gateway.clock import HOUR_MS, Clock
 from gateway.config import ClockSection
+from gateway.lots import Bottle, Recall
 from gateway.menus import Menus
 from gateway.parts import ports
 from heat.errors import (
@@ -399,6 +401,21 @@ async def test_a_bottle_that_runs_out_and_is_changed(inside: Inside) -> None:
 async def _level(inside: Inside, ml: int) -> bool:
     dispensers = (await inside.json("/api/v1/dispensers"))["dispensers"]
     return bool(dispensers) and dispensers[0]["nozzles"][0]["level_ml"] == ml
+
+
+async def test_a_bottle_that_must_not_be_poured_from(inside: Inside) -> None:
+    inside.hello((1, "table-red", 500))
+    lots, now_ms = inside.state.lots, inside.state.clock.now().wall_ms
+    await lots.hang(Bottle("hot-bar-1", 1, "table-red", "L-1", date(2099, 1, 1), 750, "Ada", now_ms))
+    await inside.no_repairs()
+    await lots.recall(Recall("L-1", now_ms, "Ada", "glass"))
+    repair = await inside.repair("bottle_recalled")
+    assert repair["what"] == "Table Red on nozzle 1 of hot-bar-1 is of lot L-1, which was recalled"
+    assert repair["urgent"]
+    await lots.lift("L-1")
+    await inside.no_repairs()
+    lots._today = lambda: date(2099, 1, 2)
+    assert (await inside.repair("bottle_expired"))["what"] == "Table Red on nozzle 1 of hot-bar-1 is past its date"
 
 
 async def test_a_sauce_that_the_catalogue_lacks(inside: Inside) -> None:

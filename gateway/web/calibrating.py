@@ -1,0 +1,124 @@
+"""What a step of a calibration does: the run is kept, then the command of its step is given. See `calibration_run`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from fastapi import Request
+
+from firmware_bridge.verbs import AnyArguments, Tare, TestPour
+from gateway import calibration_run, orders
+from gateway.calibration_run import Run, Step
+from gateway.orders import Order
+from gateway.transaction import Transaction
+from gateway.web.audited import audit
+from gateway.web.calibrations import set_factor, take_back
+from gateway.web.dispenser_commands import give, measured
+from gateway.web.problems import Problem
+from gateway.web.web import Web
+from heat.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A nozzle that somebody calibrates."""
+
+    web: Web
+    dispenser: str
+    nozzle: int
+
+    def run(self) -> Run | None:
+        """The run that is under way."""
+        state = self.web.state
+        return calibration_run.load(state.reader, self.dispenser, self.nozzle, state.clock.now().wall_ms)
+
+    def stands(self, run: Run) -> Step:
+        """Where it stands."""
+        return calibration_run.stands(run, lambda command: orders.find(self.web.state.reader, command))
+
+    def setting(self, run: Run) -> Order | None:
+        """The order that set the factor, once it was given."""
+        step = Step("set", "todo", 0, run.set)
+        return orders.find(self.web.state.reader, calibration_run.command_id(run, step).hex())
+
+    async def begin(self, run: Run) -> None:
+        """Begin a run; an older one of this nozzle is forgotten. Raises Problem."""
+        await self._keep(run)
+
+    async def stop(self) -> None:
+        """Forget the run. Raises Problem."""
+        await self._write(lambda tx: calibration_run.drop(tx, self.dispenser, self.nozzle))
+
+    async def order(self, request: Request, name: str) -> None:
+        """Give the command of the step that is called so, unless the run has gone on: then it was given before.
+
+        Raises:
+            DataError, Problem: it is not taken.
+        """
+        run = self.run()
+        if run is None:
+            return
+        step = self.stands(run)
+        if step.name != name or step.phase not in {"todo", "failed"}:
+            return
+        if step.phase == "failed":
+            run = calibration_run.retried(run, step)
+            await self._keep(run)
+            step = self.stands(run)
+        command = calibration_run.command_id(run, step)
+        audit(request, step.name)
+        if step.action == "set":
+            await set_factor(self.web.state, self.dispenser, self.nozzle, run.doses, command)
+            return
+        arguments: AnyArguments = (
+            Tare(nozzle=self.nozzle)
+            if step.action == "tare"
+            else TestPour(nozzle=self.nozzle, volume_ul=run.dose_ml * 1000)
+        )
+        await give(self.web.state, self.dispenser, arguments, command_id=command, asked_by="calibration")
+
+    async def skip_tare(self) -> None:
+        """Leave the tare out. Raises Problem."""
+        if (run := self.run()) is not None and self.stands(run).action == "tare":
+            await self._keep(msgspec.structs.replace(run, tare=None))
+
+    async def read_off(self, name: str, amount: float) -> None:
+        """A dose was read off. Raises DataError, Problem."""
+        run = self.run()
+        if run is None:
+            return
+        step = self.stands(run)
+        if step.name != name or step.phase != "read" or step.order is None:
+            return
+        found = measured(step.order) or {}
+        flowed = found.get("pulses", 0), found.get("volume_ul", 0)
+        await self._keep(calibration_run.read_off(run, step, amount, flowed))
+
+    async def pour_again(self) -> None:
+        """Of doses that differ too much the one furthest from the others is poured again. Raises Problem."""
+        if (run := self.run()) is not None and self.stands(run).phase == "uneven":
+            await self._keep(calibration_run.without_worst(run))
+
+    async def undo(self, request: Request, command: bytes) -> None:
+        """Give the meter the factor that it had before, and forget the run. Raises Problem."""
+        audit(request, "undo")
+        await take_back(self.web.state, self.dispenser, self.nozzle, command)
+        await self.stop()
+
+    async def _keep(self, run: Run) -> None:
+        await self._write(lambda tx: calibration_run.save(tx, self.dispenser, self.nozzle, run))
+
+    async def _write(self, work: Callable[[Transaction], None]) -> None:
+        try:
+            await asyncio.wrap_future(self.web.state.store.write(work))
+        except StoreError as error:
+            raise Problem(503, "not-stored", str(error.args[0]), hint=error.hint) from None
+
+
+def new_run(by: str, started_ms: int) -> Run:
+    """A run as it begins."""
+    return Run(secrets.token_hex(16), by[:64], started_ms)
