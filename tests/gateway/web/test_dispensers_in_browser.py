@@ -16,7 +16,7 @@ MAX_CHART = 90_000
 """Bytes on the wire of a chart page's first load."""
 LET_IN_MS = 20_000
 """ms in which an adopted dispenser opens its link, and its page says so: it says HELLO every 8 s at least."""
-GONE = r"net::ERR_[A-Z_]+"
+GONE = r"net::ERR_|^error: htmx:"
 NEW = ("new-phone", "new-wide", "new-keys", "new-kill", "new-cut", "new-plain")
 
 SCENARIO = """\
