@@ -146,7 +146,8 @@ async def _one(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any
     }
 
 
-ONE = Page("letter", Text("Dead letter"), _one, ("letters/said", "letters/forms"), "letters/one.html")
+ONE = Page("letter", Text("Dead letter"), _one, ("letters/said",), "letters/one.html")
+"""Its forms are no part: what is typed stays, and so does what is wrong with it."""
 
 
 @router.get("/{position}")
