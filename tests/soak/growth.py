@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from playwright.sync_api import CDPSession, Page
@@ -38,15 +39,21 @@ def held(session: CDPSession) -> Held:
     return Held(int(metrics["JSHeapUsedSize"]), int(metrics["Nodes"]))
 
 
-def must_not_grow(page: Page, seconds: float) -> None:
-    """Let a page stand open, and compare what it holds before and after."""
+def must_not_grow(page: Page, seconds: float, doing: Callable[[], object] | None = None) -> None:
+    """Let a page stand open, and compare what it holds before and after.
+
+    `doing` is done again and again meanwhile, and leaves the page as it found it.
+    """
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     page.wait_for_timeout(WARM_S * 1000)
     before, until_s = held(session), time.monotonic() + seconds
     after = before
     while (left_s := until_s - time.monotonic()) > 0:
-        page.wait_for_timeout(min(left_s, 60) * 1000)
+        round_s = time.monotonic() + min(left_s, 60)
+        while doing is not None and time.monotonic() < round_s:
+            doing()
+        page.wait_for_timeout(max(round_s - time.monotonic(), 0) * 1000)
         after = held(session)
         print(f"{page.url}: {after.heap_bytes / 1e6:.1f} MB, {after.nodes} nodes, {left_s:.0f} s left")  # noqa: T201 -- for `make soak`
     assert after.heap_bytes - before.heap_bytes < HEAP_BYTES, (before, after)

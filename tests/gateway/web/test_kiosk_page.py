@@ -149,7 +149,7 @@ def test_nobody_is_left_on_the_screen(browser: Browser, shop: Shop, token: str) 
         page.clock.install()
         page.goto(shop.url + PATH)
         is_live(page)
-        empty = page.locator("picante-kiosk").inner_html()
+        empty = page.locator("main").inner_html()
         arrive(shop, token=CARD)
         pour(shop)
         expect(page.locator(".question")).to_be_visible()
@@ -160,7 +160,7 @@ def test_nobody_is_left_on_the_screen(browser: Browser, shop: Shop, token: str) 
         expect(title(page)).to_have_text("Picked for you")
         page.clock.run_for(1_500)
         expect(title(page)).to_have_text("How hot today?")
-        assert page.locator("picante-kiosk").inner_html() == empty
+        assert page.locator("main").inner_html() == empty
         assert visit not in page.content()
         wait_until(lambda: shop.json(API)["visit"] is None, 5, "the gateway knows that they left")
 
