@@ -6,9 +6,11 @@ of the same weight in the same browser. The gateway is the real process, with si
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -28,7 +30,8 @@ from hw_sim.control import SOCKET_NAME, call
 from tests.access import Keys, let_in
 
 DISPENSERS = 20
-EVENTS_PER_S = 5.0
+VISIT_EVERY_S = 0.5
+"""s between two customers of the shop, who ask and pour; at its busiest a real one has fewer."""
 CONTENT_GOAL_S = 1.0
 FRAME_GOAL_MS = 100.0
 KB = 1_000
@@ -81,21 +84,40 @@ class Cost:
 
 
 @contextmanager
-def shop(directory: Path, count: int, events_per_s: float | None) -> Iterator[tuple[Daemon, psutil.Process, Keys]]:
+def shop(directory: Path, count: int) -> Iterator[tuple[Daemon, psutil.Process, Keys]]:
     """A gateway, so many dispensers that are online, and with what one comes in."""
-    directory.mkdir()
-    with simulating(directory, max(count, 2), baud=0, events_per_s=events_per_s) as ports:
+    with simulating(directory, count, baud=0, events_per_s=None, sample_hz=10) as ports:
         daemon = Daemon(directory, "gw-web", ports=[ports])
         shutil.copy(directory / "sim" / "keys.toml", directory / "keys.toml")
         with closing(open_access(directory)) as access:
             keys = let_in(access)
         with daemon.running() as (_, process):
             deadline = time.monotonic() + ONLINE_WITHIN_S
-            while (seen := daemon.online()) < max(count, 2):
+            while (seen := daemon.online()) < count:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{seen} of {count} dispensers online in {ONLINE_WITHIN_S} s")
                 time.sleep(0.2)
             yield daemon, process, keys
+
+
+@contextmanager
+def customers(directory: Path, count: int) -> Iterator[None]:
+    """One after the other, at one dispenser after the other."""
+    over = threading.Event()
+
+    def come() -> None:
+        for number in itertools.cycle(range(1, count + 1)):
+            if over.wait(VISIT_EVERY_S):
+                return
+            call(directory / "sim" / SOCKET_NAME, {"do": "visit", "dispenser": f"bar-{number}", "volume_ul": 10})
+
+    thread = threading.Thread(target=come, name="customers")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def first_loads(
@@ -202,17 +224,20 @@ def frame_to_kiosk(browser: Browser, directory: Path, url: str, keys: Keys, visi
         )
 
 
-def measure(directory: Path, sizes: Sizes = Sizes(), pages: Mapping[str, int] = PAGES) -> Iterator[Line]:
+def measure(
+    browser: Browser,
+    directory: Path,
+    sizes: Sizes = Sizes(),
+    pages: Mapping[str, int] = PAGES,
+) -> Iterator[Line]:
     """The table's lines."""
-    with chromium() as browser:
-        with shop(directory / "busy", sizes.dispensers, EVENTS_PER_S) as (daemon, process, keys):
-            url = f"http://127.0.0.1:{daemon.port}"
+    with shop(directory, sizes.dispensers) as (daemon, process, keys):
+        url = f"http://127.0.0.1:{daemon.port}"
+        with customers(directory, sizes.dispensers):
             yield from open_pages(browser, url, process, keys, sizes)
             yield from first_loads(browser, directory, url, keys, pages, sizes.loads)
             yield from chart(browser, url, keys, sizes.watched_s)
-        with shop(directory / "quiet", 2, None) as (daemon, _, keys):
-            url = f"http://127.0.0.1:{daemon.port}"
-            yield from frame_to_kiosk(browser, directory / "quiet", url, keys, sizes.visits)
+        yield from frame_to_kiosk(browser, directory, url, keys, sizes.visits)
 
 
 def main() -> None:
@@ -222,7 +247,8 @@ def main() -> None:
         for line in describe(directory):
             print(line)
         print(HEAD)
-        show(measure(directory))
+        with chromium() as browser:
+            show(measure(browser, directory))
 
 
 if __name__ == "__main__":

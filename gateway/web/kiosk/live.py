@@ -46,6 +46,11 @@ def stream(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str | None) 
     return EventStream(events, headers={"x-accel-buffering": "no"})
 
 
+def tag(text: str) -> str:
+    """The id of what is shown."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 async def _follow(
     web: Web, may: Callable[[], bool], dispenser: str, draw: Draw, last_id: str | None
 ) -> AsyncIterator[bytes]:
@@ -61,7 +66,7 @@ async def _follow(
                     yield format_sse_event(event="tick", data_str="")
                 else:
                     text = draw(screen)
-                    id_ = hashlib.sha256(text.encode()).hexdigest()[:16]
+                    id_ = tag(text)
                     name = "tick" if before is None and id_ == last_id else screen.state
                     yield format_sse_event(event=name, data_str="" if name == "tick" else text, id=id_)
                     before = screen

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Form, Header, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.web.kiosk import presses
-from gateway.web.kiosk.live import stream
+from gateway.web.kiosk.live import stream, tag
 from gateway.web.kiosk.making import is_kiosk, renew
 from gateway.web.kiosk.presses import Dispenser, Key, Wish
 from gateway.web.kiosk.screen import Screen, empty, screen_of
@@ -92,21 +92,25 @@ def _back(dispenser: str, lang: str | None) -> Response:
 def _page(request: Request, web: Web, dispenser: str, lang: str | None, problem: Problem | None = None) -> HTMLResponse:
     screen, who = screen_of(web.state, dispenser), asker(request)
     told, own = _languages(request, web, lang)
+    failed = problem is not None
+    shown = _draw(screen, told, own, failed=failed)
     html = environment.get_template("kiosk/page.html").render(
         **_values(screen, told, own),
+        shown=shown,
+        last="" if failed else tag(shown),
         who=None if is_kiosk(who) else who,
         may_make=who.role >= Role.TECHNICIAN,
         start=None if screen.visit is None else empty(screen),
         version=VERSION,
-        failed=problem is not None,
+        failed=False,
     )
     answer = HTMLResponse(html, 200 if problem is None else problem.details.status)
     renew(request, answer)
     return answer
 
 
-def _draw(screen: Screen, told: Language, own: str) -> str:
-    return environment.get_template("kiosk/screen.html").render(**_values(screen, told, own), failed=False)
+def _draw(screen: Screen, told: Language, own: str, *, failed: bool = False) -> str:
+    return environment.get_template("kiosk/screen.html").render(**_values(screen, told, own), failed=failed)
 
 
 def _values(screen: Screen, told: Language, own: str) -> dict[str, Any]:

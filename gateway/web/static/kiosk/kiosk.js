@@ -34,6 +34,7 @@ class Kiosk extends HTMLElement {
     this.path = this.dataset.path ?? "";
     this.own = this.dataset.own ?? "en";
     this.language = this.screen?.lang ?? this.own;
+    this.last = this.dataset.last ?? "";
     this.start = document.querySelector("template")?.innerHTML ?? this.innerHTML;
     this.addEventListener("submit", (event) => this.pressed(event));
     this.addEventListener("click", (event) => this.chosen(event));
