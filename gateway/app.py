@@ -11,7 +11,7 @@ import functools
 import gc
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cloud_sync.pulse import Pulse
@@ -42,14 +42,17 @@ STOP_GRACE_S = 3.0
 """s that parts get to end after they were cancelled."""
 
 
-async def run(config: Config) -> bool:
+async def run(config: Config, begun: Callable[[], object] = lambda: None) -> bool:
     """Run the gateway until it is told to stop. Returns whether it is to be started anew, with what was released.
+
+    `begun` is called once all that it works with is open: what fails before is the start's.
 
     Raises:
         ConfigError: a file that the configuration names can't be used.
         StoreError: the store can't be opened, or broke while running.
     """
     async with assemble(config) as state:
+        begun()
         leave_to_stay()
         loop = asyncio.get_running_loop()
         for told in (signal.SIGTERM, signal.SIGINT):

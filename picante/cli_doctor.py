@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from gateway.config import load_config
-from heat.errors import PicanteError
+from gateway.config import Config, load_config
+from gateway.salvage import salvage
+from heat.errors import ConfigError, PicanteError
 from picante.daemon import DAEMON, call
 
 UNKNOWN = 3
@@ -52,13 +53,21 @@ def _ask(path: Path) -> dict[str, Any]:
 
     why = None
     try:
-        answer: dict[str, Any] = call(load_config(path), "GET", "/api/v1/repairs")
+        answer: dict[str, Any] = call(_config(path), "GET", "/api/v1/repairs")
     except PicanteError as error:
         why = str(error.args[0])
     else:
         return answer
     found = ordered([examining.down(why), *asyncio.run(examining.examine(path))])
     return repairs_view(found, language("en")).model_dump(mode="json")
+
+
+def _config(path: Path) -> Config:
+    """Enough to find the daemon: in safe mode it runs though its configuration can't be used."""
+    try:
+        return load_config(path)
+    except ConfigError:
+        return salvage(path)
 
 
 def _in_words(told: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import click
 from cloud_sync.log import set_up_logging
 from gateway.backup.start import put_in_order
 from gateway.config import load_config
-from heat.errors import ConfigError, PicanteError, StoreError
+from heat.errors import ConfigError, PicanteError, StoreError, StoreLocked
 from picante.cli_backup import backup, restore
 from picante.cli_consent import consent
 from picante.cli_pki import pki
@@ -51,8 +51,15 @@ gateway.add_command(restore)
 @gateway.command()
 @CONFIG
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]))
-def run(config_path: Path, log_level: str) -> None:
+@click.option(
+    "--safe-mode/--no-safe-mode",
+    default=None,
+    help="Where it can't start, serve a page that says why until that is mended. Left out: unless at a terminal.",
+)
+def run(config_path: Path, log_level: str, safe_mode: bool | None) -> None:
     """Run the gateway until it gets SIGTERM or Ctrl-C.
+
+    Where configuration or database can't be used, its page says why, and it starts as soon as that is mended.
 
     \b
     Exit status: 0 told to stop, 2 configuration, 3 store (restart: it is checked at start).
@@ -61,21 +68,36 @@ def run(config_path: Path, log_level: str) -> None:
     from gateway.app import run as run_gateway  # the daemon's imports (onnxruntime, aiokafka) take a second
 
     set_up_logging(log_level)
+    begun: list[bool] = []
+    restart = False
     try:
         config = load_config(config_path)
         if put_in_order(config):
             config = load_config(config_path)  # what was set up may have been put back, or wiped
-        restart = asyncio.run(run_gateway(config))
-    except ConfigError as error:
-        _end(error, 2)
-    except StoreError as error:
-        _end(error, 3)
+        restart = asyncio.run(run_gateway(config, lambda: begun.append(True)))
+    except (ConfigError, StoreError) as error:
+        status = 2 if isinstance(error, ConfigError) else 3
+        wanted = not sys.stderr.isatty() if safe_mode is None else safe_mode
+        if begun or not wanted or not config_path.exists() or isinstance(error, StoreLocked):
+            _end(error, status)
+        restart = _tell_why(config_path, error, status)
     except PicanteError as error:
         _end(error, 1)
     if restart:
         # the same process for systemd, and nothing left of the one before
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- our own command line
     sys.exit(0)
+
+
+def _tell_why(config_path: Path, error: PicanteError, status: int) -> bool:
+    """Safe mode; whether what was wrong is mended."""
+    from gateway import safe_mode
+
+    try:
+        return asyncio.run(safe_mode.run(config_path, error))
+    except PicanteError as other:
+        logging.getLogger("gateway").error("there is no safe mode: %s", other)  # noqa: TRY400 -- as below
+        _end(error, status)
 
 
 def _end(error: PicanteError, status: int) -> NoReturn:
