@@ -99,7 +99,7 @@ async def change(  # noqa: PLR0913, PLR0917 -- a form's parts
             code, status = problem.details.type.rpartition(":")[2], problem.details.status
             if status == 404:
                 raise
-            where, what = _ERRORS.get(code, ("all", Text(problem.details.detail)))
+            where, what = _ERRORS.get(code, ("all", problem.details.detail))
             errors = {where: what} if status != 412 else {}
         else:
             return RedirectResponse(f"/dispensers/{dispenser}/nozzles", 303)
@@ -107,8 +107,8 @@ async def change(  # noqa: PLR0913, PLR0917 -- a form's parts
     return await show(request, web, PAGE, query, status=status, typed=typed, errors=errors, meanwhile=status == 412)
 
 
-def _read(typed: Typed) -> tuple[NewBottle | None, dict[str, Text]]:
-    errors: dict[str, Text] = {}
+def _read(typed: Typed) -> tuple[NewBottle | None, dict[str, Text | str]]:
+    errors: dict[str, Text | str] = {}
     day: date | None = None
     if typed.best_before.strip():
         try:
