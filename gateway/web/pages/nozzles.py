@@ -72,7 +72,7 @@ async def place(request: Request, web: TheWeb, dispenser: Dispenser, who: Techni
     except Problem as problem:
         status = problem.details.status
         theirs = changed if status == 412 else {}
-        error = None if status == 412 else Text(problem.details.detail)
+        error = None if status == 412 else problem.details.detail
         query = {"dispenser": dispenser}
         return await show(request, web, PAGE, query, status=status, chosen=typed, theirs=theirs, error=error)
     return RedirectResponse(f"/dispensers/{dispenser}/nozzles", 303)

@@ -87,7 +87,7 @@ async def void(
     confirm: Annotated[str, Form()] = "",
 ) -> Response:
     """Take it back."""
-    errors: dict[str, Text] = {}
+    errors: dict[str, Text | str] = {}
     why = next((each for each in get_args(VoidReason) if each == reason), None)
     if why is None:
         errors["reason"] = Text("Say why it was no customer's")
@@ -99,7 +99,7 @@ async def void(
             await take_back(request, web, position, why)
         except Problem as problem:
             code = problem.details.type.rpartition(":")[2]
-            errors["all"], status = _REFUSALS.get(code, Text(problem.details.detail)), problem.details.status
+            errors["all"], status = _REFUSALS.get(code, problem.details.detail), problem.details.status
         else:
             return RedirectResponse(f"/events/{position}/void", 303)
     return await show(request, web, PAGE, {"position": str(position)}, status=status, reason=reason, errors=errors)
