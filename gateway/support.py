@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import hardware
+from gateway.access.access import CODE
 from gateway.backup.archive import DATABASE, KEYRING
 from gateway.backup.making import named_files
 from gateway.config import Config
@@ -95,8 +96,11 @@ def _texts(value: object) -> Iterator[str]:
 def known_secrets(config: Config) -> set[bytes]:
     """Every secret that lies in a file of this gateway: keys as their bytes, passwords as they are."""
     found: set[bytes] = set()
-    paths = [(name, path) for name, path in named_files(config) if not name.endswith((".ca", ".certificate"))]
-    for name, path in [*paths, ("keyring", config.path(config.gateway.data_dir) / KEYRING)]:
+    paths = [
+        (name, path) for name, path in named_files(config) if not name.endswith((".ca", ".certificate", ".issuer"))
+    ]
+    data_dir = config.path(config.gateway.data_dir)
+    for name, path in [*paths, ("keyring", data_dir / KEYRING), ("setup code", data_dir / CODE)]:
         try:
             content = path.read_bytes()
         except OSError:
@@ -105,6 +109,8 @@ def known_secrets(config: Config) -> set[bytes]:
             found.add(content.rstrip(b"\r\n"))
         if b"PRIVATE KEY" in content:
             found |= {line for line in content.splitlines() if len(line) >= 16 and b"-" not in line}
+        if name == "setup code":
+            found |= {content.strip(), content.strip().replace(b"-", b"")}
         found |= {bytes.fromhex(text.decode()) for text in re.findall(rb"\b(?:[0-9a-fA-F]{2}){16,}\b", content)}
     return found
 

@@ -1,10 +1,13 @@
 """A backup's content: a few files with known names, as a compressed tar, and the header that tells of them.
 
     gateway.db                     a snapshot: events, profiles, planograms, releases ...
-    access.db                      who may sign in         \\
-    keyring.json                   the dispensers' keys     | only where a passphrase seals it
-    setup.toml                     what was set up          |
-    files/SECTION.KEY              what gateway.toml names /
+
+and only where a passphrase seals it
+
+    access.db                      who may sign in
+    keyring.json                   the dispensers' keys
+    setup.toml, set-up             what was set up, and that it was
+    files/SECTION.KEY              what gateway.toml names
 
 Only these names are ever written when one is read, whatever a file says, and never more bytes than the header tells.
 """
@@ -31,8 +34,9 @@ DATABASE = "gateway.db"
 ACCESS = "access.db"
 KEYRING = "keyring.json"
 SETUP = "setup.toml"
+MARK = "set-up"
 NAMED = "files/"
-STATE = (DATABASE, ACCESS, KEYRING, SETUP)
+STATE = (DATABASE, ACCESS, KEYRING, SETUP, MARK)
 """What lies in the data directory."""
 MAX_SMALL_BYTES = 16 * 1024 * 1024
 """Bytes of a file that is no database; a keyring of 10,000 dispensers has two million."""

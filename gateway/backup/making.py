@@ -136,7 +136,7 @@ def _secrets(config: Config, data_dir: Path, workshop: Path) -> dict[str, Source
         except sqlite3.Error as error:
             raise BackupUnusable(f"{data_dir / archive.ACCESS}: {error}", hint="See that this disk works") from error
         found[archive.ACCESS] = archive.of_file(workshop / archive.ACCESS)
-    paths = {name: data_dir / name for name in (archive.KEYRING, archive.SETUP)}
+    paths = {name: data_dir / name for name in (archive.KEYRING, archive.SETUP, archive.MARK)}
     paths |= {f"{archive.NAMED}{name}": path for name, path in named_files(config)}
     for name, path in paths.items():
         try:
@@ -161,3 +161,6 @@ def named_files(config: Config) -> Iterator[tuple[str, Path]]:
         for key in ("ca", "certificate", "key", "password_file"):
             if told is not None and (name := getattr(told, key)) is not None:
                 yield f"{section}.{key}", config.path(name)
+    for key in ("issuer", "issuer_key"):
+        if (name := getattr(config.http, key)) is not None:
+            yield f"http.{key}", config.path(name)

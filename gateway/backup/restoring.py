@@ -31,6 +31,7 @@ from sqlite_utils import Database
 
 from cloud_sync.durable import sync_directory
 from gateway import database, keyring
+from gateway.access.access import CODE
 from gateway.backup import archive
 from gateway.backup.archive import Header
 from gateway.backup.making import SPARE_BYTES, named_files
@@ -270,9 +271,11 @@ def finish(config: Config, now_ms: int | None = None) -> Plan | None:
 
 def _keep_ours(data_dir: Path, unpacked: Path) -> None:
     """See this module's docstring."""
-    for name in (archive.ACCESS, archive.SETUP):
+    for name in (archive.ACCESS, archive.SETUP, archive.MARK):
         if (data_dir / name).exists():
             (unpacked / name).unlink(missing_ok=True)
+    if (unpacked / archive.ACCESS).exists():
+        (data_dir / CODE).unlink(missing_ok=True)  # whoever comes by the backup has set it up
     if (unpacked / archive.KEYRING).exists():
         try:
             keyring.merge(data_dir / archive.KEYRING, unpacked / archive.KEYRING)

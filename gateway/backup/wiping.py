@@ -29,9 +29,9 @@ KEPT = {"lock", "instances", ORDER}
 """The lock is held; the ids of our processes are chance, and tell Kafka that this card is no stranger."""
 What = Literal["customers", "everything"]
 KEPT_TABLES = {
-    "_sqlite_migrations", "applied", "arrivals", "boots", "bottle_pours", "bottles", "commands", "consents",
-    "dispenser_boots", "dispenser_plans", "dispensers", "downlink", "epochs", "events", "gaps", "instances",
-    "ledger", "losses", "meta", "ranked", "recalls", "releases", "sequences", "site_pours",
+    "_sqlite_migrations", "applied", "arrivals", "boots", "bottle_pours", "bottles", "calibration_runs", "commands",
+    "consents", "dispenser_boots", "dispenser_plans", "dispensers", "downlink", "epochs", "events", "gaps",
+    "instances", "ledger", "losses", "meta", "ranked", "recalls", "releases", "sequences", "site_pours",
 }  # fmt: skip
 """Tables that are about no customer; all others are emptied, so that one that comes later is not forgotten. `events`
 is emptied in a way of its own, and `consents` stays: who said that they don't want to be known must not be learned."""

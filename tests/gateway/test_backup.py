@@ -225,10 +225,12 @@ def test_a_new_pi_gets_all_of_it(config: Config, tmp_path: Path) -> None:
     with closing(sqlite3.connect(config.path("gateway") / "access.db")) as connection, connection:
         for table in ("people", "sessions"):
             connection.execute(f"CREATE TABLE {table} AS SELECT 'ana' AS name")
+    (config.path("gateway") / "set-up").write_text("yes")
     back_up(config, tmp_path / "b", PASSPHRASE)
     new = gateway_in(tmp_path / "new")
     new.path(new.keys.pseudonym).unlink()
     new.path(new.gateway.data_dir).mkdir()
+    (new.path("gateway") / "setup-code").write_text("ABCD-EFGH")
     send(new, tmp_path / "b")
     restoring.check(new, PASSPHRASE)
     restoring.order(new.path("gateway"), "ana")
@@ -237,6 +239,8 @@ def test_a_new_pi_gets_all_of_it(config: Config, tmp_path: Path) -> None:
     assert keyring.load(new.path("gateway"), {}).key_of("hot-bar-9", None) == bytes.fromhex(OLD)
     assert PSEUDONYM_KEY.hex() in new.path(new.keys.pseudonym).read_text()
     assert (new.path(new.keys.pseudonym).stat().st_mode & 0o777) == 0o600
+    assert (new.path("gateway") / "set-up").exists()
+    assert not (new.path("gateway") / "setup-code").exists(), "it is set up: nobody else may do it"
     with closing(sqlite3.connect(new.path("gateway") / "access.db")) as connection:
         assert connection.execute("SELECT name FROM people").fetchall() == [("ana",)]
         assert connection.execute("SELECT name FROM sessions").fetchall() == []

@@ -173,7 +173,7 @@ async def restore_state(web: TheWeb, who: Technician) -> RestoreView:  # noqa: A
 _UPLOAD = {"requestBody": {"required": True, **BINARY}}
 
 
-@router.put("/restore", openapi_extra=_UPLOAD, responses=documented(400, 403, 409, 413, 507))
+@router.put("/restore", openapi_extra=_UPLOAD, responses=documented(400, 403, 408, 409, 413, 507))
 async def send(web: TheWeb, who: Owner, request: Request) -> RestoreView:  # noqa: ARG001
     """Send a backup's file, as the body. Nothing in use is touched."""
     return await doing.receive(web, file_of(request))

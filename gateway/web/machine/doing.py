@@ -25,6 +25,8 @@ from heat.errors import BackupUnusable, StoreFull
 
 log = logging.getLogger("gateway.web.machine")
 
+STALLED_S = 60.0
+"""s without a byte after which an upload has ended: the phone has gone, and somebody else may want to send one."""
 PIECE_BYTES = 256 * 1024
 """Bytes of an upload that are written at once, in a thread: a card that is slow must not hold up picks."""
 
@@ -83,7 +85,7 @@ async def receive(web: Web, pieces: AsyncIterator[bytes]) -> RestoreView:
         try:
             with part.open("wb") as file:
                 kept, size = bytearray(), 0
-                async for piece in pieces:
+                async for piece in _steady(pieces):
                     kept += piece
                     size += len(piece)
                     if size > room:
@@ -103,6 +105,19 @@ async def receive(web: Web, pieces: AsyncIterator[bytes]) -> RestoreView:
         finally:
             part.unlink(missing_ok=True)
     return await restore_view(web)
+
+
+async def _steady(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, as long as they keep coming. Raises a Problem."""
+    while True:
+        try:
+            async with asyncio.timeout(STALLED_S):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Problem(408, "stalled", "the file stopped coming", hint="Send it again") from None
+        yield piece
 
 
 async def check(web: Web, passphrase: str | None) -> RestoreView:

@@ -30,7 +30,7 @@ CANARIES = {
     "pseudonym key": PSEUDONYM_KEY,
     "session": b"Qm9vZ2llLVdvb2dpZS1CdWdsZS1Cb3ktMTk0MQ",
     "API token": b"picante_3kXv9TqLrW2mZp7Y",
-    "setup code": b"K7QM-2XPD",
+    "setup code": b"KXQM-ZXPD",
     "argon2 hash": b"$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0$Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5",
     "loyalty token": b"LOY-4006381-333931",
 }
@@ -72,6 +72,7 @@ async def planted(tmp_path: Path) -> AsyncIterator[Inside]:
     more = '[kafka]\nbootstrap = "127.0.0.1:9"\nusername = "gw-1"\npassword_file = "kafka-password"\n'
     (tmp_path / "gateway").mkdir()
     async with inside_of(tmp_path, more) as inside:
+        (tmp_path / "gateway" / "setup-code").write_text("KXQM-ZXPD\n")
         write_keyring(inside.state.config, **{"hot-bar-9": KEPT_KEY.hex()})
         with (tmp_path / "daemon.log").open("w") as stream:
             handler = BoundedHandler(stream, ring=RING)

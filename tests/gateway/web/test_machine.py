@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from cloud_sync.log import BoundedHandler
 from cloud_sync.log_ring import RING
+from gateway.web.machine import doing
 from tests.gateway.backup_shop import PASSPHRASE
 from tests.gateway.machine import THROTTLED, compute_module, write_files
 from tests.gateway.web.conftest import DISPENSER_KEY, PSEUDONYM_KEY, Inside, inside_of
@@ -116,6 +118,17 @@ async def test_a_form_brings_a_file_of_any_size(pi: Inside) -> None:
     assert (await pi.json("/api/v1/system/restore"))["sent"]["sealed"] is False
     kept = pi.state.store.settings.data_dir / "restore" / "incoming"
     assert kept.read_bytes() == made.content
+
+
+async def test_an_upload_that_stops_lets_the_next_one_in(pi: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doing, "STALLED_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", pi.client.base_url.port)
+    head = "PUT /api/v1/system/restore HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+    token = pi.client.headers["authorization"]
+    writer.write(f"{head}Authorization: {token}\r\n\r\nPICANTE".encode())
+    assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    assert (await put(pi, "DELETE", "/restore")).status_code == 200
 
 
 async def test_a_wipe_must_be_meant(pi: Inside) -> None:
