@@ -22,6 +22,8 @@ SLOWEST_FIRST = (
     "tests/benchmarks/test_road.py",
     "tests/benchmarks/test_cloud_half.py",
     "tests/flow/test_down_again.py",
+    "tests/gateway/web/test_calibrating.py",
+    "tests/gateway/web/test_nozzles.py",
     "tests/gateway/web/test_page.py",
     "tests/cloud/test_pipeline.py",
     "tests/cloud/test_rights.py",

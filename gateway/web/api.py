@@ -70,7 +70,8 @@ def would_pick(web: Web, dispenser: str, subject: str | None) -> PicksView:
     """What somebody would be shown. Raises Problem: there is no such dispenser, or it is no subject."""
     state = web.state
     subjects = [] if subject is None else [reads.owner(state.reader, _subject(subject, "query.subject"))]
-    slate = state.recommender.slate(nozzles_of(state, dispenser), subjects, Context())
+    nozzles = state.lots.fit(dispenser, nozzles_of(state, dispenser))
+    slate = state.recommender.slate(nozzles, subjects, Context())
     return views.picks_view(state, dispenser, subject, slate)
 
 

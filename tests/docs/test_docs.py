@@ -25,14 +25,17 @@ from gateway.config import load_config
 from gateway.web import (
     adoption,
     api,
+    bottles,
     calibrations,
     commands,
     consents,
     dispenser_commands,
     health,
+    recalls,
     sample_stream,
     sensors,
     stream,
+    voids,
 )
 from gateway.web.kiosk import api as kiosk
 from gateway.web.metrics import Figures
@@ -181,7 +184,7 @@ def test_the_glossary_has_ten_words() -> None:
 
 
 def test_every_path_is_in_the_readme() -> None:
-    commanding = (adoption, commands, consents, dispenser_commands, calibrations, kiosk)
+    commanding = (adoption, commands, consents, dispenser_commands, calibrations, bottles, recalls, voids, kiosk)
     recorded = (events, ledger, letters, rates, model, too_hot)
     there_are = (health, api, sensors, sample_stream, *commanding, *recorded, repairs, stream)
     routers = [each.router for each in there_are]

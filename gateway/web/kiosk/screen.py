@@ -101,7 +101,7 @@ def screen_of(state: GatewayState, dispenser: str) -> Screen:
     heats = scale(door.words)
     menu = [
         _card(heats, PickInfo(each.nozzle, sauce.id, sauce.name, sauce.heat.milli_octaves, ""))
-        for each in nozzles_of(state, dispenser)
+        for each in state.lots.fit(dispenser, nozzles_of(state, dispenser))
         if each.level_ml > 0 and (sauce := door.catalog.get(each.sauce)) is not None
     ]
     visit = state.kiosk.at(dispenser)
