@@ -1,0 +1,123 @@
+"""A shop that has been open for long: 200 dispensers, a database full of pours and refusals; and its pages."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.parts.events import (
+    CUSTOMERS,
+    DAY_MS,
+    KEY,
+    POURS,
+    QUOTA_BYTES,
+    ROWS_A_TRANSACTION,
+    SAUCES,
+    pour,
+    the_door,
+)
+from gateway import letters
+from gateway.store import Settings, Store, open_store
+from gateway.transaction import Transaction
+from gateway.web.application import SHOWN
+from heat.events import Event, Poured, Stamp
+from heat.identity import EventId, pseudonym
+from heat.quality import Refusal
+
+DISPENSERS = 200
+DAYS = 30
+"""That the pours are spread over, to the present one."""
+REFUSED_EVERY = 5_000
+"""Events of which one was refused."""
+BODY = b"\xa1\x01\x02"
+REFUSAL = Refusal("unknown_sauce", "'sriracha' is not in the catalogue")
+TIMES = 5
+"""Times that each page is asked for; the slowest counts."""
+BESIDES = (
+    *("/api/v1/dispensers?limit=24", "/api/v1/events?limit=100", "/api/v1/ledger", "/api/v1/status"),
+    *("/api/v1/repairs", "/api/v1/dead-letters", "/dispensers?search=reaper&page=3", "/dispensers?state=away&page=9"),
+)
+"""Asked for beside the pages themselves."""
+ANSWERS = {"/picks/customers"}
+"""To a form, and to nothing else."""
+
+
+def named(number: int) -> str:
+    """A dispenser's name."""
+    return f"unit-{number:03}"
+
+
+def fill_shop(directory: Path, gateway: str, count: int, dispensers: int = DISPENSERS) -> None:
+    """Make a gateway's database of a shop with `count` events of so many dispensers, none of which Kafka has."""
+    admitted = [the_door().admit(pour(number), "profile", None) for number in range(len(SAUCES))]
+    pours = [data for data in admitted if isinstance(data, Poured)]
+    customers = [pseudonym(str(number), KEY, 1) for number in range(CUSTOMERS)]
+    now_ms = time.time_ns() // 1_000_000
+    store = open_store(Settings(directory, gateway, QUOTA_BYTES))
+    _meet(store, dispensers, now_ms)
+
+    def append(tx: Transaction, first: int) -> None:
+        for n in range(first, min(first + ROWS_A_TRANSACTION, count)):
+            at_ms = now_ms - (count - n) * DAYS * DAY_MS // count
+            when = Stamp(at_ms, n, at_ms // DAY_MS, "known")
+            event_id = EventId(named(n % dispensers + 1), 1, n // dispensers + 1)
+            if n % REFUSED_EVERY == REFUSED_EVERY - 1:
+                position = tx.append_refusal(event_id, REFUSAL, BODY, when)
+                letters.file(tx, position, event_id, REFUSAL, BODY, when, None)
+            else:
+                tx.append(Event(event_id, customers[n // POURS % CUSTOMERS], when, pours[n % len(pours)]))
+
+    for first in range(0, count, ROWS_A_TRANSACTION):
+        store.write(lambda tx, first=first: append(tx, first)).result()  # type: ignore[misc]
+    store.close()
+
+
+def _meet(store: Store, dispensers: int, now_ms: int) -> None:
+    nozzles = msgspec.json.encode([[number, sauce, 500] for number, sauce in enumerate(SAUCES, 1)]).decode()
+    rows = [(named(n), 1, "1.4.2", nozzles, f"/dev/ttyUSB{n}", now_ms, now_ms) for n in range(1, dispensers + 1)]
+    insert = (
+        "INSERT INTO dispensers (dispenser, generation, firmware, nozzles, link, seen_ms, lost_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    )
+    store.write(lambda tx: tx.connection.executemany(insert, rows), upkeep=True).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A page."""
+
+    path: str
+    status: int
+    slowest_ms: float
+    size_bytes: int
+
+
+def pages() -> list[str]:
+    """The addresses of all pages that there are, of one dispenser and one event where they are of one."""
+    routes = [route for module in SHOWN for route in module.router.routes if "GET" in route.methods]
+    of_one = {"dispenser": named(7), "nozzle": 1, "position": 7, "pseudonym": pseudonym("7", KEY, 1)}
+    paths = (route.path for route in routes if route.param_convertors.keys() <= of_one.keys())
+    known = [path for path in paths if path not in ANSWERS]
+    letter = of_one | {"position": REFUSED_EVERY}
+    made = [path.format(**(letter if "letters" in path else of_one)) for path in known]
+    return [*dict.fromkeys(made), *BESIDES]
+
+
+def load(port: int, headers: Mapping[str, str], times: int = TIMES) -> Iterator[Loaded]:
+    """Ask for each page a few times, without what it links to."""
+    for path in pages():
+        slowest_s, status, size = 0.0, 0, 0
+        for _ in range(times):
+            begun = time.perf_counter()
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+                connection.request("GET", path, headers=dict(headers))
+                answer = connection.getresponse()
+                status, size = answer.status, len(answer.read())
+            slowest_s = max(slowest_s, time.perf_counter() - begun)
+        yield Loaded(path, status, slowest_s * 1000, size)
