@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from gateway import doctor
 from gateway.access.access import Access, open_access
 from gateway.assembly import assemble
+from gateway.backup import restoring
 from gateway.config import Config, load_config
 from gateway.notify import Notifier
 from gateway.salvage import salvage
@@ -90,7 +91,7 @@ class _Watch:
                 async with asyncio.timeout(EVERY_S):
                     await self.safe.woken.wait()
             self.safe.woken.clear()
-            failed = await asyncio.to_thread(_try, self.path)
+            failed = None if self._ordered() else await asyncio.to_thread(_try, self.path)
             if failed is None:
                 log.warning("what was wrong is mended: the gateway starts")
                 self.mended = True
@@ -98,6 +99,11 @@ class _Watch:
                 await asyncio.Event().wait()
             else:
                 self.error = failed
+
+    def _ordered(self) -> bool:
+        """Whether a backup is to be put back, which the next start does."""
+        config = self.safe.config
+        return restoring.ordered(config.path(config.gateway.data_dir))
 
     async def _found(self) -> list[Repair]:
         found = await doctor.examine(self.path, database=False)

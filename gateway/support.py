@@ -129,7 +129,7 @@ def content(part: Part, scrub: Scrubber) -> bytes:
         made = part.make()
         if isinstance(made, str):
             text = scrub.text(made)
-        elif isinstance(made, list | dict):
+        elif isinstance(made, list | dict) and not part.name.endswith(".jsonl"):
             text = json.dumps(_scrubbed(made, scrub), indent=1, ensure_ascii=False, default=str)
         else:
             text = _newest(made, scrub)

@@ -17,6 +17,7 @@ from cloud_sync.log_ring import RING
 from gateway import support
 from gateway.access.access import Access
 from gateway.config import Config
+from gateway.web import safe_restore
 from gateway.web.entry import sign_in
 from gateway.web.entry.bare import Entry, TheEntry, draw, language_here
 from gateway.web.guard import Guard
@@ -55,6 +56,7 @@ def make_safe_applications(safe: Safe) -> tuple[ASGIApp, ASGIApp]:
     application.state.safe = safe
     application.state.entry = Entry(safe.access, safe.config)
     application.include_router(sign_in.router)
+    application.include_router(safe_restore.router)
     application.include_router(router)
     application.mount("/static", statics, name="static")
     handle_errors(application)

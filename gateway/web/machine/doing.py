@@ -75,36 +75,44 @@ async def _closing(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 async def receive(web: Web, pieces: AsyncIterator[bytes]) -> RestoreView:
     """Take a backup's file in. Raises a Problem: it is none, or too large for the disk."""
-    data_dir = _data_dir(web)
     async with _alone(web):
-        _see_that_nothing_is_ordered(data_dir)
-        path = restoring.incoming(data_dir)
-        part = path.with_suffix(".part")
-        await asyncio.to_thread(restoring.drop, data_dir)
-        room = shutil.disk_usage(data_dir).free - SPARE_BYTES
-        try:
-            with part.open("wb") as file:
-                kept, size = bytearray(), 0
-                async for piece in _steady(pieces):
-                    kept += piece
-                    size += len(piece)
-                    if size > room:
-                        hint = "Free some space, or restore it on the machine: picante gateway restore"
-                        raise Problem(413, "no-room", "the disk has no room for this file", hint=hint)
-                    if len(kept) >= PIECE_BYTES:
-                        await asyncio.to_thread(file.write, bytes(kept))
-                        kept.clear()
-                await asyncio.to_thread(file.write, bytes(kept))
-            await asyncio.to_thread(part.rename, path)
-            await asyncio.to_thread(restoring.arrived, data_dir)
-        except BackupUnusable as error:
-            path.unlink(missing_ok=True)
-            raise _refused(error) from error
-        except OSError as error:
-            raise Problem(507, "no-room", f"it can't be written: {error.strerror}", hint="Free some space") from error
-        finally:
-            part.unlink(missing_ok=True)
+        await take_in(_data_dir(web), pieces)
     return await restore_view(web)
+
+
+async def take_in(data_dir: Path, pieces: AsyncIterator[bytes]) -> None:
+    """The same, whether a gateway runs or not."""
+    _see_that_nothing_is_ordered(data_dir)
+    path = restoring.incoming(data_dir)
+    part = path.with_suffix(".part")
+    await asyncio.to_thread(restoring.drop, data_dir)
+    room = shutil.disk_usage(data_dir).free - SPARE_BYTES
+    try:
+        await _write(part, pieces, room)
+        await asyncio.to_thread(part.rename, path)
+        await asyncio.to_thread(restoring.arrived, data_dir)
+    except BackupUnusable as error:
+        path.unlink(missing_ok=True)
+        raise _refused(error) from error
+    except OSError as error:
+        raise Problem(507, "no-room", f"it can't be written: {error.strerror}", hint="Free some space") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _write(part: Path, pieces: AsyncIterator[bytes], room: int) -> None:
+    kept, size = bytearray(), 0
+    with part.open("wb") as file:
+        async for piece in _steady(pieces):
+            kept += piece
+            size += len(piece)
+            if size > room:
+                hint = "Free some space, or restore it on the machine: picante gateway restore"
+                raise Problem(413, "no-room", "the disk has no room for this file", hint=hint)
+            if len(kept) >= PIECE_BYTES:
+                await asyncio.to_thread(file.write, bytes(kept))
+                kept.clear()
+        await asyncio.to_thread(file.write, bytes(kept))
 
 
 async def _steady(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -178,7 +186,7 @@ def _restore_view(web: Web) -> RestoreView:
     with closing(web.state.store.reader()) as reader:
         lost = wiping.at_stake(reader)
     return RestoreView(
-        sent=None if header is None else _backup_view(header),
+        sent=None if header is None else backup_view(header),
         checked=restoring.staged(data_dir) is not None,
         ordered=restoring.ordered(data_dir),
         restored=restored_view(data_dir),
@@ -186,7 +194,8 @@ def _restore_view(web: Web) -> RestoreView:
     )
 
 
-def _backup_view(header: Header) -> BackupView:
+def backup_view(header: Header) -> BackupView:
+    """What a backup says of itself."""
     return BackupView(
         gateway=header.gateway,
         store=header.store,

@@ -1,0 +1,108 @@
+"""A restore in safe mode: sent, checked and ordered on a page of its own; the start that follows carries it out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from gateway.backup import restoring
+from gateway.web.confirm import must_be_confirmed
+from gateway.web.entry.bare import TheEntry, draw
+from gateway.web.language import Text
+from gateway.web.machine.api import RESTORE
+from gateway.web.machine.doing import backup_view, take_in
+from gateway.web.machine.upload import file_of
+from gateway.web.problems import Problem
+from gateway.web.who import Owner
+from heat.errors import BackupUnusable
+
+if TYPE_CHECKING:
+    from gateway.web.safe import Safe
+
+TITLE = Text("Put a backup back")
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/system/backups")
+async def page(request: Request, entry: TheEntry, who: Owner) -> HTMLResponse:  # noqa: ARG001
+    """How far it is."""
+    return await _draw(request, entry, None)
+
+
+@router.post("/system/backups/send", response_model=None)
+async def send(request: Request, entry: TheEntry, who: Owner) -> Response:  # noqa: ARG001
+    """A file comes."""
+    try:
+        await take_in(_data_dir(request), file_of(request))
+    except Problem as problem:
+        return await _draw(request, entry, problem)
+    return RedirectResponse("/system/backups", 303)
+
+
+@router.post("/system/backups/check", response_model=None)
+async def check(
+    request: Request,
+    entry: TheEntry,
+    who: Owner,  # noqa: ARG001
+    passphrase: Annotated[str, Form(max_length=1000)] = "",
+) -> Response:
+    """It is checked."""
+    try:
+        await asyncio.to_thread(restoring.check, _safe(request).config, passphrase or None)
+    except BackupUnusable as error:
+        problem = Problem(409, "backup-unusable", str(error.args[0]), hint=error.hint)
+        return await _draw(request, entry, problem)
+    return RedirectResponse("/system/backups", 303)
+
+
+@router.post("/system/backups/order", response_model=None)
+async def order(
+    request: Request, entry: TheEntry, who: Owner, confirm: Annotated[str, Form(max_length=40)] = ""
+) -> Response:
+    """It is put back: the next look sees the order, and has the gateway start."""
+    try:
+        must_be_confirmed(confirm, RESTORE)
+        await asyncio.to_thread(restoring.order, _data_dir(request), who.name)
+    except BackupUnusable as error:
+        problem = Problem(409, "backup-unusable", str(error.args[0]), hint=error.hint)
+        return await _draw(request, entry, problem)
+    except Problem as problem:
+        return await _draw(request, entry, problem)
+    answer = await _draw(request, entry, None)
+    _safe(request).woken.set()
+    return answer
+
+
+async def _draw(request: Request, entry: TheEntry, problem: Problem | None) -> HTMLResponse:
+    data_dir = _data_dir(request)
+    try:
+        header = await asyncio.to_thread(restoring.arrived, data_dir)
+    except BackupUnusable:
+        header = None
+    return draw(
+        request,
+        entry,
+        "safe/restore.html",
+        TITLE,
+        200 if problem is None else problem.details.status,
+        sent=None if header is None else backup_view(header),
+        checked=restoring.staged(data_dir) is not None,
+        ordered=restoring.ordered(data_dir),
+        error=None if problem is None else problem.details,
+        word=RESTORE,
+    )
+
+
+def _safe(request: Request) -> Safe:
+    safe: Safe = request.app.state.safe
+    return safe
+
+
+def _data_dir(request: Request) -> Path:
+    config = _safe(request).config
+    return config.path(config.gateway.data_dir)
