@@ -78,7 +78,7 @@ async def look(web: TheWeb, response: Response, dispenser: Dispenser, nozzle: No
     return await bottles_of(web, dispenser, nozzle)
 
 
-@router.put("", responses=documented(404, 409, 412, 422, 503))
+@router.put("", responses=documented(400, 404, 409, 412, 422, 503))
 async def change(  # noqa: PLR0913, PLR0917 -- a request's parts
     request: Request,
     web: TheWeb,

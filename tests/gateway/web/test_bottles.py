@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import pytest
 
 from firmware_bridge.bodies import PouredBody
+from firmware_bridge.messages import Ask
 from tests.gateway.web.conftest import Inside
 
 BOTTLE = "/api/v1/dispensers/hot-bar-1/nozzles/1/bottle"
@@ -62,11 +64,21 @@ async def test_a_recalled_lot_is_never_picked_nor_hung(inside: Inside) -> None:
     assert (await inside.client.put(recall, json={"reason": "glass"})).json()["recall"]["reason"] == "glass"
     picks = (await inside.json("/api/v1/picks?dispenser=hot-bar-1"))["picks"]
     assert [pick["nozzle"] for pick in picks] == [2]
+    assert _asked(inside) == [2]
     assert _code(await inside.client.put(BOTTLE.replace("1/b", "2/b"), json=RED)) == (409, "bottle-recalled")
     assert [each["lot"] for each in (await inside.json("/api/v1/lots"))["recalls"]] == ["L-1"]
     assert (await inside.client.delete(recall)).json()["recall"] is None
     assert _code(await inside.client.delete(recall)) == (404, "not-recalled")
     assert len((await inside.json("/api/v1/picks?dispenser=hot-bar-1"))["picks"]) == 2
+    assert sorted(_asked(inside)) == [1, 2]
+
+
+def _asked(inside: Inside) -> list[int]:
+    """The nozzles that a customer is shown who asks at the dispenser."""
+    link = inside.state.dispensers.known["hot-bar-1"].link
+    assert link is not None
+    inside.state.dispensers.ask(link, Ask(session=1, nonce=secrets.token_bytes(8)), 0)
+    return [pick.nozzle for pick in inside.state.recommender._answers["hot-bar-1"].picks.picks]
 
 
 @pytest.mark.parametrize("path", [BOTTLE, PLAN])
