@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import ModuleType
 
 from fastapi import FastAPI
@@ -138,7 +137,7 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
         redoc_url=None,
     )
     application.state.web = web
-    application.state.feeds = Feeds(_pages(SHOWN))
+    application.state.feeds = Feeds(pages())
     application.state.entry = Entry(web.access, web.state.config)
     for module in (sign_in, *ROUTES, *SHOWN):
         application.include_router(module.router)
@@ -148,6 +147,7 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     return Guard(zipped, web.access, web.hosts), Guard(zipped, web.access, console=True)
 
 
-def _pages(modules: Iterable[ModuleType]) -> dict[str, Page]:
-    pages = [value for module in modules for value in vars(module).values() if isinstance(value, Page)]
-    return {page.name: page for page in pages}
+def pages() -> dict[str, Page]:
+    """Every page that has a stream, by its name."""
+    found = [value for module in SHOWN for value in vars(module).values() if isinstance(value, Page)]
+    return {page.name: page for page in found}

@@ -41,13 +41,13 @@ class Columns {
     if (time <= this.last) return;
     if (this.times.length && time - this.last > Math.max(GAP_S, this.seconds / 200)) this.#push(time - 0.001, row.map(() => null));
     this.#push(time, row);
-    if (this.times.length > MAX_POINTS || this.times[0] < time - 1.1 * this.seconds) this.#trim(time - this.seconds);
+    if (this.times.length > MAX_POINTS || (this.times[0] ?? time) < time - 1.1 * this.seconds) this.#trim(time - this.seconds);
   }
 
   /** @param {number} time @param {(number | null)[]} row */
   #push(time, row) {
     this.times.push(time);
-    row.forEach((value, line) => this.values[line].push(value));
+    row.forEach((value, line) => this.values[line]?.push(value));
   }
 
   /** @param {number} since */
@@ -167,7 +167,7 @@ class SampleChart extends HTMLElement {
       const shown = columns.nozzles.map((nozzle) => series.find((one) => CHANNELS[one[0]] === channel && one[1] === nozzle)?.[2]);
       const scale = channel === "flow" ? 1000 / periodMs : channel === "temperature" ? 0.01 : 1;
       for (let i = 0; i < length; i++) {
-        const row = shown.map((values) => (values?.[i] === undefined ? null : values[i] * scale));
+        const row = shown.map((values) => (values?.[i] === undefined ? null : Number(values[i]) * scale));
         columns.add((lastMs - (length - 1 - i) * periodMs) / 1000, row);
       }
     }

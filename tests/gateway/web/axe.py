@@ -1,0 +1,36 @@
+"""What axe-core finds on a page: WCAG 2.2 A and AA, and its own best practices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.web_tools import MODULES
+
+SCRIPT = MODULES / "axe-core" / "axe.min.js"
+
+
+def violations(page: Page) -> list[str]:
+    """Each violation with the elements that have it. axe comes in by the debugger's door, which no CSP shuts."""
+    if not SCRIPT.is_file():
+        pytest.skip("no axe-core: run scripts/test-setup")
+    session = page.context.new_cdp_session(page)
+    session.send("Runtime.evaluate", {"expression": SCRIPT.read_text("utf-8")})
+    ran = session.send(
+        "Runtime.evaluate",
+        {
+            "expression": "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)",
+            "awaitPromise": True,
+            "returnByValue": True,
+        },
+    )
+    session.detach()
+    assert "exceptionDetails" not in ran, ran["exceptionDetails"]
+    return [_told(violation) for violation in ran["result"]["value"]]
+
+
+def _told(violation: dict[str, Any]) -> str:
+    places = "; ".join(node["html"][:160] for node in violation["nodes"][:4])
+    return f"{violation['id']} ({violation['help']}): {places}"

@@ -1,0 +1,52 @@
+"""Where each page is found in a shop after a visit: what is looked at, drawn and weighed one after another."""
+
+from __future__ import annotations
+
+from tests.gateway.web.conftest import Shop
+
+SIGN_IN = "/sign-in"
+
+
+def visited(shop: Shop) -> None:
+    """A customer comes, so that pages have something to show."""
+    shop.visit(token="loyalty-4711-jane", word="mild", pour="chipotle-honey", volume_ul=5_200)
+
+
+def places(shop: Shop) -> dict[str, str]:
+    """The address of each page by its name, and of those that have no stream."""
+    events = shop.json("/api/v1/events?limit=20")["events"]
+    pour = next(event["position"] for event in events if event["type"].startswith("picante.poured"))
+    customer = next(event["subject"] for event in events if str(event["subject"]).startswith("p1-"))
+    one = "/dispensers/hot-bar-1"
+    return {
+        "repairs": "/",
+        "dispensers": "/dispensers",
+        "dispenser": one,
+        "readings": f"{one}/readings",
+        "trace": f"{one}/trace",
+        "nozzles": f"{one}/nozzles",
+        "bottle": f"{one}/nozzles/1/bottle",
+        "calibrate": f"{one}/nozzles/1/calibrate",
+        "recall": "/recall",
+        "sync": "/sync",
+        "letters": "/sync/letters",
+        "picks": "/picks",
+        "customer": f"/picks/customers/{customer}",
+        "events": "/events",
+        "event": f"/events/{pour}",
+        "void": f"/events/{pour}/void",
+        "system": "/system",
+        "log": "/system/log",
+        "bundle": "/system/bundle",
+        "backups": "/system/backups",
+        "people": "/people",
+        "kiosk": "/kiosk/hot-bar-1",
+    }
+
+
+ELSEWHERE = {
+    "adopt": "for a dispenser that nobody knows yet: test_dispensers_in_browser",
+    "letter": "for an event that was refused: test_letters",
+    "restarting": "while a backup is put back: test_system_page",
+}
+"""Pages that are there at times only, and who looks at them."""
