@@ -9,6 +9,7 @@ import difflib
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -29,6 +30,10 @@ Name = Annotated[str, AfterValidator(_named)]
 """What can be a gateway, a store, a part of the cloud (`heat.identity.check_name`)."""
 
 
+Complete = Callable[[dict[str, Any], Path], dict[str, Any]]
+"""What a file says and where it stands -> the same, with what it leaves out."""
+
+
 class Section(BaseModel):
     """One table of a file."""
 
@@ -46,8 +51,12 @@ class Document(Section):
         return self.directory / Path(text).expanduser()
 
     @classmethod
-    def load(cls, path: Path) -> tuple[Self, str]:
-        """The file's content and its text. Raises ConfigError naming file, line, key and the remedy."""
+    def load(cls, path: Path, complete: Complete | None = None) -> tuple[Self, str]:
+        """The file's content and its text; `complete` may add what the file leaves out.
+
+        Raises:
+            ConfigError: naming file, line, key and the remedy.
+        """
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -60,6 +69,8 @@ class Document(Section):
             raise ConfigError(f"{path}: nested too deep", hint="No key takes more than a list") from None
         if "directory" in document:
             raise ConfigError(_unknown(cls, path, text, ("directory",)))
+        if complete is not None:
+            document = complete(document, path.resolve().parent)
         try:
             # lists of TOML are tuples here: JSON mode accepts them in strict mode
             return cls.model_validate({**_tuples(document), "directory": path.resolve().parent}), text

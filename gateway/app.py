@@ -17,6 +17,7 @@ from typing import Any
 from cloud_sync.pulse import Pulse
 from gateway.assembly import assemble
 from gateway.config import Config
+from gateway.first_boot import tell_code
 from gateway.heartbeat import Heart
 from gateway.home_assistant import HomeAssistant
 from gateway.notify import Notifier
@@ -53,6 +54,7 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
     """
     async with assemble(config) as state:
         begun()
+        tell_code(state.access)
         leave_to_stay()
         loop = asyncio.get_running_loop()
         for told in (signal.SIGTERM, signal.SIGINT):

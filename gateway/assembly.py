@@ -26,7 +26,7 @@ from gateway.bundle_folder import Bundles
 from gateway.bundle_trial import use_rankers
 from gateway.clock import HOUR_MS, Clock, kernel_boot_id, uptime_ns
 from gateway.commands import Commands
-from gateway.config import Config, load_dispenser_keys, load_pseudonym_key
+from gateway.config import Config, load_dispenser_keys, load_pseudonym_key, pseudonym_path
 from gateway.dating import register_boot
 from gateway.dispensers import Dispensers
 from gateway.door import Door
@@ -65,7 +65,7 @@ log = logging.getLogger("gateway.assembly")
 async def assemble(config: Config) -> AsyncIterator[GatewayState]:
     """Open what the daemon works with, and close it at the end. Raises ConfigError, StoreError."""
     dispenser_keys = given_keys(config)
-    pseudonym_key = load_pseudonym_key(config.path(config.keys.pseudonym))
+    pseudonym_key = load_pseudonym_key(pseudonym_path(config))
     load_credentials(config)
     door, section = open_door(config), config.gateway
     opened = _open_store(config)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from cloud_sync.credentials import TlsSection
 from gateway import keyring
 from gateway.assembly import bundle_path, given_keys, open_door
-from gateway.config import Config, load_pseudonym_key
+from gateway.config import Config, load_pseudonym_key, pseudonym_path
 from gateway.provisioning import Fleet, load_fleet
 from gateway.scorer import probe
 from gateway.security import check_dates, load_credentials, load_security
@@ -25,7 +25,7 @@ async def check(config: Config) -> list[str]:
         ModelError: the bundle can't be used (the daemon would run, and rank by rule).
     """
     given = given_keys(config)
-    _, key_version = load_pseudonym_key(config.path(config.keys.pseudonym))
+    _, key_version = load_pseudonym_key(pseudonym_path(config))
     door = open_door(config)
     fleet = load_fleet(config.path(provisioned), door.catalog) if (provisioned := config.keys.provisioning) else None
     adopted = _count_adopted(config, {**given, **(fleet.keys if fleet else {})})

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from cloud_sync.credentials import KafkaConnection, TlsSection
 from cloud_sync.private import check_private, read_text
-from cloud_sync.toml_file import Document, Name, Section, line_of
+from cloud_sync.toml_file import Complete, Document, Name, Section, line_of
 from firmware_bridge.line import check_url, is_url
+from gateway import setup_file
 from gateway.certificates import is_local
+from gateway.setup_file import UNNAMED
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 from heat.scale import MAX_SHU
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+DATA_DIR = "/var/lib/picante"
 
 
 class GatewaySection(Section):
@@ -35,7 +38,7 @@ class GatewaySection(Section):
     region: Name
     timezone: str | None = None
     """Time zone of the store, as `Europe/Berlin`: picks go by the hour there. Without it they don't."""
-    data_dir: str = "/var/lib/picante"
+    data_dir: str = DATA_DIR
     quota_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
     """MiB that the database may take: a month offline at 33,000 events a day."""
     ballast_mb: Annotated[int, Field(ge=0, le=1024)] = 8
@@ -225,6 +228,15 @@ class Config(Document):
     downlink: DownlinkSection = DownlinkSection()
     system: SystemSection = SystemSection()
 
+    _fixed: frozenset[str] | None = PrivateAttr(default=None)
+
+    def is_fixed(self, key: str) -> bool:
+        """Whether gateway.toml itself has a key (`gateway.store`), so that the first boot need not ask."""
+        return self._fixed is None or key in self._fixed or (key.startswith("kafka.") and self._has_kafka())
+
+    def _has_kafka(self) -> bool:
+        return any(key.startswith("kafka.") for key in self._fixed or ())
+
     @classmethod
     def file_name(cls) -> str:
         """See `Document`."""
@@ -232,8 +244,38 @@ class Config(Document):
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a configuration file. Raises ConfigError naming file, line, key and the remedy."""
-    config, text = Config.load(path)
+    """Read and check a configuration file, and beneath it what the first boot asked for.
+
+    Raises:
+        ConfigError: naming file, line, key and the remedy.
+    """
+    return _checked(path, _completed)
+
+
+def load_draft(path: Path) -> tuple[Config, frozenset[str]]:
+    """Like `load_config`, of a gateway that may have no name yet; the keys of [gateway] that are to be asked for."""
+    config = _checked(path, lambda document, directory: _named(_completed(document, directory)))
+    return config, frozenset(key for key, name in UNNAMED.items() if getattr(config.gateway, key) == name)
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    return setup_file.completed(document, {"gateway": UNNAMED})
+
+
+def _completed(document: dict[str, Any], directory: Path) -> dict[str, Any]:
+    said = document.get("gateway", {})
+    data_dir = said.get("data_dir", DATA_DIR) if isinstance(said, dict) else DATA_DIR
+    if not isinstance(data_dir, str):
+        return document
+    return setup_file.completed(document, setup_file.read(directory / Path(data_dir).expanduser()))
+
+
+def _checked(path: Path, complete: Complete) -> Config:
+    config, text = Config.load(path, complete)
+    given = tomllib.loads(text)
+    config._fixed = frozenset(  # noqa: SLF001 -- its own
+        f"{table}.{key}" for table, values in given.items() if isinstance(values, dict) for key in values
+    )
     if config.http.host not in LOOPBACK and config.http.issuer is None:
         line = line_of(text, ("http", "host"))
         raise ConfigError(
@@ -267,6 +309,18 @@ def load_dispenser_keys(path: Path) -> dict[str, bytes]:
             raise ConfigError(f"{path}: {error}") from error
         keys[name] = _hex_key(path, f"dispensers.{name}", value)
     return keys
+
+
+def pseudonym_path(config: Config) -> Path:
+    """Where the pseudonym key is: where gateway.toml says, or, until the brand's is there, one of the gateway's own."""
+    path, own = config.path(config.keys.pseudonym), own_pseudonym_path(config)
+    is_named = "pseudonym" in config.keys.model_fields_set
+    return own if not is_named and not path.exists() and own.exists() else path
+
+
+def own_pseudonym_path(config: Config) -> Path:
+    """Where the first boot makes a pseudonym key. Customers that it names are known in this store alone."""
+    return config.path(config.gateway.data_dir) / "own-pseudonym.toml"
 
 
 def load_pseudonym_key(path: Path) -> tuple[bytes, int]:

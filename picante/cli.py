@@ -11,6 +11,8 @@ MODULES = {
     "gateway": "picante.cli_gateway",
     "dispensers": "picante.cli_dispensers",
     "doctor": "picante.cli_doctor",
+    "people": "picante.cli_people",
+    "tokens": "picante.cli_people",
     "sim": "picante.cli_sim",
     "models": "picante.cli_models",
     "heat": "picante.cli_heat",

@@ -16,10 +16,11 @@ import click
 
 from cloud_sync.log import set_up_logging
 from gateway.backup.start import put_in_order
-from gateway.config import load_config
+from gateway.config import load_config, load_draft
 from heat.errors import ConfigError, PicanteError, StoreError, StoreLocked
 from picante.cli_backup import backup, restore
 from picante.cli_consent import consent
+from picante.cli_people import setup_code
 from picante.cli_pki import pki
 from picante.cli_support import bundle
 from picante.cli_web_pki import web_pki
@@ -45,6 +46,7 @@ gateway.add_command(web_pki)
 gateway.add_command(consent)
 gateway.add_command(backup)
 gateway.add_command(bundle)
+gateway.add_command(setup_code)
 gateway.add_command(restore)
 
 
@@ -66,15 +68,19 @@ def run(config_path: Path, log_level: str, safe_mode: bool | None) -> None:
     Example:  picante gateway run --config gateway.toml
     """
     from gateway.app import run as run_gateway  # the daemon's imports (onnxruntime, aiokafka) take a second
+    from gateway.first_boot import run_first_boot
 
     set_up_logging(log_level)
     begun: list[bool] = []
     restart = False
     try:
-        config = load_config(config_path)
-        if put_in_order(config):
-            config = load_config(config_path)  # what was set up may have been put back, or wiped
-        restart = asyncio.run(run_gateway(config, lambda: begun.append(True)))
+        draft, unnamed = load_draft(config_path)
+        if put_in_order(draft):
+            draft, unnamed = load_draft(config_path)  # what was set up may have been put back, or wiped
+        if unnamed:
+            restart = asyncio.run(run_first_boot(draft))
+        else:
+            restart = asyncio.run(run_gateway(load_config(config_path), lambda: begun.append(True)))
     except (ConfigError, StoreError) as error:
         status = 2 if isinstance(error, ConfigError) else 3
         wanted = not sys.stderr.isatty() if safe_mode is None else safe_mode

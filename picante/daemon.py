@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cloud_sync.unix_http import UnixConnection
-from gateway.config import Config, load_config
+from gateway.config import Config, load_draft
 from heat.errors import ConfigError, DataError, PicanteError
 from heat.identity import check_name
 from picante.errors import exit_with_hint
@@ -46,7 +46,7 @@ def dispenser_id(_context: click.Context, _parameter: click.Parameter, value: st
 def ask(config_path: Path, method: str, path: str, body: object = None) -> Any:
     """The daemon's answer, or the end of this command: status 2 for the configuration, 1 for everything else."""
     try:
-        return call(load_config(config_path), method, path, body)
+        return call(load_draft(config_path)[0], method, path, body)
     except ConfigError as error:
         exit_with_hint(error, 2)
     except PicanteError as error:

@@ -24,8 +24,9 @@ from gateway.web import (
     stream,
     voids,
 )
-from gateway.web.entry import sign_in
+from gateway.web.entry import setup_pages, sign_in
 from gateway.web.entry.bare import Entry
+from gateway.web.entry.setup import Setup
 from gateway.web.feeds import Feeds
 from gateway.web.guard import Guard
 from gateway.web.kiosk import api as kiosk_api
@@ -139,7 +140,8 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     application.state.web = web
     application.state.feeds = Feeds(pages())
     application.state.entry = Entry(web.access, web.state.config)
-    for module in (sign_in, *ROUTES, *SHOWN):
+    application.state.setup = Setup(web.access, web.state.config, web.restart)
+    for module in (sign_in, setup_pages, *ROUTES, *SHOWN):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
     handle_errors(application)

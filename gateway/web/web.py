@@ -69,6 +69,11 @@ class Web:
         """Who may come in."""
         return self.state.access
 
+    def restart(self) -> None:
+        """Have the daemon start anew."""
+        self.state.restart = True
+        self.state.stopping.set()
+
     def hosts(self) -> frozenset[str]:
         """Names and addresses beyond loopback by which a browser may call this server, in lower case."""
         return frozenset() if self.leaf is None else frozenset(name.lower() for name in self.leaf.names)

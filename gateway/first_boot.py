@@ -1,0 +1,66 @@
+"""A gateway that has no name yet: it serves its setup, and nothing else, until somebody answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import closing
+
+from gateway.access.access import Access, open_access
+from gateway.config import Config
+from gateway.notify import Notifier
+from gateway.web.entry.alone import make_alone
+from gateway.web.entry.bare import Entry
+from gateway.web.entry.setup import Setup
+from gateway.web.server import Doors, open_leaf, serve_doors
+
+log = logging.getLogger("gateway")
+
+
+async def run_first_boot(config: Config) -> bool:
+    """Serve the setup until it is done, or the daemon is told to stop. Returns whether to start anew.
+
+    Raises:
+        ConfigError: the configured address can't be listened on.
+        StoreError: the data directory can't be written.
+    """
+    with closing(open_access(config.path(config.gateway.data_dir))) as access:
+        tell_code(access)
+        if not access.setup_open:
+            access.new_code()  # it had an owner, and lost its name: setup.toml is gone
+            log.warning("setup.toml is gone: the setup is open again (picante gateway setup-code)")
+        stopping, done = asyncio.Event(), asyncio.Event()
+
+        def restart() -> None:
+            done.set()
+            stopping.set()
+
+        for told in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(told, stopping.set)
+        leaf = await open_leaf(config)
+        entry, setup = Entry(access, config), Setup(access, config, restart)
+        names = frozenset if leaf is None else lambda: leaf.names
+        page, console = make_alone(entry, setup, names)
+        notifier = Notifier()
+        doors = Doors(config, page, console, stopping, asyncio.Event())
+        await serve_doors(doors, leaf, lambda: None, _beat(notifier))
+        return done.is_set()
+
+
+async def _beat(notifier: Notifier) -> None:
+    word = "READY=1"
+    while True:
+        notifier.tell(word, "STATUS=waits for its setup")
+        word = "WATCHDOG=1"
+        await asyncio.sleep(notifier.every_s)
+
+
+def tell_code(access: Access) -> None:
+    """At the start: make the code of a gateway that was never set up, and say it where the label is printed from."""
+    code = access.begin()
+    if code is not None:
+        log.warning("this gateway waits for its setup: `picante gateway setup-code` tells the code that opens it")
+        if sys.stderr.isatty():  # a log is read by others, and kept
+            sys.stderr.write(f"Setup code: {code}\n")
