@@ -24,6 +24,7 @@ from gateway.web import (
     stream,
     voids,
 )
+from gateway.web.entry import api as entry_api
 from gateway.web.entry import setup_pages, sign_in
 from gateway.web.entry.bare import Entry
 from gateway.web.entry.setup import Setup
@@ -141,7 +142,7 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     application.state.feeds = Feeds(pages())
     application.state.entry = Entry(web.access, web.state.config)
     application.state.setup = Setup(web.access, web.state.config, web.restart)
-    for module in (sign_in, setup_pages, *ROUTES, *SHOWN):
+    for module in (sign_in, setup_pages, entry_api, *ROUTES, *SHOWN):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
     handle_errors(application)

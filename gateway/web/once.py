@@ -23,7 +23,7 @@ from gateway.access.once import LARGEST_BYTES, KeptAnswer
 from gateway.web.problems import Problem
 from gateway.web.who import Who
 
-ID, AGAIN = "picante.once", "picante.again"
+ID, AGAIN, SECRET = "picante.once", "picante.again", "picante.secret"
 LONGEST_KEY = 200
 _KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
 
@@ -32,6 +32,11 @@ def once_id(request: Request) -> bytes:
     """16 bytes that are the same whenever this request comes again, or random where it brought no key."""
     found: bytes | None = request.scope.get(ID)
     return found or secrets.token_bytes(16)
+
+
+def holds_secret(request: Request) -> None:
+    """Say that the answer shows a secret, which is kept nowhere: it is not given again."""
+    request.scope[SECRET] = True
 
 
 def key_of(scope: Scope, headers: Headers) -> str | None:
@@ -68,7 +73,7 @@ class Once:
         recording = _Recording(send)
         try:
             await application(scope, receive, recording.note)
-            if (answer := recording.answer(request)) is not None:
+            if SECRET not in scope and (answer := recording.answer(request)) is not None:
                 await self._keep(digest, answer)
         finally:
             del self._running[digest]

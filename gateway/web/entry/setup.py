@@ -7,6 +7,7 @@ opens nothing any more, and the daemon starts anew with what was said.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 
 STEPS = ("store", "time", "technician", "kafka", "done")
+RESTART_S = 2.0
+"""s in which the last page's style and script are still served."""
 _NOTE, _SESSION = "setup", "setup-session"
 _KEYS = {"store": ("store", "region", "id"), "time": ("timezone",), "kafka": ("bootstrap", "tls")}
 
@@ -154,7 +157,7 @@ class Setup:
         await self.access.notes.put(_NOTE, None)
         await self.access.notes.put(_SESSION, None)
         self.access.close_setup()
-        self._restart()
+        asyncio.get_running_loop().call_later(RESTART_S, self._restart)
 
 
 def _check_names(values: Mapping[str, str], fixed: frozenset[str], wrong: dict[str, str]) -> None:
