@@ -37,6 +37,7 @@ from gateway.web import (
     stream,
     voids,
 )
+from gateway.web.entry import api as entry
 from gateway.web.kiosk import api as kiosk
 from gateway.web.metrics import Figures
 from gateway.web.picking import model, too_hot
@@ -186,7 +187,7 @@ def test_the_glossary_has_ten_words() -> None:
 def test_every_path_is_in_the_readme() -> None:
     commanding = (adoption, commands, consents, dispenser_commands, calibrations, bottles, recalls, voids, kiosk)
     recorded = (events, ledger, letters, rates, model, too_hot)
-    there_are = (health, api, sensors, sample_stream, *commanding, *recorded, repairs, stream)
+    there_are = (health, api, sensors, sample_stream, *commanding, *recorded, repairs, stream, entry)
     routers = [each.router for each in there_are]
     there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     assert set(codes(section(README, "The API"), "path")) == there
