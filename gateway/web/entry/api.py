@@ -71,7 +71,7 @@ async def reset_password(request: Request, entry: TheEntry, who: Owner, name: st
     return Response(status_code=204)
 
 
-@router.delete("/people/{name}", status_code=204, responses=documented(400, 401, 403, 404))
+@router.delete("/people/{name}", status_code=204, responses=documented(400, 401, 403, 404, 422))
 async def remove_person(request: Request, entry: TheEntry, who: Owner, name: str) -> Response:  # noqa: ARG001
     """Let somebody in no more. The last owner can't go."""
     await acts.remove(request, entry.access, name)
@@ -85,7 +85,7 @@ async def sessions(entry: TheEntry, who: Viewer) -> SessionsView:
     return SessionsView(sessions=[session_view(session, who.session) for session in found])
 
 
-@router.delete("/me/sessions/{session}", status_code=204, responses=documented(401, 403, 404))
+@router.delete("/me/sessions/{session}", status_code=204, responses=documented(401, 403, 404, 422))
 async def end_session(request: Request, entry: TheEntry, who: Viewer, session: str) -> Response:
     """End a session of one's own; an owner may end anybody's."""
     await acts.end_session(request, entry.access, who, session)
@@ -105,7 +105,7 @@ async def add_token(request: Request, entry: TheEntry, who: Owner, told: NewToke
     return MadeToken(token=await acts.make_token(request, entry.access, who, told.name, told.scope, told.days))
 
 
-@router.delete("/tokens/{token}", status_code=204, responses=documented(401, 403, 404))
+@router.delete("/tokens/{token}", status_code=204, responses=documented(401, 403, 404, 422))
 async def revoke_token(request: Request, entry: TheEntry, who: Owner, token: str) -> Response:  # noqa: ARG001
     """End a token."""
     await acts.revoke(request, entry.access, token)

@@ -40,6 +40,11 @@ PATHS = {
     "/api/v1/model": "/api/v1/model",
     "/api/v1/picks/too-hot": "/api/v1/picks/too-hot",
     "/api/v1/sync": "/api/v1/sync",
+    "/api/v1/me": "/api/v1/me",
+    "/api/v1/people": "/api/v1/people",
+    "/api/v1/sessions": "/api/v1/sessions",
+    "/api/v1/tokens": "/api/v1/tokens",
+    "/api/v1/audit": "/api/v1/audit?limit=1000",
     "/api/v1/sync/rates": "/api/v1/sync/rates",
     "/api/v1/ledger": "/api/v1/ledger",
     "/api/v1/events/export": "/api/v1/events/export",
@@ -55,6 +60,7 @@ PATHS = {
 UNASKED = {
     *("/api/v1/dispensers/{dispenser}/samples/live", "/api/v1/dispensers/{dispenser}/trace"),
     *("/api/v1/stream", "/api/v1/kiosk/{dispenser}/live", "/api/v1/dead-letters/{position}"),
+    *("/api/v1/lots", "/api/v1/lots/{lot}", "/api/v1/lots/{lot}/pours.csv"),
     *("/api/v1/repairs/{key}", "/api/v1/repairs/{key}/quarantined.tar", "/api/v1/system/bundle/{name}"),
 }
 """Those that have tests of their own: a stream has no end, no event was refused here, and nothing is broken."""
