@@ -21,7 +21,7 @@ LAST_ROWS = 500
 
 _SESSION = """
 SELECT session, number, subject, opted_out, seen_ms FROM sessions
-WHERE dispenser = ? AND seen_ms <= ? ORDER BY seen_ms DESC LIMIT 1
+WHERE dispenser = ? AND seen_ms <= ? ORDER BY seen_ms DESC, number DESC LIMIT 1
 """
 _EVENTS = f"""
 SELECT position, source, type, subject, CAST(data AS BLOB) FROM events

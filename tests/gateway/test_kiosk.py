@@ -318,6 +318,14 @@ async def test_forget_a_visit_without_a_card(at: At, store: Store) -> None:
         await at.kiosk.remember(at.visit)
 
 
+async def test_who_is_remembered_again_sees_their_own_heat_again(at: At) -> None:
+    at.ask(ask(1, token=TOKEN))
+    await at.kiosk.forget(at.visit)
+    assert at.visit.belief is None
+    await at.kiosk.remember(at.visit)
+    assert at.visit.belief is not None
+
+
 async def test_who_opted_out_before_is_forgotten_from_the_start(at: At) -> None:
     at.ask(ask(1, token=TOKEN))
     await at.kiosk.forget(at.visit)
@@ -350,6 +358,16 @@ async def test_a_restart_keeps_who_stands_there(at: At, make_kiosk: Callable[[],
     assert again.picks is not None
     assert [(pick.nozzle, pick.name) for pick in again.picks] == [(pick.nozzle, pick.name) for pick in before.picks]
     assert (again.card, again.dose, again.belief) == (before.card, before.dose, before.belief)
+
+
+async def test_a_restart_takes_nobody_for_somebody_else(at: At, make_kiosk: Callable[[], Kiosk], rows: Query) -> None:
+    await at.do(POUR)
+    at.ask(ask(1, session=2, token=TOKEN))
+    sql = "SELECT 1 FROM events WHERE type = 'picante.impression.v1'"
+    await wait_until_async(lambda: rows(sql), 5, "the impression")
+    again = make_kiosk().at("hot-bar-1")
+    assert again is not None
+    assert (again.session, again.card, again.dose) == (2, CARD, None)
 
 
 async def test_after_a_restart_a_pour_is_still_rated_once(
