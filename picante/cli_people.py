@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -14,10 +15,12 @@ from gateway.access.access import Access, open_access
 from gateway.access.roles import Role
 from gateway.config import load_draft
 from heat.errors import ConfigError, PicanteError
-from picante.daemon import DAEMON
+from picante.daemon import DAEMON, Refused, call
 from picante.errors import exit_with_hint
 
 T = TypeVar("T")
+
+ABSENT = object()
 
 ROLES = click.Choice([role.name.lower() for role in Role])
 PASSWORD = click.option(
@@ -36,6 +39,22 @@ def opened(config_path: Path) -> Iterator[Access]:
         exit_with_hint(error, 2)
     except PicanteError as error:
         exit_with_hint(error, 1)
+
+
+def _daemon(config_path: Path, method: str, path: str, body: object = None) -> Any:
+    """What the running daemon says to it, or `ABSENT`. It alone writes access.db while it runs. Errors as `opened`."""
+    try:
+        return call(load_draft(config_path)[0], method, path, body)
+    except ConfigError as error:
+        exit_with_hint(error, 2)
+    except Refused as refused:
+        if refused.code == "no-such-path":  # it waits for its setup, or is in safe mode
+            return ABSENT
+        exit_with_hint(refused, 1)
+    except PicanteError as error:
+        if isinstance(error.__cause__, PermissionError):
+            exit_with_hint(error, 1)
+        return ABSENT
 
 
 def _done(work: Coroutine[Any, Any, T]) -> T:
@@ -73,9 +92,11 @@ def add_person(name: str, role: str, password: str, config_path: Path) -> None:
     Exit status: 0 done, 1 refused, 2 configuration.
     Example:  picante people add Olga --role owner
     """
-    with opened(config_path) as access:
-        access.add_person_now(name, password, Role[role.upper()])
-        _done(access.audit.note(("console", "console"), ("add", "picante people"), {"name": name}, role))
+    body = {"name": name, "password": password, "role": role}
+    if _daemon(config_path, "POST", "/api/v1/people", body) is ABSENT:
+        with opened(config_path) as access:
+            access.add_person_now(name, password, Role[role.upper()])
+            _done(access.audit.note(("console", "console"), ("add", "picante people"), {"name": name}, role))
     click.echo(f"{name} may come in as {role}")
 
 
@@ -90,9 +111,11 @@ def set_password(name: str, password: str, config_path: Path) -> None:
     Exit status: 0 done, 1 refused, 2 configuration.
     Example:  picante people password Olga
     """
-    with opened(config_path) as access:
-        access.set_password_now(name, password)
-        _done(access.audit.note(("console", "console"), ("password", "picante people"), {"name": name}))
+    body = {"password": password}
+    if _daemon(config_path, "PUT", f"/api/v1/people/{quote(name, safe='')}/password", body) is ABSENT:
+        with opened(config_path) as access:
+            access.set_password_now(name, password)
+            _done(access.audit.note(("console", "console"), ("password", "picante people"), {"name": name}))
     click.echo(f"{name} has a new password")
 
 
@@ -106,9 +129,10 @@ def remove_person(name: str, config_path: Path) -> None:
     Exit status: 0 done, 1 refused, 2 configuration.
     Example:  picante people remove Tomás
     """
-    with opened(config_path) as access:
-        _done(access.people.remove(name))
-        _done(access.audit.note(("console", "console"), ("remove", "picante people"), {"name": name}))
+    if _daemon(config_path, "DELETE", f"/api/v1/people/{quote(name, safe='')}") is ABSENT:
+        with opened(config_path) as access:
+            _done(access.people.remove(name))
+            _done(access.audit.note(("console", "console"), ("remove", "picante people"), {"name": name}))
     click.echo(f"{name} may not come in any more")
 
 
@@ -144,6 +168,10 @@ def add_token(name: str, scope: str, days: int | None, config_path: Path) -> Non
     Exit status: 0 made, 1 refused, 2 configuration.
     Example:  picante tokens add prometheus --scope metrics
     """
+    made = _daemon(config_path, "POST", "/api/v1/tokens", {"name": name, "scope": scope, "days": days})
+    if made is not ABSENT:
+        click.echo(made["token"])
+        return
     with opened(config_path) as access:
         shown = access.tokens.add_now(name, scope, "console", days)
         _done(access.audit.note(("console", "console"), ("add", "picante tokens"), {"name": name}, scope))
@@ -160,10 +188,11 @@ def revoke_token(token_id: str, config_path: Path) -> None:
     Exit status: 0 revoked, 1 no such token, 2 configuration.
     Example:  picante tokens revoke 3f2a9c0d1b7e
     """
-    with opened(config_path) as access:
-        if not _done(access.tokens.revoke(token_id)):
-            raise SystemExit(_no_token(token_id))
-        _done(access.audit.note(("console", "console"), ("revoke", "picante tokens"), {"token": token_id}))
+    if _daemon(config_path, "DELETE", f"/api/v1/tokens/{quote(token_id, safe='')}") is ABSENT:
+        with opened(config_path) as access:
+            if not _done(access.tokens.revoke(token_id)):
+                raise SystemExit(_no_token(token_id))
+            _done(access.audit.note(("console", "console"), ("revoke", "picante tokens"), {"token": token_id}))
     click.echo("revoked")
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 
 from cloud_sync.durable import sync_directory
 from gateway.access.audit import Audit
-from gateway.access.file import AccessFile, open_file
+from gateway.access.file import AccessFile, belong, open_file
 from gateway.access.lockout import Lockout
 from gateway.access.notes import Notes, Snoozes
 from gateway.access.once import Answers
@@ -154,6 +154,7 @@ def write_private(path: Path, text: str) -> None:
     try:
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            belong(new)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -7,6 +7,7 @@ up. A damaged file is set aside, and a new one begun: who had access is told by 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -103,9 +104,17 @@ def open_file(directory: Path) -> AccessFile:
             damaged = True
         path.touch(0o600)
         path.chmod(0o600)
+        belong(path)
         return AccessFile(_writer(path), _reader(path), damaged=damaged)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: {error}", hint="Free space, or let the gateway write it") from error
+
+
+def belong(path: Path) -> None:
+    """Give a file that root makes to whom its directory belongs: the daemon has to read it. Raises OSError."""
+    if os.geteuid() == 0:
+        of = path.parent.stat()
+        os.chown(path, of.st_uid, of.st_gid)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
