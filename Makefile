@@ -21,10 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo dev fmt lint test faults fuzz mutants soak bench lock vendor api-types messages clean
+.PHONY: help install demo dev fmt lint test faults fuzz mutants soak bench lock vendor api-types messages screenshots clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(DONE)/demo $(DONE)/picante ## Install Picante and what its demo needs into .venv
 	@:
@@ -80,6 +80,10 @@ api-types: dev ## Make gateway/web/api.d.ts anew, after a change of the API
 
 messages: dev ## Bring gateway/web/locale/*.po up to what code and templates say (ARGS=--check: say what is missing)
 	@$(BIN)/python -m tests.web_tools.messages $(ARGS)
+
+screenshots: ## Draw each page of the web UI into docs/img/
+	@scripts/test-setup
+	@$(STEP) "screenshots" $(BIN)/python -m tests.web_tools.screenshots
 
 clean: ## Remove .venv, caches and build products
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .fuzz *.egg-info
