@@ -1,0 +1,67 @@
+"""What comes and goes is one entry with a count, which stays for a while; what was mended is gone at the next look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from gateway.web.language import Text
+from gateway.web.repairs.history import REMEMBERED, STAYS_S, WITHIN_S, History
+from gateway.web.repairs.repair import Repair, key_of, ordered
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+SILENT = Repair("port_silent", Text("Nothing speaks"), (), "/dev/ttyUSB0")
+
+
+def look(history: History, at_s: float, *found: Repair) -> list[Repair]:
+    return history.look(found, at_s, START + timedelta(seconds=at_s))
+
+
+def test_what_is_there_at_the_first_look_began_with_the_start_and_what_comes_later_when_it_came() -> None:
+    history = History(START)
+    assert look(history, 60, SILENT)[0].since == START
+    assert look(history, 65) == []
+    assert look(history, 90, SILENT)[0].since == START + timedelta(seconds=90)
+    known = Repair("port_silent", Text("Nothing speaks"), (), "b", since=START - timedelta(days=1))
+    assert look(history, 95, known)[0].since == START - timedelta(days=1), "the state knows better"
+
+
+def test_what_came_three_times_within_an_hour_stays_with_its_count_and_then_goes() -> None:
+    history = History(START)
+    for at_s in (0, 20, 40):
+        look(history, at_s, SILENT)
+        look(history, at_s + 10)
+    told = look(history, 51)
+    assert [(one.count, one.gone, one.flaps) for one in told] == [(3, True, True)]
+    assert look(history, 40 + STAYS_S)[0].gone
+    assert look(history, 41 + STAYS_S) == []
+    [again] = look(history, 45 + STAYS_S, SILENT)
+    assert (again.count, again.gone) == (4, False)
+
+
+def test_what_came_long_ago_is_forgotten() -> None:
+    history = History(START)
+    for at_s in (0, 20):
+        look(history, at_s, SILENT)
+        look(history, at_s + 10)
+    [told] = look(history, WITHIN_S + 21, SILENT)
+    assert (told.count, told.flaps) == (1, False)
+
+
+def test_it_remembers_so_many_and_no_more() -> None:
+    history = History(START)
+    for number in range(REMEMBERED + 50):
+        look(history, number, Repair("port_silent", Text("Nothing"), (), f"port-{number}"))
+    assert len(history._seen) <= REMEMBERED
+
+
+def test_a_key_is_a_segment_of_a_path_and_tells_subjects_apart() -> None:
+    assert key_of("disk_low", "") == "disk_low"
+    assert key_of("dispenser_offline", "hot-bar-1") == "dispenser_offline.hot-bar-1"
+    one, other = (key_of("port_silent", f"/dev/serial/by-id/usb {end}") for end in ("a:1", "a/1"))
+    assert one != other
+    assert one.startswith("port_silent.dev-serial-by-id-usb-a-1-")
+
+
+def test_of_one_key_the_first_stays_and_what_can_not_wait_comes_first() -> None:
+    later, urgent = Repair("door_open", Text("Open"), (), "a"), Repair("disk_low", Text("Full"), ())
+    assert ordered([later, urgent, Repair("door_open", Text("Again"), (), "a")]) == [urgent, later]
