@@ -64,7 +64,7 @@ class Repairs(Answer):
 def repairs_view(repairs: list[Repair], said: Language) -> Repairs:
     """The list."""
     awake = [repair for repair in repairs if repair.snoozed is None]
-    urgent = sum(repair.urgent for repair in awake)
+    urgent = sum(repair.presses for repair in awake)
     return Repairs(urgent=urgent, later=len(awake) - urgent, repairs=[repair_view(repair, said) for repair in repairs])
 
 

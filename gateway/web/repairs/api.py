@@ -126,6 +126,7 @@ async def _tar(place: FilePath, web: Web) -> AsyncIterator[bytes]:
         yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
     web.board.downloaded.add(place.name)
+    web.board.look()  # it may be deleted now
 
 
 def found(web: Web, key: str) -> Repair:

@@ -65,6 +65,11 @@ class Repair:
         return KINDS[self.code].urgent
 
     @property
+    def presses(self) -> bool:
+        """Whether it should not wait, and is there now."""
+        return self.urgent and not self.gone
+
+    @property
     def cost(self) -> Text:
         """What it costs while it lasts."""
         return KINDS[self.code].cost
@@ -103,7 +108,7 @@ def ordered(repairs: Iterable[Repair]) -> list[Repair]:
     once: dict[str, Repair] = {}
     for repair in repairs:
         once.setdefault(repair.key, repair)
-    return sorted(once.values(), key=lambda each: (each.snoozed is not None, not each.urgent))
+    return sorted(once.values(), key=lambda each: (each.snoozed is not None, not each.presses))
 
 
 def split(error: str) -> tuple[str, tuple[str, ...]]:
