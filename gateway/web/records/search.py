@@ -97,7 +97,10 @@ def _look(reader: sqlite3.Connection, filters: Filters, start: int | None, limit
 
 def _bounds(reader: sqlite3.Connection, filters: Filters) -> tuple[int, int] | None:
     """Between which positions anything may be found."""
-    low, high = reader.execute("SELECT min(position), max(position) FROM events").fetchone()
+    # each by itself: asked for both at once, SQLite reads through the whole table
+    low, high = reader.execute(
+        "SELECT (SELECT min(position) FROM events), (SELECT max(position) FROM events)"
+    ).fetchone()
     if low is None:
         return None
     if filters.day is not None or filters.source is not None:
