@@ -13,6 +13,7 @@ from tests.conftest import CHROMIUM_FLAGS
 from tests.gateway.web.browser import PHONE, WIDE, Look, visiting
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.gateway.web.places import places, visited
+from tests.waiting import wait_until
 
 IMAGES = Path(__file__).parents[2] / "docs" / "img"
 DARK = ("repairs", "dispenser")
@@ -49,7 +50,8 @@ def main() -> int:
         sync_playwright() as playwright,
     ):
         visited(shop)
-        shop.ask("unplug", dispenser="hot-bar-2")  # so that there is something to repair
+        shop.ask("unplug", dispenser="hot-bar-2")
+        wait_until(lambda: shop.json("/api/v1/repairs")["repairs"], 60, "there is something to repair")
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         draw(browser, shop, IMAGES)
         browser.close()
