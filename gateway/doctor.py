@@ -16,7 +16,7 @@ from pathlib import Path
 from firmware_bridge.line import is_url
 from gateway.assembly import bundle_path, given_keys, open_door
 from gateway.clock import Clock
-from gateway.config import Config, load_config, load_pseudonym_key
+from gateway.config import Config, load_config, load_pseudonym_key, pseudonym_path
 from gateway.ports import find
 from gateway.provisioning import load_fleet
 from gateway.quarantine import quarantined
@@ -27,7 +27,7 @@ from gateway.web import reads
 from gateway.web.language import Text
 from gateway.web.repairs.facts import Reader
 from gateway.web.repairs.of_clock import clock_repairs
-from gateway.web.repairs.of_machine import machine_repairs
+from gateway.web.repairs.of_machine import machine_repairs, setup_repairs
 from gateway.web.repairs.of_parts import fallback
 from gateway.web.repairs.of_ports import absent_ports
 from gateway.web.repairs.of_store import filling, set_aside
@@ -83,7 +83,7 @@ def _of_files(config: Config) -> Iterator[Repair]:
     """Each file that gateway.toml names is read as the start would."""
     readings: dict[str, Callable[[], object]] = {
         "keys.dispensers": lambda: given_keys(config),
-        "keys.pseudonym": lambda: load_pseudonym_key(config.path(config.keys.pseudonym)),
+        "keys.pseudonym": lambda: load_pseudonym_key(pseudonym_path(config)),
         "picks": lambda: open_door(config),
         "kafka": lambda: load_security(config),
         "mqtt": lambda: load_credentials(config),
@@ -123,6 +123,7 @@ def _of_machine(config: Config) -> Iterator[Repair]:
         facts = Reader(config).read_files()
     except OSError:
         return  # a first start makes the directory; a later one is told of by the database
+    yield from setup_repairs(config)
     yield from machine_repairs(facts, datetime.now(UTC) if clock.now().known else None)
 
 

@@ -24,7 +24,7 @@ SLOWEST_FIRST = (
     "tests/flow/test_down_again.py",
     "tests/gateway/web/test_calibrating.py",
     "tests/gateway/web/test_nozzles.py",
-    "tests/gateway/web/test_page.py",
+    "tests/gateway/web/test_every_repair.py",
     "tests/cloud/test_pipeline.py",
     "tests/cloud/test_rights.py",
     "tests/cloud/lake/test_writer.py",

@@ -36,6 +36,7 @@ _ALL = (
     Kind("under_voltage", True, Text("The machine may stop at any moment, and cards are damaged that way")),
     Kind("throttled", False, Text("Picks take longer")),
     Kind("access_broken", True, Text("Nobody can sign in but at the machine itself")),
+    Kind("setup_incomplete", False, Text("Customers are not known again in other stores")),
     Kind("restored", False, Text("What happened after the backup was made is in Kafka alone")),
     Kind("part_failing", True, Text("What this part does is not done meanwhile")),
     Kind("part_stopped", True, Text("What this part does is not done any more")),

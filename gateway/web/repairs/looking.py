@@ -15,7 +15,7 @@ from gateway.web.repairs.facts import Facts
 from gateway.web.repairs.of_adoption import adoption_repairs, turned_away
 from gateway.web.repairs.of_bottles import bottle_repairs, unfit_repairs
 from gateway.web.repairs.of_clock import clock_repairs
-from gateway.web.repairs.of_machine import FILLS_WITHIN_S, access_repairs, fills, machine_repairs
+from gateway.web.repairs.of_machine import FILLS_WITHIN_S, access_repairs, fills, machine_repairs, setup_repairs
 from gateway.web.repairs.of_parts import model_repairs, part_repairs, release_repairs
 from gateway.web.repairs.of_ports import port_repairs
 from gateway.web.repairs.of_sensors import sensor_repairs
@@ -46,6 +46,7 @@ def look(state: GatewayState, seen: Seen) -> Iterator[Repair]:
     settled = state.up_s >= SETTLING_S
     yield from store_repairs(state, seen.downloaded)
     yield from access_repairs(state.access)
+    yield from setup_repairs(state.config)
     yield from clock_repairs(state.clock, state.config)
     if seen.facts is not None:
         yield from machine_repairs(seen.facts, _now(state))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from gateway.access.access import Access
 from gateway.backup.restoring import Plan
+from gateway.config import Config, own_pseudonym_path, pseudonym_path
 from gateway.named_certificates import Certificate
 from gateway.web import reads
 from gateway.web.language import Amount, Span, Text
@@ -51,6 +52,16 @@ def access_repairs(access: Access) -> Iterator[Repair]:
     if access.stage == "lost":
         add = Text("On the gateway: {command}", command="picante people add NAME --role owner")
         yield Repair("access_broken", Text("Nobody is left who may sign in: access.db was lost"), (add,))
+
+
+def setup_repairs(config: Config) -> Iterator[Repair]:
+    """What setup left open."""
+    if pseudonym_path(config) == own_pseudonym_path(config):
+        steps = (
+            Text("Put the brand's pseudonym key into {path}", path=str(config.path(config.keys.pseudonym))),
+            Text("Restart the gateway"),
+        )
+        yield Repair("setup_incomplete", Text("Customers' pseudonyms are made with a key of this gateway's own"), steps)
 
 
 def fills(in_s: float) -> Repair:

@@ -34,6 +34,7 @@ from gateway.adoption import STUBBORN, _Handing
 from gateway.backup import restoring
 from gateway.backup.archive import Header
 from gateway.clock import Clock
+from gateway.config import KeysSection, own_pseudonym_path
 from gateway.forecast import Forecast
 from gateway.lots import Bottle, Recall
 from gateway.menus import Menus
@@ -259,6 +260,18 @@ async def _restored(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     restoring.incoming(data_dir)
     (data_dir / restoring.DIRECTORY / restoring._DONE).write_bytes(msgspec.json.encode(plan))
     yield
+
+
+@provokes("setup_incomplete")
+async def _own_key(inside: Inside, directory: Path) -> AsyncIterator[None]:
+    config = inside.state.config
+    keys = KeysSection(dispensers=config.keys.dispensers, provisioning=config.keys.provisioning)
+    inside.state.config = config.model_copy(update={"keys": keys})  # it names no pseudonym key
+    brand, own = directory / "pseudonym.toml", own_pseudonym_path(config)
+    own.write_bytes(brand.read_bytes())
+    brand.rename(directory / "aside.toml")
+    yield
+    (directory / "aside.toml").rename(brand)
 
 
 # -- time, parts, Kafka ---------------------------------------------------------------------------------------------
