@@ -9,20 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.keyring import KEY_BYTES
 from gateway.web import planograms
-from gateway.web.answers import Answer, example
+from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.dispenser_answers import DispenserView, Forgotten
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.explained import Explained
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
-from heat.identity import SOURCE_NAME
 
 router = APIRouter(prefix="/api/v1/dispensers", tags=["v1"])
 
-Dispenser = Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))]
+Dispenser = Annotated[str, Path(pattern=SOURCE)]
 Planogram = Annotated[
     dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(max_length=32)]],
-    Field(max_length=12, examples=[{"1": "table-red", "2": "chipotle-honey"}]),
+    Field(
+        max_length=12,
+        examples=[{"1": "table-red", "2": "chipotle-honey"}],
+        json_schema_extra={"propertyNames": {"pattern": "^(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])$"}},
+    ),
 ]
 
 

@@ -7,8 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from heat.identity import SOURCE_NAME
+
 PSEUDONYM = "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d"
 """An example of one."""
+
+SOURCE = f"^{SOURCE_NAME.pattern.removesuffix(chr(92) + 'Z')}$"
+"""Of a dispenser's name, or a gateway's, as JSON Schema has it."""
+SUBJECT = r"^(p[1-9][0-9]{0,3}-[0-9a-f]{32}|s-[a-z0-9-]{1,32}-[0-9a-f]{8}-[0-9]{1,10})$"
+"""Of a pseudonym or a session; who gives something else gets a hint, and not the pattern alone."""
+A_SUBJECT: dict[str, Any] = {"pattern": SUBJECT}
+A_CUSTOMER: dict[str, Any] = {"pattern": r"^p[1-9][0-9]{0,3}-[0-9a-f]{32}$"}
 
 
 class Answer(BaseModel):

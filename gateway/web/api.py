@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from firmware_bridge.messages import NozzleInfo
 from gateway.state import GatewayState
 from gateway.web import fleet, reads, views
-from gateway.web.answers import PicksView, ProfileView, SyncView
+from gateway.web.answers import A_SUBJECT, PSEUDONYM, SOURCE, PicksView, ProfileView, SyncView
 from gateway.web.dispenser_answers import Dispensers
 from gateway.web.glance import Status
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.web import TheWeb, Web
 from heat.errors import DataError
-from heat.identity import SOURCE_NAME, check_subject
+from heat.identity import check_subject
 from models.features import Context
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
@@ -47,7 +47,9 @@ async def dispensers(
 
 
 @router.get("/profiles/{pseudonym}", responses=documented(400, 404, 422))
-async def profile(web: TheWeb, pseudonym: str) -> ProfileView:
+async def profile(
+    web: TheWeb, pseudonym: Annotated[str, Path(json_schema_extra=A_SUBJECT, examples=[PSEUDONYM])]
+) -> ProfileView:
     """The heat profile of a customer, or of a session that nobody has claimed yet."""
     view = views.profile_view(web.state, _subject(pseudonym, "path.pseudonym"))
     if view is None:
@@ -59,8 +61,11 @@ async def profile(web: TheWeb, pseudonym: str) -> ProfileView:
 @router.get("/picks", responses=documented(400, 404, 422))
 async def picks(
     web: TheWeb,
-    dispenser: Annotated[str, Query(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))],
-    subject: Annotated[str | None, Query(description="A pseudonym or session; without it, somebody new")] = None,
+    dispenser: Annotated[str, Query(pattern=SOURCE)],
+    subject: Annotated[
+        str | None,
+        Query(json_schema_extra=A_SUBJECT, description="A pseudonym or session; without it, somebody new"),
+    ] = None,
 ) -> PicksView:
     """What a customer would be shown now at a dispenser, and why. No impression comes of it."""
     return would_pick(web, dispenser, subject)

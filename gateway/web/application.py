@@ -24,6 +24,7 @@ from gateway.web import (
     stream,
     voids,
 )
+from gateway.web.description import describe
 from gateway.web.entry import api as entry_api
 from gateway.web.entry import setup_pages, sign_in
 from gateway.web.entry.bare import Entry
@@ -138,6 +139,7 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
         docs_url=None,  # its scripts come from elsewhere
         redoc_url=None,
     )
+    describe(application)
     application.state.web = web
     application.state.feeds = Feeds(pages())
     application.state.entry = Entry(web.access, web.state.config)

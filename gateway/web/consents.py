@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict
 
 from gateway import consents
 from gateway.consents import Wish
 from gateway.dating import stamp
 from gateway.transaction import Transaction
-from gateway.web.answers import PSEUDONYM, Answer, example
+from gateway.web.answers import A_CUSTOMER, PSEUDONYM, Answer, example
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.web import TheWeb
 from heat.errors import StoreError
@@ -20,6 +20,8 @@ from heat.events import ConsentChanged
 from heat.identity import PSEUDONYM as A_PSEUDONYM
 
 router = APIRouter(prefix="/api/v1/profiles", tags=["v1"])
+
+Customer = Annotated[str, Path(json_schema_extra=A_CUSTOMER, examples=[PSEUDONYM])]
 
 
 class ConsentView(Answer):
@@ -38,14 +40,14 @@ class SetConsent(BaseModel):
 
 
 @router.get("/{pseudonym}/consent", responses=documented(400, 422))
-async def look(web: TheWeb, pseudonym: str) -> ConsentView:
+async def look(web: TheWeb, pseudonym: Customer) -> ConsentView:
     """Whether a customer wants to be known."""
     subject = _customer(pseudonym)
     return ConsentView(subject=subject, consent=consents.wish(web.state.reader, subject))
 
 
 @router.put("/{pseudonym}/consent", responses=documented(400, 422, 503))
-async def change(web: TheWeb, pseudonym: str, said: SetConsent) -> ConsentView:
+async def change(web: TheWeb, pseudonym: Customer, said: SetConsent) -> ConsentView:
     """Opt a customer out (`none`) or in again (`profile`). It is on disk when this answers; again changes nothing.
 
     With `none` all that was learned of the customer here is forgotten, and nothing is learned from then on: their

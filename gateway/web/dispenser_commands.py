@@ -20,18 +20,17 @@ from gateway.order_queue import PACE
 from gateway.orders import Order
 from gateway.state import GatewayState
 from gateway.web import reads
-from gateway.web.answers import Answer, example
+from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.problems import Problem, documented
 from gateway.web.told import EXPIRES_S, ID, About, AnyTold
 from gateway.web.web import TheWeb, Web
 from heat.errors import StoreError
-from heat.identity import SOURCE_NAME
 
 PREFIX = "/api/v1/dispensers/{dispenser}"
 router = APIRouter(prefix=PREFIX, tags=["v1"])
 
-Dispenser = Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))]
+Dispenser = Annotated[str, Path(pattern=SOURCE)]
 Id = Annotated[str, Path(pattern=ID)]
 
 

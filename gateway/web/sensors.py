@@ -12,11 +12,11 @@ from gateway.aggregates import Sensor
 from gateway.state import GatewayState
 from gateway.summaries import CHANNELS
 from gateway.web import reads
-from gateway.web.answers import Answer, example
+from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb
 from heat.events import SensorName
-from heat.identity import SAFE_INTEGER, SOURCE_NAME
+from heat.identity import SAFE_INTEGER
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
@@ -49,7 +49,7 @@ class SamplesView(Answer):
 @router.get("/dispensers/{dispenser}/samples", responses=documented(404, 422))
 async def samples(
     web: TheWeb,
-    dispenser: Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"))],
+    dispenser: Annotated[str, Path(pattern=SOURCE)],
     channel: SensorName,
     nozzle: Annotated[int, Query(ge=0, le=255, description="0: of the whole dispenser")] = 0,
     since: Annotated[int | None, Query(ge=0, le=SAFE_INTEGER, description="Unix time, ms; else the last hour")] = None,

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 from fastapi import Path
 
 from gateway.kiosk import NotNow, TooOften
+from gateway.web.answers import SOURCE
 from gateway.web.problems import Problem
 from gateway.web.web import Web
 from heat.errors import StoreError
 from heat.events import Verdict
-from heat.identity import SOURCE_NAME
 
-Dispenser = Annotated[str, Path(pattern=SOURCE_NAME.pattern.replace(r"\Z", "$"), examples=["hot-bar-1"])]
+Dispenser = Annotated[str, Path(pattern=SOURCE, examples=["hot-bar-1"])]
 Key = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["3f2a9c0d1b7e4f6a"])]
 """Of a visit."""
 Wish = Literal["forget", "remember", "stay", "leave"]

@@ -37,6 +37,8 @@ router = APIRouter(prefix="/api/v1/system", tags=["system"])
 
 RESTORE, TAKE_BACK, WIPE, RESTART = Text("restore"), Text("take back"), Text("wipe"), Text("restart")
 """Words that are typed, or said by holding the button."""
+ZIP = {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
+TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 
@@ -124,7 +126,7 @@ async def bundle_preview(web: TheWeb, who: Technician) -> BundlePreview:  # noqa
     return BundlePreview(files=[BundleFile(name=part.name, what=part.what, size_bytes=size) for part, size in found])
 
 
-@router.get("/bundle/{name}", response_class=Response, responses={200: BINARY, **documented(403, 404, 422)})
+@router.get("/bundle/{name}", response_class=Response, responses={200: TEXT, **documented(403, 404, 422)})
 async def bundle_file(web: TheWeb, who: Technician, name: str) -> Response:  # noqa: ARG001
     """One file of the bundle, as it would leave."""
     return Response(await file_of_bundle(web, name), media_type="text/plain; charset=utf-8")
@@ -138,7 +140,7 @@ async def file_of_bundle(web: Web, name: str) -> bytes:
     return await asyncio.to_thread(lambda: support.content(part, scrubber_of(web.state)))
 
 
-@router.post("/bundle", response_class=StreamingResponse, responses={200: BINARY, **documented(403, 422)})
+@router.post("/bundle", response_class=StreamingResponse, responses={200: ZIP, **documented(403, 422)})
 async def bundle(web: TheWeb, who: Technician, body: Without) -> StreamingResponse:  # noqa: ARG001
     """A support bundle: a zip of at most 10 MB, without secrets and customers."""
     return zipped(web, set(body.without))

@@ -6,7 +6,7 @@ import csv
 import io
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import UTC
+from datetime import UTC, date
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,12 +15,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
 from gateway.web import reads, views
-from gateway.web.answers import Events, EventView
-from gateway.web.problems import Fault, Problem, documented
+from gateway.web.answers import SOURCE, Events, EventView
+from gateway.web.problems import Problem, documented
 from gateway.web.reads import Row
 from gateway.web.records import search
-from gateway.web.records.ledger import SOURCE
-from gateway.web.records.reading import date_of, day_of, in_thread
+from gateway.web.records.reading import date_of, in_thread, number_of
 from gateway.web.records.search import Filters
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer
@@ -32,7 +31,7 @@ CHUNK = 500
 """Rows that are read at once for a stream: each time with a connection of its own, so that no reading is long."""
 TEXT_CHARS = 100
 A_TYPE = r"^picante\.[a-z-]{1,32}\.v[0-9]{1,3}$"
-A_SAUCE = SAUCE_ID.pattern.replace(r"\Z", "$")
+A_SAUCE = "^" + SAUCE_ID.pattern.replace(r"\Z", "$")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula."""
 
@@ -44,16 +43,13 @@ def _filters(  # noqa: PLR0913, PLR0917 -- what can be looked for
         str | None, Query(min_length=1, max_length=100, description="A pseudonym or a session, never a token")
     ] = None,
     sauce: Annotated[str | None, Query(pattern=A_SAUCE, description="Poured, rated, refilled or shown")] = None,
-    day: Annotated[str | None, Query(description="A UTC date")] = None,
+    day: Annotated[date | None, Query(description="A UTC date")] = None,
     refused: Annotated[bool, Query(description="Dead letters alone")] = False,
     text: Annotated[
         str | None, StringConstraints(min_length=1, max_length=TEXT_CHARS), Query(description="Stands in it somewhere")
     ] = None,
 ) -> Filters:
-    number = None if day is None else day_of(day)
-    if day is not None and number is None:
-        fault = Fault(where="query.day", what="not a date")
-        raise Problem(422, "invalid-parameters", "day is no date", hint="Write it as 2026-01-31", faults=(fault,))
+    number = None if day is None else number_of(day)
     return Filters(source, type, subject, sauce, number, refused, text)
 
 

@@ -14,11 +14,10 @@ from gateway import ledger
 from gateway.ledger import Entry
 from gateway.state import GatewayState
 from gateway.web import reads
-from gateway.web.answers import Answer, example
-from gateway.web.problems import Fault, Problem, documented
-from gateway.web.records.reading import date_of, day_of, in_thread
+from gateway.web.answers import SOURCE, Answer, example
+from gateway.web.problems import documented
+from gateway.web.records.reading import date_of, in_thread, number_of
 from gateway.web.web import TheWeb, Web
-from heat.identity import SOURCE_NAME
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
@@ -26,7 +25,6 @@ DAYS = 60
 """Days of one source that are shown, and days to choose from."""
 COUNTED = 50_000
 """Rows above Kafka's position that are counted one by one, some 50 ms; of more the ledger's own sums are taken."""
-SOURCE = SOURCE_NAME.pattern.replace(r"\Z", "$")
 
 Flaw = Literal["missing", "dated_elsewhere", "pending_differs"]
 """Sequences of which nothing is known; some that are counted on the day beside; events that wait are more or fewer than
@@ -97,15 +95,11 @@ class LedgerView(Answer):
 @router.get("/ledger", responses=documented(422))
 async def the_ledger(
     web: TheWeb,
-    day: Annotated[str | None, Query(description="A UTC date; without it, the newest that has rows")] = None,
+    day: Annotated[date | None, Query(description="A UTC date; without it, the newest that has rows")] = None,
     source: Annotated[str | None, Query(pattern=SOURCE, description="All its days instead, newest first")] = None,
 ) -> LedgerView:
     """What became of all that was generated: stored, pending, in Kafka, refused, lost; and whether the sums agree."""
-    number = None if day is None else day_of(day)
-    if day is not None and number is None:
-        fault = Fault(where="query.day", what="not a date")
-        raise Problem(422, "invalid-parameters", "day is no date", hint="Write it as 2026-01-31", faults=(fault,))
-    return await read_ledger(web, number, source)
+    return await read_ledger(web, None if day is None else number_of(day), source)
 
 
 async def read_ledger(web: Web, day: int | None, source: str | None) -> LedgerView:

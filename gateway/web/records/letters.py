@@ -15,10 +15,9 @@ from gateway import letters, replay
 from gateway.letters import Letter, State
 from gateway.replay import NotOpen, RefusedAgain
 from gateway.web import reads
-from gateway.web.answers import PSEUDONYM, Answer, example
+from gateway.web.answers import PSEUDONYM, SOURCE, Answer, example
 from gateway.web.audited import audit
 from gateway.web.problems import Fault, Problem, documented
-from gateway.web.records.ledger import SOURCE
 from gateway.web.records.reading import in_thread
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician, Viewer, Who
@@ -146,9 +145,9 @@ async def dead_letter(web: TheWeb, _who: Viewer, position: Position) -> LetterVi
 @router.post("/{position}/replay", responses=documented(404, 409, 422, 503))
 async def replay_one(web: TheWeb, who: Technician, position: Position, wanted: Replay) -> LetterView:
     """Let a letter in, as it is or mended. It keeps its identity, and is folded once, here and in the cloud."""
-    mended = None
+    mended, letter = None, await find_letter(web, position)
     if wanted.body is not None:
-        kind = wanted.type or (await find_letter(web, position)).type
+        kind = wanted.type or letter.type
         if kind is None:
             raise _unreadable()
         try:

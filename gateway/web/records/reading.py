@@ -15,6 +15,7 @@ from gateway.state import GatewayState
 T = TypeVar("T")
 
 _EPOCH = date(1970, 1, 1)
+_NO_DAY = -(2**62)
 _LAST_DAY = (date(9999, 12, 31) - _EPOCH).days
 
 
@@ -33,10 +34,16 @@ def date_of(day: int) -> date | None:
     return None if day < 0 else _EPOCH + timedelta(days=min(day, _LAST_DAY))
 
 
+def number_of(day: date) -> int:
+    """A date as a day number; one before 1970 as a number that no day has."""
+    number = (day - _EPOCH).days
+    return number if number >= 0 else _NO_DAY
+
+
 def day_of(text: str) -> int | None:
     """The day number of an ISO date; None if it is none."""
     try:
-        return (date.fromisoformat(text) - _EPOCH).days if len(text) == len("2026-01-31") else None
+        return number_of(date.fromisoformat(text)) if len(text) == len("2026-01-31") else None
     except ValueError:
         return None
 
