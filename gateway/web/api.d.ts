@@ -5761,7 +5761,17 @@ export interface components {
             without: string[];
         };
     };
-    responses: never;
+    responses: {
+        /** @description Problem */
+        Refused: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -5861,6 +5871,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -5949,6 +5961,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
             /** @description Problem */
             412: {
                 headers: {
@@ -5959,6 +5972,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6033,6 +6047,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6113,6 +6129,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6153,6 +6171,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            403: components["responses"]["Refused"];
         };
     };
     end_session_api_v1_me_sessions__session__delete: {
@@ -6203,6 +6222,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6307,6 +6328,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6367,6 +6390,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6463,6 +6488,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            403: components["responses"]["Refused"];
         };
     };
     change_own_password_api_v1_me_password_put: {
@@ -6535,6 +6561,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6587,6 +6614,9 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            403: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6676,6 +6706,8 @@ export interface operations {
                     "text/plain": unknown;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     status_api_v1_status_get: {
@@ -6696,6 +6728,8 @@ export interface operations {
                     "application/json": components["schemas"]["Status"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     dispensers_api_v1_dispensers_get: {
@@ -6726,6 +6760,8 @@ export interface operations {
                     "application/json": components["schemas"]["Dispensers"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -6768,6 +6804,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -6822,6 +6860,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -6862,6 +6902,8 @@ export interface operations {
                     "application/json": components["schemas"]["SyncView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     samples_api_v1_dispensers__dispenser__samples_get: {
@@ -6891,6 +6933,8 @@ export interface operations {
                     "application/json": components["schemas"]["SamplesView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -6936,6 +6980,8 @@ export interface operations {
                     "application/json": components["schemas"]["Readings"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -6985,6 +7031,8 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7037,6 +7085,8 @@ export interface operations {
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7079,6 +7129,8 @@ export interface operations {
                     "application/json": components["schemas"]["Forgotten"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7089,6 +7141,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7145,6 +7199,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7165,6 +7221,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7221,6 +7278,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7231,6 +7290,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7273,6 +7334,8 @@ export interface operations {
                     "application/json": components["schemas"]["PlanogramView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7331,6 +7394,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7361,6 +7426,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7403,6 +7469,8 @@ export interface operations {
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7423,6 +7491,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7463,6 +7532,8 @@ export interface operations {
                     "application/json": components["schemas"]["SyncView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             409: {
                 headers: {
@@ -7473,6 +7544,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
         };
     };
     trace_api_v1_trace_post: {
@@ -7495,6 +7567,8 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             409: {
                 headers: {
@@ -7505,6 +7579,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7538,6 +7613,8 @@ export interface operations {
                 };
                 content?: never;
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7600,6 +7677,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7646,6 +7725,10 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7690,6 +7773,8 @@ export interface operations {
                     "application/json": components["schemas"]["CommandList"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7736,6 +7821,8 @@ export interface operations {
                     "application/json": components["schemas"]["CommandView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7756,6 +7843,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7799,6 +7887,8 @@ export interface operations {
                     "application/json": components["schemas"]["CommandView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7855,6 +7945,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7875,6 +7967,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -7921,6 +8014,8 @@ export interface operations {
                     "application/json": components["schemas"]["CalibrationView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -7941,6 +8036,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8001,6 +8097,8 @@ export interface operations {
                     "application/json": components["schemas"]["Events"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8051,6 +8149,8 @@ export interface operations {
                     "text/csv": unknown;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8083,6 +8183,8 @@ export interface operations {
                     "application/json": components["schemas"]["EventView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8129,6 +8231,8 @@ export interface operations {
                     "application/json": components["schemas"]["VoidView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8149,6 +8253,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8192,6 +8297,8 @@ export interface operations {
                     "application/json": components["schemas"]["NozzleBottles"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8251,6 +8358,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8281,6 +8390,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8321,6 +8431,8 @@ export interface operations {
                     "application/json": components["schemas"]["Recalls"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8355,6 +8467,8 @@ export interface operations {
                     "application/json": components["schemas"]["LotView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8388,6 +8502,8 @@ export interface operations {
                     "text/csv": unknown;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8424,6 +8540,10 @@ export interface operations {
                     "application/json": components["schemas"]["LotView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8466,6 +8586,8 @@ export interface operations {
                     "application/json": components["schemas"]["LotView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8476,6 +8598,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8521,6 +8645,8 @@ export interface operations {
                     "application/json": components["schemas"]["LedgerView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8557,6 +8683,8 @@ export interface operations {
                     "application/json": components["schemas"]["LettersView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8591,6 +8719,10 @@ export interface operations {
                     "application/json": components["schemas"]["Replayed"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8633,6 +8765,8 @@ export interface operations {
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8679,6 +8813,8 @@ export interface operations {
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8699,6 +8835,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8745,6 +8882,8 @@ export interface operations {
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8765,6 +8904,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -8805,6 +8945,8 @@ export interface operations {
                     "application/json": components["schemas"]["Rates"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     model_api_v1_model_get: {
@@ -8825,6 +8967,8 @@ export interface operations {
                     "application/json": components["schemas"]["ModelView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     take_back_api_v1_model_take_back_post: {
@@ -8845,6 +8989,8 @@ export interface operations {
                     "application/json": components["schemas"]["ModelView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             409: {
                 headers: {
@@ -8855,6 +9001,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
         };
     };
     too_hot_api_v1_picks_too_hot_get: {
@@ -8875,6 +9022,8 @@ export interface operations {
                     "application/json": components["schemas"]["TooHot"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     all_repairs_api_v1_repairs_get: {
@@ -8895,6 +9044,8 @@ export interface operations {
                     "application/json": components["schemas"]["Repairs"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     one_api_v1_repairs__key__get: {
@@ -8917,6 +9068,8 @@ export interface operations {
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8959,6 +9112,8 @@ export interface operations {
                     "application/json": components["schemas"]["Checked"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -8969,6 +9124,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9002,6 +9159,8 @@ export interface operations {
                     "application/json": components["schemas"]["Checked"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -9022,6 +9181,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9068,6 +9228,8 @@ export interface operations {
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -9078,6 +9240,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9120,6 +9284,8 @@ export interface operations {
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -9130,6 +9296,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9172,6 +9340,8 @@ export interface operations {
                     "application/x-tar": unknown;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -9212,6 +9382,8 @@ export interface operations {
                     "application/json": components["schemas"]["SystemView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -9242,6 +9414,8 @@ export interface operations {
                     "application/json": components["schemas"]["Settings"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
         };
     };
     vouch_api_v1_system_clock_vouch_post: {
@@ -9262,6 +9436,7 @@ export interface operations {
                     "application/json": components["schemas"]["ClockView"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9282,6 +9457,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
         };
     };
     restart_api_v1_system_restart_post: {
@@ -9306,6 +9482,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9316,6 +9493,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9350,6 +9529,7 @@ export interface operations {
                     "application/json": components["schemas"]["LogLines"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9390,6 +9570,7 @@ export interface operations {
                     "application/json": components["schemas"]["BundlePreview"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9421,9 +9602,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": string;
+                    "application/zip": string;
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9434,6 +9616,8 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9463,9 +9647,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": string;
+                    "text/plain": string;
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9520,6 +9705,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9540,6 +9726,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9570,6 +9757,8 @@ export interface operations {
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -9614,6 +9803,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9684,6 +9874,7 @@ export interface operations {
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9704,6 +9895,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
         };
     };
     check_api_v1_system_restore_check_post: {
@@ -9728,6 +9920,7 @@ export interface operations {
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9748,6 +9941,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9782,6 +9976,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9802,6 +9997,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9836,6 +10032,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9856,6 +10053,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9886,6 +10084,7 @@ export interface operations {
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9906,6 +10105,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
         };
     };
     wipe_api_v1_system_wipe_post: {
@@ -9930,6 +10130,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            401: components["responses"]["Refused"];
             /** @description Problem */
             403: {
                 headers: {
@@ -9950,6 +10151,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -9982,6 +10184,8 @@ export interface operations {
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -10026,6 +10230,8 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -10083,6 +10289,8 @@ export interface operations {
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -10103,6 +10311,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -10157,6 +10366,8 @@ export interface operations {
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             404: {
                 headers: {
@@ -10177,6 +10388,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            413: components["responses"]["Refused"];
             /** @description Problem */
             422: {
                 headers: {
@@ -10227,6 +10439,8 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {

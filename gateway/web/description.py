@@ -40,7 +40,10 @@ def describe(application: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> None:
-    document.setdefault("components", {})["securitySchemes"] = SCHEMES
+    refused = documented(403)[403]
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = SCHEMES
+    components["responses"] = {"Refused": {"description": "Problem", "content": refused["content"]}}
     for path, operations in document["paths"].items():
         for method in _METHODS:
             if (operation := operations.get(method)) is None:
@@ -51,9 +54,4 @@ def _complete(document: dict[str, Any]) -> None:
             refusals = [] if is_open else [401, 403]
             refusals += [409, 413] if method != "get" else []
             for status in refusals:
-                answers.setdefault(str(status), _problem(status))
-
-
-def _problem(status: int) -> dict[str, Any]:
-    answer = documented(status)[status]
-    return {"description": answer["description"], "content": answer["content"]}
+                answers.setdefault(str(status), {"$ref": "#/components/responses/Refused"})
