@@ -131,7 +131,22 @@ def _singular(message: object) -> str:
 
 # -- what is said without being a message -----------------------------------------------------------------------------
 
-NAMES = {"Picante", "SHU", "Kafka", "UTC", "CSV", "JSON", "Lines", "Python", "SQLite", "OpenSSL", "Linux", "eMMC"}
+NAMES = {
+    "Picante",
+    "SHU",
+    "Kafka",
+    "UTC",
+    "CSV",
+    "JSON",
+    "Lines",
+    "Python",
+    "SQLite",
+    "OpenSSL",
+    "Linux",
+    "eMMC",
+    "gateway",
+    "toml",
+}
 """Are the same in every language."""
 _TAGS = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<!--.*?-->", re.DOTALL)
 _SHOWN_ATTRIBUTES = re.compile(r'\b(?:aria-label|title|placeholder|alt|aria-description)="([^"]*)"')

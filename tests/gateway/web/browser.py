@@ -44,9 +44,13 @@ class Overheard:
 
     def listen(self, page: Page) -> None:
         """Take down what this page says from now on."""
-        page.on("console", lambda message: self._said.append(f"{message.type}: {message.text}"))
+        page.on("console", lambda message: self._spoke(message.type, message.text))
         page.on("pageerror", lambda error: self._said.append(f"error: {error}"))
         page.on("request", lambda request: self._asked(request.url))
+
+    def _spoke(self, kind: str, text: str) -> None:
+        if kind != "verbose":  # a browser's advice
+            self._said.append(f"{kind}: {text}")
 
     def _asked(self, url: str) -> None:
         parts = urlsplit(url)
