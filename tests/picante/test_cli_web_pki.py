@@ -163,6 +163,8 @@ def test_the_label(tmp_path: Path) -> None:
         f"root         SHA-256 {fingerprint(load_certificate(tmp_path / 'pki/web-root.pem'))}",
     ):
         assert line in shown.output.splitlines()
+    told = CliRunner().invoke(main, ["gateway", "setup-code", "--config", str(path)]).output.strip()
+    assert f"setup code   {told}" in shown.output.splitlines()
     label = CliRunner().invoke(main, ["qr", "--config", str(path), "--svg", str(tmp_path / "label.svg")])
     assert label.exit_code == 0
     assert "<svg" in (tmp_path / "label.svg").read_text()

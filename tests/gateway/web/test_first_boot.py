@@ -100,6 +100,11 @@ def test_from_an_empty_directory_to_the_first_pick(browser: Browser, bare: World
     page.get_by_label("Setup code").fill("AAAA-AAAA")
     page.keyboard.press("Enter")
     expect(page.get_by_text("This is not the code")).to_be_visible()
+    scanned = context.new_page()  # what the label's QR code opens
+    scanned.goto(f"{bare.url}/setup#{code}")
+    expect(scanned.get_by_label("Setup code")).to_have_value(code)
+    assert code not in scanned.url
+    scanned.close()
 
     # by keyboard alone from here on
     page.get_by_label("Setup code").focus()
