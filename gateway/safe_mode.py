@@ -26,7 +26,8 @@ from gateway.config import Config, load_config
 from gateway.notify import Notifier
 from gateway.salvage import salvage
 from gateway.web.repairs.repair import Repair, ordered
-from gateway.web.safe import Safe, closed, make_safe_applications
+from gateway.web.safe.application import closed, make_safe_applications
+from gateway.web.safe.safe import Safe
 from gateway.web.server import Doors, open_leaf, serve_doors
 from heat.errors import ConfigError, PicanteError, StoreError
 

@@ -35,6 +35,7 @@ from gateway.web.kiosk import api as kiosk_api
 from gateway.web.kiosk import making as kiosk_making
 from gateway.web.kiosk import page as kiosk_page
 from gateway.web.machine import api as machine_api
+from gateway.web.mending import api as repairs
 from gateway.web.pages import (
     adopt,
     backups,
@@ -66,7 +67,6 @@ from gateway.web.records import events as events_api
 from gateway.web.records import ledger as ledger_api
 from gateway.web.records import letters as letters_api
 from gateway.web.records import rates
-from gateway.web.repairs import api as repairs
 from gateway.web.shell import Page
 from gateway.web.statics import statics
 from gateway.web.status import VERSION

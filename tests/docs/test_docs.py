@@ -39,10 +39,10 @@ from gateway.web import (
 )
 from gateway.web.entry import api as entry
 from gateway.web.kiosk import api as kiosk
+from gateway.web.mending import api as repairs
 from gateway.web.metrics import Figures
 from gateway.web.picking import model, too_hot
 from gateway.web.records import events, ledger, letters, rates
-from gateway.web.repairs import api as repairs
 from gateway.web.repairs.board import Board
 from gateway.web.repairs.kinds import KINDS
 from gateway.web.repairs.metrics import Figures as RepairFigures

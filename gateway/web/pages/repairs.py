@@ -10,11 +10,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from gateway.web.confirm import must_be_confirmed
 from gateway.web.language import Text
+from gateway.web.mending.api import SPANS, Button, For, Key
+from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem
 from gateway.web.repairs.answers import steps
-from gateway.web.repairs.api import SPANS, Button, For, Key
 from gateway.web.repairs.checks import check
-from gateway.web.repairs.fixes import mend
 from gateway.web.repairs.repair import Repair
 from gateway.web.shell import Page, show
 from gateway.web.status import pick_times

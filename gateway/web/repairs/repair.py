@@ -19,7 +19,7 @@ SLUG_CHARS = 40
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A button. What it does stands in `fixes.FIXES` under its name, unless it leads to a page."""
+    """A button. What it does stands in `mending.fixes.FIXES` under its name, unless it leads to a page."""
 
     name: str
     label: Text

@@ -41,7 +41,7 @@ from gateway.menus import Menus
 from gateway.plausibility import Finding
 from gateway.quarantine import copy_journal, quarantined
 from gateway.releases import Report
-from gateway.web.repairs.fixes import FIXES
+from gateway.web.mending.fixes import FIXES
 from gateway.web.repairs.kinds import KINDS
 from heat.errors import (
     BrokerUnreachable,

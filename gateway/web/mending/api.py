@@ -16,10 +16,10 @@ from starlette.responses import StreamingResponse
 
 from gateway.quarantine import DIRECTORY
 from gateway.web.language import Language
+from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem, documented
 from gateway.web.repairs.answers import Repairs, RepairView, repair_view, repairs_view
 from gateway.web.repairs.checks import check
-from gateway.web.repairs.fixes import mend
 from gateway.web.repairs.repair import Repair
 from gateway.web.shell import language_of
 from gateway.web.web import TheWeb, Web

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -17,11 +16,9 @@ from gateway.web.machine.api import RESTORE
 from gateway.web.machine.doing import backup_view, take_in
 from gateway.web.machine.upload import file_of
 from gateway.web.problems import Problem
+from gateway.web.safe.safe import Safe, TheSafe
 from gateway.web.who import Owner
 from heat.errors import BackupUnusable
-
-if TYPE_CHECKING:
-    from gateway.web.safe import Safe
 
 TITLE = Text("Put a backup back")
 
@@ -29,57 +26,58 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/system/backups")
-async def page(request: Request, entry: TheEntry, who: Owner) -> HTMLResponse:  # noqa: ARG001
+async def page(request: Request, safe: TheSafe, entry: TheEntry, who: Owner) -> HTMLResponse:  # noqa: ARG001
     """How far it is."""
-    return await _draw(request, entry, None)
+    return await _draw(request, safe, entry, None)
 
 
 @router.post("/system/backups/send", response_model=None)
-async def send(request: Request, entry: TheEntry, who: Owner) -> Response:  # noqa: ARG001
+async def send(request: Request, safe: TheSafe, entry: TheEntry, who: Owner) -> Response:  # noqa: ARG001
     """A file comes."""
     try:
-        await take_in(_data_dir(request), file_of(request))
+        await take_in(safe.data_dir, file_of(request))
     except Problem as problem:
-        return await _draw(request, entry, problem)
+        return await _draw(request, safe, entry, problem)
     return RedirectResponse("/system/backups", 303)
 
 
 @router.post("/system/backups/check", response_model=None)
 async def check(
     request: Request,
+    safe: TheSafe,
     entry: TheEntry,
     who: Owner,  # noqa: ARG001
     passphrase: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
     """It is checked."""
     try:
-        await asyncio.to_thread(restoring.check, _safe(request).config, passphrase or None)
+        await asyncio.to_thread(restoring.check, safe.config, passphrase or None)
     except BackupUnusable as error:
         problem = Problem(409, "backup-unusable", str(error.args[0]), hint=error.hint)
-        return await _draw(request, entry, problem)
+        return await _draw(request, safe, entry, problem)
     return RedirectResponse("/system/backups", 303)
 
 
 @router.post("/system/backups/order", response_model=None)
 async def order(
-    request: Request, entry: TheEntry, who: Owner, confirm: Annotated[str, Form(max_length=40)] = ""
+    request: Request, safe: TheSafe, entry: TheEntry, who: Owner, confirm: Annotated[str, Form(max_length=40)] = ""
 ) -> Response:
     """It is put back: the next look sees the order, and has the gateway start."""
     try:
         must_be_confirmed(confirm, RESTORE)
-        await asyncio.to_thread(restoring.order, _data_dir(request), who.name)
+        await asyncio.to_thread(restoring.order, safe.data_dir, who.name)
     except BackupUnusable as error:
         problem = Problem(409, "backup-unusable", str(error.args[0]), hint=error.hint)
-        return await _draw(request, entry, problem)
+        return await _draw(request, safe, entry, problem)
     except Problem as problem:
-        return await _draw(request, entry, problem)
-    answer = await _draw(request, entry, None)
-    _safe(request).woken.set()
+        return await _draw(request, safe, entry, problem)
+    answer = await _draw(request, safe, entry, None)
+    safe.woken.set()
     return answer
 
 
-async def _draw(request: Request, entry: TheEntry, problem: Problem | None) -> HTMLResponse:
-    data_dir = _data_dir(request)
+async def _draw(request: Request, safe: Safe, entry: TheEntry, problem: Problem | None) -> HTMLResponse:
+    data_dir = safe.data_dir
     try:
         header = await asyncio.to_thread(restoring.arrived, data_dir)
     except BackupUnusable:
@@ -96,13 +94,3 @@ async def _draw(request: Request, entry: TheEntry, problem: Problem | None) -> H
         error=None if problem is None else problem.details,
         word=RESTORE,
     )
-
-
-def _safe(request: Request) -> Safe:
-    safe: Safe = request.app.state.safe
-    return safe
-
-
-def _data_dir(request: Request) -> Path:
-    config = _safe(request).config
-    return config.path(config.gateway.data_dir)

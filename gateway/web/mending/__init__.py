@@ -1,0 +1,1 @@
+"""The buttons of repairs: what each does, and how programs press them."""

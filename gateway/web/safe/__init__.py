@@ -1,0 +1,1 @@
+"""Safe mode on the web: what is shown while the gateway can't run."""

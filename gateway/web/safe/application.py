@@ -1,0 +1,35 @@
+"""Safe mode's application, and what answers where not even access.db can be read."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.web.entry import sign_in
+from gateway.web.entry.bare import Entry
+from gateway.web.guard import Guard
+from gateway.web.problems import handle_errors
+from gateway.web.safe import pages, restore
+from gateway.web.safe.safe import Safe
+from gateway.web.statics import statics
+
+
+def make_safe_applications(safe: Safe) -> tuple[ASGIApp, ASGIApp]:
+    """For browsers and programs, and for the console's socket."""
+    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    application.state.safe = safe
+    application.state.entry = Entry(safe.access, safe.config)
+    application.include_router(sign_in.router)
+    application.include_router(restore.router)
+    application.include_router(pages.router)
+    application.mount("/static", statics, name="static")
+    handle_errors(application)
+    return Guard(application, safe.access), Guard(application, safe.access, console=True)
+
+
+async def closed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Where nobody can be told from anybody else: that something is wrong, and where one finds out what."""
+    if scope["type"] == "http":
+        said = "This gateway can't run. Give this command on it: picante doctor\n"
+        await PlainTextResponse(said, 503, {"retry-after": "10"})(scope, receive, send)
