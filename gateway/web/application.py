@@ -9,22 +9,16 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from gateway.web import (
-    adoption,
     api,
-    bottles,
-    calibrations,
     commands,
     consents,
-    dispenser_commands,
     health,
     live,
-    recalls,
-    sample_stream,
-    sensors,
     stream,
-    voids,
 )
 from gateway.web.description import describe
+from gateway.web.dispensers import adoption, bottles, calibrations, recalls, sample_stream, sensors, voids
+from gateway.web.dispensers import commands as dispenser_commands
 from gateway.web.entry import api as entry_api
 from gateway.web.entry import setup_pages, sign_in
 from gateway.web.entry.bare import Entry

@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 from gateway import tracing
 from gateway.web import views
 from gateway.web.answers import SyncView
-from gateway.web.dispenser_commands import Dispenser
 from gateway.web.dispenser_views import dispenser_view
+from gateway.web.dispensers.commands import Dispenser
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician

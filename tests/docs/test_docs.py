@@ -23,20 +23,14 @@ from firmware_bridge.messages import RejectReason
 from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.web import (
-    adoption,
     api,
-    bottles,
-    calibrations,
     commands,
     consents,
-    dispenser_commands,
     health,
-    recalls,
-    sample_stream,
-    sensors,
     stream,
-    voids,
 )
+from gateway.web.dispensers import adoption, bottles, calibrations, recalls, sample_stream, sensors, voids
+from gateway.web.dispensers import commands as dispenser_commands
 from gateway.web.entry import api as entry
 from gateway.web.kiosk import api as kiosk
 from gateway.web.mending import api as repairs

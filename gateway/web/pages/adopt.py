@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from gateway.web.adoption import Adopt, let_in
 from gateway.web.audited import audit
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers.adoption import Adopt, let_in
+from gateway.web.dispensers.commands import Dispenser
 from gateway.web.language import Text
 from gateway.web.pages.dispenser import known
 from gateway.web.pages.forms import Words, wrong

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from gateway.web import planograms
-from gateway.web.bottles import MAX_ML, NewBottle, NozzleNumber, bottles_of, check_nozzle, etag, hang
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers import planograms
+from gateway.web.dispensers.bottles import MAX_ML, NewBottle, NozzleNumber, bottles_of, check_nozzle, etag, hang
+from gateway.web.dispensers.commands import Dispenser
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show

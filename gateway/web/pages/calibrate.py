@@ -21,11 +21,11 @@ from gateway.calibration_run import (
     Unit,
     deviation,
 )
-from gateway.web import planograms
-from gateway.web.bottles import NozzleNumber, check_nozzle
-from gateway.web.calibrating import Bench, new_run
 from gateway.web.confirm import confirmed
-from gateway.web.dispenser_commands import Dispenser, command_view, measured
+from gateway.web.dispensers import planograms
+from gateway.web.dispensers.bottles import NozzleNumber, check_nozzle
+from gateway.web.dispensers.calibrating import Bench, new_run
+from gateway.web.dispensers.commands import Dispenser, command_view, measured
 from gateway.web.language import Text
 from gateway.web.once import once_id
 from gateway.web.problems import Problem

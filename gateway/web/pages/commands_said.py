@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from gateway.web.dispenser_commands import CommandView
+from gateway.web.dispensers.commands import CommandView
 from gateway.web.language import Text
 
 Tone = Literal["open", "good", "bad"]

@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from gateway.web import fleet
 from gateway.web.dispenser_answers import DispenserView
-from gateway.web.dispenser_commands import Dispenser, newest
 from gateway.web.dispenser_views import dispenser_view
+from gateway.web.dispensers.commands import Dispenser, newest
 from gateway.web.etags import etag_of
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Form, Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from gateway.web import adoption
 from gateway.web.audited import audit
 from gateway.web.confirm import must_be_confirmed
-from gateway.web.dispenser_commands import Dispenser, order
+from gateway.web.dispensers import adoption
+from gateway.web.dispensers.commands import Dispenser, order
+from gateway.web.dispensers.told import AnyTold
 from gateway.web.etags import check_match
 from gateway.web.language import Text
 from gateway.web.once import once_id
@@ -20,7 +21,6 @@ from gateway.web.pages.dispenser import PAGE, POUR, REBOOT
 from gateway.web.pages.forms import Words, wrong
 from gateway.web.problems import Fault, Problem
 from gateway.web.shell import show
-from gateway.web.told import AnyTold
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician, Who
 

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from gateway.web import planograms
 from gateway.web.api import nozzles_of
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers import planograms
+from gateway.web.dispensers.commands import Dispenser
 from gateway.web.etags import etag_of
 from gateway.web.language import Text
 from gateway.web.problems import Problem

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from gateway.web import reads
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers.commands import Dispenser
+from gateway.web.dispensers.sample_stream import Span, thin
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.dispenser import known
-from gateway.web.sample_stream import Span, thin
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer, Who

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from gateway.web.confirm import confirmed
+from gateway.web.dispensers.recalls import LotView, checked, lift_recall, lot_view, recall_lot
 from gateway.web.language import Text
 from gateway.web.problems import Problem
-from gateway.web.recalls import LotView, checked, lift_recall, lot_view, recall_lot
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Role, Technician, Viewer, Who

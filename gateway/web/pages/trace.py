@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers.commands import Dispenser
 from gateway.web.language import Text
 from gateway.web.pages.dispenser import known
 from gateway.web.shell import Page, show

@@ -13,10 +13,10 @@ from fastapi.responses import RedirectResponse
 from gateway import voids
 from gateway.web import reads
 from gateway.web.confirm import confirmed
+from gateway.web.dispensers.voids import Position, take_back
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
-from gateway.web.voids import Position, take_back
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Role, Technician, Viewer, Who
 from heat.events import Poured, VoidReason, read_data

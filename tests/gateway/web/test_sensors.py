@@ -143,7 +143,7 @@ async def test_kept_values_are_answered_by_column(inside: Inside, hello: Hello) 
 
 
 async def test_a_long_answer_comes_in_parts(inside: Inside, hello: Hello, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.web.sensors.MAX_ROWS", 3)
+    monkeypatch.setattr("gateway.web.dispensers.sensors.MAX_ROWS", 3)
     for minutes in range(9, 2, -1):
         sampled(inside, hello, Series(Channel.LEVEL, 1, (500 + minutes,)), back_ms=minutes * MINUTE_MS)
     await inside.state.samples.turn()

@@ -16,11 +16,11 @@ from gateway.web import reads
 from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.audited import audit
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers.commands import Dispenser
+from gateway.web.dispensers.planograms import place, planned
+from gateway.web.dispensers.told import Model
 from gateway.web.etags import check_match, etag_of
-from gateway.web.planograms import place, planned
 from gateway.web.problems import Fault, Problem, documented
-from gateway.web.told import Model
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician
 from heat.errors import DataError, StoreError

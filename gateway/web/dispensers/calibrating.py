@@ -16,8 +16,8 @@ from gateway.calibration_run import Run, Step
 from gateway.orders import Order
 from gateway.transaction import Transaction
 from gateway.web.audited import audit
-from gateway.web.calibrations import set_factor, take_back
-from gateway.web.dispenser_commands import give, measured
+from gateway.web.dispensers.calibrations import set_factor, take_back
+from gateway.web.dispensers.commands import give, measured
 from gateway.web.problems import Problem
 from gateway.web.web import Web
 from heat.errors import StoreError

@@ -20,9 +20,9 @@ from gateway.lots import Recall
 from gateway.web import reads
 from gateway.web.answers import PSEUDONYM, Answer, example
 from gateway.web.audited import audit
-from gateway.web.bottles import BottleView, bottle_view
+from gateway.web.dispensers.bottles import BottleView, bottle_view
+from gateway.web.dispensers.told import Model
 from gateway.web.problems import Fault, Problem, documented
-from gateway.web.told import Model
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician
 from heat.errors import DataError, StoreError

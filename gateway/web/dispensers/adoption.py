@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.keyring import KEY_BYTES
-from gateway.web import planograms
 from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.dispenser_answers import DispenserView, Forgotten
 from gateway.web.dispenser_views import dispenser_view
+from gateway.web.dispensers import planograms
 from gateway.web.explained import Explained
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web

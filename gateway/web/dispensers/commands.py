@@ -22,8 +22,8 @@ from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.api import nozzles_of
+from gateway.web.dispensers.told import EXPIRES_S, ID, About, AnyTold
 from gateway.web.problems import Problem, documented
-from gateway.web.told import EXPIRES_S, ID, About, AnyTold
 from gateway.web.web import TheWeb, Web
 from heat.errors import StoreError
 

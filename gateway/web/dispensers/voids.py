@@ -13,8 +13,8 @@ from gateway.dating import stamp
 from gateway.voids import MAX_AGE_DAYS, Refused, Voided
 from gateway.web.answers import Answer, example
 from gateway.web.audited import audit
+from gateway.web.dispensers.told import Model
 from gateway.web.problems import Problem, documented
-from gateway.web.told import Model
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician
 from heat.errors import StoreError

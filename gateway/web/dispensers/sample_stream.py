@@ -27,7 +27,7 @@ from gateway.sample_history import History
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import Answer, example
-from gateway.web.dispenser_commands import Dispenser
+from gateway.web.dispensers.commands import Dispenser
 from gateway.web.live import MAX_OF_SESSION, Seat, take_seat
 from gateway.web.problems import Problem, documented
 from gateway.web.stream import EventStream

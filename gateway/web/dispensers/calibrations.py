@@ -16,9 +16,9 @@ from gateway.orders import Order
 from gateway.state import GatewayState
 from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
-from gateway.web.dispenser_commands import PREFIX, CommandView, Dispenser, find, give, measured
+from gateway.web.dispensers.commands import PREFIX, CommandView, Dispenser, find, give, measured
+from gateway.web.dispensers.told import ID, Model, Nozzle
 from gateway.web.problems import Problem, documented
-from gateway.web.told import ID, Model, Nozzle
 from gateway.web.web import TheWeb
 
 router = APIRouter(prefix=PREFIX, tags=["v1"])
