@@ -62,24 +62,20 @@ class Request:
 
 def sign_own(key: Key, name: str, days: int) -> x509.Certificate:
     """An authority's certificate, by its own key."""
-    return (
-        _builder(name, key, datetime.now(UTC) + timedelta(days=days))
-        .issuer_name(_named(name))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs=True), critical=True)
-        .sign(key, SHA256())
-    )
+    return _authority(key, name, days, path_length=0).sign(key, SHA256())
 
 
 def sign_root(key: Key, name: str, days: int) -> x509.Certificate:
     """The certificate of a root whose issuers sign for pages in local networks alone, by its own key."""
+    return _authority(key, name, days, path_length=1).add_extension(_local(), critical=True).sign(key, SHA256())
+
+
+def _authority(key: Key, name: str, days: int, path_length: int) -> x509.CertificateBuilder:
     return (
         _builder(name, key, datetime.now(UTC) + timedelta(days=days))
         .issuer_name(_named(name))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_key_usage(signs=True), critical=True)
-        .add_extension(_local(), critical=True)
-        .sign(key, SHA256())
     )
 
 

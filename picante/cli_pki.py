@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from heat.errors import ConfigError, PicanteError
-from picante.errors import exit_with_hint
+from heat.errors import ConfigError
+from picante.errors import told
 
 if TYPE_CHECKING:
     from picante.pki import Authority, Issued, Kind
@@ -49,7 +47,7 @@ def init(directory: Path, name: str, days: int) -> None:
     \b
     Example:  picante gateway pki init --directory pki --name "Mercado 12"
     """
-    with _told():
+    with told():
         _tell(_pki().init(directory, name, days))
 
 
@@ -71,7 +69,7 @@ def issue(kind: Kind, names: tuple[str, ...], directory: Path, days: int, *, ren
                picante gateway pki issue gateway
                picante gateway pki issue dispenser hot-bar-1 hot-bar-2
     """
-    with _told(), _pki().open(directory) as authority:
+    with told(), _pki().open(directory) as authority:
         if kind == "broker":
             _check(bool(names), "a broker needs the names under which it is reached")
             _tell(authority.issue(kind, "", names, days, renew=renew))
@@ -92,7 +90,7 @@ def revoke(kind: Kind, names: tuple[str, ...], directory: Path) -> None:
     \b
     Example:  picante gateway pki revoke dispenser hot-bar-1
     """
-    with _told(), _pki().open(directory) as authority:
+    with told(), _pki().open(directory) as authority:
         for name in ("",) if kind == "broker" else _each(kind, names):
             count = authority.revoke(kind, name)
             click.echo(f"{name or kind}: {count} revoked" if count else f"{name or kind}: was revoked already")
@@ -107,7 +105,7 @@ def list_all(directory: Path) -> None:
     \b
     Example:  picante gateway pki list --directory pki
     """
-    with _told(), _pki().open(directory) as authority:
+    with told(), _pki().open(directory) as authority:
         for name, until, revoked in authority.everything():
             click.echo(f"{name:<32}  until {until:%Y-%m-%d}{'  revoked' if revoked else ''}")
 
@@ -134,11 +132,3 @@ def _pki() -> type[Authority]:
     from picante.pki import Authority
 
     return Authority
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except PicanteError as error:
-        exit_with_hint(error, 2)

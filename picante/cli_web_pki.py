@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from heat.errors import PicanteError
-from picante.errors import exit_with_hint
+from picante.errors import told
 
 if TYPE_CHECKING:
     from picante.web_pki import Made
@@ -48,7 +45,7 @@ def init(directory: Path, name: str, days: int) -> None:
     \b
     Example:  picante gateway web-pki init --directory web-pki --name "Salsa Brava"
     """
-    with _told():
+    with told():
         from gateway.certificates import load_certificate
         from gateway.web.leaf import fingerprint
         from picante.web_pki import make_root
@@ -71,7 +68,7 @@ def issue(gateways: tuple[str, ...], directory: Path, days: int, *, renew: bool)
     \b
     Example:  picante gateway web-pki issue gw-1 gw-2
     """
-    with _told():
+    with told():
         from picante.web_pki import make_issuer
 
         for gateway in gateways:
@@ -80,11 +77,3 @@ def issue(gateways: tuple[str, ...], directory: Path, days: int, *, renew: bool)
 
 def _tell(made: Made) -> None:
     click.echo(f"{made.path} {'made' if made.fresh else 'is there already'}, valid until {made.until:%Y-%m-%d}")
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except PicanteError as error:
-        exit_with_hint(error, 2)

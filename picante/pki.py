@@ -42,6 +42,7 @@ from gateway.certificates import (
 )
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
+from picante.errors import writing
 
 Kind = Literal["broker", "gateway", "home-assistant", "dispenser"]
 COMMON_NAMES = {"broker": "picante.broker", "gateway": "picante.gateway", "home-assistant": "picante.home-assistant"}
@@ -80,7 +81,7 @@ class Authority:
         certificate, key = directory / "ca.pem", directory / "ca.key"
         made = not (certificate.exists() or key.exists())
         if made:
-            with _writing(directory):
+            with writing(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 own = new_key()
                 write_pem(key, pem_of(own), 0o600)
@@ -103,7 +104,7 @@ class Authority:
         except OSError as error:
             hint = "Make an authority with picante gateway pki init, or give its --directory"
             raise ConfigError(f"{directory / 'ca.key'}: {error.strerror}", hint=hint) from error
-        with lock, _writing(directory):
+        with lock, writing(directory):
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield cls(directory)
 
@@ -218,12 +219,3 @@ class Authority:
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or directory
-        raise ConfigError(f"{where}: {error.strerror}", hint="Give a --directory that you may write") from error

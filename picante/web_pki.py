@@ -30,6 +30,7 @@ from gateway.certificates import (
 )
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
+from picante.errors import writing
 
 
 class Made(NamedTuple):
@@ -49,7 +50,7 @@ def make_root(directory: Path, name: str, days: int) -> Made:
     """
     path, key_path = directory / "web-root.pem", directory / "web-root.key"
     fresh = not (path.exists() or key_path.exists())
-    with _writing(directory):
+    with writing(directory):
         if fresh:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             key = new_key()
@@ -76,7 +77,7 @@ def make_issuer(directory: Path, gateway: str, days: int, *, renew: bool = False
     _check_pair(root_path, root_key_path)
     root, root_key = load_certificate(root_path), load_key(root_key_path)
     path = directory / "gateways" / f"{gateway}.pem"
-    with _writing(directory), _alone(root_key_path):
+    with writing(directory), _alone(root_key_path):
         fresh = renew or not path.exists()
         if fresh:
             key = new_key()
@@ -98,12 +99,3 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or directory
-        raise ConfigError(f"{where}: {error.strerror}", hint="Give a --directory that you may write") from error
