@@ -13,7 +13,6 @@ import asyncio
 import itertools
 import json
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,11 @@ from typing import Any
 import psutil
 
 from benchmarks.parts import lake as lakes
+from benchmarks.parts.bench import bench
 from benchmarks.parts.brand import VISIT, Brand
-from benchmarks.parts.machine import child, describe
+from benchmarks.parts.machine import child
 from benchmarks.parts.serving import Cloud, Spent, profile_s, relay_s, relay_topics, wait_settled
-from benchmarks.parts.table import HEAD, Line, show
+from benchmarks.parts.table import Line, show
 from cloud.kafka import Producer
 from cloud.librdkafka import Cluster
 from cloud_sync.record import Record
@@ -200,11 +200,7 @@ def main() -> None:
     if not parts:
         return  # they are other benchmarks'
     sizes = Sizes(steps=(100_000, 300_000, 500_000, 600_000, 1_000_000)) if options.million else Sizes()
-    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
-        directory = Path(name).resolve()
-        for line in describe(directory):
-            print(line)
-        print(HEAD)
+    with bench() as directory:
         for part in parts:
             with MeasuredKafka(directory / f"kafka-{part}") as kafka:
                 show(PARTS[part](directory, kafka, sizes))

@@ -11,7 +11,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import tty
 from collections.abc import Iterator
@@ -21,12 +20,13 @@ from pathlib import Path
 import cbor2
 import psutil
 
+from benchmarks.parts.bench import bench
 from benchmarks.parts.daemon import MB, Daemon
 from benchmarks.parts.events import KEY, dispenser, frame, pour
 from benchmarks.parts.feeder import feeding
-from benchmarks.parts.machine import cores, describe
+from benchmarks.parts.machine import cores
 from benchmarks.parts.simulated import ONLINE_WITHIN_S, simulating
-from benchmarks.parts.table import HEAD, Line, show
+from benchmarks.parts.table import Line, show
 from firmware_bridge.codec import BadMessage, decode_message
 from firmware_bridge.framing import BadFrame, FrameDecoder
 from firmware_bridge.messages import HelloRequest
@@ -231,11 +231,7 @@ def measure(directory: Path, sizes: Sizes) -> Iterator[Line]:
 
 def main() -> None:
     """Print the table. Arguments of the other benchmarks are not for this one."""
-    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
-        directory = Path(name).resolve()
-        for line in describe(directory):
-            print(line)
-        print(HEAD)
+    with bench() as directory:
         show(measure(directory, Sizes()))
 
 

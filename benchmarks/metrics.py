@@ -7,16 +7,15 @@ the same bytes, ready, from a bare FastAPI route, and their formatting by promet
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.parts.bench import bench
 from benchmarks.parts.daemon import Daemon
-from benchmarks.parts.machine import describe
 from benchmarks.parts.scrape import Cost, bare, format_s, scrape
 from benchmarks.parts.simulated import ONLINE_WITHIN_S, simulating
-from benchmarks.parts.table import HEAD, Line, show
+from benchmarks.parts.table import Line, show
 
 DISPENSERS = 200
 SCRAPES = 300
@@ -64,11 +63,7 @@ def measure(directory: Path, count: int = DISPENSERS, scrapes: int = SCRAPES) ->
 
 def main() -> None:
     """Print the table. Arguments of the other benchmarks are not for this one."""
-    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
-        directory = Path(name).resolve()
-        for line in describe(directory):
-            print(line)
-        print(HEAD)
+    with bench() as directory:
         show(measure(directory))
 
 

@@ -7,14 +7,13 @@ to do; a page is asked for five times, and the slowest counts.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.parts.bench import bench
 from benchmarks.parts.daemon import Daemon
-from benchmarks.parts.machine import describe
 from benchmarks.parts.shop import TIMES, fill_shop, load
-from benchmarks.parts.table import HEAD, Line, show
+from benchmarks.parts.table import Line, show
 
 GOAL_MS = 1_000
 EVENTS, MILLION = 100_000, 1_000_000
@@ -38,12 +37,7 @@ def measure(directory: Path, events: int, times: int = TIMES) -> Iterator[Line]:
 def main() -> None:
     """Print the table."""
     events = MILLION if "--million" in sys.argv[1:] else EVENTS
-    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
-        directory = Path(name).resolve()
-        for line in describe(directory):
-            print(line)
-        print(f"{events:,} events of 200 dispensers")
-        print(HEAD)
+    with bench(f"{events:,} events of 200 dispensers") as directory:
         show(measure(directory, events))
 
 

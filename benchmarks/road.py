@@ -12,18 +12,18 @@ import asyncio
 import json
 import logging
 import statistics
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import bare
+from benchmarks.parts.bench import bench
 from benchmarks.parts.daemon import drain, memory_mb, start_s
 from benchmarks.parts.events import fill
 from benchmarks.parts.feeder import BETWEEN_ASKS_S
-from benchmarks.parts.machine import child, describe, has_strace
-from benchmarks.parts.table import HEAD, Line, show
+from benchmarks.parts.machine import child, has_strace
+from benchmarks.parts.table import Line, show
 from cloud_sync.record import Record
 from cloud_sync.topics import EVENTS
 from tests.servers import KafkaServer, MeasuredKafka, ServerElsewhere, create_topic
@@ -204,11 +204,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says what it tries again
     sizes = Sizes(drains=(1, 10)) if options.million else Sizes()
-    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
-        directory = Path(name).resolve()
-        for line in describe(directory):
-            print(line)
-        print(HEAD)
+    with bench() as directory:
         (directory / "kafka").mkdir()
         kafka = MeasuredKafka(directory / "kafka")
         parts: dict[str, Callable[[], Iterator[Line]]] = {

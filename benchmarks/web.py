@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,11 +19,11 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, expect
 
+from benchmarks.parts.bench import bench
 from benchmarks.parts.browsing import bare_page, busy_share, chromium, load, phone
 from benchmarks.parts.daemon import MB, Daemon
-from benchmarks.parts.machine import describe
 from benchmarks.parts.simulated import ONLINE_WITHIN_S, simulating
-from benchmarks.parts.table import HEAD, Line, show
+from benchmarks.parts.table import Line, show
 from gateway.access.access import open_access
 from hw_sim.control import SOCKET_NAME, call
 from tests.access import Keys, let_in
@@ -242,13 +241,8 @@ def measure(
 
 def main() -> None:
     """Print the table. Arguments of the other benchmarks are not for this one."""
-    with tempfile.TemporaryDirectory(dir=".", prefix="bench-") as name:
-        directory = Path(name).resolve()
-        for line in describe(directory):
-            print(line)
-        print(HEAD)
-        with chromium() as browser:
-            show(measure(browser, directory))
+    with bench() as directory, chromium() as browser:
+        show(measure(browser, directory))
 
 
 if __name__ == "__main__":

@@ -157,6 +157,20 @@ def clock(hand_clock: HandClock) -> Clock:
 
 
 @pytest.fixture
+def word(tmp_path: Path) -> Path:
+    """The file by which the network vouches for the time."""
+    path = tmp_path / "synchronised"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def vouched(hand_clock: HandClock, word: Path) -> Clock:
+    """A clock that is known as long as `word` is there and new."""
+    return Clock("system", hand_clock, hand_clock.boot_ns, word)
+
+
+@pytest.fixture
 def door() -> Door:
     """The door of a shop with the default catalogue."""
     return Door(default_catalog(), default_words(), "plaza", "south")

@@ -81,16 +81,8 @@ class Bar:
 
 
 @pytest.fixture
-def word(tmp_path: Path) -> Path:
-    """The file by which the network vouches for the time."""
-    path = tmp_path / "synchronised"
-    path.touch()
-    return path
-
-
-@pytest.fixture
-def clock(hand_clock: HandClock, word: Path) -> Clock:
-    return Clock("system", hand_clock, hand_clock.boot_ns, word)
+def clock(vouched: Clock) -> Clock:
+    return vouched
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from tests.gateway.web.conftest import inside_of
 
 T = TypeVar("T")
 
+AT_FIRST: dict[str, Any] = {"left": "1", "right": "1", "since": None}
+
 TEMPLATES = {
     "sample/page.html": """
         {% extends "shell.html" %}
@@ -60,7 +62,7 @@ class Sample:
     """The page, and what it shows."""
 
     def __init__(self) -> None:
-        self.values: dict[str, Any] = {"left": "1", "right": "1", "since": None, "rows": []}
+        self.values: dict[str, Any] = AT_FIRST | {"rows": []}
         self.looked = 0
         self.posted: list[dict[str, str]] = []
         self.page = Page(
@@ -145,3 +147,17 @@ def served(directory: Path) -> Iterator[Served]:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
             loop.close()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page, for a file of browser tests."""
+    with served(tmp_path_factory.mktemp("sample")) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def as_new(shop: Served) -> None:
+    """Each test finds the page as it is at first."""
+    shop.sample.values |= AT_FIRST | {"rows": []}
+    shop.sample.posted.clear()

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.gateway.web import sample
 from tests.gateway.web.browser import context_of, visiting
-from tests.gateway.web.sample import Served, served
+from tests.gateway.web.sample import Served
 from tests.waiting import wait_until
 
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The sample page, for a file of tests."""
-    with served(tmp_path_factory.mktemp("sample")) as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _as_new(shop: Served) -> None:
-    shop.sample.values |= {"left": "1", "right": "1", "since": None, "rows": []}
-    shop.sample.posted.clear()
+shop, as_new = sample.shop, sample.as_new
 
 
 def test_a_change_comes_in(browser: Browser, shop: Served) -> None:
