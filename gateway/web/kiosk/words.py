@@ -44,6 +44,17 @@ _FLAVOURS = {
 }
 """Of the catalogue that ships: flavours bend with their language, so each has its own sentence."""
 
+_TAGS = {
+    "smoky": Text("smoky"),
+    "fruity": Text("fruity"),
+    "garlic": Text("garlic"),
+    "vinegar": Text("vinegar"),
+    "sweet": Text("sweet"),
+    "citrus": Text("citrus"),
+    "earthy": Text("earthy"),
+    "umami": Text("umami"),
+}
+
 _REASONS = (
     Text("hotter than you usually like"),
     Text("hotter than most people like"),
@@ -88,6 +99,11 @@ def reason(line: str) -> Text | str | None:
     if line.endswith(_OWN_FLAVOUR):  # a brand's own tag
         return Text("{flavour}, as you like it", flavour=line.removesuffix(_OWN_FLAVOUR))
     return line or None
+
+
+def flavour(tag: str) -> Text | str:
+    """What a flavour is called; a brand's own tag as it is."""
+    return _TAGS.get(tag, tag)
 
 
 def like(heat_mo: int) -> Text:

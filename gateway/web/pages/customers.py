@@ -13,6 +13,7 @@ from gateway.web import views
 from gateway.web.answers import ProfileView
 from gateway.web.confirm import must_be_confirmed
 from gateway.web.consents import SetConsent, change
+from gateway.web.kiosk.words import flavour
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.sentences import name_of
@@ -49,6 +50,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         if profile is None or profile.latest is None
         else name_of(profile.latest.sauce, web.state.catalog),
         "verdicts": VERDICTS,
+        "flavour": flavour,
         "consent": consents.wish(web.state.reader, subject),
         "forget": FORGET,
         "error": None,

@@ -13,6 +13,7 @@ from gateway.web.dispenser_answers import DispenserView
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.dispensers.commands import Dispenser, newest
 from gateway.web.etags import etag_of
+from gateway.web.kiosk.words import reason
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.commands_said import said
@@ -50,6 +51,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "its": fleet.state_of(web.state, web.watch, view.name, nozzles),
         "state_words": STATE_WORDS,
         "bottles": drawn(view),
+        "why": reason,
         "commands": [said(each, away=not view.online) for each in commands],
         "serves": who.role >= Role.TECHNICIAN,
         "base": f"/dispensers/{view.name}",
