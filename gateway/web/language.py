@@ -125,8 +125,9 @@ class Language:
 
     def percent(self, share: float, digits: int = 0) -> str:
         """A share of one."""
+        pattern = self._locale.percent_formats[None].pattern  # "#,##0 %" where a space belongs there
         return numbers.format_percent(
-            share, "#,##0" + ("." + "0" * digits if digits else "") + "%", locale=self._locale
+            share, pattern.replace("#,##0", "#,##0." + "0" * digits) if digits else pattern, locale=self._locale
         )
 
     def unit(self, value: float, unit: str, digits: int = 0) -> str:

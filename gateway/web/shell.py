@@ -20,6 +20,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gateway.web.hearsay import heard, heard_whole
 from gateway.web.language import LANGUAGES, Language, Text, language, preferred
 from gateway.web.statics import address
 from gateway.web.web import Web
@@ -72,7 +73,7 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-environment.globals |= {"live": False, "static": address}
+environment.globals |= {"live": False, "static": address, "heard": heard, "heard_whole": heard_whole}
 environment.filters |= {
     "band": lambda heat: band(heat.milli_octaves),
     "scale_percent": lambda heat: f"{100 * heat.milli_octaves / MAX_MO:.1f}",

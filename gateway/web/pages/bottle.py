@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from gateway.web.dispensers import planograms
 from gateway.web.dispensers.bottles import MAX_ML, NewBottle, NozzleNumber, bottles_of, check_nozzle, etag, hang
 from gateway.web.dispensers.commands import Dispenser
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
@@ -99,7 +100,7 @@ async def change(  # noqa: PLR0913, PLR0917 -- a form's parts
             code, status = problem.details.type.rpartition(":")[2], problem.details.status
             if status == 404:
                 raise
-            where, what = _ERRORS.get(code, ("all", problem.details.detail))
+            where, what = _ERRORS.get(code, ("all", heard(problem.details.detail)))
             errors = {where: what} if status != 412 else {}
         else:
             return RedirectResponse(f"/dispensers/{dispenser}/nozzles", 303)

@@ -26,6 +26,7 @@ from gateway.web.dispensers import planograms
 from gateway.web.dispensers.bottles import NozzleNumber, check_nozzle
 from gateway.web.dispensers.calibrating import Bench, new_run
 from gateway.web.dispensers.commands import Dispenser, command_view, measured
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.once import once_id
 from gateway.web.problems import Problem
@@ -122,7 +123,7 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
     query = {"dispenser": dispenser, "nozzle": str(nozzle)}
     begun = {"unit": unit, "dose_ml": dose_ml, "density": density}
 
-    async def refused(errors: Mapping[str, Text], status: int = 422) -> Response:
+    async def refused(errors: Mapping[str, Text | str], status: int = 422) -> Response:
         return await show(request, web, PAGE, query, status=status, errors=errors, begun=begun, amount=amount)
 
     word = UNDO if do == "undo" else WORDS.get(step.partition("-")[0], WORDS["pour"])
@@ -150,10 +151,10 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
                 await deed()
     except DataError as error:
         where = "amount" if do == "read" else "all"
-        return await refused({where: Text("{what}. {hint}", what=str(error.args[0]), hint=error.hint)})
+        return await refused({where: heard(str(error.args[0]), error.hint)})
     except Problem as problem:
         details = problem.details
-        text = Text("{what}. {hint}", what=details.detail, hint=details.hint)
+        text = heard(details.detail, details.hint)
         return await refused({"all": text}, details.status)
     return RedirectResponse(AT.format(dispenser=dispenser, nozzle=nozzle), 303)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Form, Request
 from pydantic import ValidationError
 
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.problems import Fault, Problem
 from gateway.web.shell import language_of
@@ -39,8 +40,8 @@ def wrong(
     fields = {fault.where.rpartition(".")[2]: fault.what for fault in details.errors}
     if (field := CODES.get(details.type.rpartition(":")[2])) is not None:
         fields.setdefault(field, details.detail)
-    errors = {name: lang.say(WRONG.get(name, what)) for name, what in fields.items()}
-    failed = f"{details.detail}. {details.hint}".rstrip(". ") + "."
+    errors = {name: lang.say(WRONG.get(name) or heard(what)) for name, what in fields.items()}
+    failed = lang.say(heard(details.detail, details.hint)) + "."
     return problem, {"errors": errors, "typed": dict(typed), "failed": failed}
 
 

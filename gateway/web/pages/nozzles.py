@@ -12,6 +12,7 @@ from gateway.web.api import nozzles_of
 from gateway.web.dispensers import planograms
 from gateway.web.dispensers.commands import Dispenser
 from gateway.web.etags import etag_of
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
@@ -72,7 +73,7 @@ async def place(request: Request, web: TheWeb, dispenser: Dispenser, who: Techni
     except Problem as problem:
         status = problem.details.status
         theirs = changed if status == 412 else {}
-        error = None if status == 412 else problem.details.detail
+        error = None if status == 412 else heard(problem.details.detail)
         query = {"dispenser": dispenser}
         return await show(request, web, PAGE, query, status=status, chosen=typed, theirs=theirs, error=error)
     return RedirectResponse(f"/dispensers/{dispenser}/nozzles", 303)

@@ -13,6 +13,7 @@ from gateway.web import cookies
 from gateway.web.entry import acts
 from gateway.web.entry.answers import name_of
 from gateway.web.etags import etag_of
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.once import holds_secret
 from gateway.web.problems import Problem
@@ -77,11 +78,12 @@ async def _done(request: Request, web: Web, work: Awaitable[None], **typed: str)
     try:
         await work
     except DataError as error:
-        return await show(request, web, PAGE, {}, 422, error=str(error), typed=typed)
+        return await show(request, web, PAGE, {}, 422, error=heard(str(error.args[0]), error.hint), typed=typed)
     except Problem as problem:
         details = problem.details
-        text = f"{details.detail}. {details.hint}" if details.hint else details.detail
-        return await show(request, web, PAGE, {}, details.status, error=text, typed=typed)
+        return await show(
+            request, web, PAGE, {}, details.status, error=heard(details.detail, details.hint), typed=typed
+        )
     return RedirectResponse("/people", 303)
 
 
@@ -136,7 +138,15 @@ async def add_token(
             request, web.access, who, label, scope.strip(), int(days) if days.isdecimal() and len(days) < 6 else None
         )
     except DataError as error:
-        return await show(request, web, PAGE, {}, 422, error=str(error), typed={"label": label, "scope": scope})
+        return await show(
+            request,
+            web,
+            PAGE,
+            {},
+            422,
+            error=heard(str(error.args[0]), error.hint),
+            typed={"label": label, "scope": scope},
+        )
     return await show(request, web, PAGE, {}, made=made)
 
 

@@ -14,6 +14,7 @@ from gateway import voids
 from gateway.web import reads
 from gateway.web.confirm import confirmed
 from gateway.web.dispensers.voids import Position, take_back
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
@@ -99,7 +100,7 @@ async def void(
             await take_back(request, web, position, why)
         except Problem as problem:
             code = problem.details.type.rpartition(":")[2]
-            errors["all"], status = _REFUSALS.get(code, problem.details.detail), problem.details.status
+            errors["all"], status = _REFUSALS.get(code, heard(problem.details.detail)), problem.details.status
         else:
             return RedirectResponse(f"/events/{position}/void", 303)
     return await show(request, web, PAGE, {"position": str(position)}, status=status, reason=reason, errors=errors)

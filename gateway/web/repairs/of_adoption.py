@@ -11,6 +11,7 @@ from gateway.strangers import FOR_WANT_OF_A_KEY, Stranger
 from gateway.web import reads
 from gateway.web.dispenser_answers import DispenserView
 from gateway.web.dispenser_views import titled, waiting_view
+from gateway.web.hearsay import heard
 from gateway.web.language import Listed, Text
 from gateway.web.repairs.repair import Fix, Repair
 
@@ -39,7 +40,7 @@ def adoption_repairs(state: GatewayState, dispensers: list[DispenserView]) -> It
     provisioning = state.provisioning
     if provisioning is not None and provisioning.error is not None:
         detail = str(provisioning.error.args[0])
-        what = Text("The provisioning file can't be read, and the one before counts: {detail}", detail=detail)
+        what = Text("The provisioning file can't be read, and the one before counts: {detail}", detail=heard(detail))
         yield Repair("provisioning_invalid", what, (provisioning.error.hint, Text("It is read again by itself")))
 
 
@@ -75,7 +76,7 @@ def turned_away(state: GatewayState) -> Iterator[Repair]:
 
 def _waits(state: GatewayState, stranger: Stranger) -> Repair:
     told, name = waiting_view(state, stranger), stranger.hello.dispenser
-    values = {"dispenser": name, "port": stranger.link, "detail": told.why}
+    values = {"dispenser": name, "port": stranger.link, "detail": heard(told.why)}
     since = reads.moment(stranger.first_seen * 1000)
     page = Fix("dispenser", Text("Look at it"), link=f"/dispensers/{name}")
     if state.dispensers.keyring.is_adopted(name):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gateway.state import GatewayState
 from gateway.web import reads
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.repairs.of_ports import tells_of_itself
 from gateway.web.repairs.repair import Fix, Repair, split
@@ -26,7 +27,7 @@ def part_repairs(state: GatewayState, watch: Watch) -> Iterator[Repair]:
         if tells_of_itself(state, part.name):
             continue
         detail, steps = split(part.error or f"{part.name} failed")
-        values, since = {"part": part.name, "detail": detail}, reads.moment(part.since * 1000)
+        values, since = {"part": part.name, "detail": heard(detail)}, reads.moment(part.since * 1000)
         if part.state == "stopped":
             what = Text("{part} was stopped: {detail}", **values)
             yield Repair("part_stopped", what, (*steps, Text("Then restart the gateway")), part.name, since)
@@ -45,7 +46,7 @@ def release_repairs(state: GatewayState) -> Iterator[Repair]:
                 kind=one.kind.capitalize(),
                 number=str(one.number),
                 target=one.target,
-                detail=one.detail,
+                detail=heard(one.detail),
             )
             steps = (Text("Release one that is mended, or withdraw it: {command}", command="picante cloud release"),)
             yield Repair("release_refused", what, steps, f"{one.kind}")
@@ -61,8 +62,8 @@ def fallback(error: ModelError, by_rule: bool, ranker: str) -> Repair:
     """A bundle that can't be used as it should."""
     detail = str(error.args[0])
     what = (
-        Text("Picks are made by rule: {detail}", detail=detail)
+        Text("Picks are made by rule: {detail}", detail=heard(detail))
         if by_rule
-        else Text("Picks are made with {ranker}: {detail}", ranker=ranker, detail=detail)
+        else Text("Picks are made with {ranker}: {detail}", ranker=ranker, detail=heard(detail))
     )
     return Repair("model_fallback", what, (error.hint,) if error.hint else (), fixes=(TRY_AGAIN,))

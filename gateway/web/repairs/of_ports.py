@@ -11,6 +11,7 @@ from firmware_bridge.line import is_url
 from firmware_bridge.serial_link import SerialLink
 from gateway.config import Config
 from gateway.state import GatewayState
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.repairs.repair import Repair
 from heat.errors import PortBusy, PortForbidden, PortMissing, PortUnreachable
@@ -60,7 +61,7 @@ def _failed(name: str, failure: PortMissing) -> Repair:
             code = "port_unreachable"
         case _:
             code = "port_unusable"
-    what = Text("A serial port can't be opened: {detail}", detail=str(failure.args[0]))
+    what = Text("A serial port can't be opened: {detail}", detail=heard(str(failure.args[0])))
     return Repair(code, what, (failure.hint,) if failure.hint else (), name)
 
 

@@ -9,6 +9,7 @@ from gateway.quarantine import Quarantined
 from gateway.space import Full
 from gateway.state import GatewayState
 from gateway.web import reads
+from gateway.web.hearsay import heard
 from gateway.web.language import Share, Text
 from gateway.web.repairs.repair import Fix, Repair, split
 
@@ -21,7 +22,7 @@ def store_repairs(state: GatewayState, downloaded: set[str]) -> Iterator[Repair]
     store = state.store
     if store.broken is not None:
         what, steps = split(str(store.broken))
-        yield Repair("store_broken", Text("The store is broken: {detail}", detail=what), steps)
+        yield Repair("store_broken", Text("The store is broken: {detail}", detail=heard(what)), steps)
     if store.full is not None:
         yield _full(store.full, store.settings.data_dir)
     else:

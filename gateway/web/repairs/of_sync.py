@@ -7,6 +7,7 @@ from datetime import datetime
 
 from gateway.state import GatewayState
 from gateway.web.answers import SyncView
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.repairs.repair import Fix, Repair, split
 
@@ -22,14 +23,14 @@ def sync_repairs(state: GatewayState, sync: SyncView) -> Iterator[Repair]:
     still_looking = sync.state == "connecting" and state.up_s > CONNECTING_S
     pulse_error = None if state.uplink is None else state.uplink.pulse.last_error
     if sync.state == "foreign":
-        what = Text("Nothing goes to Kafka: {detail}", detail=detail)
+        what = Text("Nothing goes to Kafka: {detail}", detail=heard(detail))
         yield Repair("sync_foreign", what, steps, since=sync.since, fixes=(GO_ON, PAGE))
     elif sync.state == "refused":
-        what = Text("Nothing goes to Kafka: {detail}", detail=detail)
+        what = Text("Nothing goes to Kafka: {detail}", detail=heard(detail))
         yield Repair("sync_refused", what, steps, since=sync.since, fixes=(PAGE,))
     elif sync.state in {"idle", "draining"} and pulse_error is not None:
         detail, steps = split(pulse_error)
-        what = Text("The cloud is not told how this gateway is: {detail}", detail=detail)
+        what = Text("The cloud is not told how this gateway is: {detail}", detail=heard(detail))
         yield Repair("heartbeat_failing", what, steps)
     elif (sync.state == "unreachable" or still_looking) and state.config.kafka is not None:
         yield unreachable(state.config.kafka.bootstrap, sync.since)
