@@ -22,21 +22,9 @@ from firmware_bridge.framing import BadFrameReason
 from firmware_bridge.messages import RejectReason
 from gateway.assembly import assemble
 from gateway.config import load_config
-from gateway.web import (
-    api,
-    commands,
-    consents,
-    health,
-    stream,
-)
-from gateway.web.dispensers import adoption, bottles, calibrations, recalls, sample_stream, sensors, voids
-from gateway.web.dispensers import commands as dispenser_commands
+from gateway.web import application
 from gateway.web.entry import api as entry
-from gateway.web.kiosk import api as kiosk
-from gateway.web.mending import api as repairs
 from gateway.web.metrics import Figures
-from gateway.web.picking import model, too_hot
-from gateway.web.records import events, ledger, letters, rates
 from gateway.web.repairs.board import Board
 from gateway.web.repairs.kinds import KINDS
 from gateway.web.repairs.metrics import Figures as RepairFigures
@@ -179,11 +167,8 @@ def test_the_glossary_has_ten_words() -> None:
 
 
 def test_every_path_is_in_the_readme() -> None:
-    commanding = (adoption, commands, consents, dispenser_commands, calibrations, bottles, recalls, voids, kiosk)
-    recorded = (events, ledger, letters, rates, model, too_hot)
-    there_are = (health, api, sensors, sample_stream, *commanding, *recorded, repairs, stream, entry)
-    routers = [each.router for each in there_are]
-    there = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
+    routes = [route for module in (entry, *application.ROUTES) for route in module.router.routes]
+    there = {route.path for route in routes if isinstance(route, APIRoute) and route.include_in_schema}
     assert set(codes(section(README, "The API"), "path")) == there
 
 
