@@ -21,6 +21,10 @@ _BOTTLE = """
 SELECT bottle FROM bottles WHERE dispenser = ? AND nozzle = ? AND since_ms <= ? AND ifnull(until_ms > ?, 1)
 ORDER BY since_ms DESC, bottle DESC LIMIT 1
 """
+_NEWEST = """
+SELECT bottle, since_ms, until_ms FROM bottles WHERE dispenser = ? AND nozzle = ?
+ORDER BY since_ms DESC, bottle DESC LIMIT 1
+"""
 _OF_LOT = """
 SELECT bottle_pours.position, ifnull(events.time_ms, bottle_pours.time_ms), bottles.dispenser, bottles.nozzle,
        bottles.sauce, bottle_pours.subject, bottle_pours.volume_ul, voids.position IS NOT NULL
@@ -50,10 +54,35 @@ class PourOfLot(NamedTuple):
 def note(tx: Transaction, dispenser: str, position: int, pour: Poured, when: Stamp, subject: str | None) -> None:
     """A pour was stored."""
     at_ms = when.time_ms if when.clock == "known" else _LATEST
-    row = tx.connection.execute(_BOTTLE, (dispenser, pour.nozzle, at_ms, at_ms)).fetchone()
-    if row is not None:
-        values = position, row[0], when.time_ms, subject, pour.volume_ul
-        tx.connection.execute("INSERT INTO bottle_pours VALUES (?, ?, ?, ?, ?)", values)
+    bottle = _bottle_at(tx, dispenser, pour.nozzle, at_ms)
+    if bottle is not None:
+        add(tx, bottle, position, when.time_ms, subject, pour.volume_ul)
+
+
+def add(tx: Transaction, bottle: int, position: int, time_ms: int, subject: str | None, volume_ul: int) -> None:
+    """A pour came from a bottle."""
+    values = position, bottle, time_ms, subject, volume_ul
+    tx.connection.execute("INSERT INTO bottle_pours VALUES (?, ?, ?, ?, ?)", values)
+
+
+def _bottle_at(tx: Transaction, dispenser: str, nozzle: int, at_ms: int) -> int | None:
+    """The bottle that hung there then. Mostly it is the newest, which is read once a transaction."""
+    where = "bottle", dispenser, nozzle
+    if where not in tx.memory:
+        tx.memory[where] = tx.connection.execute(_NEWEST, (dispenser, nozzle)).fetchone()
+    newest = tx.memory[where]
+    if newest is None:
+        return None
+    bottle, since_ms, until_ms = newest
+    if since_ms <= at_ms and (until_ms is None or until_ms > at_ms):
+        return int(bottle)
+    row = tx.connection.execute(_BOTTLE, (dispenser, nozzle, at_ms, at_ms)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def forget_newest(tx: Transaction, dispenser: str, nozzle: int) -> None:
+    """Another bottle hangs there, or none: what this transaction read is old."""
+    tx.memory.pop(("bottle", dispenser, nozzle), None)
 
 
 def hand_over(tx: Transaction, session: str, subject: str) -> None:

@@ -19,13 +19,13 @@ def note(tx: Transaction, subject: str, position: int, data: AnyData, day: int) 
     """Keep an event's dose, if it has one; the oldest goes for one too many."""
     if (one := dose(data, day)) is not None:
         tx.connection.execute("INSERT INTO doses VALUES (?, ?, ?, ?, ?, ?)", (position, subject, *one))
-        _trim(tx, subject)
+        tx.at_end(_trim, subject)
 
 
 def hand_over(tx: Transaction, session: str, subject: str) -> None:
     """A session's doses belong to a customer from now on."""
     tx.connection.execute("UPDATE doses SET subject = ? WHERE subject = ?", (subject, session))
-    _trim(tx, subject)
+    tx.at_end(_trim, subject)
 
 
 def move(tx: Transaction, position: int, day: int) -> None:
@@ -43,7 +43,7 @@ def read(connection: sqlite3.Connection, subjects: Sequence[str]) -> list[Dose]:
     return [Dose(*row[1:]) for row in sorted(rows)[-LATEST:]]
 
 
-def _trim(tx: Transaction, subject: str) -> None:
+def _trim(tx: Transaction, subject: str, _added: int) -> None:
     tx.connection.execute(
         "DELETE FROM doses WHERE position IN"
         " (SELECT position FROM doses WHERE subject = ? ORDER BY position DESC LIMIT -1 OFFSET ?)",

@@ -17,10 +17,12 @@ from datetime import date
 from typing import Literal
 
 from firmware_bridge.messages import NozzleInfo
-from gateway import bottle_pours
+from gateway import bottle_pours, sessions
+from gateway.packed import unpack
 from gateway.store import Store
 from gateway.transaction import Transaction
 from heat.errors import DataError
+from heat.events import Poured, read_data
 
 LOT = re.compile(r"[A-Z0-9](?:[A-Z0-9 ._-]{0,30}[A-Z0-9])?\Z")
 """As it stands on labels, in capitals; spaces are one, and a slash, which ends names in addresses, is a hyphen."""
@@ -36,6 +38,12 @@ Unfit = Literal["expired", "recalled"]
 _COLUMNS = "bottle, dispenser, nozzle, sauce, lot, best_before, volume_ml, hung_by, since_ms, until_ms"
 _HANGING = f"SELECT {_COLUMNS} FROM bottles WHERE until_ms IS NULL"  # noqa: S608 -- constants
 _INSERT = f"INSERT INTO bottles ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, NULL) RETURNING bottle"  # noqa: S608
+_SINCE = f"""
+SELECT position, subject, time_ms, CAST(data AS BLOB) FROM events
+WHERE position > (SELECT max(position) FROM events) - 5000
+AND source = ? AND type = '{Poured.type}' AND clock = 'known' AND time_ms >= ?
+AND position NOT IN (SELECT position FROM bottle_pours)
+"""  # noqa: S608 -- a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ def refill(tx: Transaction, dispenser: str, nozzle: int, at_ms: int) -> None:
         "UPDATE bottles SET until_ms = ? WHERE dispenser = ? AND nozzle = ? AND until_ms IS NULL AND since_ms < ?",
         (at_ms, dispenser, nozzle, at_ms - SAME_ACT_MS),
     )
+    bottle_pours.forget_newest(tx, dispenser, nozzle)
 
 
 def of_lot(connection: sqlite3.Connection, lot: str) -> list[Bottle]:
@@ -205,13 +214,25 @@ def _hang(tx: Transaction, bottle: Bottle) -> Bottle:
     best_before = None if bottle.best_before is None else bottle.best_before.isoformat()
     values = *place, bottle.sauce, bottle.lot, best_before, bottle.volume_ml, bottle.hung_by, bottle.since_ms
     (number,) = tx.connection.execute(_INSERT, values).fetchone()
+    bottle_pours.forget_newest(tx, *place)
     tx.connection.execute(
         "DELETE FROM bottles WHERE until_ms IS NOT NULL AND bottle <="
         " (SELECT bottle FROM bottles WHERE until_ms IS NOT NULL ORDER BY bottle DESC LIMIT 1 OFFSET ?)",
         (KEPT,),
     )
+    if gone == bottle.since_ms:
+        _take_pours(tx, bottle, number)
     bottle_pours.prune(tx)
     return replace(bottle, id=number)
+
+
+def _take_pours(tx: Transaction, bottle: Bottle, number: int) -> None:
+    """What was poured between the dispenser's word of a refill and the technician's is of this bottle."""
+    for position, subject, time_ms, data in tx.connection.execute(_SINCE, (bottle.dispenser, bottle.since_ms)):
+        pour = read_data(Poured.type, unpack(data))
+        if isinstance(pour, Poured) and pour.nozzle == bottle.nozzle:
+            owner = sessions.owner_of(tx, subject, position)
+            bottle_pours.add(tx, number, position, time_ms, owner, pour.volume_ul)
 
 
 def _bottle(row: tuple[int, str, int, str, str, str | None, int, str, int, int | None]) -> Bottle:

@@ -8,10 +8,12 @@ newer one (events arrive in sequence, so nothing of the old one can follow), or 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway import bottle_pours, doses, letters, pours
+from gateway.packed import unpack
 from gateway.transaction import Transaction, read_profile
-from heat.events import Consent
+from heat.events import Consent, SessionClaimed, read_data
 from heat.identity import is_session, session_subject
 from heat.profile import Profile
 
@@ -19,6 +21,21 @@ IDLE_MS = 30 * 60 * 1000
 """ms without a message; nobody stands at a dispenser for half an hour."""
 CLAIMED_IDLE_MS = 7 * 24 * 60 * 60 * 1000
 """ms; events of a claimed session may wait on a dispenser whose cable is out, and still belong to the customer."""
+
+CLAIM_ROWS = 5_000
+"""Rows after a pour in which the claim of its session is looked for: about a millisecond."""
+_CLAIMS = f"""
+SELECT position, subject, CAST(data AS BLOB) FROM events
+WHERE position > ? AND position <= ? AND type = '{SessionClaimed.type}' ORDER BY position
+"""  # noqa: S608 -- a constant
+
+
+class Claim(NamedTuple):
+    """A session was claimed."""
+
+    position: int
+    """Of the event that says so."""
+    customer: str
 
 
 @dataclass(slots=True)
@@ -54,10 +71,11 @@ def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms
     """The session `number` of a dispenser, begun if it is new; `seen_ms` is the gateway's own (boot) time, now."""
     name = session_subject(dispenser, generation, number)
     row = tx.connection.execute(
-        "SELECT subject, last_dose_ms, previous_dose_ms, opted_out FROM sessions WHERE session = ?", (name,)
+        "UPDATE sessions SET seen_ms = ? WHERE session = ?"
+        " RETURNING subject, last_dose_ms, previous_dose_ms, opted_out",
+        (seen_ms, name),
     ).fetchone()
     if row is not None:
-        tx.connection.execute("UPDATE sessions SET seen_ms = ? WHERE session = ?", (seen_ms, name))
         return Session(name, row[0], row[1], row[2], bool(row[3]))
     tx.connection.execute(
         "INSERT INTO sessions (session, dispenser, number, subject, seen_ms) VALUES (?, ?, ?, ?, ?)",
@@ -149,8 +167,32 @@ def holds_own_sums(tx: Transaction, subject: str, position: int) -> bool:
     return row is not None and tuple(row) == (subject, 0)
 
 
+def owner_of(tx: Transaction, subject: str | None, position: int) -> str | None:
+    """Whose the event at a position is by now: its session's customer, its session, or nobody who wants to be known."""
+    if subject is not None and is_session(subject):
+        row = tx.connection.execute("SELECT subject, opted_out FROM sessions WHERE session = ?", (subject,)).fetchone()
+        if row is not None:
+            return None if row[1] else str(row[0])
+        if (claim := claim_of(tx, subject, position)) is None:
+            return subject
+        subject, position = claim.customer, claim.position
+    return subject if subject is None or is_session(subject) or holds_own_sums(tx, subject, position) else None
+
+
+def claim_of(tx: Transaction, session: str, position: int) -> Claim | None:
+    """Who claimed a session after the event at a position, where the session may have ended since."""
+    for at, customer, data in tx.connection.execute(_CLAIMS, (position, position + CLAIM_ROWS)).fetchall():
+        claim = read_data(SessionClaimed.type, unpack(data))
+        if isinstance(claim, SessionClaimed) and claim.session == session and customer is not None:
+            return Claim(at, customer)
+    return None
+
+
 def end_older(tx: Transaction, dispenser: str, current: Session, number: int) -> None:
     """Forget the sessions that a dispenser had before the one it now reports."""
+    if tx.memory.get(("session", dispenser)) == current.name:
+        return
+    tx.memory["session", dispenser] = current.name
     rows = tx.connection.execute(
         "SELECT session FROM sessions WHERE dispenser = ? AND session <> ? AND number <= ?",
         (dispenser, current.name, number),

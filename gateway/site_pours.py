@@ -18,18 +18,23 @@ HALVED_AT = 1_000
 
 def note(tx: Transaction, sauce: str) -> None:
     """Somebody poured a sauce."""
-    (count,) = tx.connection.execute(
-        "INSERT INTO site_pours VALUES (?, 1) ON CONFLICT DO UPDATE SET pours = pours + 1 RETURNING pours", (sauce,)
-    ).fetchone()
-    if count >= HALVED_AT:
-        tx.connection.execute("UPDATE site_pours SET pours = pours / 2")
-        tx.connection.execute("DELETE FROM site_pours WHERE pours = 0")
+    tx.at_end(_add, sauce)
 
 
 def take_back(tx: Transaction, sauce: str) -> None:
     """A pour was nobody's."""
-    tx.connection.execute("UPDATE site_pours SET pours = pours - 1 WHERE sauce = ?", (sauce,))
-    tx.connection.execute("DELETE FROM site_pours WHERE sauce = ? AND pours <= 0", (sauce,))
+    tx.at_end(_add, sauce, -1)
+
+
+def _add(tx: Transaction, sauce: str, n: int) -> None:
+    (count,) = tx.connection.execute(
+        "INSERT INTO site_pours VALUES (?, ?) ON CONFLICT DO UPDATE SET pours = pours + excluded.pours RETURNING pours",
+        (sauce, n),
+    ).fetchone()
+    if count >= HALVED_AT:
+        tx.connection.execute("UPDATE site_pours SET pours = pours / 2")
+    if count >= HALVED_AT or count <= 0:
+        tx.connection.execute("DELETE FROM site_pours WHERE pours <= 0")
 
 
 def popularity(reader: sqlite3.Connection, menu: Menu) -> dict[str, float]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 from gateway.ledger import Tally, note_gap
 from gateway.packed import pack
@@ -71,6 +73,9 @@ class Transaction:
         self._own_generation = 0
         self.tally = Tally()
         """What the ledger gets."""
+        self.memory: dict[Hashable, Any] = {}
+        """What was read and is read again for the next event; who writes it forgets it here."""
+        self._at_end: Counter[tuple[Callable[[Transaction, str, int], None], str]] = Counter()
 
     # -- identities -------------------------------------------------------------------------------------------------
 
@@ -184,8 +189,14 @@ class Transaction:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
+    def at_end(self, work: Callable[[Transaction, str, int], None], about: str, n: int = 1) -> None:
+        """Have this done once for all events of the transaction: `work` gets the sum of all `n` about this."""
+        self._at_end[work, about] += n
+
     def finish(self) -> None:
         """Write what was gathered, just before COMMIT."""
+        for (work, about), n in self._at_end.items():
+            work(self, about, n)
         for (source, generation), intervals in self._changed.items():
             before = set(self._sequences.get(source, generation))
             for first, last in intervals:

@@ -15,24 +15,18 @@ import msgspec
 from gateway import pours, sessions, site_pours
 from gateway.packed import pack, unpack
 from gateway.transaction import Transaction
-from heat.events import Consent, Event, Poured, PourVoided, SessionClaimed, Stamp, VoidReason, read_data
+from heat.events import Consent, Event, Poured, PourVoided, Stamp, VoidReason, read_data
 from heat.identity import EventId, is_session, keyed_event_id
 from heat.profile import Profile, contribution, negative
 
 MAX_AGE_DAYS = 30
 """Days after which a pour stays as it is. The cloud takes no event of a day that is more than 90 days past, so a void
 has two months to get there."""
-CLAIM_ROWS = 5_000
-"""Rows after a pour in which the claim of its session is looked for: about a millisecond."""
 
 _POUR = """
 SELECT source, generation, sequence, type, subject, CAST(day AS INTEGER), CAST(data AS BLOB) FROM events
 WHERE position = ?
 """
-_CLAIMS = f"""
-SELECT position, subject, CAST(data AS BLOB) FROM events
-WHERE position > ? AND position <= ? AND type = '{SessionClaimed.type}' ORDER BY position
-"""  # noqa: S608 -- a constant
 
 Refused = Literal["no-such-event", "not-a-pour", "already-voided", "too-old"]
 
@@ -126,9 +120,7 @@ def _holder(tx: Transaction, subject: str | None, position: int) -> _Holder:
     if sessions.holds_own_sums(tx, subject, position):
         return _Holder(subject, "session" if is_session(subject) else "profile")
     if is_session(subject):
-        for at, customer, data in tx.connection.execute(_CLAIMS, (position, position + CLAIM_ROWS)).fetchall():
-            claim = read_data(SessionClaimed.type, unpack(data))
-            if isinstance(claim, SessionClaimed) and claim.session == subject and customer is not None:
-                held = sessions.holds_own_sums(tx, customer, at)
-                return _Holder(customer, "profile") if held else _Holder(None, "none")
+        claim = sessions.claim_of(tx, subject, position)
+        if claim is not None and sessions.holds_own_sums(tx, claim.customer, claim.position):
+            return _Holder(claim.customer, "profile")
     return _Holder(None, "none")

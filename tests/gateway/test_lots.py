@@ -20,8 +20,9 @@ from gateway.ingest import Ingest
 from gateway.lots import SAME_ACT_MS, Bottle, Lots, Recall
 from gateway.picks import Recommender
 from gateway.store import Store
+from gateway.transaction import Transaction
 from heat.errors import DataError
-from heat.events import ConsentChanged
+from heat.events import ConsentChanged, Poured, Stamp
 from heat.identity import pseudonym
 from tests.gateway.conftest import KEY, NOON_MS, Counter, HandClock, Screen, ask
 from tests.waiting import wait_until_async
@@ -104,6 +105,46 @@ async def test_a_refill_that_nobody_told_of_ends_the_bottle_that_was_known(
     hand_clock.go_on(60_000)
     told = await book.hang(replace(RED, lot="L-3", since_ms=hand_clock.wall_ms))
     assert told.since_ms == hand_clock.wall_ms - 60_000, "it was hung when the dispenser said so"
+
+
+async def test_a_bottle_that_goes_between_two_pours_of_one_commit_gets_the_first_alone(
+    book: Lots, store: Store, of_lot: Any, door: Door
+) -> None:
+    first_hung, hung_ms = await book.hang(RED), NOON_MS + SAME_ACT_MS + 1_000
+    data = door.admit(POUR, "session", None)
+    assert isinstance(data, Poured)
+
+    def work(tx: Transaction) -> None:
+        for position, time_ms in ((1, hung_ms - 2), (2, hung_ms - 1), (3, hung_ms)):
+            bottle_pours.note(tx, "hot-bar-1", position, data, Stamp(time_ms, 0, 0, "known"), f"s-{position}")
+            if position == 1:
+                lots.refill(tx, "hot-bar-1", 1, hung_ms - 1)
+
+    store.write(work).result(5)
+    assert (first_hung.lot, [subject for _, subject, _ in of_lot("L-1")]) == ("L-1", ["s-1"])
+
+
+async def test_what_was_poured_between_a_refill_and_the_word_of_its_lot_is_of_this_lot(  # noqa: PLR0913, PLR0917
+    book: Lots, poured: Any, of_lot: Any, hand_clock: HandClock, counter: Counter, recommender: Recommender,
+    store: Store,
+) -> None:  # fmt: skip
+    def go_on(ms: int) -> None:
+        hand_clock.go_on(ms)
+        counter.uptime_ms += ms
+
+    await book.hang(RED)
+    go_on(SAME_ACT_MS + 1_000)
+    poured(RefilledBody(nozzle=1, sauce="table-red", volume_ul=750_000))
+    go_on(10_000)
+    poured()
+    poured(PouredBody(nozzle=2, sauce="table-red", volume_ul=1000, duration_ms=900))
+    recommender.answer(Screen(), counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
+    store.write(lambda _tx: None).result(5)
+    poured(session=2)
+    go_on(60_000)
+    await book.hang(replace(RED, lot="L-2", since_ms=hand_clock.wall_ms))
+    assert of_lot("L-2") == [(1, ANNA, 5000), (1, "s-hot-bar-1-00000007-2", 5000)]
+    assert of_lot("L-1") == []
 
 
 async def test_who_opted_out_is_in_no_recall(  # noqa: PLR0913, PLR0917 -- its parts
