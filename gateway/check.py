@@ -9,21 +9,24 @@ from cloud_sync.credentials import TlsSection
 from gateway import keyring
 from gateway.assembly import bundle_path, given_keys, open_door
 from gateway.config import Config, load_pseudonym_key, pseudonym_path
+from gateway.doctor import readings
 from gateway.provisioning import Fleet, load_fleet
 from gateway.scorer import probe
-from gateway.security import check_dates, load_credentials, load_security
+from gateway.security import check_dates
 from heat.errors import ScorerError
 from models.bundle import load as load_bundle
 from models.signing import read_signers
 
 
 async def check(config: Config) -> list[str]:
-    """What a configuration leads to, a line each, having read every file that it names, and tried the bundle.
+    """What a configuration leads to, a line each, having read what the doctor reads, and tried the bundle.
 
     Raises:
         ConfigError: a file can't be used.
         ModelError: the bundle can't be used (the daemon would run, and rank by rule).
     """
+    for read in readings(config).values():
+        read()
     given = given_keys(config)
     _, key_version = load_pseudonym_key(pseudonym_path(config))
     door = open_door(config)
@@ -31,8 +34,6 @@ async def check(config: Config) -> list[str]:
     adopted = _count_adopted(config, {**given, **(fleet.keys if fleet else {})})
     signers = read_signers(config.path(config.keys.bundles)) if config.keys.bundles is not None else None
     bundle = load_bundle(bundle_path(config), signers)
-    load_security(config)
-    load_credentials(config)
     check_dates(config)
     scored_by = "onnxruntime"
     try:

@@ -14,6 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firmware_bridge.line import is_url
+from gateway.access.access import MARK
+from gateway.access.file import FILE as ACCESS
+from gateway.access.file import VERSION
+from gateway.access.roles import Role
 from gateway.assembly import bundle_path, given_keys, open_door
 from gateway.clock import Clock
 from gateway.config import Config, load_config, load_pseudonym_key, pseudonym_path
@@ -27,7 +31,7 @@ from gateway.web import reads
 from gateway.web.language import Text
 from gateway.web.repairs.facts import Reader
 from gateway.web.repairs.of_clock import clock_repairs
-from gateway.web.repairs.of_machine import machine_repairs, setup_repairs
+from gateway.web.repairs.of_machine import access_lost, machine_repairs, setup_repairs
 from gateway.web.repairs.of_parts import fallback
 from gateway.web.repairs.of_ports import absent_ports
 from gateway.web.repairs.of_store import filling, set_aside
@@ -36,6 +40,8 @@ from heat.errors import ConfigError, ModelError, PicanteError, ScorerError
 from models.bundle import load as load_bundle
 from models.signing import read_signers
 
+ASK_AS_USER = "Is it the gateway's user who asks? Else try sudo"
+
 
 async def examine(path: Path, *, database: bool = True) -> list[Repair]:
     """What is wrong, what can't wait first. `database`: look at its pages, too; a full one takes a minute on a card."""
@@ -43,7 +49,7 @@ async def examine(path: Path, *, database: bool = True) -> list[Repair]:
         config = load_config(path)
     except ConfigError as error:
         return [invalid("gateway.toml", error)]
-    found = [*_of_files(config), *await _of_model(config), *_of_machine(config)]
+    found = [*_of_files(config), *await _of_model(config), *_of_machine(config), *_of_access(config)]
     if database:
         found += await asyncio.to_thread(lambda: list(_of_database(config)))
     return ordered(found)
@@ -79,9 +85,9 @@ def down(why: str) -> Repair:
     return Repair("daemon_down", Text("No gateway runs here: {detail}", detail=why), steps)
 
 
-def _of_files(config: Config) -> Iterator[Repair]:
-    """Each file that gateway.toml names is read as the start would."""
-    readings: dict[str, Callable[[], object]] = {
+def readings(config: Config) -> dict[str, Callable[[], object]]:
+    """What reads each file that gateway.toml names as the start would, by the key; each raises ConfigError."""
+    found: dict[str, Callable[[], object]] = {
         "keys.dispensers": lambda: given_keys(config),
         "keys.pseudonym": lambda: load_pseudonym_key(pseudonym_path(config)),
         "picks": lambda: open_door(config),
@@ -89,10 +95,14 @@ def _of_files(config: Config) -> Iterator[Repair]:
         "mqtt": lambda: load_credentials(config),
     }
     if (fleet := config.keys.provisioning) is not None:
-        readings["keys.provisioning"] = lambda: load_fleet(config.path(fleet), open_door(config).catalog)
+        found["keys.provisioning"] = lambda: load_fleet(config.path(fleet), open_door(config).catalog)
     if (signers := config.keys.bundles) is not None:
-        readings["keys.bundles"] = lambda: read_signers(config.path(signers))
-    for name, read in readings.items():
+        found["keys.bundles"] = lambda: read_signers(config.path(signers))
+    return found
+
+
+def _of_files(config: Config) -> Iterator[Repair]:
+    for name, read in readings(config).items():
         try:
             read()
         except ConfigError as error:
@@ -127,6 +137,31 @@ def _of_machine(config: Config) -> Iterator[Repair]:
     yield from machine_repairs(facts, datetime.now(UTC) if clock.now().known else None)
 
 
+def _of_access(config: Config) -> Iterator[Repair]:
+    """Who may sign in."""
+    directory = config.path(config.gateway.data_dir)
+    path = directory / ACCESS
+    try:
+        was_set_up = (directory / MARK).exists()
+        if not path.exists():
+            if was_set_up:
+                yield access_lost()
+            return
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as reader:
+            whole = reader.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            [version] = reader.execute("PRAGMA user_version").fetchone()
+            owner = "SELECT 1 FROM people WHERE role = ?"
+            if version > VERSION:
+                hint = "Install that version, or a later one"
+                yield unusable(PicanteError(f"{path} was written by a newer Picante", hint=hint))
+            elif not whole or (was_set_up and reader.execute(owner, (Role.OWNER,)).fetchone() is None):
+                yield access_lost()
+    except (OSError, sqlite3.OperationalError) as error:
+        yield unusable(PicanteError(f"{path}: {error}", hint=ASK_AS_USER))
+    except sqlite3.DatabaseError:  # a start sets it aside
+        yield access_lost()
+
+
 def _of_database(config: Config) -> Iterator[Repair]:
     directory = config.path(config.gateway.data_dir)
     yield from set_aside(quarantined(directory), set())
@@ -138,7 +173,7 @@ def _of_database(config: Config) -> Iterator[Repair]:
             said = str(reader.execute("PRAGMA quick_check(1)").fetchone()[0])
             yield from filling(reads.used_bytes(reader), config.gateway.quota_mb * 1024 * 1024)
     except (OSError, sqlite3.Error) as error:
-        yield unusable(PicanteError(f"{path}: {error}", hint="Is it the gateway's user who asks? Else try sudo"))
+        yield unusable(PicanteError(f"{path}: {error}", hint=ASK_AS_USER))
     else:
         if said != "ok":
             hint = "Copy it away: a start sets it aside, and begins a new one"

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from cryptography import x509
 
 from gateway.config import Config
+
+LEAF_FILE = "web-leaf.pem"
+"""In the data directory: the page's own certificate, and what it needs. `gateway.web.leaf` makes it."""
+LEAF, ISSUER = "http.leaf", "http.issuer"
+"""Keys of certificates; no configuration names the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,9 @@ def certificates(config: Config) -> Iterator[Certificate]:
             named: str | None = getattr(section, key, None)
             if named is not None:
                 yield from read(config.path(named), f"{name}.{key}")
+    if config.http.issuer is not None:
+        chain = read(config.path(config.gateway.data_dir) / LEAF_FILE, LEAF)
+        yield from islice(chain, 1)  # the issuer's is told of where gateway.toml names it
 
 
 def read(path: Path, key: str) -> Iterator[Certificate]:

@@ -3940,6 +3940,19 @@ export interface components {
             throttled_before?: boolean | null;
         };
         /**
+         * Pressed
+         * @description That somebody means it.
+         */
+        Pressed: {
+            /**
+             * Confirm
+             * @description `yes`, for a button that people hold.
+             * @default
+             * @example yes
+             */
+            confirm: string;
+        };
+        /**
          * ProblemDetails
          * @description An error, as RFC 9457 writes it, with a hint and the places of the faults.
          */
@@ -9148,7 +9161,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Pressed"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -10073,7 +10090,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Confirmed"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -10106,6 +10127,16 @@ export interface operations {
                 };
             };
             413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
         };
     };
     wipe_api_v1_system_wipe_post: {

@@ -8,6 +8,9 @@ from __future__ import annotations
 from gateway.web.language import LANGUAGES, Text, language
 from gateway.web.problems import Fault, Problem
 
+YES = Text("yes")
+"""What is typed where nothing else says better what is done."""
+
 
 def confirmed(given: str, word: Text) -> bool:
     """Whether this is the word, in whichever language the form was shown."""

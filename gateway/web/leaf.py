@@ -40,12 +40,12 @@ from gateway.certificates import (
     write_pem,
 )
 from gateway.config import Config
+from gateway.named_certificates import LEAF_FILE
 from gateway.web.addresses import own_addresses
 from heat.errors import ConfigError
 
 log = logging.getLogger("gateway.web")
 
-FILE = "web-leaf.pem"
 DAYS = 90
 """Days that a certificate is good for; phones refuse those of more than 825."""
 RENEWED_DAYS = 30
@@ -74,7 +74,7 @@ class Leaf:
             hint = "Bring both files of one making: picante gateway web-pki issue"
             raise ConfigError(f"{key_path}: is not the key of {path}", hint=hint)
         self.root = _root_of(path, self.issuer)
-        self._path = config.path(config.gateway.data_dir) / FILE
+        self._path = config.path(config.gateway.data_dir) / LEAF_FILE
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.names: frozenset[str] = frozenset()

@@ -49,6 +49,13 @@ class Page:
     """Whether it shows something else to each who sees it: its parts are then drawn for each."""
     every_s: float = 1.0
     """s from one look at what changed to the next."""
+    menu: str = ""
+    """The page of the menu that it hangs on, where it is not there itself."""
+
+    @property
+    def stands_under(self) -> str:
+        """Which entry of the menu shows where one is."""
+        return self.menu or self.name
 
 
 ONCE = "@once@"

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from gateway import doctor
 from picante.cli_doctor import doctor as command
+from tests.access import set_up
 from tests.gateway.web.conftest import open_shop, write_config
 from tests.servers import free_port
 
@@ -51,6 +52,26 @@ async def test_a_damaged_database_is_told_of_and_left_alone(tmp_path: Path) -> N
     before = path.read_bytes()
     assert await codes(config) == ["store_unusable"]
     assert path.read_bytes() == before
+
+
+async def test_who_may_sign_in_is_looked_at(tmp_path: Path) -> None:
+    config, path = write_config(tmp_path, free_port()), tmp_path / "gateway" / "access.db"
+    set_up(path.parent)
+    assert await codes(config) == []
+    whole = path.read_bytes()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA user_version = 99")
+    assert await codes(config) == ["store_unusable"], "a newer Picante's"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA user_version = 1")
+        database.execute("DELETE FROM people")
+    assert await codes(config) == ["access_broken"], "nobody is left"
+    path.write_bytes(b"no database" * 1000)
+    assert await codes(config) == ["access_broken"]
+    path.unlink()
+    assert await codes(config) == ["access_broken"]
+    path.write_bytes(whole)
+    assert await codes(config) == []
 
 
 def test_its_exit_status_is_that_of_a_monitoring_plugin(tmp_path: Path) -> None:

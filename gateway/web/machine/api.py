@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cloud_sync.log_ring import RING
 from gateway import support
-from gateway.web.confirm import must_be_confirmed
+from gateway.web.confirm import YES, must_be_confirmed
 from gateway.web.language import Text
 from gateway.web.machine import doing
 from gateway.web.machine.answers import (
@@ -47,7 +47,7 @@ class Confirmed(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     confirm: Annotated[str, Body(max_length=40)] = ""
-    """The word: `restore`, `take back`, `wipe`, `restart`."""
+    """The word: `restore`, `take back`, `wipe`, `restart`, `yes`."""
 
 
 class Passphrase(BaseModel):
@@ -161,9 +161,9 @@ def zipped(web: Web, without: set[str]) -> StreamingResponse:
 
 
 @router.post("/backup", response_class=StreamingResponse, responses={200: BINARY, **documented(403, 409, 422)})
-async def backup(web: TheWeb, who: Owner, body: Passphrase) -> StreamingResponse:  # noqa: ARG001
+async def backup(request: Request, web: TheWeb, who: Owner, body: Passphrase) -> StreamingResponse:  # noqa: ARG001
     """A backup; sealed by the passphrase, or plain and without secrets."""
-    return await doing.back_up(web, body.passphrase)
+    return await doing.back_up(request, web, body.passphrase)
 
 
 @router.get("/restore", responses=documented(503))
@@ -178,7 +178,7 @@ _UPLOAD = {"requestBody": {"required": True, **BINARY}}
 @router.put("/restore", openapi_extra=_UPLOAD, responses=documented(400, 403, 408, 409, 413, 507))
 async def send(web: TheWeb, who: Owner, request: Request) -> RestoreView:  # noqa: ARG001
     """Send a backup's file, as the body. Nothing in use is touched."""
-    return await doing.receive(web, file_of(request))
+    return await doing.receive(request, web, file_of(request))
 
 
 @router.post("/restore/check", responses=documented(403, 409, 422))
@@ -188,10 +188,10 @@ async def check(web: TheWeb, who: Owner, body: Passphrase) -> RestoreView:  # no
 
 
 @router.post("/restore/order", status_code=202, responses=documented(403, 409, 422))
-async def order(web: TheWeb, who: Owner, body: Confirmed) -> Restarting:
+async def order(request: Request, web: TheWeb, who: Owner, body: Confirmed) -> Restarting:
     """Put back what was checked: the daemon begins anew with it. What is there now is kept aside."""
     must_be_confirmed(body.confirm, RESTORE)
-    await doing.order(web, who.name)
+    await doing.order(request, web, who.name)
     return Restarting()
 
 
@@ -203,9 +203,10 @@ async def take_back(web: TheWeb, who: Owner, body: Confirmed) -> Restarting:
     return Restarting()
 
 
-@router.post("/restore/settle", responses=documented(403, 409))
-async def settle(web: TheWeb, who: Owner) -> RestoreView:  # noqa: ARG001
+@router.post("/restore/settle", responses=documented(403, 409, 422))
+async def settle(web: TheWeb, who: Owner, body: Confirmed) -> RestoreView:  # noqa: ARG001
     """All is well: delete what was there before the last restore."""
+    must_be_confirmed(body.confirm, YES)
     await doing.settle(web)
     return await doing.restore_view(web)
 
@@ -218,8 +219,8 @@ async def drop(web: TheWeb, who: Owner) -> RestoreView:  # noqa: ARG001
 
 
 @router.post("/wipe", status_code=202, responses=documented(403, 409, 422))
-async def wipe(web: TheWeb, who: Owner, body: Wipe) -> Restarting:
+async def wipe(request: Request, web: TheWeb, who: Owner, body: Wipe) -> Restarting:
     """Wipe what customers left here, or everything; the daemon begins anew. It can't be taken back."""
     must_be_confirmed(body.confirm, WIPE)
-    await doing.wipe(web, body.what, who.name)
+    await doing.wipe(request, web, body.what, who.name)
     return Restarting()

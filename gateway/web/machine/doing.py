@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from gateway.backup import making, restoring, wiping
 from gateway.backup.archive import Header
 from gateway.backup.making import SPARE_BYTES
+from gateway.web.audited import audit
 from gateway.web.machine.answers import BackupView, RestoreView
 from gateway.web.machine.look import restored_view
 from gateway.web.problems import Problem
@@ -49,7 +51,7 @@ def vouch_for_the_clock(web: Web, who: str) -> None:
 # -- backups --------------------------------------------------------------------------------------------------------
 
 
-async def back_up(web: Web, passphrase: str | None) -> StreamingResponse:
+async def back_up(request: Request, web: Web, passphrase: str | None) -> StreamingResponse:
     """A backup as a download. Raises a Problem."""
     state = web.state
     now_ms = state.clock.now().wall_ms
@@ -58,6 +60,7 @@ async def back_up(web: Web, passphrase: str | None) -> StreamingResponse:
             made = await asyncio.to_thread(making.make, state.config, VERSION, now_ms, passphrase)
         except (BackupUnusable, StoreFull) as error:
             raise _refused(error) from error
+    audit(request, f"{made.name}, {'without secrets' if passphrase is None else 'sealed'}")
     headers = {"content-disposition": f'attachment; filename="{made.name}"'}
     return StreamingResponse(_closing(made.pieces), media_type="application/octet-stream", headers=headers)
 
@@ -73,15 +76,15 @@ async def _closing(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
             await asyncio.shield(asyncio.to_thread(close))
 
 
-async def receive(web: Web, pieces: AsyncIterator[bytes]) -> RestoreView:
+async def receive(request: Request, web: Web, pieces: AsyncIterator[bytes]) -> RestoreView:
     """Take a backup's file in. Raises a Problem: it is none, or too large for the disk."""
     async with _alone(web):
-        await take_in(_data_dir(web), pieces)
+        audit(request, said_of(await take_in(_data_dir(web), pieces)))
     return await restore_view(web)
 
 
-async def take_in(data_dir: Path, pieces: AsyncIterator[bytes]) -> None:
-    """The same, whether a gateway runs or not."""
+async def take_in(data_dir: Path, pieces: AsyncIterator[bytes]) -> Header:
+    """The same, whether a gateway runs or not; what the file says of itself."""
     _see_that_nothing_is_ordered(data_dir)
     path = restoring.incoming(data_dir)
     part = path.with_suffix(".part")
@@ -90,7 +93,9 @@ async def take_in(data_dir: Path, pieces: AsyncIterator[bytes]) -> None:
     try:
         await _write(part, pieces, room)
         await asyncio.to_thread(part.rename, path)
-        await asyncio.to_thread(restoring.arrived, data_dir)
+        header = await asyncio.to_thread(restoring.arrived, data_dir)
+        assert header is not None, "it was renamed a moment ago"
+        return header
     except BackupUnusable as error:
         path.unlink(missing_ok=True)
         raise _refused(error) from error
@@ -139,13 +144,20 @@ async def check(web: Web, passphrase: str | None) -> RestoreView:
     return await restore_view(web)
 
 
-async def order(web: Web, who: str) -> None:
+def said_of(header: Header) -> str:
+    """Which backup it is, for the audit log."""
+    made = datetime.fromtimestamp(header.made_ms / 1000, UTC)
+    return f"the backup of {header.gateway}, made on {made:%Y-%m-%d %H:%M} UTC, up to event {header.stored}"
+
+
+async def order(request: Request, web: Web, who: str) -> None:
     """Put back what was checked, by beginning anew. Raises a Problem."""
     async with _alone(web):
         try:
-            await asyncio.to_thread(restoring.order, _data_dir(web), who)
+            plan = await asyncio.to_thread(restoring.order, _data_dir(web), who)
         except BackupUnusable as error:
             raise _refused(error) from error
+    audit(request, said_of(plan.header))
     restart(web, f"{who} has a backup put back")
 
 
@@ -209,7 +221,7 @@ def backup_view(header: Header) -> BackupView:
     )
 
 
-async def wipe(web: Web, what: Literal["customers", "everything"], who: str) -> None:
+async def wipe(request: Request, web: Web, what: Literal["customers", "everything"], who: str) -> None:
     """Wipe, by beginning anew. Of customers, what Kafka still lacks stays until it has it. Raises a Problem."""
     state = web.state
     async with _alone(web):
@@ -219,6 +231,7 @@ async def wipe(web: Web, what: Literal["customers", "everything"], who: str) -> 
             await asyncio.to_thread(wiping.order, _data_dir(web), what, who, keep_unsent=keep)
         except BackupUnusable as error:
             raise _refused(error) from error
+    audit(request, what)
     log.warning("%s has %s wiped", who, what)
     restart(web, f"{who} has {what} wiped")
 

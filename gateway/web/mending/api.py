@@ -43,6 +43,15 @@ class Snooze(BaseModel):
     """What can't wait is let be for a day at most."""
 
 
+class Pressed(BaseModel):
+    """That somebody means it."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    confirm: Annotated[str, Field(max_length=40, examples=["yes"])] = ""
+    """`yes`, for a button that people hold."""
+
+
 class Checked(BaseModel):
     """What *Check again* found."""
 
@@ -71,9 +80,11 @@ async def check_again(request: Request, web: TheWeb, who: Technician, key: Key) 
 
 
 @router.post("/{key}/fix/{button}", responses=documented(404, 409, 422, 503))
-async def fix(request: Request, web: TheWeb, who: Technician, key: Key, button: Button) -> Checked:
+async def fix(
+    request: Request, web: TheWeb, who: Technician, key: Key, button: Button, pressed: Pressed | None = None
+) -> Checked:
     """Press a button. What it began may take some seconds more."""
-    await mend(web, found(web, key), button, who)
+    await mend(web, found(web, key), button, who, "" if pressed is None else pressed.confirm)
     web.board.look()
     repair = web.board.get(key)
     view = None if repair is None else repair_view(repair, _language(request, web, who))

@@ -10,7 +10,9 @@ from firmware_bridge.verbs import Lock
 from gateway.adoption import AdoptionRefused
 from gateway.commands import CommandRefused
 from gateway.quarantine import DIRECTORY, quarantined
+from gateway.web.confirm import YES, must_be_confirmed
 from gateway.web.machine import doing
+from gateway.web.picking.model import take_back_bundle
 from gateway.web.problems import Problem
 from gateway.web.repairs.repair import Repair
 from gateway.web.web import Web
@@ -23,13 +25,19 @@ LOCK_GOOD_FOR_S = 600.0
 Mend = Callable[[Web, Repair, Who], Awaitable[None]]
 
 
-async def mend(web: Web, repair: Repair, name: str, who: Who) -> None:
-    """Press a button. Raises Problem: it has no such button, or what it does is refused, with the reason."""
+async def mend(web: Web, repair: Repair, name: str, who: Who, confirm: str) -> None:
+    """Press a button; `confirm` is the word for one that is held.
+
+    Raises:
+        Problem: it has no such button, it was not confirmed, or what it does is refused, with the reason.
+    """
     fix = repair.fix(name)
     if fix is None or fix.link is not None:
         buttons = ", ".join(each.name for each in repair.fixes if each.link is None)
         hint = f"It has {buttons}" if buttons else "Its steps say what to do"
         raise Problem(404, "no-such-fix", f"{repair.code} is not mended that way", hint=hint)
+    if fix.hold:
+        must_be_confirmed(confirm, YES)
     try:
         await FIXES[repair.code, name](web, repair, who)
     except AdoptionRefused as error:
@@ -91,6 +99,10 @@ async def _settle(web: Web, _repair: Repair, _who: Who) -> None:
     await web.board.read()
 
 
+async def _take_model_back(web: Web, _repair: Repair, who: Who) -> None:
+    await take_back_bundle(web, who)
+
+
 async def _lock(web: Web, repair: Repair, _who: Who) -> None:
     dispenser, _, _nozzle = repair.subject.rpartition("-")
     await web.state.commands.enqueue(dispenser, Lock(locked=True), LOCK_GOOD_FOR_S, asked_by="repairs")
@@ -102,6 +114,7 @@ FIXES: dict[tuple[str, str], Mend] = {
     ("store_quarantined", "delete"): _delete_aside,
     ("clock_jumped", "right"): _vouch,
     ("restored", "seen"): _settle,
+    ("model_fallback", "take-back"): _take_model_back,
     ("planogram_differs", "tell"): _tell_plan_again,
     ("planogram_differs", "as-it-is"): _plan_as_it_is,
     ("key_not_taken", "rotate"): _rotate,

@@ -35,7 +35,15 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     }
 
 
-PAGE = Page("adopt", Text("Adopt a dispenser"), _context, ("adopt/state",), "adopt/page.html", Role.TECHNICIAN)
+PAGE = Page(
+    "adopt",
+    Text("Adopt a dispenser"),
+    _context,
+    ("adopt/state",),
+    "adopt/page.html",
+    Role.TECHNICIAN,
+    menu="dispensers",
+)
 
 
 @router.get("/dispensers/{dispenser}/adopt")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, Response
 
 from gateway.backup.sealed import SHORTEST_PASSPHRASE
-from gateway.web.confirm import must_be_confirmed
+from gateway.web.confirm import YES, must_be_confirmed
 from gateway.web.language import Text
 from gateway.web.machine import doing
 from gateway.web.machine.api import RESTORE, TAKE_BACK, WIPE
@@ -30,12 +30,12 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "restore": await doing.restore_view(web),
         "kafka": web.state.config.kafka is not None,
         "shortest": SHORTEST_PASSPHRASE,
-        "words": {"restore": RESTORE, "take_back": TAKE_BACK, "wipe": WIPE},
+        "words": {"restore": RESTORE, "take_back": TAKE_BACK, "wipe": WIPE, "yes": YES},
         "errors": {},
     }
 
 
-PAGE = Page("backups", Text("Backup and restore"), _context, (), "backups/page.html", Role.OWNER)
+PAGE = Page("backups", Text("Backup and restore"), _context, (), "backups/page.html", Role.OWNER, menu="system")
 
 
 @router.get("/system/backups")
@@ -58,7 +58,7 @@ async def make(
     try:
         if not plain and passphrase != again:
             raise Problem(422, "not-the-same", "the two passphrases differ", hint="Type it twice, the same")
-        return await doing.back_up(web, None if plain else passphrase)
+        return await doing.back_up(request, web, None if plain else passphrase)
     except Problem as problem:
         return await _again(request, web, "make", problem)
 
@@ -67,7 +67,7 @@ async def make(
 async def send(request: Request, web: TheWeb, who: Owner) -> Response:  # noqa: ARG001
     """A file comes."""
     try:
-        await doing.receive(web, file_of(request))
+        await doing.receive(request, web, file_of(request))
     except Problem as problem:
         return await _again(request, web, "send", problem)
     return back("/system/backups#restore")
@@ -89,7 +89,7 @@ async def order(request: Request, web: TheWeb, who: Owner, confirm: TypedIn = ""
     try:
         must_be_confirmed(confirm, RESTORE)
         response = await show(request, web, RESTARTING, {}, 202)
-        await doing.order(web, who.name)
+        await doing.order(request, web, who.name)
     except Problem as problem:
         return await _again(request, web, "order", problem)
     return response
@@ -108,9 +108,10 @@ async def take_back(request: Request, web: TheWeb, who: Owner, confirm: TypedIn 
 
 
 @router.post("/system/backups/settle", response_model=None)
-async def settle(request: Request, web: TheWeb, who: Owner) -> Response:  # noqa: ARG001
+async def settle(request: Request, web: TheWeb, who: Owner, confirm: TypedIn = "") -> Response:  # noqa: ARG001
     """All is well."""
     try:
+        must_be_confirmed(confirm, YES)
         await doing.settle(web)
     except Problem as problem:
         return await _again(request, web, "restored", problem)
@@ -139,7 +140,7 @@ async def wipe(
     try:
         must_be_confirmed(confirm, WIPE)
         response = await show(request, web, RESTARTING, {}, 202)
-        await doing.wipe(web, what, who.name)
+        await doing.wipe(request, web, what, who.name)
     except Problem as problem:
         return await _again(request, web, f"wipe-{what}", problem)
     return response

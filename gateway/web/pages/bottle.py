@@ -67,7 +67,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     }
 
 
-PAGE = Page("bottle", Text("Bottle"), _context, (), "nozzle/bottle.html")
+PAGE = Page("bottle", Text("Bottle"), _context, (), "nozzle/bottle.html", menu="dispensers")
 
 
 @router.get("/dispensers/{dispenser}/nozzles/{nozzle}/bottle")

@@ -42,7 +42,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     return {"files": [(part.name, WHAT[part.name], size) for part, size in found]}
 
 
-PAGE = Page("bundle", Text("Support bundle"), _context, (), "bundle/page.html", Role.TECHNICIAN)
+PAGE = Page("bundle", Text("Support bundle"), _context, (), "bundle/page.html", Role.TECHNICIAN, menu="system")
 
 
 @router.get("/system/bundle")

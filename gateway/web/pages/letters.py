@@ -104,7 +104,7 @@ def _counts(query: Mapping[str, str], name: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 9 else None
 
 
-LIST = Page("letters", Text("Dead letters"), _list, ("letters/list",), "letters/page.html")
+LIST = Page("letters", Text("Dead letters"), _list, ("letters/list",), "letters/page.html", menu="sync")
 
 
 @router.get("")
@@ -146,7 +146,7 @@ async def _one(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any
     }
 
 
-ONE = Page("letter", Text("Dead letter"), _one, ("letters/said",), "letters/one.html")
+ONE = Page("letter", Text("Dead letter"), _one, ("letters/said",), "letters/one.html", menu="sync")
 """Its forms are no part: what is typed stays, and so does what is wrong with it."""
 
 

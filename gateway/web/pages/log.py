@@ -55,7 +55,7 @@ def _select(web: Web, level: Level, search: str) -> LogLines:
     return select(RING.lines(), scrubber_of(web.state), level, search, SHOWN)
 
 
-PAGE = Page("log", Text("Log"), _context, ("log/lines",), "log/page.html", Role.TECHNICIAN, every_s=2.0)
+PAGE = Page("log", Text("Log"), _context, ("log/lines",), "log/page.html", Role.TECHNICIAN, every_s=2.0, menu="system")
 
 
 @router.get("/system/log")

@@ -50,7 +50,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     }
 
 
-PAGE = Page("nozzles", Text("Nozzles"), _context, (), "nozzle/map.html")
+PAGE = Page("nozzles", Text("Nozzles"), _context, (), "nozzle/map.html", menu="dispensers")
 
 
 @router.get("/dispensers/{dispenser}/nozzles")

@@ -52,7 +52,7 @@ def _there(found: LotView | None) -> int:
     return 0 if found is None else sum(each.until is None for each in found.bottles)
 
 
-PAGE = Page("recall", Text("Lots and recalls"), _context, (), "recall/page.html")
+PAGE = Page("recall", Text("Lots and recalls"), _context, (), "recall/page.html", menu="dispensers")
 
 
 @router.get("/recall")

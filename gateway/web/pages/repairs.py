@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from gateway.web.confirm import must_be_confirmed
+from gateway.web.confirm import YES
 from gateway.web.language import Text
 from gateway.web.mending.api import SPANS, Button, For, Key
 from gateway.web.mending.fixes import mend
@@ -23,8 +23,6 @@ from gateway.web.who import Role, Technician, Viewer, Who
 
 router = APIRouter(include_in_schema=False)
 
-WORD = Text("yes")
-"""What is typed where nothing can be held."""
 LET_BE: dict[str, Text] = {"hour": Text("1 hour"), "day": Text("1 day"), "week": Text("1 week")}
 
 
@@ -39,7 +37,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "later": sum(not repair.presses for repair in awake),
         "steps": steps,
         "may": who.role >= Role.TECHNICIAN,
-        "word": WORD,
+        "word": YES,
         "let_be": LET_BE,
         "dispensers": len(dispensers),
         "online": sum(each.online for each in dispensers),
@@ -90,9 +88,7 @@ async def fix(
     if repair is None:
         return _back()
     try:
-        if (pressed := repair.fix(button)) is not None and pressed.hold:
-            must_be_confirmed(confirm, WORD)
-        await mend(web, repair, button, who)
+        await mend(web, repair, button, who, confirm)
     except Problem as problem:
         return await _again(request, web, repair, problem)
     web.board.look()

@@ -93,7 +93,7 @@ async def _nothing(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     return {}
 
 
-RESTARTING = Page("restarting", Text("The gateway starts anew"), _nothing, (), "system/restarting.html")
+RESTARTING = Page("restarting", Text("The gateway starts anew"), _nothing, (), "system/restarting.html", menu="system")
 """What is shown while it does: the page asks again by itself."""
 
 

@@ -31,7 +31,15 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     }
 
 
-PAGE = Page("trace", Text("What passes on its line"), _context, ("trace/frames",), "trace/page.html", Role.TECHNICIAN)
+PAGE = Page(
+    "trace",
+    Text("What passes on its line"),
+    _context,
+    ("trace/frames",),
+    "trace/page.html",
+    Role.TECHNICIAN,
+    menu="dispensers",
+)
 
 
 @router.get("/dispensers/{dispenser}/trace")

@@ -69,7 +69,7 @@ def _look(web: Web, position: int) -> tuple[reads.Row | None, bool]:
         return (rows[0] if rows and rows[0].position == position else None), voids.is_voided(reader, position)
 
 
-PAGE = Page("void", Text("Take a pour back"), _context, (), "events/void.html")
+PAGE = Page("void", Text("Take a pour back"), _context, (), "events/void.html", menu="events")
 
 
 @router.get("/events/{position}/void")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from gateway.access.access import Access
 from gateway.backup.restoring import Plan
 from gateway.config import Config, own_pseudonym_path, pseudonym_path
-from gateway.named_certificates import Certificate
+from gateway.named_certificates import ISSUER, LEAF, Certificate
 from gateway.web import reads
 from gateway.web.language import Amount, Span, Text
 from gateway.web.repairs.facts import Facts
@@ -20,6 +20,8 @@ FILLS_WITHIN_S = 48 * 3600.0
 """s; a disk or a store that is full sooner is told of: a technician comes within two days."""
 EXPIRES_WITHIN = timedelta(days=30)
 """Brands renew certificates by hand, and a technician comes once a month."""
+LEAF_EXPIRES_WITHIN = timedelta(days=20)
+"""The page's own is renewed by the gateway 30 days before its end: ten days later it has failed."""
 WELL = Fix("seen", Text("All is well: delete what was before"), hold=True)
 SYSTEM = Fix("system", Text("What takes the room"), link="/system")
 
@@ -50,8 +52,13 @@ def _of_disk(facts: Facts) -> Iterator[Repair]:
 def access_repairs(access: Access) -> Iterator[Repair]:
     """Nobody may come in any more."""
     if access.stage == "lost":
-        add = Text("On the gateway: {command}", command="picante people add NAME --role owner")
-        yield Repair("access_broken", Text("Nobody is left who may sign in: access.db was lost"), (add,))
+        yield access_lost()
+
+
+def access_lost() -> Repair:
+    """The file of people has no owner any more."""
+    add = Text("On the gateway: {command}", command="picante people add NAME --role owner")
+    return Repair("access_broken", Text("Nobody is left who may sign in: access.db was lost"), (add,))
 
 
 def setup_repairs(config: Config) -> Iterator[Repair]:
@@ -121,15 +128,32 @@ def certificate_repairs(certificates: tuple[Certificate, ...], now: datetime) ->
     for one in certificates:  # one authority of a file is enough; of a chain each part is needed
         first = max if one.key.endswith(".ca") else min
         named[one.key] = first(named.get(one.key, one), one, key=lambda each: each.not_after)
+    leaf, issuer = named.get(LEAF), named.get(ISSUER)
+    if leaf is not None and issuer is not None and leaf.not_after >= issuer.not_after:
+        del named[LEAF]  # it ends with its issuer's, which tells of it
     for one in named.values():
-        renew = Text("Put a renewed one into {path}: {key} names it", path=str(one.path), key=one.key)
-        after = Text("It is used from the next connection on; nothing needs a restart")
+        within = LEAF_EXPIRES_WITHIN if one.key == LEAF else EXPIRES_WITHIN
+        steps = _renewing(one)
         if now > one.not_after:
             what = Text("The certificate {path} expired on {day}", path=str(one.path), day=one.not_after)
-            yield Repair("certificate_expired", what, (renew, after), one.key, one.not_after)
+            yield Repair("certificate_expired", what, steps, one.key, one.not_after)
         elif now < one.not_before:
             what = Text("The certificate {path} is valid from {day} on", path=str(one.path), day=one.not_before)
-            yield Repair("certificate_expired", what, (Text("See that the gateway's clock is right"), renew), one.key)
-        elif one.not_after - now < EXPIRES_WITHIN:
+            clock = Text("See that the gateway's clock is right")
+            yield Repair("certificate_expired", what, (clock, *steps), one.key)
+        elif one.not_after - now < within:
             what = Text("The certificate {path} expires on {day}", path=str(one.path), day=one.not_after)
-            yield Repair("certificate_expires", what, (renew, after), one.key, one.not_after - EXPIRES_WITHIN)
+            yield Repair("certificate_expires", what, steps, one.key, one.not_after - within)
+
+
+def _renewing(one: Certificate) -> tuple[Text, ...]:
+    if one.key == LEAF:
+        return (
+            Text("The gateway should have renewed it: see that its disk has room and its clock is right"),
+            Text("Restart the gateway"),
+        )
+    renew = Text("Put a renewed one into {path}: {key} names it", path=str(one.path), key=one.key)
+    if one.key == ISSUER:
+        make = Text("Make a new one: {command}", command="picante gateway web-pki issue")
+        return make, renew, Text("Restart the gateway")
+    return renew, Text("It is used from the next connection on; nothing needs a restart")

@@ -13,7 +13,8 @@ from gateway.web.repairs.repair import Fix, Repair, split
 from gateway.web.watch import Watch
 from heat.errors import ModelError
 
-TRY_AGAIN = Fix("retry", Text("Try it again"))
+TAKE_BACK = Fix("take-back", Text("Take the old model back"), hold=True)
+MODEL = Fix("model", Text("The model"), link="/picks")
 
 
 def part_repairs(state: GatewayState, watch: Watch) -> Iterator[Repair]:
@@ -49,21 +50,24 @@ def release_repairs(state: GatewayState) -> Iterator[Repair]:
                 detail=heard(one.detail),
             )
             steps = (Text("Release one that is mended, or withdraw it: {command}", command="picante cloud release"),)
-            yield Repair("release_refused", what, steps, f"{one.kind}")
+            pages = (MODEL,) if one.kind == "bundle" else ()
+            yield Repair("release_refused", what, steps, one.kind, fixes=pages)
 
 
 def model_repairs(state: GatewayState) -> Iterator[Repair]:
     """Picks that come from less than the configured bundle."""
     if state.model_error is not None:
-        yield fallback(state.model_error, state.recommender.ranker.scorer == "rule", state.recommender.ranker.name)
+        ranker = state.recommender.ranker
+        released = any(one.kind == "bundle" and one.state in {"used", "on_trial"} for one in state.releases.report())
+        yield fallback(state.model_error, ranker.scorer == "rule", ranker.name, released=released)
 
 
-def fallback(error: ModelError, by_rule: bool, ranker: str) -> Repair:
-    """A bundle that can't be used as it should."""
+def fallback(error: ModelError, by_rule: bool, ranker: str, *, released: bool = False) -> Repair:
+    """A bundle that can't be used as it should; `released`: it was, and what was used before it can be again."""
     detail = str(error.args[0])
     what = (
         Text("Picks are made by rule: {detail}", detail=heard(detail))
         if by_rule
         else Text("Picks are made with {ranker}: {detail}", ranker=ranker, detail=heard(detail))
     )
-    return Repair("model_fallback", what, (error.hint,) if error.hint else (), fixes=(TRY_AGAIN,))
+    return Repair("model_fallback", what, (error.hint,) if error.hint else (), fixes=(TAKE_BACK,) if released else ())

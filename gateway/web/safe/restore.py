@@ -9,11 +9,12 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from gateway.backup import restoring
+from gateway.web.audited import audit
 from gateway.web.confirm import must_be_confirmed
 from gateway.web.entry.bare import TheEntry, draw
 from gateway.web.language import Text
 from gateway.web.machine.api import RESTORE
-from gateway.web.machine.doing import backup_view, take_in
+from gateway.web.machine.doing import backup_view, said_of, take_in
 from gateway.web.machine.upload import file_of
 from gateway.web.problems import Problem
 from gateway.web.safe.safe import Safe, TheSafe
@@ -35,7 +36,7 @@ async def page(request: Request, safe: TheSafe, entry: TheEntry, who: Owner) -> 
 async def send(request: Request, safe: TheSafe, entry: TheEntry, who: Owner) -> Response:  # noqa: ARG001
     """A file comes."""
     try:
-        await take_in(safe.data_dir, file_of(request))
+        audit(request, said_of(await take_in(safe.data_dir, file_of(request))))
     except Problem as problem:
         return await _draw(request, safe, entry, problem)
     return RedirectResponse("/system/backups", 303)
@@ -65,12 +66,13 @@ async def order(
     """It is put back: the next look sees the order, and has the gateway start."""
     try:
         must_be_confirmed(confirm, RESTORE)
-        await asyncio.to_thread(restoring.order, safe.data_dir, who.name)
+        plan = await asyncio.to_thread(restoring.order, safe.data_dir, who.name)
     except BackupUnusable as error:
         problem = Problem(409, "backup-unusable", str(error.args[0]), hint=error.hint)
         return await _draw(request, safe, entry, problem)
     except Problem as problem:
         return await _draw(request, safe, entry, problem)
+    audit(request, said_of(plan.header))
     answer = await _draw(request, safe, entry, None)
     safe.woken.set()
     return answer

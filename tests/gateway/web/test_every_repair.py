@@ -612,6 +612,8 @@ async def test_it_is_seen_mended_and_gone(tmp_path: Path, code: str) -> None:
             assert (repair["urgent"], repair["cost"]) == (KINDS[code].urgent, str(KINDS[code].cost))
             assert repair["what"]
             assert all(repair["steps"])
+            buttons = {(code, each["name"]) for each in repair["fixes"] if each["method"] == "POST"}
+            assert buttons <= FIXES.keys(), "each does something"
             assert repair["since"]
             await press(inside, repair)
             if code in BUTTONS:
@@ -638,8 +640,12 @@ async def press(inside: Inside, repair: dict[str, Any]) -> None:
         tar = await inside.client.get(f"{path}/quarantined.tar")
         assert tar.is_success
         assert b"gateway.db-wal" in tar.content
+        repair = await inside.json(path)  # what was taken away may be deleted
     if code in BUTTONS:
-        (await inside.client.post(f"{path}/fix/{BUTTONS[code]}")).raise_for_status()
+        fix = next(each for each in repair["fixes"] if each["name"] == BUTTONS[code])
+        if fix["hold"]:
+            assert (await inside.client.post(fix["path"])).status_code == 422, "it is not said by mistake"
+        (await inside.client.post(fix["path"], json={"confirm": "yes"})).raise_for_status()
 
 
 def test_every_repair_is_provoked() -> None:
@@ -649,5 +655,5 @@ def test_every_repair_is_provoked() -> None:
 
 
 def test_every_button_is_pressed() -> None:
-    elsewhere = {"key_not_taken", "bottle_recalled"}  # new keys, and locks, have tests of their own
+    elsewhere = {"key_not_taken", "bottle_recalled", "model_fallback"}  # keys, locks, releases have tests of their own
     assert {code for code, _ in FIXES} == BUTTONS.keys() | elsewhere

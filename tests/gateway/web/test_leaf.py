@@ -16,9 +16,10 @@ from cryptography import x509
 
 from gateway.certificates import load_certificate
 from gateway.config import Config, load_config
+from gateway.named_certificates import LEAF_FILE, certificates
 from gateway.web import leaf as leaf_module
 from gateway.web.addresses import own_addresses
-from gateway.web.leaf import DAYS, FILE, Leaf
+from gateway.web.leaf import DAYS, Leaf
 from heat.errors import ConfigError
 from picante.web_pki import make_issuer, make_root
 from tests.gateway.web.conftest import write_config
@@ -77,13 +78,20 @@ def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+def test_its_end_is_told_of_with_the_others(config: Config, addresses: list[str]) -> None:
+    until = looked(config).until
+    found = {one.key: one.not_after for one in certificates(config)}
+    assert found.keys() == {"http.issuer", "http.leaf"}
+    assert found["http.leaf"] == until
+
+
 def test_it_is_for_the_names_and_addresses_of_the_gateway(config: Config, addresses: list[str]) -> None:
     addresses += ["203.0.113.9", "fd00::17"]
     made = looked(config)
     assert made.names == {"gw-1.local", "192.168.1.20", "fd00::17"}  # no root of ours vouches for a public address
     names = served(made).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {str(name.value) for name in names} == made.names
-    file = config.path(config.gateway.data_dir) / FILE
+    file = config.path(config.gateway.data_dir) / LEAF_FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -135,7 +143,7 @@ def test_without_a_clock_it_is_dated_by_its_issuer_and_anew_once_the_time_is_kno
 @pytest.mark.parametrize("damage", [b"", b"not PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_a_damaged_one_is_made_anew(config: Config, addresses: list[str], damage: bytes) -> None:
     looked(config)
-    (config.path(config.gateway.data_dir) / FILE).write_bytes(damage)
+    (config.path(config.gateway.data_dir) / LEAF_FILE).write_bytes(damage)
     made = looked(config)
     served(made).verify_directly_issued_by(made.issuer)
 

@@ -11,7 +11,7 @@ import tty
 from collections import namedtuple
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,10 @@ from gateway.clock import HOUR_MS, Clock
 from gateway.config import ClockSection
 from gateway.lots import Bottle, Recall
 from gateway.menus import Menus
+from gateway.named_certificates import ISSUER, LEAF, Certificate
 from gateway.parts import ports
+from gateway.releases import Report
+from gateway.web.repairs.of_machine import certificate_repairs
 from heat.errors import (
     BrokerUnreachable,
     ConfigError,
@@ -185,10 +188,17 @@ async def test_a_port_in_use_is_told_of_and_taken_when_it_is_free(tmp_path: Path
         assert f"{os.ttyname(slave)} is in use by" in (await inside.repair("port_in_use"))["what"]
         fcntl.flock(other, fcntl.LOCK_UN)
         await wait_until_async(lambda: select.select([master], [], [], 0)[0], 6, "the gateway speaks on the port")
-        await inside.no_repairs()
+        await wait_until_async(
+            lambda: _is_gone(inside, "port_in_use"), 5, "the port is free"
+        )  # that nobody answers may be
         looking.cancel()
     for end in (master, slave, other):
         os.close(end)
+
+
+async def _is_gone(inside: Inside, code: str) -> bool:
+    await inside.look()
+    return code not in {each["code"] for each in (await inside.json("/api/v1/repairs"))["repairs"]}
 
 
 async def test_a_port_that_is_silent_or_babbles(with_ports: Inside) -> None:
@@ -380,6 +390,33 @@ async def test_a_model_that_can_not_be_used(inside: Inside) -> None:
     assert not repair["urgent"]
     assert "model.onnx is not there" in repair["what"]
     assert (await inside.client.get("/readyz")).is_success
+
+
+async def test_a_released_model_is_taken_back(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.state.model_error = ModelError("model.onnx is not there", hint="Copy the bundle again")
+    assert (await inside.repair("model_fallback"))["fixes"] == [], "gateway.toml names it: there is nothing older"
+    used = Report("bundle", "region:south", 7, "ab" * 32, "on_trial")
+    monkeypatch.setattr(inside.state.releases, "report", lambda: [used])
+    [button] = (await inside.repair("model_fallback"))["fixes"]
+    assert (button["name"], button["hold"]) == ("take-back", True)
+    assert (await inside.client.post(button["path"])).status_code == 422
+    answer = await inside.client.post(button["path"], json={"confirm": "yes"})
+    assert answer.json()["type"] == "urn:picante:problem:nothing-to-take-back", "as the page Picks says it"
+
+
+def test_the_pages_own_certificates(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+
+    def one(key: str, days: int) -> Certificate:
+        return Certificate(key, tmp_path / key, "", "", now - timedelta(days=9), now + timedelta(days=days))
+
+    def told(*found: Certificate) -> list[tuple[str, str]]:
+        return [(each.code, each.subject) for each in certificate_repairs(found, now)]
+
+    assert told(one(LEAF, 21), one(ISSUER, 2_000)) == [], "the gateway still tries"
+    assert told(one(LEAF, 19), one(ISSUER, 2_000)) == [("certificate_expires", LEAF)]
+    assert told(one(LEAF, -1), one(ISSUER, 2_000)) == [("certificate_expired", LEAF)]
+    assert told(one(LEAF, 10), one(ISSUER, 10), one(ISSUER, 2_000)) == [("certificate_expires", ISSUER)]
 
 
 async def test_a_bottle_that_runs_out_and_is_changed(inside: Inside) -> None:

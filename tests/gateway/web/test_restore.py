@@ -78,7 +78,7 @@ def restored(shop: Shop) -> bool:
 def test_a_kill_right_after_the_order_is_made_good_by_the_next_start(shop: Shop) -> None:
     backup = change(shop, "POST", "/backup", json={"passphrase": PASSPHRASE}).content
     shop.visit(dial=40, pour="table-red", volume_ul=3_000)
-    change(shop, "POST", "/restore/settle")
+    change(shop, "POST", "/restore/settle", json={"confirm": "yes"})
     sent_and_checked(shop, backup)
     assert shop.json("/api/v1/system/restore")["restored"] is None
     change(shop, "POST", "/restore/order", json={"confirm": "restore"})

@@ -86,8 +86,13 @@ def test_a_restore_from_the_phone_killed_in_the_middle(browser: Browser, shop: S
         page.goto(f"{shop.url}/system")
         expect(page.locator("#system-restored")).to_contain_text("A backup was put back")
     with visiting(browser, shop, "/system/backups", WIDE, javascript=False) as page:
-        page.get_by_role("button", name="All is well").click()
-        expect(page.locator("#restored")).to_have_count(0)
+        restored = page.locator("#restored")
+        settle = restored.locator("form", has=page.get_by_role("button", name="All is well"))
+        settle.get_by_role("button").click()
+        expect(restored.locator(".banner")).to_contain_text("this was not confirmed")
+        settle.get_by_role("textbox").fill("Yes")
+        settle.get_by_role("button").click()
+        expect(restored).to_have_count(0)
     assert shop.json("/api/v1/system/restore")["restored"] is None
 
 
