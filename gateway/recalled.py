@@ -26,6 +26,7 @@ WHERE dispenser = ? AND seen_ms <= ? ORDER BY seen_ms DESC, number DESC LIMIT 1
 _EVENTS = f"""
 SELECT position, source, type, subject, CAST(data AS BLOB) FROM events
 WHERE position > (SELECT max(position) FROM events) - {LAST_ROWS} AND boot_ms >= ? AND type IN (?, ?, ?)
+AND position NOT IN (SELECT position FROM voids)
 ORDER BY position
 """  # noqa: S608 -- made of constants; values are bound
 

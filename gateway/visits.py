@@ -193,6 +193,13 @@ class Visits:
         visit.behind = True
         self._stay(hello.dispenser, IDLE_S)
 
+    def taken_back(self, position: int) -> None:
+        """The pour at a position was no customer's: nobody is asked how hot it was."""
+        for visit in self._now.values():
+            if visit.dose is not None and visit.dose.position == position:
+                visit.dose, visit.behind = None, True
+                self._wake(visit.dispenser)
+
     def _visit(self, dispenser: str, generation: int, session: int) -> Visit | None:
         """The visit of this session, begun if need be; None where a later one is there already."""
         now = self._now.get(dispenser)

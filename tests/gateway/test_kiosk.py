@@ -14,8 +14,9 @@ from cloud_sync.envelope import Received, decode, encode, fault
 from cloud_sync.outbox import StoredEvent
 from firmware_bridge.bodies import PouredBody, RatedBody, RefilledBody
 from firmware_bridge.messages import Ask
-from gateway import consents, visits
+from gateway import consents, visits, voids
 from gateway.clock import Clock
+from gateway.dating import stamp
 from gateway.ingest import Ingest
 from gateway.kiosk import PRESSES_A_MINUTE, Kiosk, NotNow, TooOften
 from gateway.packed import unpack
@@ -207,6 +208,24 @@ async def test_nothing_to_rate(at: At) -> None:
     at.ask(ask(1))
     with pytest.raises(NotNow, match="nothing was poured"):
         await at.kiosk.rate(at.visit, "more")
+
+
+async def test_a_pour_that_was_taken_back_is_asked_after_no_more(
+    at: At, make_kiosk: Callable[[], Kiosk], store: Store, clock: Clock, boot: int
+) -> None:
+    await at.do(POUR)
+    visit = at.visit
+    assert visit.dose is not None
+    position, when = visit.dose.position, stamp(clock.now(), boot, 0, sure=True)
+    assert isinstance(store.write(lambda tx: voids.void(tx, position, "leak", when, boot)).result(5), voids.Voided)
+    with at.kiosk.visits.watching("hot-bar-1") as changed:
+        at.kiosk.visits.taken_back(position)
+        assert changed.is_set(), "the screen is drawn anew"
+    with pytest.raises(NotNow, match="nothing was poured"):
+        await at.kiosk.rate(visit, "more")
+    again = make_kiosk().at("hot-bar-1")
+    assert again is not None
+    assert again.dose is None, "nor after a restart"
 
 
 async def test_what_was_said_at_the_dispenser_is_not_asked_again(at: At, rows: Query) -> None:

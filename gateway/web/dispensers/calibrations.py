@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from firmware_bridge.verbs import Calibrate, TestPour
@@ -18,6 +18,7 @@ from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.dispensers.commands import PREFIX, CommandView, Dispenser, find, give, measured
 from gateway.web.dispensers.told import ID, Model, Nozzle
+from gateway.web.once import once_id
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb
 
@@ -55,7 +56,7 @@ class Undoing(Model):
 
 
 @router.post("/calibrations", status_code=202, responses=documented(400, 404, 409, 422, 503))
-async def calibrate(web: TheWeb, dispenser: Dispenser, calibration: Calibration) -> CalibrationView:
+async def calibrate(request: Request, web: TheWeb, dispenser: Dispenser, calibration: Calibration) -> CalibrationView:
     """Set a flow meter's factor by test pours into a cylinder.
 
     Refused where they differ by more than 5 %, or one by more than 30 % from what the dispenser believes it poured.
@@ -64,11 +65,11 @@ async def calibrate(web: TheWeb, dispenser: Dispenser, calibration: Calibration)
         hint = f"Take {POURS} test pours, and read the cylinder after each"
         raise Problem(409, "same-pour", "one test pour is given more than once", hint=hint)
     doses = [_dose(web.state, dispenser, calibration.nozzle, pour) for pour in calibration.pours]
-    return await set_factor(web.state, dispenser, calibration.nozzle, doses)
+    return await set_factor(web.state, dispenser, calibration.nozzle, doses, once_id(request))
 
 
 async def set_factor(
-    state: GatewayState, dispenser: str, nozzle: int, doses: Sequence[Dose], command_id: bytes | None = None
+    state: GatewayState, dispenser: str, nozzle: int, doses: Sequence[Dose], command_id: bytes
 ) -> CalibrationView:
     """Set a flow meter's factor by these doses. Raises DataError, Problem."""
     found = factor(doses)
@@ -80,14 +81,12 @@ async def set_factor(
 
 
 @router.post("/calibrations/undo", status_code=202, responses=documented(404, 409, 422, 503))
-async def undo(web: TheWeb, dispenser: Dispenser, undoing: Undoing) -> CalibrationView:
+async def undo(request: Request, web: TheWeb, dispenser: Dispenser, undoing: Undoing) -> CalibrationView:
     """Give a flow meter the factor that it had before its last calibration; again, before the one before that."""
-    return await take_back(web.state, dispenser, undoing.nozzle)
+    return await take_back(web.state, dispenser, undoing.nozzle, once_id(request))
 
 
-async def take_back(
-    state: GatewayState, dispenser: str, nozzle: int, command_id: bytes | None = None
-) -> CalibrationView:
+async def take_back(state: GatewayState, dispenser: str, nozzle: int, command_id: bytes) -> CalibrationView:
     """Give a flow meter the factor that it had before. Raises Problem."""
     nozzles_of(state, dispenser)
     order = _to_undo(state, dispenser, nozzle)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import closing
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from firmware_bridge.codec import BadMessage
@@ -23,6 +22,7 @@ from gateway.web import reads
 from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.dispensers.told import EXPIRES_S, ID, About, AnyTold
+from gateway.web.once import once_id
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
 from heat.errors import StoreError
@@ -62,15 +62,15 @@ class CommandList(Answer):
 
 
 @router.post("/commands", status_code=202, responses=documented(404, 409, 422, 503))
-async def tell(web: TheWeb, dispenser: Dispenser, told: Annotated[AnyTold, Field()]) -> CommandView:
+async def tell(request: Request, web: TheWeb, dispenser: Dispenser, told: Annotated[AnyTold, Field()]) -> CommandView:
     """Give a command. It is on disk when this answers, and sent as soon as the dispenser is there."""
-    return await order(web, dispenser, told)
+    return await order(web, dispenser, told, once_id(request))
 
 
-async def order(web: Web, dispenser: str, told: AnyTold) -> CommandView:
-    """Give a command. Raises Problem where it is not taken."""
+async def order(web: Web, dispenser: str, told: AnyTold, once: bytes) -> CommandView:
+    """Give a command, whose id is `once` unless it brings its own. Raises Problem where it is not taken."""
     state = web.state
-    command_id = secrets.token_bytes(16) if told.id is None else bytes.fromhex(told.id)
+    command_id = once if told.id is None else bytes.fromhex(told.id)
     nozzles = nozzles_of(state, dispenser)
     levels = ((each, web.watch.levels.level_ml(dispenser, each.nozzle)) for each in nozzles)
     levels_ml = {each.nozzle: each.level_ml if level is None else level for each, level in levels}

@@ -75,6 +75,7 @@ async def take_back(request: Request, web: Web, position: int, reason: VoidReaso
         status, detail, hint = _WHY[done]
         raise Problem(status, done, detail, hint=hint)
     state.outbox.wake()
+    state.kiosk.visits.taken_back(position)
     audit(request, f"{done.data.voided}: {reason}")
     return VoidView(
         position=done.position,

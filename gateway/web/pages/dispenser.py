@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 
 COMMANDS = 8
 """Commands that are shown."""
-POUR, REBOOT = Text("POUR"), Text("REBOOT")
+POUR, REBOOT, NEW_KEY = Text("POUR"), Text("REBOOT"), Text("KEY")
 """What is typed where no button can be held."""
 TONES = {**STATE_TONES, "open": "fair", "good": "good", "bad": "bad"}
 """How a badge of a dispenser's or a command's state looks."""
@@ -58,7 +58,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "tones": TONES,
         "label_etag": etag_of(view.label),
         "nozzle_names": [(str(each.nozzle), f"{each.nozzle}: {each.name}") for each in view.nozzles],
-        "words": {"pour": POUR, "reboot": REBOOT},
+        "words": {"pour": POUR, "reboot": REBOOT, "new_key": NEW_KEY},
         "failed": None,
         "stubborn": web.state.adoption.is_stubborn(view.name, bytes),
         "errors": {},

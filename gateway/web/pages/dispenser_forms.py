@@ -17,7 +17,7 @@ from gateway.web.dispensers.told import AnyTold
 from gateway.web.etags import check_match
 from gateway.web.language import Text
 from gateway.web.once import once_id
-from gateway.web.pages.dispenser import PAGE, POUR, REBOOT
+from gateway.web.pages.dispenser import NEW_KEY, PAGE, POUR, REBOOT
 from gateway.web.pages.forms import Words, wrong
 from gateway.web.problems import Fault, Problem
 from gateway.web.shell import show
@@ -90,9 +90,16 @@ async def label(
 
 
 @router.post("/rotate-key")
-async def rotate_key(request: Request, web: TheWeb, dispenser: Dispenser, who: Technician) -> Response:  # noqa: ARG001
+async def rotate_key(
+    request: Request,
+    web: TheWeb,
+    dispenser: Dispenser,
+    who: Technician,  # noqa: ARG001 -- its role is checked
+    confirm: Words = "",
+) -> Response:
     """Have it take a new key."""
     try:
+        must_be_confirmed(confirm, NEW_KEY)
         await adoption.rotate_key(web, dispenser)
     except Problem as problem:
         return await _again(request, web, dispenser, problem)
@@ -131,8 +138,8 @@ async def _tell(  # noqa: PLR0913, PLR0917 -- what is told, and what became of t
     try:
         if confirm is not None:
             must_be_confirmed(*confirm)
-        ordered = {**told, "id": once_id(request).hex(), "asked_by": who.name[:ASKER_CHARS]}
-        await order(web, dispenser, _told.validate_python(ordered))
+        ordered = {**told, "asked_by": who.name[:ASKER_CHARS]}
+        await order(web, dispenser, _told.validate_python(ordered), once_id(request))
     except (Problem, ValidationError) as error:
         return await _again(request, web, dispenser, error, typed)
     audit(request, " ".join(f"{name}={value}" for name, value in told.get("arguments", {}).items()))

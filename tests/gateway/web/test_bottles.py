@@ -96,13 +96,16 @@ async def test_of_two_who_change_one_thing_the_later_is_told(inside: Inside, pat
     assert again.is_success
 
 
-async def test_what_can_t_be_taken_back(inside: Inside) -> None:
+async def test_what_can_t_be_taken_back(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     hello = inside.hello((1, "table-red", 500))
     await inside.deliver(hello, PouredBody(nozzle=1, sauce="table-red", volume_ul=4_800, duration_ms=900))
     position = (await inside.json("/api/v1/events"))["events"][-1]["position"]
     path = f"/api/v1/events/{position}/void"
     assert (await inside.client.post(path, json={"reason": "boredom"})).status_code == 422
+    told: list[int] = []
+    monkeypatch.setattr(inside.web.state.kiosk.visits, "taken_back", told.append)
     done = await inside.client.post(path, json={"reason": "stuck"})
+    assert told == [position], "a kiosk asks no more how hot it was"
     assert (done.status_code, done.json()["voided"]) == (201, "hot-bar-1:00000007:1")
     assert _code(await inside.client.post(path, json={"reason": "stuck"})) == (409, "already-voided")
     elsewhere = f"/api/v1/events/{position + 99}/void"

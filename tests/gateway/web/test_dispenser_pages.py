@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import Any, get_args
 
 import httpx
@@ -85,11 +86,25 @@ async def test_a_form_tells_it_what_the_api_would(
     assert len(await commands(inside)) == 2
 
 
+async def test_an_order_whose_answer_is_kept_nowhere_is_given_once(
+    inside: Inside, hello: Hello, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        raise sqlite3.OperationalError("killed between the deed and its answer")
+
+    monkeypatch.setattr(type(inside.web.access.answers), "keep", killed)
+    path, body = "/api/v1/dispensers/hot-bar-1/commands", {"verb": "reboot"}
+    answers = [await inside.client.post(path, json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert len({answer.json()["id"] for answer in answers}) == len(await commands(inside)) == 1
+
+
 async def test_what_is_not_held_is_not_done(inside: Inside, hello: Hello) -> None:
     for form, fields in (
         ("tell/reboot", {}),
         ("tell/flow", {"verb": "clean", "nozzle": "1", "seconds": "3", "confirm": "no"}),
         ("forget", {"typed": "hot-bar-2"}),
+        ("rotate-key", {}),
     ):
         answer = await sent(inside, form, once=form, **fields)
         assert answer.status_code == 422
