@@ -2,6 +2,7 @@
 
 Customers come to both shops, show their card early, late or never; a twentieth of visits comes in a month late, from
 a dispenser whose cable was out; the first shop does not know the time for a while, and dates what it has once it does.
+Technicians take some pours back.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from cloud_sync.envelope import encode
 from cloud_sync.outbox import StoredEvent
 from cloud_sync.record import Record
 from firmware_bridge.bodies import EventBody, PouredBody, RatedBody, StatedBody
+from gateway import voids
 from gateway.clock import Clock
-from gateway.dating import register_boot, settle
+from gateway.dating import register_boot, settle, stamp
 from gateway.door import Door
 from gateway.ingest import Ingest
 from gateway.outbox import StoreOutbox
@@ -63,6 +65,8 @@ class Shop:
     """What its dispensers made, in the form of the simulator's journal."""
     owners: dict[str, str] = field(default_factory=dict)
     """Who claimed a session."""
+    voided: set[str] = field(default_factory=set)
+    """Ids of pours that a technician took back."""
     days: dict[str, int] = field(default_factory=dict)
     """The UTC day of each deed, by its event's id: as the wall's clock had it, which the gateway may not have known."""
 
@@ -102,6 +106,7 @@ async def _live(directory: Path, gateway: str, events: int, seed: int) -> Shop:
                 _learn_the_time(store, clock, boot)
             if visit % 200 == 0:
                 await _all_settled(shop, bars)
+                _take_some_back(shop, chance, store, clock, boot)
         await _all_settled(shop, bars)
         store.write(lambda tx: None).result(60)
         shop.records = [encode(row) async for row in _sent(store)]
@@ -119,6 +124,16 @@ def _learn_the_time(store: Store, clock: Clock, boot: int) -> None:
     while some := store.write(lambda tx: settle(tx, boot, now)).result(60):
         moved += some
     assert moved
+
+
+def _take_some_back(shop: Shop, chance: random.Random, store: Store, clock: Clock, boot: int) -> None:
+    """A technician takes some pours back: of customers and of sessions, that still run, are claimed, or have ended."""
+    when = stamp(clock.now(), boot, 0, sure=True)
+    newest = store.write(lambda tx: tx.connection.execute("SELECT max(position) FROM events").fetchone()[0]).result(60)
+    for position in chance.sample(range(max(1, newest - 3_000), newest + 1), 60):
+        done = store.write(lambda tx, at=position: voids.void(tx, at, "leak", when, boot)).result(60)  # type: ignore[misc]
+        if isinstance(done, voids.Voided):
+            shop.voided.add(done.data.voided)
 
 
 async def _all_settled(shop: Shop, bars: list[Counter]) -> None:

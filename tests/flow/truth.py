@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from math import floor, log2
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,16 @@ def weight(sd: float, percent: int = 100) -> int:
 
 
 def evidence(
-    journal: Iterable[Mapping[str, Any]], owners: Mapping[str, str], days: Mapping[str, int], origin: str
+    journal: Iterable[Mapping[str, Any]],
+    owners: Mapping[str, str],
+    days: Mapping[str, int],
+    origin: str,
+    voided: Container[str] = (),
 ) -> list[dict[str, Any]]:
-    """The journal as events for `tests.reference`; `owners`: who claimed a session, `days`: the day of an event."""
+    """The journal as events for `tests.reference`; `owners`: who claimed a session, `days`: the day of an event.
+
+    `voided` are ids of pours that were taken back. A rating after one weighs what it weighed.
+    """
     doses: dict[str, list[int]] = defaultdict(list)
     result = []
     for line in journal:
@@ -56,8 +63,8 @@ def evidence(
         data = _data(line["kind"], line["body"], line["uptime_ms"], doses[session])
         if line["kind"] == "poured":
             doses[session].append(line["uptime_ms"])
-        if data is not None:
-            identity = f"{line['dispenser']}:{line['generation']:08x}:{line['event']}"
+        identity = f"{line['dispenser']}:{line['generation']:08x}:{line['event']}"
+        if data is not None and identity not in voided:
             result.append(
                 {
                     "subject": owners.get(session, session),
