@@ -18,8 +18,8 @@ def test_every_message_is_one_that_a_catalogue_can_hold() -> None:
 
 
 @pytest.mark.parametrize("code", [code for code in LANGUAGES if code != LANGUAGES[0]])
-def test_what_is_translated_has_the_values_of_the_message(code: str) -> None:
-    assert [line for line in complaints(code) if line.startswith(("other values", "doubtful"))] == []
+def test_every_message_is_translated(code: str) -> None:
+    assert complaints(code) == []  # `make messages` adds what is new and takes away what is stale
 
 
 def test_templates_say_nothing_past_the_catalogue() -> None:
