@@ -198,3 +198,13 @@ async def test_doses_get_their_day_with_their_events(
     assert work is not None
     store.write(work).result(5)
     assert rows("SELECT day FROM doses") == [(DAY,)]
+
+
+def test_who_pours_on_and_on_within_one_commit_has_no_more_either(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for position in range(1, LATEST + 6):
+            doses.note(tx, CUSTOMER, position, poured(100 * position), DAY)
+
+    store.write(work).result(5)
+    kept = store.write(lambda tx: [row[0] for row in tx.connection.execute("SELECT position FROM doses")]).result(5)
+    assert sorted(kept) == list(range(6, LATEST + 6))

@@ -124,9 +124,10 @@ async def test_a_bottle_that_goes_between_two_pours_of_one_commit_gets_the_first
     assert (first_hung.lot, [subject for _, subject, _ in of_lot("L-1")]) == ("L-1", ["s-1"])
 
 
+@pytest.mark.parametrize("opts_out", [False, True])
 async def test_what_was_poured_between_a_refill_and_the_word_of_its_lot_is_of_this_lot(  # noqa: PLR0913, PLR0917
     book: Lots, poured: Any, of_lot: Any, hand_clock: HandClock, counter: Counter, recommender: Recommender,
-    store: Store,
+    store: Store, door: Door, clock: Clock, boot: int, opts_out: bool,
 ) -> None:  # fmt: skip
     def go_on(ms: int) -> None:
         hand_clock.go_on(ms)
@@ -142,8 +143,12 @@ async def test_what_was_poured_between_a_refill_and_the_word_of_its_lot_is_of_th
     store.write(lambda _tx: None).result(5)
     poured(session=2)
     go_on(60_000)
+    if opts_out:
+        data = ConsentChanged(store=door.store, region=door.region, channel="gateway", consent="none")
+        when = stamp(clock.now(), boot, 0, sure=True)
+        store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(5)
     await book.hang(replace(RED, lot="L-2", since_ms=hand_clock.wall_ms))
-    assert of_lot("L-2") == [(1, ANNA, 5000), (1, "s-hot-bar-1-00000007-2", 5000)]
+    assert of_lot("L-2") == [(1, None if opts_out else ANNA, 5000), (1, "s-hot-bar-1-00000007-2", 5000)]
     assert of_lot("L-1") == []
 
 

@@ -46,8 +46,14 @@ class Bench:
         return orders.find(self.web.state.reader, calibration_run.command_id(run, step).hex())
 
     async def begin(self, run: Run) -> None:
-        """Begin a run; an older one of this nozzle is forgotten. Raises Problem."""
-        await self._keep(run)
+        """Begin a run, unless somebody else just has: then theirs goes on. Raises Problem."""
+        now_ms = self.web.state.clock.now().wall_ms
+
+        def work(tx: Transaction) -> None:
+            if calibration_run.load(tx.connection, self.dispenser, self.nozzle, now_ms) is None:
+                calibration_run.save(tx, self.dispenser, self.nozzle, run)
+
+        await self._write(work)
 
     async def stop(self) -> None:
         """Forget the run. Raises Problem."""

@@ -115,8 +115,10 @@ def _order_twice(shop: Shop, context: BrowserContext, page: Page) -> None:
 async def test_a_refused_pour_says_why_and_is_ordered_anew(inside: Inside) -> None:
     inside.hello((1, "table-red", 500))
     path, store = AT.format(1), inside.state.store
-    for form in ({"do": "begin"}, {"do": "skip"}, {"do": "order", "step": "pour-1-1", "confirm": "pour"}):
+    begin, pour = {"do": "begin"}, {"do": "order", "step": "pour-1-1", "confirm": "pour"}
+    for form in (begin, {"do": "skip"}, pour, {**begin, "unit": "g"}):
         assert (await inside.client.post(path, data=form)).status_code == 303
+    # and who begins on a page that is old does not throw away what another technician has done
     assert "Pouring" in (await inside.client.get(path)).text
     with store.reader() as reader:
         (order,) = orders.newest(reader, "hot-bar-1", 10)
