@@ -34,6 +34,7 @@ from gateway.parts import (
     use_onnx,
 )
 from gateway.state import GatewayState
+from gateway.web.leaf import check_issuer
 from gateway.web.server import serve
 from gateway.web.web import Web
 
@@ -52,6 +53,7 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
         ConfigError: a file that the configuration names can't be used.
         StoreError: the store can't be opened, or broke while running.
     """
+    check_issuer(config)
     async with assemble(config) as state:
         begun()
         tell_code(state.access)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cloud_sync.credentials import TlsSection
 from gateway import keyring
@@ -18,17 +18,20 @@ from models.bundle import load as load_bundle
 from models.signing import read_signers
 
 
-async def check(config: Config) -> list[str]:
+async def check(config: Config, unnamed: Collection[str] = ()) -> list[str]:
     """What a configuration leads to, a line each, having read what the doctor reads, and tried the bundle.
+
+    `unnamed` are the keys of [gateway] that its setup asks for.
 
     Raises:
         ConfigError: a file can't be used.
         ModelError: the bundle can't be used (the daemon would run, and rank by rule).
     """
-    for read in readings(config).values():
-        read()
+    for name, read in readings(config).items():
+        if not (unnamed and name == "keys.pseudonym"):  # the setup may make it
+            read()
     given = given_keys(config)
-    _, key_version = load_pseudonym_key(pseudonym_path(config))
+    pseudonyms = _pseudonyms(config, made_later=bool(unnamed))
     door = open_door(config)
     fleet = load_fleet(config.path(provisioned), door.catalog) if (provisioned := config.keys.provisioning) else None
     adopted = _count_adopted(config, {**given, **(fleet.keys if fleet else {})})
@@ -41,9 +44,9 @@ async def check(config: Config) -> list[str]:
     except ScorerError as error:
         scored_by = f"NumPy: {error}"
     return [
-        f"gateway    {config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}",
+        f"gateway    {_named(config, unnamed)}",
         f"data       {config.path(config.gateway.data_dir)}, at most {config.gateway.quota_mb} MiB",
-        f"keys       {adopted}, pseudonym key version {key_version}",
+        f"keys       {adopted}, {pseudonyms}",
         f"fleet      {_fleet(fleet)}",
         f"sauces     {len(door.catalog)} of catalogue {door.catalog.version}, words {door.words.version}",
         f"ranker     bundle {bundle.short_id}, scored by {scored_by}",
@@ -51,8 +54,21 @@ async def check(config: Config) -> list[str]:
         f"serial     {', '.join(config.serial.ports) if config.serial else 'none'}",
         f"mqtt       {_mqtt(config)}",
         f"kafka      {_kafka(config)}",
-        f"page       http://{config.http.host}:{config.http.port}/",
+        f"page       {'http' if config.http.issuer is None else 'https'}://{config.http.host}:{config.http.port}/",
     ]
+
+
+def _named(config: Config, unnamed: Collection[str]) -> str:
+    if unnamed:
+        return f"waits for its setup, which asks for {', '.join(sorted(unnamed))} (picante gateway setup-code)"
+    return f"{config.gateway.id} in store {config.gateway.store}, region {config.gateway.region}"
+
+
+def _pseudonyms(config: Config, *, made_later: bool) -> str:
+    path = pseudonym_path(config)
+    if made_later and "pseudonym" not in config.keys.model_fields_set and not path.exists():
+        return "pseudonym key of its own, made by the setup"
+    return f"pseudonym key version {load_pseudonym_key(path)[1]}"
 
 
 def _count_adopted(config: Config, given: Mapping[str, bytes]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -249,13 +250,28 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: naming file, line, key and the remedy.
     """
-    return _checked(path, _completed)
+    config, unnamed = load_draft(path)
+    if unnamed:
+        raise nameless(config, unnamed)
+    return config
 
 
 def load_draft(path: Path) -> tuple[Config, frozenset[str]]:
     """Like `load_config`, of a gateway that may have no name yet; the keys of [gateway] that are to be asked for."""
     config = _checked(path, lambda document, directory: _named(_completed(document, directory)))
     return config, frozenset(key for key, name in UNNAMED.items() if getattr(config.gateway, key) == name)
+
+
+def nameless(config: Config, unnamed: Iterable[str]) -> ConfigError:
+    """What is said of a gateway whose keys of [gateway] are neither in gateway.toml nor were answered."""
+    data_dir = config.path(config.gateway.data_dir)
+    keys, answered = ", ".join(sorted(unnamed)), data_dir / setup_file.FILE
+    said = f"[gateway] needs {keys}: neither {config.file_name()} nor {answered}"
+    if setup_file.may_ask(data_dir):
+        hint = "Go through its setup: picante gateway setup-code tells the code; or write them into gateway.toml"
+        return ConfigError(f"{said} has them yet", hint=hint)
+    hint = "Restore a backup, write them into gateway.toml, or answer anew: picante gateway setup-code --again"
+    return ConfigError(f"{said} has them any more", hint=hint)
 
 
 def _named(document: dict[str, Any]) -> dict[str, Any]:

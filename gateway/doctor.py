@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firmware_bridge.line import is_url
-from gateway.access.access import MARK
 from gateway.access.file import FILE as ACCESS
 from gateway.access.file import VERSION
 from gateway.access.roles import Role
@@ -26,9 +25,11 @@ from gateway.provisioning import load_fleet
 from gateway.quarantine import quarantined
 from gateway.scorer import probe
 from gateway.security import load_credentials, load_security
+from gateway.setup_file import MARK
 from gateway.store import DATABASE
 from gateway.web import reads
 from gateway.web.language import Text
+from gateway.web.leaf import check_issuer
 from gateway.web.repairs.facts import Reader
 from gateway.web.repairs.of_clock import clock_repairs
 from gateway.web.repairs.of_machine import access_lost, machine_repairs, setup_repairs
@@ -93,6 +94,7 @@ def readings(config: Config) -> dict[str, Callable[[], object]]:
         "picks": lambda: open_door(config),
         "kafka": lambda: load_security(config),
         "mqtt": lambda: load_credentials(config),
+        "http.issuer": lambda: check_issuer(config),
     }
     if (fleet := config.keys.provisioning) is not None:
         found["keys.provisioning"] = lambda: load_fleet(config.path(fleet), open_door(config).catalog)

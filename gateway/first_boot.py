@@ -6,10 +6,11 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Collection
 from contextlib import closing
 
 from gateway.access.access import Access, open_access
-from gateway.config import Config
+from gateway.config import Config, nameless
 from gateway.notify import Notifier
 from gateway.web.entry.alone import make_alone
 from gateway.web.entry.bare import Entry
@@ -19,18 +20,17 @@ from gateway.web.server import Doors, open_leaf, serve_doors
 log = logging.getLogger("gateway")
 
 
-async def run_first_boot(config: Config) -> bool:
+async def run_first_boot(config: Config, unnamed: Collection[str]) -> bool:
     """Serve the setup until it is done, or the daemon is told to stop. Returns whether to start anew.
 
     Raises:
-        ConfigError: the configured address can't be listened on.
+        ConfigError: the configured address can't be listened on, or it had a name, and lost it.
         StoreError: the data directory can't be written.
     """
     with closing(open_access(config.path(config.gateway.data_dir))) as access:
         tell_code(access)
         if not access.setup_open:
-            access.new_code()  # it had an owner, and lost its name: setup.toml is gone
-            log.warning("setup.toml is gone: the setup is open again (picante gateway setup-code)")
+            raise nameless(config, unnamed)  # setup never comes back by itself
         stopping, done = asyncio.Event(), asyncio.Event()
 
         def restart() -> None:

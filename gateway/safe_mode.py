@@ -18,13 +18,14 @@ from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp
 
-from gateway import doctor
+from gateway import doctor, setup_file
 from gateway.access.access import Access, open_access
 from gateway.assembly import assemble
 from gateway.backup import restoring
-from gateway.config import Config, load_config
+from gateway.config import Config, load_config, load_draft
 from gateway.notify import Notifier
 from gateway.salvage import salvage
+from gateway.web.leaf import Leaf, check_issuer
 from gateway.web.repairs.repair import Repair, ordered
 from gateway.web.safe.application import closed, make_safe_applications
 from gateway.web.safe.safe import Safe
@@ -51,7 +52,8 @@ async def run(path: Path, error: PicanteError) -> bool:
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for told in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(told, stopping.set)
-    config = _config(path)
+    config, leaf = await _open_leaf(_config(path))
+    names = frozenset if leaf is None else lambda: leaf.names
     pages: tuple[ASGIApp, ASGIApp]
     with contextlib.ExitStack() as held:
         access = _access(config)  # in this thread, which reads it
@@ -63,11 +65,10 @@ async def run(path: Path, error: PicanteError) -> bool:
             safe, pages = Safe(config, access), (closed, closed)
         else:
             safe = Safe(config, access)
-            pages = make_safe_applications(safe)
+            pages = make_safe_applications(safe, names)
         held.callback(access.close)
         watch = _Watch(path, error, safe, stopping)
         doors = Doors(config, *pages, stopping, asyncio.Event())
-        leaf = await open_leaf(config)
         await serve_doors(doors, leaf, lambda: log.warning("safe mode: the page answers"), watch.look(), watch.beat())
     return watch.mended
 
@@ -131,6 +132,16 @@ def _config(path: Path) -> Config:
         return salvage(path)
 
 
+async def _open_leaf(config: Config) -> tuple[Config, Leaf | None]:
+    """What the page is served with; on this machine alone where that can't be used."""
+    try:
+        return config, await open_leaf(config)
+    except (ConfigError, StoreError) as error:
+        log.error("the page is on this machine alone: %s", error)  # noqa: TRY400 -- a traceback says no more
+        http = config.http.model_copy(update={"host": "127.0.0.1", "issuer": None, "issuer_key": None})
+        return config.model_copy(update={"http": http}), None
+
+
 def _access(config: Config) -> Access | None:
     """Who may come in; None where that can't be known."""
     directory = config.path(config.gateway.data_dir)
@@ -146,8 +157,12 @@ def _try(path: Path) -> PicanteError | None:
     """Why the gateway can't start; None: it can."""
 
     async def start() -> None:
-        async with assemble(load_config(path)):
-            pass
+        draft, unnamed = load_draft(path)
+        if not unnamed or not setup_file.may_ask(draft.path(draft.gateway.data_dir)):  # else the setup is what starts
+            config = load_config(path)
+            check_issuer(config)
+            async with assemble(config):
+                pass
 
     try:
         asyncio.run(start())

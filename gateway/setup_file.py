@@ -15,6 +15,8 @@ from typing import Any
 from heat.errors import ConfigError
 
 FILE = "setup.toml"
+MARK, CODE = "set-up", "setup-code"
+"""Beside it: that there was an owner once; the code that opens the setup, while it is open."""
 KEYS = {"gateway": ("id", "store", "region", "timezone"), "kafka": ("bootstrap", "tls")}
 """What it may hold."""
 NEEDED = ("id", "store", "region")
@@ -47,6 +49,11 @@ def read(data_dir: Path) -> Answers:
         if not isinstance(values, dict) or set(values) - set(KEYS.get(table, ())):
             raise ConfigError(f"{path}: [{table}] has what was never asked for", hint=hint)
     return found
+
+
+def may_ask(data_dir: Path) -> bool:
+    """Whether what is missing is asked for at the next start: setup never comes back by itself."""
+    return not (data_dir / MARK).exists() or (data_dir / CODE).exists()
 
 
 def as_text(answers: Mapping[str, Mapping[str, Any]]) -> str:

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway import hardware
-from gateway.access.access import CODE
 from gateway.backup.archive import DATABASE, KEYRING
 from gateway.backup.making import named_files
 from gateway.config import Config
 from gateway.named_certificates import certificates
 from gateway.scrub import Scrubber
+from gateway.setup_file import CODE
 
 MAX_FILE_BYTES = 700_000
 """Of each file, before it is compressed; of lines, the last ones stay. A dozen files stay below 10 MB."""

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from cloud_sync.log import set_up_logging
+from gateway import setup_file
 from gateway.backup.start import put_in_order
 from gateway.config import load_config, load_draft
 from heat.errors import ConfigError, PicanteError, StoreError, StoreLocked
@@ -78,7 +79,7 @@ def run(config_path: Path, log_level: str, safe_mode: bool | None) -> None:
         if put_in_order(draft):
             draft, unnamed = load_draft(config_path)  # what was set up may have been put back, or wiped
         if unnamed:
-            restart = asyncio.run(run_first_boot(draft))
+            restart = asyncio.run(run_first_boot(draft, unnamed))
         else:
             restart = asyncio.run(run_gateway(load_config(config_path), lambda: begun.append(True)))
     except (ConfigError, StoreError) as error:
@@ -126,7 +127,10 @@ def check_config(config_path: Path) -> None:
     from gateway.check import check
 
     try:
-        for line in asyncio.run(check(load_config(config_path))):
+        draft, unnamed = load_draft(config_path)
+        may_ask = setup_file.may_ask(draft.path(draft.gateway.data_dir))
+        config, asked = (draft, unnamed) if unnamed and may_ask else (load_config(config_path), frozenset())
+        for line in asyncio.run(check(config, asked)):
             click.echo(line)
     except PicanteError as error:
         exit_with_hint(error, 2)

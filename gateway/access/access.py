@@ -28,13 +28,19 @@ from gateway.access.passwords import Passwords, check_password
 from gateway.access.people import People
 from gateway.access.roles import Role
 from gateway.access.sessions import Sessions
+from gateway.access.throttle import Throttle
 from gateway.access.tokens import Tokens
+from gateway.setup_file import CODE, MARK
 from heat.errors import StoreError
 
-MARK, CODE = "set-up", "setup-code"
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """32 signs that nobody takes for one another: 8 of them are 40 bits."""
 GROUP = 4
+
+CHANGES_AT_ONCE, CHANGES_PER_S = 600, 10.0
+"""By one session or token: a script may load a whole store's plans, and a loop gone wild spares the card."""
+STRANGERS_AT_ONCE, STRANGERS_PER_S = 120, 2.0
+"""Pages of coming in, from one address: a store's phones may share one."""
 
 Stage = Literal["setup", "lost", "ready"]
 
@@ -55,6 +61,8 @@ class Access:
         self.snoozes = Snoozes(file, now_ms)
         self.passwords = Passwords()
         self.lockout = Lockout(time.monotonic)
+        self.changes = Throttle(CHANGES_AT_ONCE, CHANGES_PER_S, time.monotonic)
+        self.strangers = Throttle(STRANGERS_AT_ONCE, STRANGERS_PER_S, time.monotonic)
 
     @property
     def damaged(self) -> bool:
@@ -66,7 +74,7 @@ class Access:
         """`setup`: nobody can sign in yet; `lost`: nobody can any more; `ready`."""
         if self.people.has_owner():
             return "ready"
-        return "setup" if self.code() is not None else "lost"
+        return "setup" if self.code() is not None or not (self.directory / MARK).exists() else "lost"
 
     @property
     def setup_open(self) -> bool:
@@ -77,9 +85,9 @@ class Access:
 
     def begin(self) -> str | None:
         """At the daemon's start: the code of a gateway that was never set up, made if need be. Raises StoreError."""
-        if self.people.has_owner() or (self.directory / MARK).exists():
-            return self.code()
-        return self.code() or self.new_code()
+        if self.people.has_owner():
+            self._mark()
+        return self.code() or (None if (self.directory / MARK).exists() else self.new_code())
 
     def code(self) -> str | None:
         """The code that opens setup; None: setup is closed."""
@@ -124,7 +132,11 @@ class Access:
 
     def _add(self, name: str, kept: str, role: Role) -> None:
         self.people.add_now(name, kept, role, self.now_ms())
-        if role is Role.OWNER and not (self.directory / MARK).exists():
+        if role is Role.OWNER:
+            self._mark()
+
+    def _mark(self) -> None:
+        if not (self.directory / MARK).exists():
             write_private(self.directory / MARK, "This gateway had an owner: setup does not begin by itself again.\n")
 
     async def set_password(self, name: str, password: str) -> None:

@@ -31,11 +31,11 @@ from sqlite_utils import Database
 
 from cloud_sync.durable import sync_directory
 from gateway import database, keyring
-from gateway.access.access import CODE
 from gateway.backup import archive
 from gateway.backup.archive import Header
 from gateway.backup.making import SPARE_BYTES, named_files
 from gateway.config import Config
+from gateway.setup_file import CODE
 from heat.errors import BackupUnusable, ConfigError, StoreError
 
 log = logging.getLogger("gateway.backup")

@@ -5996,6 +5996,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     reset_password_api_v1_people__name__password_put: {
@@ -6154,6 +6155,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     sessions_api_v1_sessions_get: {
@@ -6247,6 +6249,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     tokens_api_v1_tokens_get: {
@@ -6353,6 +6356,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     revoke_token_api_v1_tokens__token__delete: {
@@ -6415,6 +6419,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     changes_api_v1_audit_get: {
@@ -6640,6 +6645,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     healthz_healthz_get: {
@@ -7166,6 +7172,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7245,6 +7252,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7315,6 +7323,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7450,6 +7459,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7515,6 +7525,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7558,6 +7569,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Refused"];
+            429: components["responses"]["Refused"];
         };
     };
     trace_api_v1_trace_post: {
@@ -7603,6 +7615,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     trace_one_api_v1_dispensers__dispenser__trace_get: {
@@ -7752,6 +7765,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7867,6 +7881,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -7991,6 +8006,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8060,6 +8076,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8277,6 +8294,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8414,6 +8432,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8567,6 +8586,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8623,6 +8643,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8746,6 +8767,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8859,6 +8881,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -8928,6 +8951,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -9015,6 +9039,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Refused"];
+            429: components["responses"]["Refused"];
         };
     };
     too_hot_api_v1_picks_too_hot_get: {
@@ -9149,6 +9174,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     fix_api_v1_repairs__key__fix__button__post: {
@@ -9209,6 +9235,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -9269,6 +9296,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -9325,6 +9353,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             503: {
                 headers: {
@@ -9475,6 +9504,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Refused"];
+            429: components["responses"]["Refused"];
         };
     };
     restart_api_v1_system_restart_post: {
@@ -9522,6 +9552,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     log_api_v1_system_log_get: {
@@ -9645,6 +9676,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     bundle_file_api_v1_system_bundle__name__get: {
@@ -9754,6 +9786,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     restore_state_api_v1_system_restore_get: {
@@ -9861,6 +9894,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
             /** @description Problem */
             507: {
                 headers: {
@@ -9913,6 +9947,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Refused"];
+            429: components["responses"]["Refused"];
         };
     };
     check_api_v1_system_restore_check_post: {
@@ -9969,6 +10004,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     order_api_v1_system_restore_order_post: {
@@ -10025,6 +10061,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     take_back_api_v1_system_restore_take_back_post: {
@@ -10081,6 +10118,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     settle_api_v1_system_restore_settle_post: {
@@ -10137,6 +10175,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     wipe_api_v1_system_wipe_post: {
@@ -10193,6 +10232,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+            429: components["responses"]["Refused"];
         };
     };
     look_api_v1_kiosk__dispenser__get: {

@@ -52,6 +52,6 @@ def _complete(document: dict[str, Any]) -> None:
             operation["security"] = [] if is_open else [{name: []} for name in SCHEMES]
             answers = operation["responses"]
             refusals = [] if is_open else [401, 403]
-            refusals += [409, 413] if method != "get" else []
+            refusals += [409, 413, 429] if method != "get" else []
             for status in refusals:
                 answers.setdefault(str(status), {"$ref": "#/components/responses/Refused"})

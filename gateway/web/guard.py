@@ -6,23 +6,26 @@
   owner there is setup alone. To read takes a viewer, to change a technician, if the endpoint asks for no more.
 - What changes something comes from our own pages: a browser says by `Sec-Fetch-Site` and `Origin` whose page sends it.
   Programs with a token and the console have no pages.
+- Nobody asks without end: changes are counted by who makes them, the pages of coming in by address.
 - What changed something is in the audit log, and a request that brings a key is answered once (`once`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sqlite3
 from collections.abc import Callable, Container
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.access import Access
 from gateway.access.roles import Role
+from gateway.access.throttle import Throttle
 from gateway.web import audited, cookies
 from gateway.web.language import LANGUAGES
 from gateway.web.once import AGAIN, Once, key_of
@@ -38,6 +41,8 @@ UPLOADS = frozenset({"/api/v1/system/restore", "/system/backups/send"})
 
 OPEN = re.compile(r"/(healthz|readyz|sign-in|language|setup(/.*)?|static/.*)\Z")
 """What needs nobody."""
+COMING_IN = re.compile(r"/(sign-in|language|setup(/.*)?)\Z")
+"""What strangers may ask only so often."""
 OWN = re.compile(r"(/api/v1/me(/.*)?|/me(/.*)?|/sign-out)\Z")
 """What everybody may change: their own."""
 _PROGRAMS = ("/api/", "/metrics", "/openapi.json", "/live")
@@ -124,8 +129,12 @@ class Guard:
         if who is None:
             if not is_open:
                 raise self._nobody()
+            if COMING_IN.match(scope["path"]) is not None:
+                _spare(self._access.strangers, scope["client"][0] if scope.get("client") else "")
             return None
         scope["picante.who"] = who
+        if changes and not self._console:
+            _spare(self._access.changes, who.session or who.name)
         own = is_open or OWN.match(scope["path"]) is not None or _is_limited(who)
         if changes and not own and who.role < Role.TECHNICIAN:
             raise not_allowed(who, Role.TECHNICIAN)
@@ -193,6 +202,27 @@ class Guard:
 
 def _changes(scope: Scope) -> bool:
     return scope["method"] not in audited.READS
+
+
+class TooOften(Problem):
+    """Somebody asks without end, and may ask again in some seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        hint = f"Try again in {seconds} s, and send less at once"
+        super().__init__(429, "too-many-requests", "this was asked too often", hint=hint)
+        self.seconds = seconds
+
+    def response(self) -> JSONResponse:
+        """The answer, with when to come again."""
+        answer = super().response()
+        answer.headers["retry-after"] = str(self.seconds)
+        return answer
+
+
+def _spare(throttle: Throttle, asker: str) -> None:
+    """Take one of what somebody may ask. Raises Problem where it was too much."""
+    if (pause_s := throttle.pause_s(asker)) > 0:
+        raise TooOften(math.ceil(pause_s))
 
 
 def _is_limited(who: Who) -> bool:

@@ -143,6 +143,12 @@ class Leaf:
                 log.warning("the page's certificate can't be made anew: %s", error)
 
 
+def check_issuer(config: Config) -> None:
+    """Read what certificates are signed with, if there is any. Raises ConfigError."""
+    if config.http.issuer is not None:
+        Leaf(config)
+
+
 def names_wanted(config: Config) -> frozenset[str]:
     """The names and addresses by which phones reach the page, as of now."""
     http = config.http

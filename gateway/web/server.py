@@ -27,7 +27,7 @@ from gateway.web.application import make_applications
 from gateway.web.leaf import Leaf
 from gateway.web.reach import PLAIN_PORTS, make_reach
 from gateway.web.web import Web
-from heat.errors import ConfigError
+from heat.errors import ConfigError, StoreError
 
 log = logging.getLogger("gateway.web")
 
@@ -164,11 +164,24 @@ def _answering(
 
 
 async def open_leaf(config: Config) -> Leaf | None:
-    """The certificate that the page is served with; None on this machine alone, where there is no need of one."""
+    """The certificate that the page is served with; None on this machine alone, where there is no need of one.
+
+    Raises:
+        ConfigError: the issuer's files can't be used.
+        StoreError: there is no certificate yet, and no room for one.
+    """
     if config.http.issuer is None:
         return None
     leaf = Leaf(config)
-    await asyncio.to_thread(leaf.look, datetime.now(UTC))
+    try:
+        await asyncio.to_thread(leaf.look, datetime.now(UTC))
+    except OSError as error:
+        if not leaf.names:
+            where = config.path(config.gateway.data_dir)
+            raise StoreError(
+                f"the page's certificate can't be written: {error}", hint=f"Free space in {where}"
+            ) from error
+        log.warning("the page's certificate can't be made anew: %s", error)  # the one before does meanwhile
     return leaf
 
 

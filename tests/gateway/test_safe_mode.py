@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import httpx
 from click.testing import CliRunner
 
 from gateway.salvage import salvage
+from picante.cli import main
 from picante.cli_doctor import doctor
+from picante.web_pki import make_issuer, make_root
 from tests.access import set_up
 from tests.flow.world import Process
 from tests.gateway.web.conftest import write_config
@@ -58,7 +61,7 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
             return False
 
     try:
-        [repair] = wait_until(told, 20, "it tells what is wrong")
+        [repair] = wait_until(told, 60, "it tells what is wrong")
         assert repair["code"] == "config_invalid"
         assert "did you mean 'ballast_mb'?" in repair["what"]
         assert "balast_mb" in client.get("/").text
@@ -74,11 +77,11 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
         config.write_text(good)
         client.post("/api/v1/repairs/check")
         wait_until(
-            lambda: [one["code"] for one in told()] == ["store_unusable"], 20, "the database is the next trouble"
+            lambda: [one["code"] for one in told()] == ["store_unusable"], 60, "the database is the next trouble"
         )
 
         (tmp_path / "gateway" / "gateway.db").rmdir()
-        wait_until(ready, 30, "it starts by itself")
+        wait_until(ready, 60, "it starts by itself")
         assert gateway.process.poll() is None, "the same process"
         assert told() == []
         assert gateway.stop() == 0
@@ -100,9 +103,48 @@ def test_where_nobody_can_be_known_nothing_is_told_but_where_to_ask(tmp_path: Pa
             return None
 
     try:
-        answer = wait_until(answered, 20, "it answers")
+        answer = wait_until(answered, 60, "it answers")
         assert answer is not None
         assert (answer.status_code, "picante doctor" in answer.text) == (503, True)
         assert str(tmp_path) not in answer.text
     finally:
+        gateway.kill()
+
+
+def test_a_gateway_that_lost_its_name_says_so_and_the_console_alone_opens_the_setup(tmp_path: Path) -> None:
+    make_root(tmp_path / "pki", "Salsa Brava", 30)
+    make_issuer(tmp_path / "pki", "gw-1", 30)
+    issuer = 'issuer = "pki/gateways/gw-1.pem"\nissuer_key = "pki/gateways/gw-1.key"\n'
+    http = issuer + 'names = ["bar.local"]\nplain_port = 0\n'
+    port = free_port()
+    config = write_config(tmp_path, port, http)
+    named = config.read_text()
+    config.write_text(named.replace('store = "mercado-12"\n', "").replace('id = "gw-1"\n', ""))
+    keys = set_up(tmp_path / "gateway")
+    gateway = Process(tmp_path, "gateway", "gateway", "run", "--config", str(config))
+    headers = keys.headers | {"host": f"bar.local:{port}"}  # as a phone asks
+    trust = ssl.create_default_context(cafile=tmp_path / "pki" / "web-root.pem")
+    client = httpx.Client(base_url=f"https://127.0.0.1:{port}", headers=headers, timeout=20, verify=trust)
+
+    def said(path: str = "/") -> str:
+        try:
+            return client.get(path).text
+        except httpx.HTTPError:
+            return ""
+
+    try:
+        text = wait_until(said, 60, "its page says what is wrong")
+        assert "[gateway] needs id, store" in text
+        assert "setup-code --again" in text
+        assert client.get("/setup").status_code == 503
+        refused = CliRunner().invoke(main, ["gateway", "check-config", "--config", str(config)])
+        assert (refused.exit_code, "has them any more" in refused.output) == (2, True)
+        assert not (tmp_path / "gateway" / "setup-code").exists()
+
+        assert CliRunner().invoke(main, ["gateway", "setup-code", "--again", "--config", str(config)]).exit_code == 0
+        checked = CliRunner().invoke(main, ["gateway", "check-config", "--config", str(config)])
+        assert "waits for its setup, which asks for id, store" in checked.output
+        wait_until(lambda: "Setup code" in said("/setup"), 60, "the setup is open")
+    finally:
+        client.close()
         gateway.kill()

@@ -8,14 +8,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.web.entry import sign_in
 from gateway.web.entry.bare import Entry
-from gateway.web.guard import Guard
+from gateway.web.guard import Guard, Hosts
 from gateway.web.problems import handle_errors
 from gateway.web.safe import pages, restore
 from gateway.web.safe.safe import Safe
 from gateway.web.statics import statics
 
 
-def make_safe_applications(safe: Safe) -> tuple[ASGIApp, ASGIApp]:
+def make_safe_applications(safe: Safe, hosts: Hosts) -> tuple[ASGIApp, ASGIApp]:
     """For browsers and programs, and for the console's socket."""
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application.state.safe = safe
@@ -25,7 +25,7 @@ def make_safe_applications(safe: Safe) -> tuple[ASGIApp, ASGIApp]:
     application.include_router(pages.router)
     application.mount("/static", statics, name="static")
     handle_errors(application)
-    return Guard(application, safe.access), Guard(application, safe.access, console=True)
+    return Guard(application, safe.access, hosts), Guard(application, safe.access, console=True)
 
 
 async def closed(scope: Scope, receive: Receive, send: Send) -> None:

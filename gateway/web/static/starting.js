@@ -1,15 +1,16 @@
 // @ts-check
-/** The gateway starts anew: go to its first page as soon as it answers. */
+/** The gateway starts anew: go to its first page as soon as it answers, even where it can only say what is wrong. */
 
 const EVERY_MS = 700;
 
 async function look() {
-  const answer = await fetch("/readyz", { cache: "no-store" }).catch(() => null);
-  if (answer?.ok) {
+  const told = await fetch("/readyz", { cache: "no-store" }).then((answer) => answer.json()).catch(() => null);
+  const isSetup = told?.parts?.some((/** @type {{name: string}} */ part) => part.name === "setup");
+  if (told !== null && !isSetup) {
     location.assign("/");
   } else {
     setTimeout(look, EVERY_MS);
   }
 }
 
-setTimeout(look, 2 * EVERY_MS); // the one that is about to end would answer, too
+setTimeout(look, 4 * EVERY_MS); // the one that is about to end would answer, too

@@ -3,32 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import stat
+import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import APIRouter, Request
 
-from gateway.access.lockout import FREE_TRIES
+from gateway.access.lockout import FREE_TRIES, Lockout
 from gateway.access.roles import Role
+from gateway.access.throttle import Throttle
 from gateway.web import application, once
 from gateway.web.entry import sign_in
-from tests.access import NAMES, PASSWORD, console
+from gateway.web.problems import Problem
+from tests.access import NAMES, PASSWORD, console, let_in
 from tests.gateway.web.conftest import Inside, inside_of
 from tests.waiting import wait_until_async
 
 SESSION = "__Host-picante"
-Counting = tuple[Inside, list[bytes], asyncio.Event]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Counted:
+    """What the path /api/v1/count did: it waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.ids: list[bytes] = []
+        self.go_on = asyncio.Event()
+        self.router = APIRouter()
+        self.router.post("/api/v1/count")(self.count)
+
+    async def count(self, request: Request, status: int = 200) -> dict[str, Any]:
+        """Do it once more."""
+        self.ids.append(once.once_id(request))
+        await self.go_on.wait()
+        if status >= 400:
+            raise Problem(status, "counted", "it went wrong")
+        return {"count": len(self.ids)}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def counted() -> Counted:
+    return Counted()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def daemon(tmp_path_factory: pytest.TempPathFactory, counted: Counted) -> AsyncIterator[Inside]:
+    """One daemon for all, with a path that counts; its socket's path is longer than a socket's may be."""
+    deep = tmp_path_factory.mktemp("guard") / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(application, "ROUTES", (*application.ROUTES, counted))
+        async with inside_of(deep) as opened:
+            yield opened
 
 
 @pytest.fixture
-def anyone(inside: Inside) -> httpx.AsyncClient:
+def inside(daemon: Inside) -> Inside:
+    """The daemon, which has forgotten what somebody tried before; who came in before is in."""
+    access = daemon.state.access
+    access.lockout, access.changes = Lockout(time.monotonic), Throttle(600, 10, time.monotonic)
+    return dataclasses.replace(daemon, keys=let_in(access))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def anyone(inside: Inside) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who shows nothing."""
-    del inside.client.headers["authorization"]
-    return inside.client
+    async with httpx.AsyncClient(base_url=inside.client.base_url, timeout=20) as client:
+        yield client
 
 
 def cookie(inside: Inside, role: Role) -> dict[str, str]:
@@ -75,7 +121,7 @@ async def test_pages_lead_to_the_sign_in_and_back(inside: Inside, anyone: httpx.
 @pytest.mark.parametrize(
     "path", ["//evil.example", "https://evil.example/", "/\\evil.example", "evil", "javascript:alert(1)", "/a\nb", ""]
 )
-def test_a_sign_in_leads_nowhere_else(path: str) -> None:
+async def test_a_sign_in_leads_nowhere_else(path: str) -> None:
     assert sign_in.own_path(path) == "/"
 
 
@@ -119,17 +165,13 @@ async def test_a_role_is_a_limit(inside: Inside, anyone: httpx.AsyncClient) -> N
     assert "Olga" not in answer.text
 
 
-async def test_the_console_is_whoever_may_open_its_socket(tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 60) / ("e" * 60)  # more than a socket's path may have
-    deep.mkdir(parents=True)
-    async with inside_of(deep) as inside:
-        path = deep / "gateway" / "gateway.sock"
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with console(path.parent) as client:
-            answer = await asyncio.to_thread(client.get, "/api/v1/me")
-        assert (answer.json()["name"], answer.json()["role"]) == ("console", "owner")
-        assert inside.state.access.people.get("console") is None
-    assert not path.exists()
+async def test_the_console_is_whoever_may_open_its_socket(inside: Inside) -> None:
+    path = inside.state.access.directory / "gateway.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with console(path.parent) as client:
+        answer = await asyncio.to_thread(client.get, "/api/v1/me")
+    assert (answer.json()["name"], answer.json()["role"]) == ("console", "owner")
+    assert inside.state.access.people.get("console") is None
 
 
 # -- from which page --------------------------------------------------------------------------------------------------
@@ -208,37 +250,8 @@ async def test_somebody_unknown_costs_the_same_work(inside: Inside, monkeypatch:
 # -- once -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def counting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[Inside, list[bytes], asyncio.Event]]:
-    """A daemon with a path that counts what it does, and waits for an event."""
-    router, done, go_on = APIRouter(), [], asyncio.Event()
-
-    @router.post("/api/v1/count")
-    async def count(request: Request, status: int = 200) -> dict[str, Any]:
-        done.append(once.once_id(request))
-        await go_on.wait()
-        if status >= 400:
-            from gateway.web.problems import Problem
-
-            raise Problem(status, "counted", "it went wrong")
-        return {"count": len(done)}
-
-    class Module:
-        pass
-
-    module = Module()
-    module.router = router  # type: ignore[attr-defined]
-    monkeypatch.setattr(application, "ROUTES", (*application.ROUTES, module))
-    async with inside_of(tmp_path) as inside:
-        yield inside, done, go_on
-
-
-async def test_a_second_tap_gets_the_first_ones_answer(
-    counting: Counting,
-) -> None:
-    inside, done, go_on = counting
+async def test_a_second_tap_gets_the_first_ones_answer(inside: Inside, counted: Counted) -> None:
+    done, go_on = counted.ids, counted.go_on
     first = asyncio.create_task(inside.client.post("/api/v1/count?once=k1"))
     await wait_until_async(lambda: done, 5, "the first runs")
     second = asyncio.create_task(inside.client.post("/api/v1/count?once=k1"))  # while the first runs
@@ -257,12 +270,32 @@ async def test_a_second_tap_gets_the_first_ones_answer(
     assert [(row.who, row.via) for row in rows] == [("tests", "token")] * 2
 
 
-async def test_what_went_wrong_may_be_tried_again(counting: Counting) -> None:
-    inside, done, go_on = counting
-    go_on.set()
-    assert (await inside.client.post("/api/v1/count?status=409&once=k1")).status_code == 409
-    assert (await inside.client.post("/api/v1/count?once=k1")).status_code == 200
-    assert done[0] == done[1]  # the same id: whoever was told it once already does it once
+async def test_what_went_wrong_may_be_tried_again(inside: Inside, counted: Counted) -> None:
+    counted.go_on.set()
+    assert (await inside.client.post("/api/v1/count?status=409&once=k9")).status_code == 409
+    assert (await inside.client.post("/api/v1/count?once=k9")).status_code == 200
+    assert counted.ids[-2] == counted.ids[-1]  # the same id: whoever was told it once already does it once
+
+
+async def test_who_asks_without_end_is_told_to_wait(
+    inside: Inside, anyone: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inside.state.access, "changes", Throttle(2, 0.5, time.monotonic))
+    adopt, mine = "/api/v1/uplink/adopt", cookie(inside, Role.OWNER) | here(inside)
+    said = [(await anyone.post(adopt, headers=mine)).status_code for _ in range(3)]
+    assert said == [409, 409, 429]
+    refused = await anyone.post(adopt, headers=mine)
+    assert (kind(refused), refused.headers["retry-after"]) == ("too-many-requests", "2")
+    assert (await anyone.get("/", headers=mine)).is_success  # to read costs nothing
+    assert (await anyone.post(adopt, headers=cookie(inside, Role.TECHNICIAN) | here(inside))).status_code == 409
+    with console(inside.state.access.directory) as client:
+        assert [(await asyncio.to_thread(client.post, adopt)).status_code for _ in range(4)] == [409] * 4
+
+    monkeypatch.setattr(inside.state.access, "strangers", Throttle(2, 0.5, time.monotonic))
+    said = [(await anyone.get(path)).status_code for path in ("/sign-in", "/sign-in?next=/x", "/setup", "/sign-in")]
+    assert said == [200, 200, 429, 429]
+    assert (await anyone.get("/healthz")).is_success
+    assert (await anyone.get("/sign-in", headers=mine)).status_code == 303
 
 
 async def test_every_change_is_in_the_audit_log(inside: Inside) -> None:
