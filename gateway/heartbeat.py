@@ -19,7 +19,7 @@ from gateway.web.web import Web
 from heat.errors import StoreError
 
 LOOK_S = 5.0
-"""s between two looks at all that may be wrong: on a Pi one takes 10 ms of the event loop."""
+"""s between two looks at what is wrong; the board itself looks no more often."""
 RETELL_S = 600.0
 """s after which a customer's digest is told again though nothing has changed: the cloud may have begun anew."""
 DETAIL_CHARS = 300
@@ -42,13 +42,13 @@ class Heart:
         now_s = time.monotonic()
         if now_s - self._looked_s >= LOOK_S:
             try:
-                status, releases = self._web.status(), self._web.state.releases.report()
+                releases = self._web.state.releases.report()
             except sqlite3.Error:
                 return self._important  # the store tells of it
             self._looked_s = now_s
-            codes = sorted({trouble.code for trouble in status.repairs})
+            codes = sorted({repair.code for repair in self._web.board.repairs})
             used = [(one.kind, one.target, one.number, one.state) for one in releases]
-            self._important = (status.gateway.clock_known, *codes, *used)
+            self._important = (self._web.state.clock.now().known, *codes, *used)
         return self._important
 
     async def tell(self) -> Record:
@@ -58,7 +58,7 @@ class Heart:
         try:
             told = await asyncio.to_thread(seen.digests, state.store)
             told = told._replace(rows=self._news(told.rows))
-            heartbeat = self._heartbeat(self._web.status(), state.uplink, told)
+            heartbeat = self._heartbeat(await self._web.status(), state.uplink, told)
         except sqlite3.Error as error:
             raise StoreError(f"the database can't be read: {error}") from error
         name = state.config.gateway.id

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from firmware_bridge.messages import NozzleInfo
 from gateway.state import GatewayState
@@ -24,10 +24,11 @@ from models.features import Context
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
 
-@router.get("/status")
-async def status(web: TheWeb) -> Status:
+@router.get("/status", response_model=Status)
+async def status(web: TheWeb) -> Response:
     """Everything that the page shows, at most 0.4 s old."""
-    return web.status()
+    # FastAPI would take apart what is already checked: 50 ms of the event loop where there are 200 dispensers
+    return Response((await web.status()).model_dump_json(), media_type="application/json")
 
 
 @router.get("/dispensers", responses=documented(422))

@@ -88,4 +88,5 @@ def _others(web: Web) -> list[PartState]:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(web: TheWeb) -> Response:
     """Figures for Prometheus."""
+    await web.board.fresh()
     return Response(generate_latest(web.registry), media_type=CONTENT_TYPE_LATEST)

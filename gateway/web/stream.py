@@ -60,7 +60,7 @@ async def _follow(web: Web) -> AsyncIterator[bytes]:
     before: Status | None = None
     told_s = 0.0
     while not web.closing.is_set():
-        status, told = web.status(), True
+        status, told = await web.status(), True
         if before is None:
             yield format_sse_event(event="snapshot", data_str=status.model_dump_json())
         elif changed := _changed(before, status):

@@ -78,8 +78,9 @@ class Web:
         """Names and addresses beyond loopback by which a browser may call this server, in lower case."""
         return frozenset() if self.leaf is None else frozenset(name.lower() for name in self.leaf.names)
 
-    def status(self) -> Status:
-        """The gateway at a glance, at most `FRESH_S` old."""
+    async def status(self) -> Status:
+        """The gateway at a glance, at most `FRESH_S` old. Raises sqlite3.Error."""
+        await self.board.fresh()
         now_s = time.monotonic()
         if self._status is None or now_s - self._status_s > FRESH_S:
             self._status, self._status_s = snapshot(self.state, self.watch, self.board), now_s

@@ -29,10 +29,11 @@ from tests.waiting import wait_until_async
 EARLIER = (m0001_main_road, m0002_dispenser_boots, m0003_commands, m0004_dispenser_plans)
 
 
-def told(state: GatewayState) -> tuple[list[str], list[str]]:
+async def told(state: GatewayState) -> tuple[list[str], list[str]]:
     """What the page says of it, and the metrics."""
     watch, registry = Watch(state), CollectorRegistry()
     board = Board(state, watch)
+    await board.look()
     repairs = [repair.what for repair in snapshot(state, watch, board).repairs if repair.code == "events_lost"]
     registry.register(Figures(state, watch))
     lines = generate_latest(registry).decode().splitlines()
@@ -49,9 +50,9 @@ async def test_a_restart_changes_nothing(tmp_path: Path) -> None:
     async with gateway_at(tmp_path) as state:
         state.ingest.note_hello(hello("hot-bar-1"), "/dev/ttyUSB0", (1, 1_234), lambda: None)
         await wait_until_async(lambda: losses(state.reader) != [], 10, "the gap is stored")
-        before = told(state)
+        before = await told(state)
     async with gateway_at(tmp_path) as state:
-        assert told(state) == before
+        assert await told(state) == before
     assert before == (
         ["hot-bar-1 lost 1,234 events: its memory was full before they got here"],
         ['picante_lost_events_total{dispenser="hot-bar-1"} 1234.0'],
@@ -63,7 +64,7 @@ async def test_one_that_is_forgotten_is_told_of_no_more(tmp_path: Path) -> None:
         state.ingest.note_hello(hello("hot-bar-1"), "/dev/ttyUSB0", (1, 5), lambda: None)
         await wait_until_async(lambda: losses(state.reader) != [], 10, "the gap is stored")
         await state.plans.forget("hot-bar-1")
-        assert told(state) == ([], [])
+        assert await told(state) == ([], [])
 
 
 def test_gaps_of_an_earlier_version_are_summed_up_and_damaged_ones_left_out(tmp_path: Path) -> None:

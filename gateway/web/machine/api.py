@@ -121,7 +121,7 @@ def _select(web: Web, level: Level, search: str, limit: int) -> LogLines:
 @router.get("/bundle", responses=documented(403))
 async def bundle_preview(web: TheWeb, who: Technician) -> BundlePreview:  # noqa: ARG001
     """What a support bundle would hold now."""
-    wanted = wanted_parts(web)
+    wanted = await wanted_parts(web)
     found = await asyncio.to_thread(lambda: support.preview(wanted, scrubber_of(web.state)))
     return BundlePreview(files=[BundleFile(name=part.name, what=part.what, size_bytes=size) for part, size in found])
 
@@ -134,7 +134,7 @@ async def bundle_file(web: TheWeb, who: Technician, name: str) -> Response:  # n
 
 async def file_of_bundle(web: Web, name: str) -> bytes:
     """One file of the bundle. Raises a Problem: there is none of this name."""
-    part = next((one for one in wanted_parts(web) if one.name == name), None)
+    part = next((one for one in await wanted_parts(web) if one.name == name), None)
     if part is None:
         raise Problem(404, "no-such-file", "a bundle has no such file", hint="/api/v1/system/bundle lists them")
     return await asyncio.to_thread(lambda: support.content(part, scrubber_of(web.state)))
@@ -143,12 +143,12 @@ async def file_of_bundle(web: Web, name: str) -> bytes:
 @router.post("/bundle", response_class=StreamingResponse, responses={200: ZIP, **documented(403, 422)})
 async def bundle(web: TheWeb, who: Technician, body: Without) -> StreamingResponse:  # noqa: ARG001
     """A support bundle: a zip of at most 10 MB, without secrets and customers."""
-    return zipped(web, set(body.without))
+    return await zipped(web, set(body.without))
 
 
-def zipped(web: Web, without: set[str]) -> StreamingResponse:
+async def zipped(web: Web, without: set[str]) -> StreamingResponse:
     """The bundle as a download, without some of its files."""
-    wanted = [part for part in wanted_parts(web) if part.name not in without]
+    wanted = [part for part in await wanted_parts(web) if part.name not in without]
     headers = {"content-disposition": f'attachment; filename="{web.state.config.gateway.id}-support.zip"'}
 
     def pieces() -> Iterator[bytes]:  # taken one by one, in a thread

@@ -10,6 +10,7 @@ from gateway import support
 from gateway.scrub import Scrubber
 from gateway.state import GatewayState
 from gateway.support import Part
+from gateway.web.glance import Status
 from gateway.web.language import language
 from gateway.web.machine.log_lines import scrubbed
 from gateway.web.repairs.answers import repairs_view
@@ -23,19 +24,23 @@ def scrubber_of(state: GatewayState) -> Scrubber:
     return support.scrubber(state.config, [*known, *lines, *(port.rpartition("/")[2] for port in lines)])
 
 
-def wanted_parts(web: Web) -> list[Part]:
-    """All files that a bundle may have; made of this moment. Call it in the event loop."""
+async def wanted_parts(web: Web) -> list[Part]:
+    """All files that a bundle may have; made of this moment."""
     state = web.state
-    status = web.status().model_dump(mode="json", exclude={"picks", "events"})
-    repairs = repairs_view(web.board.repairs, language("en")).model_dump(mode="json")
+    at_a_glance = await web.status()
+    repairs = repairs_view(web.board.repairs, language("en"))
     figures = _figures(web)  # here: it reads with the event loop's own connection
     told: list[tuple[str, str, Callable[[], Any]]] = [
-        ("repairs.json", "What is wrong, as the page tells it", lambda: repairs),
-        ("status.json", "The gateway at a glance, without what customers did", lambda: status),
+        ("repairs.json", "What is wrong, as the page tells it", lambda: repairs.model_dump(mode="json")),
+        ("status.json", "The gateway at a glance, without what customers did", lambda: _harmless(at_a_glance)),
         ("parts.json", "Parts of the daemon, and how often each began anew", lambda: _parts(state)),
         ("figures.json", "All figures that Prometheus would read: what passed on each link", lambda: figures),
     ]
     return [*(Part(*one) for one in told), *support.parts(state.config, log_text)]
+
+
+def _harmless(status: Status) -> dict[str, Any]:
+    return status.model_dump(mode="json", exclude={"picks", "events"})
 
 
 def log_text() -> Iterable[str]:

@@ -62,19 +62,20 @@ class Checked(BaseModel):
 @router.get("")
 async def all_repairs(request: Request, web: TheWeb, who: Viewer) -> Repairs:
     """What is wrong, what can't wait first, in the language of Accept-Language."""
+    await web.board.fresh()
     return repairs_view(web.board.repairs, _language(request, web, who))
 
 
 @router.get("/{key}", responses=documented(404, 422))
 async def one(request: Request, web: TheWeb, who: Viewer, key: Key) -> RepairView:
     """One of them. It is not found once it is mended."""
-    return repair_view(found(web, key), _language(request, web, who))
+    return repair_view(await found(web, key), _language(request, web, who))
 
 
 @router.post("/{key}/check", responses=documented(404, 422))
 async def check_again(request: Request, web: TheWeb, who: Technician, key: Key) -> Checked:
     """Try what failed now, where something can be tried, and look anew. It takes some seconds at most."""
-    repair = await check(web.state, web.board, found(web, key))
+    repair = await check(web.state, web.board, await found(web, key))
     view = None if repair is None else repair_view(repair, _language(request, web, who))
     return Checked(gone=repair is None, repair=view)
 
@@ -84,9 +85,9 @@ async def fix(
     request: Request, web: TheWeb, who: Technician, key: Key, button: Button, pressed: Pressed | None = None
 ) -> Checked:
     """Press a button. What it began may take some seconds more."""
-    await mend(web, found(web, key), button, who, "" if pressed is None else pressed.confirm)
-    web.board.look()
-    repair = web.board.get(key)
+    await mend(web, await found(web, key), button, who, "" if pressed is None else pressed.confirm)
+    await web.board.look()
+    repair = await web.board.get(key)
     view = None if repair is None else repair_view(repair, _language(request, web, who))
     return Checked(gone=repair is None, repair=view)
 
@@ -94,15 +95,15 @@ async def fix(
 @router.post("/{key}/snooze", responses=documented(404, 422, 503))
 async def snooze(request: Request, web: TheWeb, who: Technician, key: Key, asked: Snooze) -> RepairView:
     """Let it be for a while: it stands at the end of the list, with your name, and is not counted."""
-    await web.board.snooze(found(web, key), SPANS[asked.span], who.name)
-    return repair_view(found(web, key), _language(request, web, who))
+    await web.board.snooze(await found(web, key), SPANS[asked.span], who.name)
+    return repair_view(await found(web, key), _language(request, web, who))
 
 
 @router.delete("/{key}/snooze", responses=documented(404, 422, 503))
 async def wake(request: Request, web: TheWeb, who: Technician, key: Key) -> RepairView:
     """Let it be no more."""
-    await web.board.wake(found(web, key))
-    return repair_view(found(web, key), _language(request, web, who))
+    await web.board.wake(await found(web, key))
+    return repair_view(await found(web, key), _language(request, web, who))
 
 
 @router.get(
@@ -112,7 +113,7 @@ async def wake(request: Request, web: TheWeb, who: Technician, key: Key) -> Repa
 )
 async def quarantined(web: TheWeb, who: Owner, key: Key) -> StreamingResponse:  # noqa: ARG001
     """A database that was set aside, as it is. It holds pseudonyms, and what customers said."""
-    repair = found(web, key)
+    repair = await found(web, key)
     if repair.code != "store_quarantined":
         raise Problem(404, "nothing-to-download", "nothing was set aside here", hint="Only damaged databases are")
     place = web.state.store.settings.data_dir / DIRECTORY / repair.subject
@@ -137,12 +138,12 @@ async def _tar(place: FilePath, web: Web) -> AsyncIterator[bytes]:
         yield bytes(-info.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
     web.board.downloaded.add(place.name)
-    web.board.look()  # it may be deleted now
+    await web.board.look()  # it may be deleted now
 
 
-def found(web: Web, key: str) -> Repair:
+async def found(web: Web, key: str) -> Repair:
     """The repair of this key. Raises Problem."""
-    repair = web.board.get(key)
+    repair = await web.board.get(key)
     if repair is None:
         raise Problem(404, "no-such-repair", "there is nothing of this key to mend", hint="It may be mended already")
     return repair

@@ -37,7 +37,7 @@ WHAT: dict[str, Text] = {
 
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
-    wanted = wanted_parts(web)
+    wanted = await wanted_parts(web)
     found = await asyncio.to_thread(lambda: support.preview(wanted, scrubber_of(web.state)))
     return {"files": [(part.name, WHAT[part.name], size) for part, size in found]}
 
@@ -64,4 +64,4 @@ async def download(
     keep: Annotated[list[str] | None, Form(max_length=50)] = None,
 ) -> StreamingResponse:
     """The zip, of the files that were ticked."""
-    return zipped(web, {name for name in WHAT if name not in (keep or [])})
+    return await zipped(web, {name for name in WHAT if name not in (keep or [])})

@@ -27,6 +27,7 @@ LET_BE: dict[str, Text] = {"hour": Text("1 hour"), "day": Text("1 day"), "week":
 
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
+    await web.board.fresh()
     repairs = web.board.repairs
     dispensers, sync = web.board.views
     awake = [repair for repair in repairs if repair.snoozed is None]
@@ -62,14 +63,14 @@ async def page(request: Request, web: TheWeb, who: Viewer) -> HTMLResponse:  # n
 async def look_again(web: TheWeb, who: Technician) -> Response:  # noqa: ARG001
     """Look at everything anew."""
     await web.board.read()
-    web.board.look()
+    await web.board.look()
     return _back()
 
 
 @router.post("/repairs/{key}/check")
 async def check_again(web: TheWeb, who: Technician, key: Key) -> Response:  # noqa: ARG001
     """Try what failed now."""
-    if (repair := web.board.get(key)) is not None:
+    if (repair := await web.board.get(key)) is not None:
         await check(web.state, web.board, repair)
     return _back(key)
 
@@ -84,21 +85,21 @@ async def fix(
     confirm: Annotated[str, Form()] = "",
 ) -> Response:
     """Press a button. What is mended already was pressed twice."""
-    repair = web.board.get(key)
+    repair = await web.board.get(key)
     if repair is None:
         return _back()
     try:
         await mend(web, repair, button, who, confirm)
     except Problem as problem:
         return await _again(request, web, repair, problem)
-    web.board.look()
+    await web.board.look()
     return _back(key)
 
 
 @router.post("/repairs/{key}/snooze")
 async def snooze(web: TheWeb, who: Technician, key: Key, span: Annotated[For, Form()]) -> Response:
     """Let one be."""
-    if (repair := web.board.get(key)) is not None:
+    if (repair := await web.board.get(key)) is not None:
         await web.board.snooze(repair, SPANS[span], who.name)
     return _back()
 
@@ -106,7 +107,7 @@ async def snooze(web: TheWeb, who: Technician, key: Key, span: Annotated[For, Fo
 @router.post("/repairs/{key}/wake")
 async def wake(web: TheWeb, who: Technician, key: Key) -> Response:  # noqa: ARG001
     """Let it be no more."""
-    if (repair := web.board.get(key)) is not None:
+    if (repair := await web.board.get(key)) is not None:
         await web.board.wake(repair)
     return _back()
 

@@ -20,8 +20,8 @@ async def check(state: GatewayState, board: Board, repair: Repair) -> Repair | N
     """The repair as it is now; None: it is gone."""
     await _try(state, repair)
     await board.read()
-    board.look()
-    return board.get(repair.key)
+    await board.look()
+    return await board.get(repair.key)
 
 
 async def _try(state: GatewayState, repair: Repair) -> None:

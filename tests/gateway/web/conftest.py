@@ -259,7 +259,7 @@ class Inside:
     async def look(self) -> None:
         """Have everything looked at that may be wrong, though it was a moment ago."""
         await self.web.board.read()
-        self.web.board.look()
+        await self.web.board.look()
 
     async def repair(self, code: str) -> dict[str, Any]:
         """The repair of this code, once it is told of."""

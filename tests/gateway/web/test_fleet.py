@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
 
 from benchmarks.parts.shop import pages
 from gateway.state import GatewayState
-from gateway.web import dispenser_views
+from gateway.web import dispenser_views, shell
+from gateway.web.language import language
+from gateway.web.pages import dispensers
+from gateway.web.repairs import board
+from gateway.web.who import CONSOLE
 from tests.gateway.web.conftest import Inside
 
 MANY = 200
@@ -105,3 +110,33 @@ async def test_no_page_reads_through_all_events(inside: Inside, monkeypatch: pyt
             found |= dict.fromkeys(scans(plans), query)
     assert len(asked) > 50
     assert found == {}
+
+
+@asynccontextmanager
+async def turns_counted() -> AsyncIterator[list[None]]:
+    """How often somebody else's question had its turn meanwhile."""
+    turns: list[None] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(None)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    yield turns
+    task.cancel()
+
+
+async def test_customers_questions_come_between(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert_dispensers(inside.state, 10 * board.AT_ONCE)
+    async with turns_counted() as turns:
+        await inside.web.board.look()
+    assert len(turns) >= 10, "while everything is looked at"
+    monkeypatch.setattr(shell, "SLICE_S", 0.0)
+    web, page = inside.web, dispensers.PAGE
+    values = await page.context(web, CONSOLE, {})
+    first = await shell.part("dispensers/found", web, CONSOLE, language("en"), page, values)
+    async with turns_counted() as turns:
+        assert await shell.part("dispensers/found", web, CONSOLE, language("en"), page, values) == first
+    assert len(turns) >= len(values["found"].dispensers), "while a page is drawn"
