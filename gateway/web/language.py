@@ -139,11 +139,12 @@ class Language:
         for unit, one in (("gigabyte", 1e9), ("megabyte", 1e6), ("kilobyte", 1e3)):
             if count >= one:
                 return self.unit(count / one, unit, 0 if count >= 100 * one else 1)
-        return self.unit(count, "byte")
+        return units.format_unit(count, "byte", "long", "#,##0", self._locale)
 
     def when(self, moment: datetime) -> str:
-        """A day and a time, in the store's time zone."""
-        return dates.format_datetime(moment, "short", tzinfo=self.zone, locale=self._locale)
+        """A day and a time, in the store's time zone: the year in full, the month never to be taken for the day."""
+        day = dates.format_date(moment.astimezone(self.zone), "medium", locale=self._locale)
+        return f"{day}, {dates.format_time(moment, 'short', tzinfo=self.zone, locale=self._locale)}"
 
     def day(self, day: date) -> str:
         """A day, as a word and a number."""

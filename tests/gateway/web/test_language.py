@@ -35,9 +35,16 @@ def test_the_time_is_the_shops_also_when_clocks_change() -> None:
     lang = Language("de", MADRID)
     assert lang.time(SPRING) == "01:59:30"
     assert lang.time(SPRING + timedelta(minutes=1)) == "03:00:30"
-    assert lang.when(SPRING + timedelta(minutes=1)) == "29.03.26, 03:00"
+    assert lang.when(SPRING + timedelta(minutes=1)) == "29.03.2026, 03:00"
+    late = datetime(2026, 11, 11, 23, 30, tzinfo=UTC)
+    told = [Language(code, MADRID).when(late).replace("\u202f", " ") for code in ("en", "de", "es")]
+    assert told == ["Nov 12, 2026, 12:30 AM", "12.11.2026, 00:30", "12 nov 2026, 0:30"]
     autumn = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     assert [lang.time(autumn + timedelta(hours=hours)) for hours in (0, 1)] == ["02:30:00", "02:30:00"]
+
+
+def test_sizes_are_said_as_words_are() -> None:
+    assert [language("en").size(count) for count in (20, 8_800, 74_600_000_000)] == ["20 bytes", "8.8 kB", "74.6 GB"]
 
 
 def test_a_message_has_its_values_and_its_number() -> None:
