@@ -88,6 +88,11 @@ _COMMANDS = (
     Text("Its steps say what to do"),
     Text("Look again"),
 )
+_DISPENSERS = (
+    Text("a customer stands there"),
+    Text("another command is still running"),
+)
+"""What a dispenser says that refuses a command."""
 _CALIBRATION = (
     Text("{ml} ml can't be"),
     Text("Between {least} and {most} ml. Look at the unit again"),
@@ -215,7 +220,18 @@ _KAFKA = (
         " there is none (a new card, or an old one restored), run: picante gateway adopt"
     ),
 )
-SENTENCES = (*_ADVICE, *_ADOPTION, *_COMMANDS, *_CALIBRATION, *_PEOPLE, *_BACKUP, *_CLOCK, *_PORTS, *_KAFKA)
+SENTENCES = (
+    *_ADVICE,
+    *_ADOPTION,
+    *_COMMANDS,
+    *_DISPENSERS,
+    *_CALIBRATION,
+    *_PEOPLE,
+    *_BACKUP,
+    *_CLOCK,
+    *_PORTS,
+    *_KAFKA,
+)
 
 _VALUE = re.compile(r"\{(\w+)\}")
 _WHOLE = {text.message: text for text in SENTENCES if not _VALUE.search(text.message)}

@@ -13,7 +13,7 @@ from gateway.web.hearsay import heard, heard_whole
 from gateway.web.language import Text, language
 
 ROOT = Path(__file__).parents[3]
-SPEAKERS = ("gateway", "firmware_bridge", "cloud_sync", "heat")
+SPEAKERS = ("gateway", "firmware_bridge", "cloud_sync", "heat", "hw_sim")
 PUT_TOGETHER = (
     "of this name is online on",
     "of this name waits on",
