@@ -7,9 +7,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from gateway import doctor
+from gateway.check import check
+from gateway.config import load_config
+from heat.errors import ConfigError
 from picante.cli_doctor import doctor as command
 from tests.access import set_up
 from tests.gateway.web.conftest import open_shop, write_config
@@ -36,6 +40,14 @@ async def test_each_file_that_can_not_be_read_is_told_of(tmp_path: Path) -> None
         ("config_invalid", "keys.pseudonym"),
         ("no_serial_port", ""),
     ]
+
+
+async def test_check_config_reads_what_the_doctor_reads(tmp_path: Path) -> None:
+    kafka = '[kafka]\nbootstrap = "127.0.0.1:9"\nusername = "gw-1"\npassword_file = "none"\n'
+    config = write_config(tmp_path, free_port(), kafka)
+    assert [(one.code, one.subject) for one in await doctor.examine(config)] == [("config_invalid", "kafka")]
+    with pytest.raises(ConfigError, match="none"):
+        await check(load_config(config))
 
 
 async def test_a_damaged_database_is_told_of_and_left_alone(tmp_path: Path) -> None:

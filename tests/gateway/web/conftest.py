@@ -146,7 +146,7 @@ class Shop:
         self.gateway = Process(
             self.directory, "gateway", "gateway", "run", "--config", config, environment=self.environment
         )
-        wait_until(self._all_online, 30, "both dispensers are online")
+        wait_until(self._all_online, 60, "both dispensers are online")
 
     def _all_online(self) -> bool:
         assert self.gateway.process.poll() is None, self.gateway.said()

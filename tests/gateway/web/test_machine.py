@@ -135,6 +135,7 @@ async def test_a_wipe_must_be_meant(pi: Inside) -> None:
     answer = await put(pi, "POST", "/wipe", json={"what": "everything", "confirm": "wip"})
     assert answer.status_code == 422
     assert not pi.state.stopping.is_set()
+    assert (await put(pi, "POST", "/restore/settle", json={})).status_code == 422, "nor what was before a restore"
     answer = await put(pi, "POST", "/wipe", json={"what": "everything", "confirm": "Wipe"})
     assert answer.status_code == 202
     assert pi.state.restart
