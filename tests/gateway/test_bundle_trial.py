@@ -131,7 +131,7 @@ async def test_picks_go_on_while_a_bundle_is_opened(rankers: Rankers, tmp_path: 
     while not using.done():
         meanwhile += rankers.current is old
         await asyncio.sleep(0)
-    assert meanwhile > 5
+    assert meanwhile > 1, "where they waited for it, they would go on once"
     assert rankers.current.name == load(new).short_id
 
 

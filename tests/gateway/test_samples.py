@@ -306,12 +306,12 @@ async def test_an_hour_that_lies_ahead_does_not_stop_those_that_come(
 async def test_a_store_that_fills_up_is_left_to_events(
     samples: Samples, clock: Clock, boot: int, tmp_path: Path, hand_clock: HandClock
 ) -> None:
-    small = open_store(Settings(tmp_path / "small", "gw-1", quota_bytes=320 * 1024, ballast_bytes=0))
+    small = open_store(Settings(tmp_path / "small", "gw-1", quota_bytes=512 * 1024, ballast_bytes=0))
     summaries = Summaries(samples, small, clock, boot, ("plaza", "south"), lambda: None)
     hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, HOUR_MS
     samples.greet(hello(uptime_ms=HOUR_MS))
     await feed(samples, hand_clock, 65)
-    small.write(lambda tx: tx.set_meta("filler", "x" * 160_000)).result(5)
+    small.write(lambda tx: tx.set_meta("filler", "x" * 260_000)).result(5)
     assert not await summaries.turn()
     small.write(lambda tx: tx.set_meta("filler", "")).result(5)
     assert await summaries.turn()
