@@ -180,6 +180,13 @@ _BACKUP = (
     Text("its database can't be used: {why}"),
     Text("Take another backup"),
 )
+_SETUP = (
+    Text("choose one of the list"),
+    Text("is not the same"),
+    Text("{what} {name} is not a name"),
+    Text("too many at once: press again"),
+    Text("is what a gateway is called that has no name yet"),
+)
 _CLOCK = (
     Text("this clock was never set"),
     Text("Set it on the machine: sudo timedatectl set-time '2026-05-01 09:30'"),
@@ -228,6 +235,7 @@ SENTENCES = (
     *_CALIBRATION,
     *_PEOPLE,
     *_BACKUP,
+    *_SETUP,
     *_CLOCK,
     *_PORTS,
     *_KAFKA,
