@@ -147,7 +147,7 @@ def test_make_targets_named_exist(path: Path) -> None:
 def test_the_readme_has_the_two_commands_and_the_pictures() -> None:
     first_lines = [line.partition("#")[0].strip() for line in fences(README, "sh")[0].splitlines()]
     assert first_lines == ["make demo", "make test"]
-    assert {"docs/img/page.png", "docs/img/phone.png"} <= set(links(README))
+    assert {"docs/img/dispenser-wide.png", "docs/img/repairs-phone.png"} <= set(links(README))
 
 
 def test_tests_named_by_the_readme_are_there() -> None:
