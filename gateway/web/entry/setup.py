@@ -20,6 +20,7 @@ from gateway.access import secret
 from gateway.access.access import Access, write_private
 from gateway.access.roles import Role
 from gateway.config import Config, own_pseudonym_path, pseudonym_path
+from gateway.web.language import Text
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 
@@ -93,9 +94,9 @@ class Setup:
             return False
         return self.config.is_fixed(("kafka." if step == "kafka" else "gateway.") + key)
 
-    async def answer(self, step: str, said: Mapping[str, str]) -> dict[str, str]:
+    async def answer(self, step: str, said: Mapping[str, str]) -> dict[str, Text | str]:
         """Keep a step; what is wrong with it, by field. Nothing is kept of what is wrong."""
-        wrong: dict[str, str] = {}
+        wrong: dict[str, Text | str] = {}
         match step:
             case "store":
                 values: dict[str, Any] = {key: said.get(key, "").strip() for key in _KEYS[step]}
@@ -103,7 +104,7 @@ class Setup:
             case "time":
                 values = {"timezone": said.get("timezone", "")}
                 if values["timezone"] not in available_timezones() and not self.fixed(step):
-                    wrong["timezone"] = "choose one of the list"
+                    wrong["timezone"] = Text("Choose one of the list")
             case "technician":
                 values = {"name": said.get("name", "").strip()}
                 await self._let_in(said, wrong)
@@ -118,11 +119,11 @@ class Setup:
             await self.access.notes.put(_NOTE, json.dumps(self.kept() | {step: values}))
         return wrong
 
-    async def _let_in(self, said: Mapping[str, str], wrong: dict[str, str]) -> None:
+    async def _let_in(self, said: Mapping[str, str], wrong: dict[str, Text | str]) -> None:
         """The first owner; who was answered before is replaced."""
         name, password, before = said.get("name", ""), said.get("password", ""), self.kept().get("technician")
         if password != said.get("again", password):
-            wrong["again"] = "is not the same"
+            wrong["again"] = Text("This is not the same")
             return
         try:
             if before is not None and not password and before["name"] == name.strip():
@@ -160,7 +161,7 @@ class Setup:
         asyncio.get_running_loop().call_later(RESTART_S, self._restart)
 
 
-def _check_names(values: Mapping[str, str], fixed: frozenset[str], wrong: dict[str, str]) -> None:
+def _check_names(values: Mapping[str, str], fixed: frozenset[str], wrong: dict[str, Text | str]) -> None:
     for key, value in values.items():
         if key in fixed:
             continue

@@ -14,9 +14,10 @@ from fastapi.responses import RedirectResponse, Response
 from cloud_sync.settings import addresses
 from gateway.access.passwords import Busy
 from gateway.web import cookies
-from gateway.web.entry.bare import TheEntry, draw
+from gateway.web.entry.bare import TheEntry, draw, language_here
 from gateway.web.entry.setup import STEPS, Setup
 from gateway.web.entry.sign_in import address_of, begin_session
+from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.problems import Problem
 
@@ -127,7 +128,7 @@ async def answer(request: Request, entry: TheEntry, setup: TheSetup, step: str) 
     try:
         wrong = await setup.answer(step, {} if said.get("do") == "skip" else said)
     except Busy:
-        wrong = {"password": "too many at once: press again"}
+        wrong = {"password": Text("Too many at once: press again")}
     if wrong:
         return _page(request, entry, setup, step, 422, values=said, wrong=wrong)
     onward = RedirectResponse(f"/setup/{STEPS[STEPS.index(step) + 1]}", 303)
@@ -146,6 +147,8 @@ async def _finish(request: Request, entry: TheEntry, setup: Setup) -> Response:
 
 def _page(request: Request, entry: TheEntry, setup: Setup, step: str, status: int = 200, **more: object) -> Response:
     shown = {"wrong": {}, "found": None} | more
+    told = language_here(request, entry)
+    shown["wrong"] = {key: told.say(heard(what)) for key, what in shown["wrong"].items()}  # type: ignore[attr-defined]
     values = setup.shown(step) | (shown.pop("values", None) or {})  # type: ignore[operator]
     return draw(
         request,

@@ -134,7 +134,7 @@ def test_from_an_empty_directory_to_the_first_pick(browser: Browser, bare: World
     expect(page.get_by_role("heading", level=1)).to_have_text("Who are you?")
     page.get_by_label("Name").focus()
     typed(page, "Olga", PASSWORD, "something else")
-    expect(page.locator(".error")).to_have_text("is not the same")
+    expect(page.locator(".error")).to_have_text("This is not the same")
     page.get_by_label("Password", exact=True).focus()
     typed(page, PASSWORD, PASSWORD)
     expect(page.get_by_role("heading", level=1)).to_have_text("Where do events go?")
