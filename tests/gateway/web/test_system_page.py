@@ -71,10 +71,10 @@ def test_a_bundle_is_looked_at_and_taken(browser: Browser, shop: Shop, tmp_path:
 
 def test_a_restore_from_the_phone_killed_in_the_middle(browser: Browser, shop: Shop, tmp_path: Path) -> None:
     shop.visit(dial=40, pour="table-red", volume_ul=3_000)
-    stored = shop.json("/api/v1/sync")["stored"]
     gone = r"Failed to load resource|net::ERR|ERR_"
     with visiting(browser, shop, "/system/backups", tolerate=gone) as page:
         take_backup(page, tmp_path / "b.picante")
+        stored = shop.json("/api/v1/sync")["stored"]
         shop.visit(dial=40, pour="table-red", volume_ul=3_000)
         send_and_check(page, tmp_path / "b.picante")
         hold(page, "Put it back")
