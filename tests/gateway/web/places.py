@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.gateway.web.conftest import Shop
+from tests.waiting import wait_until
 
 SIGN_IN = "/sign-in"
 
@@ -10,12 +13,17 @@ SIGN_IN = "/sign-in"
 def visited(shop: Shop) -> None:
     """A customer comes, so that pages have something to show."""
     shop.visit(token="loyalty-4711-jane", word="mild", pour="chipotle-honey", volume_ul=5_200)
+    wait_until(lambda: any(map(_is_pour, shop.json("/api/v1/events?limit=20")["events"])), 10, "the pour is stored")
+
+
+def _is_pour(event: dict[str, Any]) -> bool:
+    return bool(event["type"].startswith("picante.poured"))
 
 
 def places(shop: Shop) -> dict[str, str]:
     """The address of each page by its name, and of those that have no stream."""
     events = shop.json("/api/v1/events?limit=20")["events"]
-    pour = next(event["position"] for event in events if event["type"].startswith("picante.poured"))
+    pour = next(event["position"] for event in events if _is_pour(event))
     customer = next(event["subject"] for event in events if str(event["subject"]).startswith("p1-"))
     one = "/dispensers/hot-bar-1"
     return {
