@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,16 +13,22 @@ from tests.web_tools import MODULES
 SCRIPT = MODULES / "axe-core" / "axe.min.js"
 
 
-def violations(page: Page) -> list[str]:
-    """Each violation with the elements that have it. axe comes in by the debugger's door, which no CSP shuts."""
+def violations(page: Page, *rules: str) -> list[str]:
+    """Each violation (of these rules, if any are named) with the elements that have it.
+
+    axe comes in by the debugger's door, which no CSP shuts.
+    """
     if not SCRIPT.is_file():
         pytest.skip("no axe-core: run scripts/test-setup")
     session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": SCRIPT.read_text("utf-8")})
+    there = session.send("Runtime.evaluate", {"expression": "typeof axe === 'object'", "returnByValue": True})
+    if not there["result"]["value"]:
+        session.send("Runtime.evaluate", {"expression": SCRIPT.read_text("utf-8")})
+    options = json.dumps({"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {}))
     ran = session.send(
         "Runtime.evaluate",
         {
-            "expression": "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)",
+            "expression": f"axe.run(document, {options}).then((found) => found.violations)",
             "awaitPromise": True,
             "returnByValue": True,
         },
