@@ -30,6 +30,7 @@ MAY_SKIP = (
     "tests/cloud/test_open_weather.py::test_what_services_answered_elsewhere_is_weather",
     "tests/heat/test_labels.py::test_each_label_is_of_a_sentence",
     "tests/models/test_heat_text.py::test_the_goals_are_met_on_the_sentences_that_were_held_out",
+    "tests/models/test_heat_text.py::test_sentences_that_gave_the_lexicon_nothing_are_understood_nearly_as_well",
     "tests/models/test_off_policy.py::test_on_its_own_policy_a_real_log_is_judged_as_it_was",
     "tests/models/test_real_data.py::",
 )

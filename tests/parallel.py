@@ -38,7 +38,6 @@ SLOWEST_FIRST = (
     "tests/faults/test_clock.py",
     "tests/faults/test_edge.py",
     "tests/gateway/web/test_system_page.py",
-    "tests/gateway/web/test_safe_restore.py",
     "tests/gateway/web/test_schema.py",
     "tests/gateway/web/test_live_page.py",
     "tests/benchmarks/test_web.py",

@@ -181,10 +181,7 @@ _BACKUP = (
     Text("Take another backup"),
 )
 _SETUP = (
-    Text("choose one of the list"),
-    Text("is not the same"),
     Text("{what} {name} is not a name"),
-    Text("too many at once: press again"),
     Text("is what a gateway is called that has no name yet"),
 )
 _CLOCK = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from firmware_bridge import verbs
 from firmware_bridge.codec import body_map, encode_body
-from firmware_bridge.messages import BY_NUMBER, Ask, Command, Message, PickInfo, Reject, Result
+from firmware_bridge.messages import BY_NUMBER, Ask, Command, Look, Message, PickInfo, Reject, Result
 from firmware_bridge.proofs import key_id, mask_key
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation, port_path
@@ -103,6 +103,7 @@ async def test_every_message_of_a_run_fits_the_schema(tmp_path: Path) -> None:
         assert await unit.ask(token="me", avoid=("celery", "soya"), adult=True)
         simulation.units["bar-2"].twin.plant.cabinet.door_open = True  # which is told at once
         unit.twin.leave()
+        ports[1].gateway.send(Look(seconds=5))
         messages = await obey(unit, ports[0], port_path(tmp_path, "bar-1"), disk)
         await wait_until_async(lambda: kinds(ports[1].messages) >= {"Pong", "Sample"}, 10, "the other one is quiet")
         messages += [message for port in ports for message in port.messages]

@@ -150,11 +150,11 @@ async def test_forgetting_is_asked_about(inside: Inside, tmp_path: Path) -> None
 
 
 async def test_where_no_daemon_is(tmp_path: Path) -> None:
-    port = free_port()
-    write_config(tmp_path, port)
+    write_config(tmp_path, free_port())
     for words in (("list",), ("rotate-key", "bar-1")):
         status, said = await say(tmp_path, *words)
         assert status == 1
-        assert f"no gateway answers at 127.0.0.1:{port}" in said
+        assert "no gateway answers at" in said
+        assert "gateway.sock" in said
     status, said = await say(tmp_path / "nowhere", "list")
     assert (status, "gateway.toml" in said) == (2, True)
