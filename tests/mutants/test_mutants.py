@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import unified_diff
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from tests.mutants.mutate import ROOT, Mutant, Useless, all_mutants, apply, atte
 
 pytestmark = pytest.mark.timeout(400)  # a whole selection of tests runs inside of one
 
-MUTANTS = all_mutants()
+SLOW = {"ack_before_commit", "mqtt_auto_ack", "synchronous_normal", "no_dedup"}
+"""Ten to thirty seconds each: `make mutants` tries them, and whoever runs this file by hand."""
+MUTANTS = [mutant for mutant in all_mutants() if not (os.environ.get("CI") and mutant.name in SLOW)]
 QUIET = "heat/scale.py"
 QUICK = "tests/heat/test_scale.py"
 
