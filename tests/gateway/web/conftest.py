@@ -121,7 +121,7 @@ class Shop:
     @contextlib.contextmanager
     def stream(self, path: str) -> Iterator[Iterator[str]]:
         """The lines of an answer that goes on."""
-        with httpx.stream("GET", self.url + path, timeout=20) as answer:
+        with self.client.stream("GET", path) as answer:
             yield answer.raise_for_status().iter_lines()
 
     def json(self, path: str) -> Any:
