@@ -48,7 +48,7 @@ from tests.waiting import TooLate, wait_until, wait_until_async
 
 Kind = Literal["gateway", "mosquitto", "kafka"]
 KINDS: tuple[Kind, ...] = ("gateway", "mosquitto", "kafka")
-KILLS_EACH = 5
+KILLS_EACH = 3
 EMPTIED = 0.5
 """Share of Mosquitto's kills after which its memory is gone, too: sessions, queues, retained messages."""
 

@@ -52,7 +52,7 @@ from tests.faults.cloud.verdict import in_redis, judge
 from tests.servers import RedisServer
 from tests.waiting import TooLate, wait_until
 
-KILLS_EACH = 5
+KILLS_EACH = 3
 """Of the pipeline and of the lake's writer."""
 AIM_S = 40.0
 """Seconds to wait for the moment that hurts; after that the kill falls beside it, and the log says so."""
