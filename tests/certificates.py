@@ -1,4 +1,7 @@
-"""Certificates made on the spot by OpenSSL's command: an authority, and what it signs. Good for a day, or expired."""
+"""Certificates made on the spot by OpenSSL's command: an authority, and what it signs. Good for a day, or expired.
+
+An authority may be good for longer: a day before its end, a gateway says that it is to be renewed.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ class Pair:
 class Authority:
     """Signs certificates; `.certificate` is what others trust."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, days: int = 1) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._pair = self._files(name)
         self._make_key(self._pair.key)
         _openssl(
-            *("req", "-x509", "-new", "-key", self._pair.key, "-subj", f"/CN={name}", "-days", 1),
+            *("req", "-x509", "-new", "-key", self._pair.key, "-subj", f"/CN={name}", "-days", days),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", self._pair.certificate),
         )
 

@@ -55,7 +55,7 @@ class SecureKafka(KafkaServer):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._ports = {name: free_port() for name in PROTOCOLS}
-        self.authority = Authority(directory / "certificates", "authority")
+        self.authority = Authority(directory / "certificates", "authority", days=90)
         self.client = self.authority.sign(CLIENT)
         good = self.authority.sign("broker")
         self._certificates = {
