@@ -30,7 +30,6 @@ from firmware_bridge.link import Link
 from firmware_bridge.messages import Hello, NozzleInfo
 from firmware_bridge.serial_link import Complaint
 from firmware_bridge.verbs import Identify
-from gateway.access.access import MARK
 from gateway.adoption import STUBBORN, _Handing
 from gateway.backup import restoring
 from gateway.backup.archive import Header
@@ -42,6 +41,7 @@ from gateway.menus import Menus
 from gateway.plausibility import Finding
 from gateway.quarantine import copy_journal, quarantined
 from gateway.releases import Report
+from gateway.setup_file import MARK
 from gateway.web.mending.fixes import FIXES
 from gateway.web.repairs.kinds import KINDS
 from heat.errors import (
