@@ -1,4 +1,4 @@
-"""What a person at the machine may have the daemon do. `gateway.web.guard` names these paths, and keeps pages away."""
+"""What a person may have the daemon itself do: let a stopped uplink go on, tell what passes on its links."""
 
 from __future__ import annotations
 

@@ -64,6 +64,13 @@ FRESH = "no-store"
 """What lies in a browser's cache is neither true any more nor anybody else's business."""
 
 
+def keep_to_itself(start: Message) -> None:
+    """Put the headers into the start of an answer."""
+    headers = MutableHeaders(scope=start)
+    headers.update(HEADERS)
+    headers.setdefault("cache-control", FRESH)
+
+
 class Guard:
     """ASGI middleware around the whole application.
 
@@ -92,9 +99,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers.setdefault("cache-control", FRESH)
+                keep_to_itself(message)
                 done = _changes(scope) and message["status"] < 400 and AGAIN not in scope
                 if done and who is not None and not _is_limited(who):  # what customers press on a kiosk are events
                     await audited.note(self._access, scope, who)

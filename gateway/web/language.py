@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from babel import Locale, dates, lists, numbers, units
 from babel.core import negotiate_locale
@@ -178,9 +179,9 @@ def _messages(code: str) -> NullTranslations:
 
 
 @functools.cache
-def language(code: str, zone: tzinfo = UTC) -> Language:
-    """The language of this code."""
-    return Language(code, zone)
+def language(code: str, timezone: str | None = None) -> Language:
+    """The language of this code, with the times of this time zone; without one, of UTC."""
+    return Language(code, UTC if timezone is None else ZoneInfo(timezone))
 
 
 def preferred(chosen: str | None, accepted: str) -> str:

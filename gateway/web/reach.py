@@ -7,25 +7,22 @@ page under way: so phones show the fingerprint of what they install, and the lab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.config import Config
-from gateway.web.guard import HEADERS
+from gateway.web.guard import keep_to_itself
 from gateway.web.language import LANGUAGES, language, preferred
 from gateway.web.leaf import Leaf, addresses, fingerprint, names_wanted
 from gateway.web.shell import environment
+from gateway.web.statics import statics
 from heat.errors import ConfigError
 
-STATIC = Path(__file__).parent / "static"
 PLAIN_PORTS = (80, 8081)
 """Where this page is tried, in this order."""
 CERTIFICATE = "application/x-x509-ca-cert"
@@ -59,7 +56,7 @@ def make_reach(config: Config, leaf: Leaf) -> ASGIApp:
     routes = [
         Route("/", page),
         Route("/picante-root.crt", root),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/static", statics),
         Route("/{path:path}", elsewhere),
     ]
     return _Headers(Starlette(routes=routes))
@@ -100,9 +97,7 @@ class _Headers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers["cache-control"] = "no-store"
+                keep_to_itself(message)
             await send(message)
 
         if scope["type"] == "http":

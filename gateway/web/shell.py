@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
-from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -154,6 +153,5 @@ def surroundings(web: Web, who: Who, told: Language, page: Page) -> dict[str, An
 
 def language_of(request: Request, web: Web, who: Who) -> Language:
     """In which language to answer."""
-    zone = web.state.config.gateway.timezone
     code = preferred(who.language, request.headers.get("accept-language", ""))
-    return language(code, ZoneInfo(zone)) if zone is not None else language(code)
+    return language(code, web.state.config.gateway.timezone)

@@ -76,7 +76,7 @@ class Web:
 
     def hosts(self) -> frozenset[str]:
         """Names and addresses beyond loopback by which a browser may call this server, in lower case."""
-        return frozenset() if self.leaf is None else frozenset(name.lower() for name in self.leaf.names)
+        return frozenset() if self.leaf is None else self.leaf.names
 
     async def status(self) -> Status:
         """The gateway at a glance, at most `FRESH_S` old. Raises sqlite3.Error."""

@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
@@ -40,9 +39,8 @@ def language_here(request: Request, entry: Entry) -> Language:
     who = request.scope.get("picante.who")
     chosen = who.language if who is not None else None
     chosen = chosen or cookies.read(request.headers.get("cookie")).get(cookies.LANGUAGE)
-    zone = entry.config.gateway.timezone
     code = preferred(chosen, request.headers.get("accept-language", ""))
-    return language(code, ZoneInfo(zone)) if zone is not None else language(code)
+    return language(code, entry.config.gateway.timezone)
 
 
 def draw(request: Request, entry: Entry, template: str, title: Text, status: int = 200, **values: Any) -> HTMLResponse:

@@ -12,7 +12,6 @@ from gateway.web.kiosk.answers import KioskView, kiosk_view
 from gateway.web.kiosk.live import stream
 from gateway.web.kiosk.presses import Dispenser, Key, Wish
 from gateway.web.kiosk.screen import screen_of
-from gateway.web.language import Language
 from gateway.web.problems import documented
 from gateway.web.shell import language_of
 from gateway.web.stream import EventStream
@@ -42,7 +41,7 @@ async def live(
     request: Request, web: TheWeb, dispenser: Dispenser, last_event_id: Annotated[str | None, Header()] = None
 ) -> EventStream:
     """The same whenever it has changed: events `start` and `visit`, and ticks between them."""
-    told = _language(request, web)
+    told = language_of(request, web, asker(request))
     return stream(
         web, asker(request), dispenser, lambda screen: kiosk_view(screen, told).model_dump_json(), last_event_id
     )
@@ -69,8 +68,4 @@ async def press(request: Request, web: TheWeb, dispenser: Dispenser, visit: Key,
 
 
 def _view(request: Request, web: Web, dispenser: str) -> KioskView:
-    return kiosk_view(screen_of(web.state, dispenser), _language(request, web))
-
-
-def _language(request: Request, web: Web) -> Language:
-    return language_of(request, web, asker(request))
+    return kiosk_view(screen_of(web.state, dispenser), language_of(request, web, asker(request)))

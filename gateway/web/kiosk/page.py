@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Header, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -131,5 +130,4 @@ def _languages(request: Request, web: Web, lang: str | None) -> tuple[Language, 
     own = language_of(request, web, asker(request))
     if lang not in LANGUAGES:
         return own, own.code
-    zone = web.state.config.gateway.timezone
-    return (language(lang, ZoneInfo(zone)) if zone is not None else language(lang)), own.code
+    return language(lang, web.state.config.gateway.timezone), own.code

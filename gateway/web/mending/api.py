@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from gateway.quarantine import DIRECTORY
-from gateway.web.language import Language
 from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem, documented
 from gateway.web.repairs.answers import Repairs, RepairView, repair_view, repairs_view
@@ -23,7 +22,7 @@ from gateway.web.repairs.checks import check
 from gateway.web.repairs.repair import Repair
 from gateway.web.shell import language_of
 from gateway.web.web import TheWeb, Web
-from gateway.web.who import Owner, Technician, Viewer, Who
+from gateway.web.who import Owner, Technician, Viewer
 
 router = APIRouter(prefix="/api/v1/repairs", tags=["v1"])
 
@@ -63,20 +62,20 @@ class Checked(BaseModel):
 async def all_repairs(request: Request, web: TheWeb, who: Viewer) -> Repairs:
     """What is wrong, what can't wait first, in the language of Accept-Language."""
     await web.board.fresh()
-    return repairs_view(web.board.repairs, _language(request, web, who))
+    return repairs_view(web.board.repairs, language_of(request, web, who))
 
 
 @router.get("/{key}", responses=documented(404, 422))
 async def one(request: Request, web: TheWeb, who: Viewer, key: Key) -> RepairView:
     """One of them. It is not found once it is mended."""
-    return repair_view(await found(web, key), _language(request, web, who))
+    return repair_view(await found(web, key), language_of(request, web, who))
 
 
 @router.post("/{key}/check", responses=documented(404, 422))
 async def check_again(request: Request, web: TheWeb, who: Technician, key: Key) -> Checked:
     """Try what failed now, where something can be tried, and look anew. It takes some seconds at most."""
     repair = await check(web.state, web.board, await found(web, key))
-    view = None if repair is None else repair_view(repair, _language(request, web, who))
+    view = None if repair is None else repair_view(repair, language_of(request, web, who))
     return Checked(gone=repair is None, repair=view)
 
 
@@ -88,7 +87,7 @@ async def fix(
     await mend(web, await found(web, key), button, who, "" if pressed is None else pressed.confirm)
     await web.board.look()
     repair = await web.board.get(key)
-    view = None if repair is None else repair_view(repair, _language(request, web, who))
+    view = None if repair is None else repair_view(repair, language_of(request, web, who))
     return Checked(gone=repair is None, repair=view)
 
 
@@ -96,14 +95,14 @@ async def fix(
 async def snooze(request: Request, web: TheWeb, who: Technician, key: Key, asked: Snooze) -> RepairView:
     """Let it be for a while: it stands at the end of the list, with your name, and is not counted."""
     await web.board.snooze(await found(web, key), SPANS[asked.span], who.name)
-    return repair_view(await found(web, key), _language(request, web, who))
+    return repair_view(await found(web, key), language_of(request, web, who))
 
 
 @router.delete("/{key}/snooze", responses=documented(404, 422, 503))
 async def wake(request: Request, web: TheWeb, who: Technician, key: Key) -> RepairView:
     """Let it be no more."""
     await web.board.wake(await found(web, key))
-    return repair_view(await found(web, key), _language(request, web, who))
+    return repair_view(await found(web, key), language_of(request, web, who))
 
 
 @router.get(
@@ -147,7 +146,3 @@ async def found(web: Web, key: str) -> Repair:
     if repair is None:
         raise Problem(404, "no-such-repair", "there is nothing of this key to mend", hint="It may be mended already")
     return repair
-
-
-def _language(request: Request, web: Web, who: Who) -> Language:
-    return language_of(request, web, who)

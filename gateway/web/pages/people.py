@@ -77,14 +77,17 @@ async def _done(request: Request, web: Web, work: Awaitable[None], **typed: str)
     """Back to the page, or the page with what is wrong, and what was typed."""
     try:
         await work
-    except DataError as error:
-        return await show(request, web, PAGE, {}, 422, error=heard(str(error.args[0]), error.hint), typed=typed)
-    except Problem as problem:
-        details = problem.details
-        return await show(
-            request, web, PAGE, {}, details.status, error=heard(details.detail, details.hint), typed=typed
-        )
+    except (DataError, Problem) as error:
+        return await _refused(request, web, error, typed)
     return RedirectResponse("/people", 303)
+
+
+async def _refused(request: Request, web: Web, error: DataError | Problem, typed: Mapping[str, str]) -> Response:
+    if isinstance(error, DataError):
+        status, wrong = 422, heard(str(error.args[0]), error.hint)
+    else:
+        status, wrong = error.details.status, heard(error.details.detail, error.details.hint)
+    return await show(request, web, PAGE, {}, status, error=wrong, typed=typed)
 
 
 @router.post("/people/add")
@@ -138,15 +141,7 @@ async def add_token(
             request, web.access, who, label, scope.strip(), int(days) if days.isdecimal() and len(days) < 6 else None
         )
     except DataError as error:
-        return await show(
-            request,
-            web,
-            PAGE,
-            {},
-            422,
-            error=heard(str(error.args[0]), error.hint),
-            typed={"label": label, "scope": scope},
-        )
+        return await _refused(request, web, error, {"label": label, "scope": scope})
     return await show(request, web, PAGE, {}, made=made)
 
 
