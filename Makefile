@@ -11,9 +11,9 @@ PIP_LOCKED := $(PIP) install --require-hashes --only-binary :all:
 APART = sh -c '$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes --only-binary :all: "$$@" || $(PIP_LOCKED) "$$@"' --
 # ARGS are handed to the command behind a target: make demo ARGS=--help, make test ARGS="-k uplink".
 ARGS :=
-# How many processes share the tests. Three keep two cores busy, since a test waits for half of its time: make test
+# How many processes share the tests. Four keep two cores busy, since a test waits for half of its time: make test
 # ARGS="-n0 -s" has one, in the terminal.
-WORKERS := 3
+WORKERS := 4
 
 # Some images set it: each of the hundreds of daemons that tests start would compile our code anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,4 +1,4 @@
-"""How a run is spread over its workers (`make test` has three): whole files, and those that take long go first.
+"""How a run is spread over its workers (`make test` has four): whole files, and those that take long go first.
 
 Each worker has servers of its own, so what shares a module's or a package's server stays on one worker. A worker takes
 another unit when it has nearly done its last one: with the longest first, no worker ends long after the others.
