@@ -20,6 +20,7 @@ import httpx
 
 from tests.access import console
 from tests.cluster import KafkaCluster
+from tests.loaded import start
 from tests.reference import digest
 from tests.servers import KafkaServer, MosquittoServer, ServerElsewhere, free_port
 from tests.signed import trust
@@ -69,14 +70,7 @@ class Process:
         self, directory: Path, name: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.log = directory / f"{name}.log"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "picante", *arguments],
-                cwd=directory,
-                stdout=log,
-                stderr=log,
-                env=os.environ | (environment or {}),
-            )
+        self.process = start(arguments, directory, self.log, os.environ | (environment or {}))
 
     def kill(self) -> None:
         """SIGKILL."""
