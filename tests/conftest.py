@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import shutil
 import signal
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests import parallel
+from tests.chromium import FLAGS, chromium
 from tests.faults.loop_image import mount_for_ourselves
 from tests.secure_kafka import SecureKafka
 from tests.servers import KafkaServer, MosquittoServer, RedisServer, ServerElsewhere, create_topic, mqtt_accepts
@@ -35,16 +35,6 @@ MAY_SKIP = (
     "tests/models/test_real_data.py::",
 )
 """Tests that skip in CI, too: what they read may not be handed on with the checkout."""
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox",  # root, as in a container, has no other way
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 def pytest_configure() -> None:
@@ -164,12 +154,12 @@ def topic(kafka: KafkaServer | ServerElsewhere) -> Callable[..., Awaitable[str]]
 @pytest.fixture(scope="session")
 def _chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
     """One headless Chromium for the session, and the event loop of the Playwright that drives it."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+    executable = chromium()
+    if executable is None:
         pytest.skip("no chromium: run scripts/test-setup")
     expect.set_options(timeout=1000 * LONG_S)
     with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        program = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         loop = asyncio.get_running_loop()
         try:
             with _beside(loop, runs=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import statistics
 import subprocess
@@ -18,7 +17,8 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_
 
 from benchmarks.parts.machine import ROOT
 from tests.access import Keys, sign_in
-from tests.conftest import CHROMIUM_FLAGS
+from tests.chromium import FLAGS
+from tests.chromium import chromium as find_chromium
 from tests.servers import free_port
 
 CPU_SLOWDOWN = 6
@@ -50,7 +50,7 @@ class Loaded:
 def chromium() -> Iterator[Browser]:
     """A headless browser."""
     with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        program = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         yield program
         program.close()
 

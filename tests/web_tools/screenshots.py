@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.conftest import CHROMIUM_FLAGS
+from tests.chromium import FLAGS, chromium
 from tests.gateway.web.browser import PHONE, WIDE, Look, visiting
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.gateway.web.places import places, visited
@@ -38,8 +37,8 @@ def _draw(browser: Browser, shop: Shop, path: str, size: tuple[int, int], look: 
 
 def main() -> int:
     """Open a shop, have customers come, and draw."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+    executable = chromium()
+    if executable is None:
         sys.stderr.write("no chromium: run scripts/test-setup\n")
         return 1
     expect.set_options(timeout=20_000)
@@ -52,7 +51,7 @@ def main() -> int:
         visited(shop)
         shop.ask("unplug", dispenser="hot-bar-2")
         wait_until(lambda: shop.json("/api/v1/repairs")["repairs"], 60, "there is something to repair")
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         draw(browser, shop, IMAGES)
         browser.close()
     return 0

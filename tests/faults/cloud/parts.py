@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
+import psutil
 from confluent_kafka.admin import AdminClient
 
 from cloud.lake.columns import EVENT_TABLE, RAW
@@ -25,6 +26,7 @@ from cloud.pipeline.reading import state_files
 from cloud_sync.topics import DEAD_LETTERS, EVENTS
 from tests.cluster import KafkaCluster
 from tests.flow.world import Process
+from tests.waiting import wait_until
 
 Positions = dict[int, int]
 """By partition of the events: the offset that comes next."""
@@ -76,7 +78,7 @@ class Part:
         """It stands still within; then it goes on, if it lives."""
         pid = self.running.process.pid
         os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, 5, f"{self.name} stands still")
         try:
             yield
         finally:

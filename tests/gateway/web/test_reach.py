@@ -19,11 +19,11 @@ from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from gateway.certificates import Request, general_names, load_certificate, load_key, new_key, pem_of, sign
 from picante.web_pki import make_issuer, make_root
+from tests.chromium import chromium
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.servers import free_port
 from tests.waiting import wait_until
 
-CHROMIUM = "/usr/bin/chromium"
 PHONE = {"width": 390, "height": 844}
 
 
@@ -60,7 +60,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
     with open_shop(directory, http=http) as shop, sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--host-resolver-rules=MAP * 127.0.0.1"]
         phone, stranger = (
-            playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, env={"HOME": str(each)})
+            playwright.chromium.launch(executable_path=chromium(), args=arguments, env={"HOME": str(each)})
             for each in (home, directory)
         )
         yield Reached(
