@@ -65,7 +65,7 @@ def test_each_kill_is_logged_with_the_outbox_position(outcome: Outcome) -> None:
     assert all(0 < line["confirmed"] <= line["stored"] for line in lines)
 
 
-ENDS = 3
+ENDS = 2
 """Kills of a coordinator while it ends a transaction."""
 INTO_THE_END_S = 0.03
 """Seconds at most from the request to the kill: about as long as the coordinator works on it."""

@@ -202,8 +202,8 @@ def same_everywhere(onnx: OnnxRanker, linear: LinearRanker, seed: int, count: in
     assert ties > count / 2, "ties were rare"
 
 
-def test_numpy_ranks_ten_thousand_slates_as_onnxruntime_does() -> None:
-    same_everywhere(ONNX, LINEAR, seed=5, count=10_000)
+def test_numpy_ranks_thousands_of_slates_as_onnxruntime_does() -> None:
+    same_everywhere(ONNX, LINEAR, seed=5, count=3_000)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -12,7 +12,13 @@ from tests.mutants.mutate import ROOT, Mutant, Useless, all_mutants, apply, atte
 
 pytestmark = pytest.mark.timeout(400)  # a whole selection of tests runs inside of one
 
-SLOW = {"ack_before_commit", "mqtt_auto_ack", "synchronous_normal", "no_dedup"}
+SLOW = {
+    "ack_before_commit",
+    "mqtt_auto_ack",
+    "synchronous_normal",
+    "no_dedup",
+    "lake_without_transactions",
+}
 """Ten to thirty seconds each: `make mutants` tries them, and whoever runs this file by hand."""
 MUTANTS = [mutant for mutant in all_mutants() if not (os.environ.get("CI") and mutant.name in SLOW)]
 QUIET = "heat/scale.py"
