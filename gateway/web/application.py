@@ -22,6 +22,7 @@ from gateway.web.dispensers import commands as dispenser_commands
 from gateway.web.entry import api as entry_api
 from gateway.web.entry import setup_pages, sign_in
 from gateway.web.entry.bare import Entry
+from gateway.web.entry.refused import Refused
 from gateway.web.entry.setup import Setup
 from gateway.web.feeds import Feeds
 from gateway.web.guard import Guard
@@ -136,14 +137,15 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     describe(application)
     application.state.web = web
     application.state.feeds = Feeds(pages())
-    application.state.entry = Entry(web.access, web.state.config)
+    application.state.entry = entry = Entry(web.access, web.state.config)
     application.state.setup = Setup(web.access, web.state.config, web.restart)
     for module in (sign_in, setup_pages, entry_api, *ROUTES, *SHOWN):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
-    handle_errors(application)
+    refused = Refused(entry, web)
+    handle_errors(application, refused)
     zipped = GZipMiddleware(application, minimum_size=1_000, compresslevel=5)
-    return Guard(zipped, web.access, web.hosts), Guard(zipped, web.access, console=True)
+    return Guard(zipped, web.access, web.hosts, as_page=refused), Guard(zipped, web.access, console=True)
 
 
 def pages() -> dict[str, Page]:

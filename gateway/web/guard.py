@@ -20,7 +20,7 @@ from collections.abc import Callable, Container
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.access import Access
@@ -29,7 +29,7 @@ from gateway.access.throttle import Throttle
 from gateway.web import audited, cookies
 from gateway.web.language import LANGUAGES
 from gateway.web.once import AGAIN, Once, key_of
-from gateway.web.problems import Problem
+from gateway.web.problems import PROGRAMS, AsPage, Problem, answered
 from gateway.web.who import CONSOLE, Who, not_allowed
 
 OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", re.IGNORECASE)
@@ -45,8 +45,6 @@ COMING_IN = re.compile(r"/(sign-in|language|setup(/.*)?)\Z")
 """What strangers may ask only so often."""
 OWN = re.compile(r"(/api/v1/me(/.*)?|/me(/.*)?|/sign-out)\Z")
 """What everybody may change: their own."""
-_PROGRAMS = ("/api/", "/metrics", "/openapi.json", "/live")
-"""Whoever asks here reads no page."""
 
 Hosts = Callable[[], Container[str]]
 """Gives the names beyond loopback that the server serves now."""
@@ -74,7 +72,8 @@ def keep_to_itself(start: Message) -> None:
 class Guard:
     """ASGI middleware around the whole application.
 
-    `hosts` are the names beyond loopback that the server serves; `console` is set for whoever came by the socket.
+    `hosts` are the names beyond loopback that the server serves; `console` is set for whoever came by the socket;
+    `as_page` draws what is refused to a browser.
     """
 
     def __init__(
@@ -84,11 +83,13 @@ class Guard:
         hosts: Hosts = frozenset,
         *,
         console: bool = False,
+        as_page: AsPage | None = None,
     ) -> None:
         self._application = application
         self._access = access
         self._hosts = hosts
         self._console = console
+        self._as_page = as_page
         self._once = Once(access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,10 +190,10 @@ class Guard:
     def _refusal(self, scope: Scope, problem: Problem) -> Response:
         """A problem, or for a page the way to where one comes in."""
         details = problem.details
-        answer: Response = problem.response()
         if details.status != 401:
-            return answer
-        if not scope["path"].startswith(_PROGRAMS) and "authorization" not in Headers(scope=scope):
+            return answered(scope, problem, self._as_page)
+        answer = problem.response()
+        if not scope["path"].startswith(PROGRAMS) and "authorization" not in Headers(scope=scope):
             where = "/setup" if details.type.endswith(":not-set-up") else _sign_in(scope)
             if "hx-request" in Headers(scope=scope):
                 answer.headers["hx-redirect"] = where
@@ -209,25 +210,12 @@ def _changes(scope: Scope) -> bool:
     return scope["method"] not in audited.READS
 
 
-class TooOften(Problem):
-    """Somebody asks without end, and may ask again in some seconds."""
-
-    def __init__(self, seconds: int) -> None:
-        hint = f"Try again in {seconds} s, and send less at once"
-        super().__init__(429, "too-many-requests", "this was asked too often", hint=hint)
-        self.seconds = seconds
-
-    def response(self) -> JSONResponse:
-        """The answer, with when to come again."""
-        answer = super().response()
-        answer.headers["retry-after"] = str(self.seconds)
-        return answer
-
-
 def _spare(throttle: Throttle, asker: str) -> None:
     """Take one of what somebody may ask. Raises Problem where it was too much."""
     if (pause_s := throttle.pause_s(asker)) > 0:
-        raise TooOften(math.ceil(pause_s))
+        seconds = math.ceil(pause_s)
+        hint = f"Try again in {seconds} s, and send less at once"
+        raise Problem(429, "too-many-requests", "this was asked too often", hint=hint, wait_s=seconds)
 
 
 def _is_limited(who: Who) -> bool:

@@ -18,7 +18,7 @@ from gateway.web.who import Who, not_allowed
 
 def busy() -> Problem:
     """Too many passwords are being looked at."""
-    return Problem(429, "busy", "too many passwords are being looked at", hint="Try again in a second")
+    return Problem(429, "busy", "too many passwords are being looked at", hint="Try again in a second", wait_s=1)
 
 
 def the_person(access: Access, name: str) -> Person:
@@ -97,7 +97,7 @@ async def change_own_password(request: Request, access: Access, who: Who, before
             )
     except Paused as paused:
         hint = f"Wait {paused.seconds} s"
-        raise Problem(429, "paused", "too many wrong passwords", hint=hint) from None
+        raise Problem(429, "paused", "too many wrong passwords", hint=hint, wait_s=paused.seconds) from None
     await reset_password(request, access, who.name, password)
 
 

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from gateway.web.entry import setup_pages, sign_in
 from gateway.web.entry.bare import Entry
+from gateway.web.entry.refused import Refused
 from gateway.web.entry.setup import Setup
 from gateway.web.guard import Guard, Hosts
 from gateway.web.problems import handle_errors
@@ -32,5 +33,6 @@ def make_alone(entry: Entry, setup: Setup, hosts: Hosts) -> tuple[ASGIApp, ASGIA
     for module in (sign_in, setup_pages):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
-    handle_errors(application)
-    return Guard(application, entry.access, hosts), Guard(application, entry.access, console=True)
+    refused = Refused(entry)
+    handle_errors(application, refused)
+    return Guard(application, entry.access, hosts, as_page=refused), Guard(application, entry.access, console=True)

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.web.entry import sign_in
 from gateway.web.entry.bare import Entry
+from gateway.web.entry.refused import Refused
 from gateway.web.guard import Guard, Hosts
 from gateway.web.problems import handle_errors
 from gateway.web.safe import pages, restore
@@ -19,13 +20,14 @@ def make_safe_applications(safe: Safe, hosts: Hosts) -> tuple[ASGIApp, ASGIApp]:
     """For browsers and programs, and for the console's socket."""
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application.state.safe = safe
-    application.state.entry = Entry(safe.access, safe.config)
+    application.state.entry = entry = Entry(safe.access, safe.config)
     application.include_router(sign_in.router)
     application.include_router(restore.router)
     application.include_router(pages.router)
     application.mount("/static", statics, name="static")
-    handle_errors(application)
-    return Guard(application, safe.access, hosts), Guard(application, safe.access, console=True)
+    refused = Refused(entry)
+    handle_errors(application, refused)
+    return Guard(application, safe.access, hosts, as_page=refused), Guard(application, safe.access, console=True)
 
 
 async def closed(scope: Scope, receive: Receive, send: Send) -> None:

@@ -307,3 +307,26 @@ async def test_every_change_is_in_the_audit_log(inside: Inside) -> None:
     assert [(change["who"], change["words"]) for change in changes] == [("tests", "Nuria may come in as viewer")]
     assert "smoke" not in str(changes)
     assert NAMES[Role.OWNER] == "Olga"
+
+
+async def test_a_browser_that_is_refused_gets_a_page(
+    inside: Inside, anyone: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = here(inside) | {"accept": "text/html,*/*;q=0.8", "referer": f"{anyone.base_url}people"}
+    signed_in = browser | cookie(inside, Role.OWNER)
+    form = {"name": "Nuria", "password": "smoke and honey", "role": "viewer"}
+    monkeypatch.setattr(inside.state.access, "changes", Throttle(0, 0.5, time.monotonic))
+    refused = await anyone.post("/people/add?once=k1", data=form, headers=signed_in)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+    for words in ("<h1>This was asked too often</h1>", "Wait 2 seconds", 'href="/people"', 'class="menu"'):
+        assert words in refused.text, words
+    assert "smoke" not in refused.text
+    told = await anyone.post("/people/add", data=form, headers=signed_in | {"accept-language": "de"})
+    assert "2 Sekunden" in told.text
+    assert kind(await anyone.post("/api/v1/uplink/adopt", headers=signed_in)) == "too-many-requests"  # not there
+
+    missing = await anyone.get("/dispensers/nobody", headers=signed_in)
+    assert (missing.status_code, 'aria-current="true"' in missing.text) == (404, True)
+    monkeypatch.setattr(inside.state.access, "strangers", Throttle(0, 0.5, time.monotonic))
+    refused = await anyone.get("/sign-in", headers=browser)
+    assert (refused.status_code, "Wait 2 seconds" in refused.text, "<nav" in refused.text) == (429, True, False)
