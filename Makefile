@@ -7,8 +7,8 @@ STEP := scripts/step
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 # Wheels alone, each with its hash: nothing is compiled here, on a PC or on a Pi.
 PIP_LOCKED := $(PIP) install --require-hashes --only-binary :all:
-# uv has a folder filled before pip has begun, but knows nothing of pip's settings: where it gets nothing, pip is asked.
-APART = sh -c '$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes --only-binary :all: "$$@" || $(PIP_LOCKED) "$$@"' --
+# uv is done before pip has begun, but knows nothing of pip's settings: where it gets nothing, pip is asked.
+QUICKLY = sh -c '$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes --only-binary :all: "$$@" || $(PIP_LOCKED) "$$@"' --
 # ARGS are handed to the command behind a target: make demo ARGS=--help, make test ARGS="-k uplink".
 ARGS :=
 # How many processes share the tests. Four keep two cores busy, since a test waits for half of its time: make test
@@ -99,8 +99,8 @@ $(DONE)/demo: requirements/demo.lock | $(DONE)/venv
 	@$(STEP) "install requirements/demo.lock" $(PIP_LOCKED) -r $<
 	@touch $@
 
-$(DONE)/dev: requirements/dev.lock | $(DONE)/venv
-	@$(STEP) "install requirements/dev.lock" $(PIP_LOCKED) -r $<
+$(DONE)/dev: requirements/dev.lock | $(DONE)/uv
+	@$(STEP) "install requirements/dev.lock" $(QUICKLY) -r $<
 	@touch $@ $(DONE)/demo
 
 $(DONE)/uv: requirements/uv.lock | $(DONE)/venv
@@ -113,12 +113,12 @@ $(DONE)/fuzz: requirements/fuzz.lock | $(DONE)/venv
 
 $(DONE)/zcbor: requirements/zcbor.lock | $(DONE)/uv
 	@rm -rf $(VENV)/zcbor
-	@$(STEP) "install requirements/zcbor.lock" $(APART) --target $(VENV)/zcbor -r $<
+	@$(STEP) "install requirements/zcbor.lock" $(QUICKLY) --target $(VENV)/zcbor -r $<
 	@touch $@
 
 $(DONE)/s3: requirements/s3.lock | $(DONE)/uv
 	@rm -rf $(VENV)/s3
-	@$(STEP) "install requirements/s3.lock" $(APART) --target $(VENV)/s3 -r $<
+	@$(STEP) "install requirements/s3.lock" $(QUICKLY) --target $(VENV)/s3 -r $<
 	@touch $@
 
 # Editable, from the build tools that both locks hold; again when the metadata or the `picante` command may have changed.
