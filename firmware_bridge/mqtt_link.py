@@ -68,6 +68,8 @@ class MqttLink:
         self._links: dict[str, Link] = {}
         self.bad: Counter[str] = Counter()
         """Messages that belong to no dispenser, by reason."""
+        self.connected = False
+        """Whether the broker serves it now."""
         self._broker = Broker(settings, self._receive, companion.will if companion is not None else None)
 
     @property
@@ -87,11 +89,13 @@ class MqttLink:
             for leaf in ("up", "state"):
                 self._broker.subscribe(subscription(self._store, leaf))
             self._greet_companion()
+            self.connected = True
             while True:
                 for link in self.links:
                     link.tick()
                 await self._broker.wait_lost(TICK_S)
         finally:
+            self.connected = False
             for name in list(self._links):
                 self._drop(name, "broker connection closed")
             if self._companion is not None:

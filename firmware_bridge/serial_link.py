@@ -71,6 +71,11 @@ class SerialLink:
         self._pause: asyncio.TimerHandle | None = None
 
     @property
+    def connected(self) -> bool:
+        """Whether the port is open."""
+        return self._line is not None
+
+    @property
     def complaint(self) -> Complaint | None:
         """What is odd about an open port: nothing comes, or nothing that is a message."""
         if self._line is None:

@@ -152,6 +152,12 @@ class Judge:
         if known is not None and nozzle in known.nozzles:
             known.nozzles[nozzle].forget_meter()
 
+    def forget_leak(self, dispenser: str, nozzle: int) -> None:
+        """A leak was mended, as somebody says."""
+        known = self._dispensers.get(dispenser)
+        if known is not None and nozzle in known.nozzles:
+            known.nozzles[nozzle].forget_leak()
+
     def recall(self, meters: Meters) -> None:
         """Go on with what meters were learned to be, before the first minute."""
         for (dispenser, nozzle), pulses_per_ml in meters.items():

@@ -206,6 +206,13 @@ class NozzleWatch:
         self._missed = _Block()
         self._block, self._learning = _Block(), _Block()
 
+    def forget_leak(self) -> None:
+        """Somebody says that nothing leaks any more: it takes new evidence."""
+        self._begin_anew()
+        self.leak = None
+        self._slope = self._weight = self._gone_ml = 0.0
+        self._fast_minutes, self._fast_ml = 0, 0.0
+
     def findings(self) -> list[Finding]:
         """What is not right now."""
         return [finding for finding in (self.leak, self.drift, self.stuck) if finding is not None]

@@ -160,7 +160,11 @@ class Samples:
 
     def set_anew(self, dispenser: str, nozzle: int) -> None:
         """A nozzle's meter was calibrated, or its level sensor tared: what was learned of them is over."""
-        self._thread.submit(self._judge.forget_meter, dispenser, nozzle)
+        self._thread.submit(self._forget, self._judge.forget_meter, dispenser, nozzle)
+
+    async def leak_mended(self, dispenser: str, nozzle: int) -> None:
+        """Somebody says that a nozzle leaks no more: if it does, that is found anew, by what it loses from now on."""
+        await self.in_thread(lambda: self._forget(self._judge.forget_leak, dispenser, nozzle))
 
     def _date(self, known: Readings, uptime_ms: int) -> int:
         """The gateway's uptime at that of a dispenser, by the message that was the least late; never ahead of now.
@@ -241,6 +245,10 @@ class Samples:
         return raws, minutes
 
     # -- in the thread ------------------------------------------------------------------------------------------------
+
+    def _forget(self, what: Callable[[str, int], None], dispenser: str, nozzle: int) -> None:
+        what(dispenser, nozzle)
+        self.findings = self._judge.findings()
 
     def _keep(self, raws: list[RawRow], minutes: list[MinuteRow], now: Moment) -> None:
         if not self._recalled:

@@ -81,6 +81,19 @@ def test_a_leak_of_the_night_is_found_by_the_morning_and_forgotten_when_it_is_me
     assert bottle.codes() == set()
 
 
+def test_a_leak_that_somebody_mended_is_told_again_only_by_what_is_lost_from_then_on() -> None:
+    bottle = Bottle().learned()
+    bottle.go_on(3, drip_ml=90.0)
+    assert bottle.codes() == {LEAK}
+    bottle.watch.forget_leak()
+    assert bottle.codes() == set()
+    bottle.go_on(60)
+    assert bottle.codes() == set()
+    bottle.ml = 700.0
+    bottle.go_on(4, drip_ml=90.0)
+    assert bottle.codes() == {LEAK}
+
+
 def test_what_a_meter_misses_while_nobody_pours_is_a_leak_and_no_drift() -> None:
     bottle = Bottle(noise_ml=1.0).learned()
     bottle.go_on(8 * 60)  # a night without a leak: a slope takes long to change

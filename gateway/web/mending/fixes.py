@@ -90,6 +90,11 @@ async def _seen_samples(web: Web, _repair: Repair, _who: Who) -> None:
     web.state.samples.file.begun_anew = 0
 
 
+async def _leak_mended(web: Web, repair: Repair, _who: Who) -> None:
+    dispenser, _, nozzle = repair.subject.rpartition("-")
+    await web.state.samples.leak_mended(dispenser, int(nozzle))
+
+
 async def _vouch(web: Web, _repair: Repair, who: Who) -> None:
     doing.vouch_for_the_clock(web, who.name)
 
@@ -120,5 +125,6 @@ FIXES: dict[tuple[str, str], Mend] = {
     ("key_not_taken", "rotate"): _rotate,
     ("samples_begun_anew", "seen"): _seen_samples,
     ("bottle_recalled", "lock"): _lock,
+    ("bottle_leaks", "mended"): _leak_mended,
 }
 """By the code of the repair and the name of the button."""

@@ -8,7 +8,7 @@ from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.hearsay import heard
 from gateway.web.language import Text
-from gateway.web.repairs.of_ports import tells_of_itself
+from gateway.web.repairs.of_ports import connected, tells_of_itself
 from gateway.web.repairs.repair import Fix, Repair, split
 from gateway.web.watch import Watch
 from heat.errors import ModelError
@@ -32,7 +32,7 @@ def part_repairs(state: GatewayState, watch: Watch) -> Iterator[Repair]:
         if part.state == "stopped":
             what = Text("{part} was stopped: {detail}", **values)
             yield Repair("part_stopped", what, (*steps, Text("Then restart the gateway")), part.name, since)
-        elif part.state == "waiting" and watch.failing(part.name):
+        elif part.state == "waiting" and watch.failing(part.name) and not connected(state, part.name):
             what = Text("{part} fails: {detail}", **values)
             again = Text("It is tried again every few seconds")
             yield Repair("part_failing", what, (*steps, again), part.name, since)

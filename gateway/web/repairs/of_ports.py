@@ -51,6 +51,12 @@ def tells_of_itself(state: GatewayState, part: str) -> bool:
     return link is not None and link.failure is not None
 
 
+def connected(state: GatewayState, part: str) -> bool:
+    """Whether a part is a line that is up again: nobody waits for it to have been so for a while."""
+    line = state.mqtt if part == "mqtt" else state.serial.get(part.removeprefix("serial:"))
+    return line is not None and line.connected
+
+
 def _failed(name: str, failure: PortMissing) -> Repair:
     match failure:
         case PortBusy():

@@ -15,6 +15,7 @@ from gateway.web.language import Amount, Share, Text
 from gateway.web.repairs.repair import Fix, Repair
 
 SEEN = Fix("seen", Text("I have seen it"))
+MENDED = Fix("mended", Text("It is mended"))
 
 
 def sensor_repairs(state: GatewayState, dispensers: list[DispenserView]) -> Iterator[Repair]:
@@ -65,7 +66,7 @@ def _told(dispenser: str, sauce: str | None, finding: Finding) -> Repair:
                 lost=lost,
             )
             steps = (Text("Look for drops under the nozzle"), Text("Tighten it, or change it and its seal"))
-            return Repair("bottle_leaks", what, steps, on_nozzle)
+            return Repair("bottle_leaks", what, steps, on_nozzle, fixes=(MENDED,))
         case "drift":
             off = {**values, "share": Share(abs(amount))}
             what = (

@@ -1,0 +1,1 @@
+"""What provokes each repair, by its code: real parts where a test can have them, and why not where it can't."""
