@@ -1,4 +1,4 @@
-"""The main road through five SIGKILLs each of the gateway, of Mosquitto and of a Kafka broker of three, in one run.
+"""The main road through three SIGKILLs each of the gateway, of Mosquitto and of a Kafka broker of three, in one run.
 
 `make faults` repeats it with other seeds.
 """
