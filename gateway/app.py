@@ -1,25 +1,25 @@
 """The daemon: what `assembly` joined runs here, until somebody says stop.
 
-All parts run in one task group under the supervisor. SIGTERM and SIGINT set `stopping`: links close, the store flushes,
-and the daemon is gone within 5 s, whatever Kafka, brokers or browsers do meanwhile.
+All parts run in one task group under the supervisor, those that dispensers need first: the web is loaded meanwhile.
+SIGTERM and SIGINT set `stopping`: links close, the store flushes, and the daemon is gone within 5 s, whatever Kafka,
+brokers or browsers do meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import logging
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cloud_sync.pulse import Pulse
 from gateway.assembly import assemble
 from gateway.config import Config
-from gateway.first_boot import tell_code
-from gateway.heartbeat import Heart
 from gateway.home_assistant import HomeAssistant
+from gateway.loading import WEB, leave_to_stay, load
 from gateway.notify import Notifier
 from gateway.parts import (
     DaemonHands,
@@ -33,15 +33,17 @@ from gateway.parts import (
     status_line,
     use_onnx,
 )
+from gateway.setup_code import tell_code
 from gateway.state import GatewayState
 from gateway.web.leaf import check_issuer
-from gateway.web.server import serve
-from gateway.web.web import Web
 
 log = logging.getLogger("gateway.app")
 
 STOP_GRACE_S = 3.0
 """s that parts get to end after they were cancelled."""
+TURN_S = 0.000_5
+"""s after which a thread has to give way to the event loop, which takes a turn for each statement of SQL. With Python's
+5 ms one in ten picks took 86 ms while a support bundle was made, with this 30."""
 
 
 async def run(config: Config, begun: Callable[[], object] = lambda: None) -> bool:
@@ -54,6 +56,7 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
         StoreError: the store can't be opened, or broke while running.
     """
     check_issuer(config)
+    sys.setswitchinterval(TURN_S)
     async with assemble(config) as state:
         begun()
         tell_code(state.access)
@@ -79,14 +82,6 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
     return state.restart
 
 
-def leave_to_stay() -> None:
-    """Let the garbage collector look no more at what is there by now: libraries, and what the daemon is made of.
-
-    It goes through everything now and then, and a customer's picks wait: 40 ms on a PC for these 89,000 objects.
-    """
-    gc.freeze()
-
-
 def _stop(state: GatewayState, told: signal.Signals) -> None:
     log.info("told to stop by %s", told.name)
     state.restart = False
@@ -103,14 +98,12 @@ def _first(error: BaseException) -> BaseException:
 async def run_parts(state: GatewayState, notifier: Notifier) -> None:
     """Run everything that the configuration asks for, until one of it can't go on."""
     config, supervise = state.config, state.supervisor.run
-    answering, web = asyncio.Event(), Web(state)
+    answering, hands = asyncio.Event(), DaemonHands(state)
     async with asyncio.TaskGroup() as group:
 
         def start(name: str, coroutine: Coroutine[Any, Any, None]) -> None:
             group.create_task(coroutine, name=name)
 
-        start("web", serve(web, answering.set))
-        start("notify", notifier.run(state.store, answering, lambda: status_line(state)))
         if state.recommender.ranker.scorer == "numpy":
             start("scorer", use_onnx(state))
         start("housekeeping", supervise("housekeeping", lambda: keep_house(state)))
@@ -125,13 +118,20 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
             if home is not None:
                 start("home assistant", supervise("home assistant", home.run))
         start("samples", supervise("samples", state.samples.run))
-        if state.uplink is not None:
-            state.uplink.pulse = Pulse(Heart(web))
-            start("uplink", keep_uplink(state, state.uplink))
-            start("summaries", supervise("summaries", state.summaries.run))
-        hands = DaemonHands(state)
         start("releases", supervise("releases", lambda: state.releases.run(hands)))
         ready = functools.partial(is_ready, state, answering)
         start("trial", supervise("trial", lambda: state.releases.watch_trial(ready, hands)))
         if state.downlink is not None:
             start("downlink", supervise("downlink", state.downlink.run))
+        await load(WEB)
+        from gateway.heartbeat import Heart
+        from gateway.web.server import serve
+        from gateway.web.web import Web
+
+        web = Web(state)
+        start("web", serve(web, answering.set))
+        start("notify", notifier.run(state.store, answering, lambda: status_line(state)))
+        if state.uplink is not None:
+            state.uplink.pulse = Pulse(Heart(web))
+            start("uplink", keep_uplink(state, state.uplink))
+            start("summaries", supervise("summaries", state.summaries.run))

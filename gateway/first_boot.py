@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-import sys
 from collections.abc import Collection
 from contextlib import closing
 
-from gateway.access.access import Access, open_access
+from gateway.access.access import open_access
 from gateway.config import Config, nameless
 from gateway.notify import Notifier
+from gateway.setup_code import tell_code
 from gateway.web.entry.alone import make_alone
 from gateway.web.entry.bare import Entry
 from gateway.web.entry.setup import Setup
 from gateway.web.server import Doors, open_leaf, serve_doors
-
-log = logging.getLogger("gateway")
 
 
 async def run_first_boot(config: Config, unnamed: Collection[str]) -> bool:
@@ -55,12 +52,3 @@ async def _beat(notifier: Notifier) -> None:
         notifier.tell(word, "STATUS=waits for its setup")
         word = "WATCHDOG=1"
         await asyncio.sleep(notifier.every_s)
-
-
-def tell_code(access: Access) -> None:
-    """At the start: make the code of a gateway that was never set up, and say it where the label is printed from."""
-    code = access.begin()
-    if code is not None:
-        log.warning("this gateway waits for its setup: `picante gateway setup-code` tells the code that opens it")
-        if sys.stderr.isatty():  # a log is read by others, and kept
-            sys.stderr.write(f"Setup code: {code}\n")

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 import msgspec
@@ -22,7 +23,6 @@ import msgspec
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.levels import Levels
-from gateway.web.status import VERSION
 from heat.errors import DataError
 from heat.events import Poured, read_data
 from heat.identity import check_name
@@ -129,7 +129,7 @@ def config_of(store: str, told: Told) -> dict[str, Any]:
             "model": "Hot sauce dispenser",
             "sw_version": told.firmware,
         },
-        "origin": {"name": "Picante", "sw_version": VERSION},
+        "origin": {"name": "Picante", "sw_version": version("picante")},
         "availability": [gateway, own],
         "availability_mode": "all",
         "state_topic": own["topic"],

@@ -18,6 +18,7 @@ from cloud_sync.log import set_up_logging
 from gateway import setup_file
 from gateway.backup.start import put_in_order
 from gateway.config import load_config, load_draft
+from gateway.loading import uncollected
 from heat.errors import ConfigError, PicanteError, StoreError, StoreLocked
 from picante.cli_backup import backup, restore
 from picante.cli_consent import consent
@@ -68,9 +69,8 @@ def run(config_path: Path, log_level: str, safe_mode: bool | None) -> None:
     Exit status: 0 told to stop, 2 configuration, 3 store (restart: it is checked at start).
     Example:  picante gateway run --config gateway.toml
     """
-    from gateway.app import run as run_gateway  # the daemon's imports (onnxruntime, aiokafka) take a second
-    from gateway.first_boot import run_first_boot
-
+    with uncollected():
+        from gateway.app import run as run_gateway  # NumPy, aiokafka: that takes a second
     set_up_logging(log_level)
     begun: list[bool] = []
     restart = False
@@ -79,6 +79,8 @@ def run(config_path: Path, log_level: str, safe_mode: bool | None) -> None:
         if put_in_order(draft):
             draft, unnamed = load_draft(config_path)  # what was set up may have been put back, or wiped
         if unnamed:
+            from gateway.first_boot import run_first_boot
+
             restart = asyncio.run(run_first_boot(draft, unnamed))
         else:
             restart = asyncio.run(run_gateway(load_config(config_path), lambda: begun.append(True)))

@@ -27,7 +27,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-LOADED = ("gateway.app", "gateway.check", "onnxruntime", "picante.cli_gateway", "picante.cli_sim")
+from gateway.loading import WEB
+
+LOADED = (
+    *("gateway.app", *WEB, "gateway.first_boot", "gateway.check", "gateway.safe_mode"),
+    *("onnxruntime", "picante.cli_gateway", "picante.cli_sim"),
+)
 """What the commands import that tests start most."""
 EARLY = ("LD_", "PYTHON", "FAKETIME", "MALLOC_", "OPENBLAS_", "OMP_")
 """How the names of variables begin that a process reads while it starts."""

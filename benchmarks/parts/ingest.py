@@ -22,7 +22,6 @@ from benchmarks.parts.events import KEY, QUOTA_BYTES, dispenser, the_door
 from benchmarks.parts.feeder import feeding
 from benchmarks.parts.machine import cores
 from firmware_bridge.serial_link import SerialLink
-from gateway.app import leave_to_stay
 from gateway.clock import Clock
 from gateway.commands import Commands
 from gateway.dating import register_boot
@@ -30,6 +29,7 @@ from gateway.dispensers import Dispensers
 from gateway.ingest import Ingest
 from gateway.judge import Limits
 from gateway.keyring import Keyring
+from gateway.loading import leave_to_stay
 from gateway.picks import Recommender
 from gateway.rankers import Rankers
 from gateway.sample_file import FILE, SampleFile

@@ -184,6 +184,12 @@ def language(code: str, timezone: str | None = None) -> Language:
     return Language(code, UTC if timezone is None else ZoneInfo(timezone))
 
 
+def load_languages() -> None:
+    """Read the messages of all languages, and how their countries write: 0.1 s of a PC."""
+    for code in LANGUAGES:
+        language(code).number(1)
+
+
 def preferred(chosen: str | None, accepted: str) -> str:
     """The language to answer in: what somebody chose, or what their browser's Accept-Language prefers."""
     if chosen in LANGUAGES:

@@ -62,7 +62,7 @@ async def serve(web: Web, on_answering: Callable[[], object]) -> None:
         ConfigError: the configured address can't be listened on.
     """
     web.leaf = await open_leaf(web.state.config)
-    page, console = make_applications(web)
+    page, console = await asyncio.to_thread(make_applications, web)
     doors = Doors(web.state.config, page, console, web.state.stopping, web.closing)
     await serve_doors(doors, web.leaf, on_answering, web.watch.run(), web.board.run())
 

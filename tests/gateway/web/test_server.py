@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from babel.messages.pofile import read_po
+from pydantic import TypeAdapter
 
+from gateway.web import language
 from gateway.web.server import _listen, serve
 from gateway.web.web import Web
 from heat.errors import ConfigError
@@ -64,6 +68,27 @@ async def test_a_busy_port_is_a_matter_of_configuration(inside: Inside) -> None:
     with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: Address already in use.*another .http. port"):
         await serve(Web(inside.state), lambda: None)
     assert (await inside.client.get("/healthz")).is_success  # the one who has it goes on
+
+
+async def test_the_first_to_ask_finds_all_made_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_loop: list[str] = []
+
+    def noting(what: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*values: Any, **more: Any) -> Any:
+            if asyncio.events._get_running_loop() is not None:
+                on_the_loop.append(what)
+            return make(*values, **more)
+
+        return made
+
+    monkeypatch.setattr(language, "read_po", noting("messages", read_po))
+    monkeypatch.setattr(TypeAdapter, "__init__", noting("what a route takes and gives", TypeAdapter.__init__))
+    for cache in (language.language, language._messages):
+        cache.cache_clear()
+    async with inside_of(tmp_path) as inside:
+        for path in ("/", "/dispensers"):
+            assert '<html lang="es"' in (await inside.client.get(path, headers={"accept-language": "es"})).text
+    assert on_the_loop == []
 
 
 async def test_it_leaves_the_signals_to_the_daemon(inside: Inside) -> None:
