@@ -22,7 +22,7 @@ from gateway.clock import DAY_MS, STEP_MS, Now, Unknown
 from gateway.packed import pack, unpack
 from gateway.sessions import holds_own_sums
 from gateway.transaction import Transaction
-from heat.events import AnyData, ConsentChanged, Poured, PourVoided, SessionClaimed, Stamp, read_data
+from heat.events import AnyData, ConsentChanged, Poured, PourVoided, SequenceGap, SessionClaimed, Stamp, read_data
 from heat.profile import Profile, contribution
 
 SETTLE_ROWS = 1_000
@@ -147,7 +147,10 @@ def redate(tx: Transaction, boot: int, after: int, offset_ms: int) -> int | None
     """
     first = max(after, int(tx.connection.execute(_FIRST).fetchone()[0]))
     rows = tx.connection.execute(_MISDATED, (first, ELSEWHERE_MS, offset_ms, STEP_MS, SETTLE_ROWS)).fetchall()
+    replayed = letters.replayed_after(tx.connection, first) if rows else ()
     for *row, boot_ms, time_ms, clock in rows:
+        if row[0] in replayed:
+            continue  # its letter's time is its own
         if abs(time_ms - boot_ms - offset_ms) <= STEP_MS:
             _date(tx, tuple(row), time_ms, clock)
         else:
@@ -168,9 +171,14 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
     """
     position, source, generation, sequence, type_, subject, old_day, text = row
     day = time_ms // DAY_MS
-    tx.tally.move((source, generation, old_day), day, sequence, position, refused=type_ is None)
+    key = source, generation, old_day
     if type_ is None:
-        letters.date(tx, position, time_ms, day, state)
+        became = letters.date(tx, position, time_ms, day, state)
+        tx.tally.move(key, day, sequence, position, refused=True, replayed=became is not None)
+        if became is not None:
+            _date_replayed(tx, became, time_ms, state)
+    else:
+        tx.tally.move(key, day, sequence, position)
     rewritten = None
     doses.move(tx, position, day)
     data = read_data(type_, unpack(text)) if type_ is not None else None
@@ -180,12 +188,26 @@ def _date(tx: Transaction, row: tuple[Any, ...], time_ms: int, state: str) -> No
         rewritten = voids.follow(tx, position, subject, data)
     elif isinstance(data, ConsentChanged) and subject is not None:
         consents.date(tx, subject, time_ms)
+    elif isinstance(data, SequenceGap):
+        gap = data.dispenser, data.generation, old_day
+        tx.date_loss(gap, day, data.first, data.last)
     elif data is not None and day != old_day:
         _move(tx, position, subject, data, old_day, day)
     tx.connection.execute(
         "UPDATE events SET time_ms = ?, day = ?, clock = ?, data = ? WHERE position = ?",
         (time_ms, day, state, rewritten or text, position),
     )
+
+
+def _date_replayed(tx: Transaction, position: int, time_ms: int, state: str) -> None:
+    """Give the event that a letter became the letter's time; one that waits for its day gets it by itself."""
+    row = tx.connection.execute(
+        "SELECT position, source, generation, sequence, type, subject, day, CAST(data AS BLOB) FROM events"
+        " WHERE position = ? AND day >= 0",
+        (position,),
+    ).fetchone()
+    if row is not None:
+        _date(tx, row, time_ms, state)
 
 
 def _move(tx: Transaction, position: int, subject: str | None, data: AnyData, old_day: int, day: int) -> None:

@@ -1,31 +1,25 @@
 """The ledger in the database: how many sequences of each source and day are stored, refused, lost, and in Kafka.
 
-A transaction gathers what it appends (`Tally`) and writes it once, just before COMMIT: a row a source and day, however
-many events. Counts move with events that get another day, and outlive rows that are pruned. `generated` comes of the
-sequences alone, so the sums can be compared.
+A transaction gathers what it appends (`gateway.tally`) and writes it once, just before COMMIT: a row a source and day,
+however many events. Counts move with events that get another day, and outlive rows that are pruned. `generated` comes
+of the sequences alone, so the sums can be compared.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from gateway.tally import Key
 
 GAPS_KEPT = 1_000
 """Gaps that are named; older ones are counted alone."""
 DAYS_KEPT = 400
 """Days of which the ledger is kept: a year, and the month after."""
 _NOWHERE = 2**62
-"""Above all sequences and positions: a row that only gives something away reaches nowhere."""
+"""Above all positions."""
 
-_ADD = """
-INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
-ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
-    first_position = min(first_position, excluded.first_position),
-    last_position = max(last_position, excluded.last_position),
-    stored = stored + excluded.stored, refused = refused + excluded.refused,
-    replayed = replayed + excluded.replayed, lost = lost + excluded.lost
-"""
 _BETWEEN = """
 SELECT source, generation, day, sum(reason IS NULL), sum(reason IS NOT NULL)
 FROM events WHERE position > ? AND position <= ? GROUP BY source, generation, day
@@ -33,89 +27,6 @@ FROM events WHERE position > ? AND position <= ? GROUP BY source, generation, da
 _SEND = (
     "UPDATE ledger SET sent = sent + ?, sent_letters = sent_letters + ? WHERE source = ? AND generation = ? AND day = ?"
 )
-_EMPTY = (
-    "DELETE FROM ledger WHERE source = ? AND generation = ? AND day = ? AND stored = 0 AND refused = 0 AND lost = 0"
-)
-
-
-@dataclass(slots=True)
-class _Cell:
-    """What a transaction adds to one row."""
-
-    first: int = _NOWHERE
-    last: int = -_NOWHERE
-    first_position: int = _NOWHERE
-    last_position: int = -_NOWHERE
-    stored: int = 0
-    refused: int = 0
-    replayed: int = 0
-    lost: int = 0
-
-    def reach(self, first: int, last: int, position: int | None = None) -> None:
-        """Take these sequences, and this position, in."""
-        self.first = min(self.first, first)
-        self.last = max(self.last, last)
-        if position is not None:
-            self.first_position = min(self.first_position, position)
-            self.last_position = max(self.last_position, position)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one transaction adds to the ledger."""
-
-    _cells: dict[tuple[str, int, int], _Cell] = field(default_factory=dict)
-
-    def append(self, key: tuple[str, int, int], sequence: int, position: int, *, refused: bool = False) -> None:
-        """A row was appended to `events`; `key` is its source, generation and day."""
-        cell = self._cell(key)
-        cell.reach(sequence, sequence, position)
-        if refused:
-            cell.refused += 1
-        else:
-            cell.stored += 1
-
-    def replay(self, key: tuple[str, int, int]) -> None:
-        """A refusal has become an event after all, which is appended beside it."""
-        self._cell(key).replayed += 1
-
-    def lose(self, key: tuple[str, int, int], first: int, last: int) -> None:
-        """Sequences will never come."""
-        cell = self._cell(key)
-        cell.reach(first, last)
-        cell.lost += last - first + 1
-
-    def move(self, old: tuple[str, int, int], day: int, sequence: int, position: int, *, refused: bool) -> None:
-        """A row gets another day."""
-        if day == old[2]:
-            return
-        cell = self._cell(old)
-        if refused:
-            cell.refused -= 1
-        else:
-            cell.stored -= 1
-        self.append((*old[:2], day), sequence, position, refused=refused)
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Add it all up."""
-        if not self._cells:
-            return
-        connection.executemany(
-            _ADD,
-            [
-                (*key, c.first, c.last, c.first_position, c.last_position, c.stored, c.refused, c.replayed, c.lost)
-                for key, c in self._cells.items()
-            ],
-        )
-        gave = [key for key, cell in self._cells.items() if cell.stored < 0 or cell.refused < 0]
-        if gave:
-            connection.executemany(_EMPTY, gave)
-
-    def _cell(self, key: tuple[str, int, int]) -> _Cell:
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = _Cell()
-        return cell
 
 
 def note_confirmed(connection: sqlite3.Connection, before: int, now: int) -> None:
@@ -132,6 +43,14 @@ def note_gap(connection: sqlite3.Connection, dispenser: str, generation: int, da
         (dispenser, generation, day, first, last),
     )
     connection.execute("DELETE FROM gaps WHERE number <= (SELECT max(number) FROM gaps) - ?", (GAPS_KEPT,))
+
+
+def date_gap(connection: sqlite3.Connection, key: Key, day: int, first: int, last: int) -> None:
+    """It is known better when a gap was missed; `key` has its dispenser, generation and the day before."""
+    connection.execute(
+        "UPDATE gaps SET day = ? WHERE dispenser = ? AND generation = ? AND day = ? AND first = ? AND last = ?",
+        (day, *key, first, last),
+    )
 
 
 def forget_before(connection: sqlite3.Connection, day: int) -> None:

@@ -80,11 +80,18 @@ def file(  # noqa: PLR0913, PLR0917 -- the columns of a row
         )
 
 
-def date(tx: Transaction, position: int, time_ms: int, day: int, clock: str) -> None:
-    """It is known better when the event happened."""
+def date(tx: Transaction, position: int, time_ms: int, day: int, clock: str) -> int | None:
+    """It is known better when the event happened. Returns the position of the event that the letter became."""
     tx.connection.execute(
         "UPDATE letters SET time_ms = ?, day = ?, clock = ? WHERE position = ?", (time_ms, day, clock, position)
     )
+    row = tx.connection.execute("SELECT became FROM letters WHERE position = ?", (position,)).fetchone()
+    return None if row is None else row[0]
+
+
+def replayed_after(connection: sqlite3.Connection, position: int) -> frozenset[int]:
+    """The positions above one at which there are events that letters became."""
+    return frozenset(row[0] for row in connection.execute("SELECT became FROM letters WHERE became > ?", (position,)))
 
 
 def claim(connection: sqlite3.Connection, session: str, subject: str) -> None:

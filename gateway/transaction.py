@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from gateway.ledger import Tally, note_gap
+from gateway.ledger import date_gap, note_gap
 from gateway.packed import pack
+from gateway.tally import Key, Tally
 from heat.events import Event, Stamp
 from heat.identity import EventId, SequenceSet
 from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
@@ -152,6 +153,11 @@ class Transaction:
         self.spend(dispenser, generation, first, last)
         self.tally.lose((dispenser, generation, day), first, last)
         note_gap(self.connection, dispenser, generation, day, first, last)
+
+    def date_loss(self, key: Key, day: int, first: int, last: int) -> None:
+        """It is known better when these were missed; `key` has their dispenser, generation and the day before."""
+        self.tally.move_loss(key, day, first, last)
+        date_gap(self.connection, key, day, first, last)
 
     def fold(self, subject: str, profile: Profile, sign: int = 1) -> None:
         """Add a contribution to a subject's profile, or with sign -1 take it back."""

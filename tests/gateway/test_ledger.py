@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from firmware_bridge.bodies import PouredBody, RatedBody, StatedBody
 from gateway import consents, ledger, letters, replay
 from gateway.clock import Clock
-from gateway.dating import settle, stamp
+from gateway.dating import redate, settle, stamp
 from gateway.door import Door
 from gateway.housekeeping import KEEP_CONFIRMED_ROWS, _prune
 from gateway.ledger import Entry, Gap
@@ -98,6 +101,70 @@ async def test_counts_go_with_events_that_get_their_day(
     assert entries(store, -boot) == []
     assert [counts(entry)[:3] for entry in entries(store)] == [(2, 1, 1)]
     assert open_letters(store)[0].when.day == DAY
+
+
+async def test_a_gap_and_a_replay_go_along_and_of_the_day_before_nothing_is_left(
+    counter: Counter, store: Store, door: Door, hand_clock: HandClock, clock: Clock, boot: int
+) -> None:
+    known_ms = hand_clock.wall_ms
+    hand_clock.wall_ms = 1_000
+    counter.send(KETCHUP)
+    await counter.settled(1)
+    counter.ingest.note_hello(counter.hello, "/dev/ttyUSB0", (2, 4), lambda: None)
+    let_in(store, door, 1, POUR)
+    hand_clock.wall_ms = known_ms
+    store.write(lambda tx: settle(tx, boot, clock.now())).result(5)
+    assert entries(store, -boot) == []
+    assert [counts(entry)[:5] for entry in entries(store)] == [(1, 1, 0, 0, 0), (4, 1, 1, 1, 3)]
+    with closing(store.reader()) as reader:
+        assert list(ledger.gaps(reader)) == [Gap("hot-bar-1", 7, DAY, 2, 4)]
+
+
+async def test_what_is_stored_and_dated_in_one_commit_leaves_no_row_of_the_day_before(
+    counter: Counter, store: Store, hand_clock: HandClock, clock: Clock, boot: int
+) -> None:
+    known_ms = hand_clock.wall_ms
+    hand_clock.wall_ms = 1_000
+    gate = threading.Event()
+    store.submit(lambda _tx: gate.wait(5), lambda _result, _error: None)  # what is queued meanwhile is one batch
+    counter.send(POUR)
+    hand_clock.wall_ms = known_ms
+    now = clock.now()
+    settled = store.write(lambda tx: settle(tx, boot, now))
+    gate.set()
+    assert settled.result(5) == 1
+    with closing(store.reader()) as reader:
+        assert ledger.days(reader, 10) == [DAY]
+
+
+async def test_a_day_reaches_no_further_than_what_a_mended_clock_leaves_it(
+    counter: Counter, store: Store, clock: Clock, boot: int
+) -> None:
+    for _ in range(2):
+        counter.send(POUR)
+    await counter.settled(2)
+    now = clock.now()
+    fast = replace(now, wall_ms=now.wall_ms + 86_400_000)
+    for after, offset_ms, expected in (
+        (1, fast.wall_ms - fast.boot_ms, [(1, 1), (1, 1)]),
+        (0, now.wall_ms - now.boot_ms, [(2, 2)]),
+    ):
+        store.write(partial(redate, boot=boot, after=after, offset_ms=offset_ms)).result(5)
+        assert [counts(entry)[:2] for day in (DAY, DAY + 1) for entry in entries(store, day)] == expected
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["unsent", "sent"])
+async def test_what_a_letter_became_has_the_letter_s_day(
+    counter: Counter, store: Store, door: Door, clock: Clock, boot: int, sent: bool
+) -> None:
+    counter.send(KETCHUP)
+    await counter.settled(1)
+    let_in(store, door, 1, POUR)
+    now = clock.now()
+    offset_ms = now.wall_ms - now.boot_ms + 86_400_000
+    store.write(partial(redate, boot=boot, after=int(sent), offset_ms=offset_ms)).result(5)
+    by_day = [[counts(entry)[:4] for entry in entries(store, day)] for day in (DAY, DAY + 1)]
+    assert by_day == ([[(1, 1, 1, 1)], []] if sent else [[], [(1, 1, 1, 1)]])
 
 
 async def test_counts_and_letters_outlive_their_rows(counter: Counter, store: Store, rows: Query) -> None:
