@@ -35,6 +35,7 @@ from gateway.parts import (
 )
 from gateway.setup_code import tell_code
 from gateway.state import GatewayState
+from gateway.web.entry.setup import Setup
 from gateway.web.leaf import check_issuer
 
 log = logging.getLogger("gateway.app")
@@ -58,6 +59,8 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
     check_issuer(config)
     sys.setswitchinterval(TURN_S)
     async with assemble(config) as state:
+        if await Setup(state.access, config, lambda: None).go_on():
+            return True
         begun()
         tell_code(state.access)
         leave_to_stay()

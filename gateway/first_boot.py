@@ -25,19 +25,22 @@ async def run_first_boot(config: Config, unnamed: Collection[str]) -> bool:
         StoreError: the data directory can't be written.
     """
     with closing(open_access(config.path(config.gateway.data_dir))) as access:
-        tell_code(access)
-        if not access.setup_open:
-            raise nameless(config, unnamed)  # setup never comes back by itself
         stopping, done = asyncio.Event(), asyncio.Event()
 
         def restart() -> None:
             done.set()
             stopping.set()
 
+        setup = Setup(access, config, restart)
+        if await setup.go_on():
+            return True
+        tell_code(access)
+        if not access.setup_open:
+            raise nameless(config, unnamed)  # setup never comes back by itself
         for told in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(told, stopping.set)
         leaf = await open_leaf(config)
-        entry, setup = Entry(access, config), Setup(access, config, restart)
+        entry = Entry(access, config)
         names = frozenset if leaf is None else lambda: leaf.names
         page, console = make_alone(entry, setup, names)
         notifier = Notifier()

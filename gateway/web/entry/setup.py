@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,10 +25,14 @@ from gateway.web.language import Text
 from heat.errors import ConfigError, DataError
 from heat.identity import check_name
 
+log = logging.getLogger("gateway")
+
 STEPS = ("store", "time", "technician", "kafka", "done")
 RESTART_S = 2.0
 """s in which the last page's style and script are still served."""
 _NOTE, _SESSION = "setup", "setup-session"
+_FINISHED = "finished"
+"""Among the answers: *Start* was pressed. From then on the setup is over, wherever the power fails."""
 _KEYS = {"store": ("store", "region", "id"), "time": ("timezone",), "kafka": ("bootstrap", "tls")}
 
 
@@ -116,7 +121,8 @@ class Setup:
                 except (ValueError, DataError, ConfigError) as error:
                     wrong["bootstrap"] = str(error.args[0])
         if not wrong:
-            await self.access.notes.put(_NOTE, json.dumps(self.kept() | {step: values}))
+            kept = {name: answered for name, answered in self.kept().items() if name != _FINISHED}
+            await self.access.notes.put(_NOTE, json.dumps(kept | {step: values}))
         return wrong
 
     async def _let_in(self, said: Mapping[str, str], wrong: dict[str, Text | str]) -> None:
@@ -143,6 +149,21 @@ class Setup:
 
     async def finish(self) -> None:
         """Write what was said, and have the daemon start with it. Twice does the same. Raises StoreError."""
+        await self.access.notes.put(_NOTE, json.dumps(self.kept() | {_FINISHED: {}}))
+        await self._close()
+        asyncio.get_running_loop().call_later(RESTART_S, self._restart)
+
+    async def go_on(self) -> bool:
+        """At a start: end what a power cut broke off after *Start*, and whether there was any. Raises StoreError."""
+        if _FINISHED not in self.kept():
+            return False
+        await self._close()
+        log.warning(
+            "the setup was over when the gateway stopped: what it still had to write is written, and it is closed"
+        )
+        return True
+
+    async def _close(self) -> None:
         kept = self.kept()
         said: dict[str, dict[str, Any]] = {"gateway": {}}
         for step in ("store", "time"):
@@ -150,15 +171,13 @@ class Setup:
             said["gateway"] |= {key: value for key, value in kept[step].items() if key not in fixed and value}
         if kept["kafka"].get("bootstrap") and not self.fixed("kafka"):
             said["kafka"] = kept["kafka"]
-        directory = self.access.directory
-        write_private(directory / setup_file.FILE, setup_file.as_text(said))
         if not pseudonym_path(self.config).exists():
             text = f'version = 1\nkey = "{secrets.token_hex(32)}"\n'
             write_private(own_pseudonym_path(self.config), text)
-        await self.access.notes.put(_NOTE, None)
-        await self.access.notes.put(_SESSION, None)
+        write_private(self.access.directory / setup_file.FILE, setup_file.as_text(said))
         self.access.close_setup()
-        asyncio.get_running_loop().call_later(RESTART_S, self._restart)
+        await self.access.notes.put(_SESSION, None)
+        await self.access.notes.put(_NOTE, None)  # last: until then a start does all of it again
 
 
 def _check_names(values: Mapping[str, str], fixed: frozenset[str], wrong: dict[str, Text | str]) -> None:

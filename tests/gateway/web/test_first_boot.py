@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,6 +17,11 @@ import pytest
 from click.testing import CliRunner
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from gateway.access.access import open_access
+from gateway.app import run
+from gateway.config import load_config, load_draft, load_pseudonym_key, pseudonym_path
+from gateway.first_boot import run_first_boot
+from gateway.web.entry.setup import Setup
 from hw_sim.control import call
 from picante.cli import main
 from tests.flow.world import World
@@ -35,6 +46,13 @@ id = "bar-7"
 factory_new = true
 nozzles = ["table-red", "mango-fresno", "chipotle-honey"]
 """
+
+ANSWERS = {
+    "store": {"store": "mercado-12", "region": "south", "id": "gw-north-3"},
+    "time": {"timezone": "Europe/Madrid"},
+    "technician": {"name": "Olga", "password": PASSWORD},
+    "kafka": {},
+}
 
 
 @pytest.fixture
@@ -216,6 +234,39 @@ def test_before_it_is_set_up_nothing_is_told(bare: World) -> None:
     assert said == [401] * 5 + [429] * 2  # then even the right one has to wait
     code = picante(bare, "gateway", "setup-code")
     assert httpx.post(f"{bare.url}/setup", data={"code": code}, headers=from_here).status_code == 429
+
+
+async def test_power_that_fails_at_any_step_of_the_end_leaves_no_code_that_opens(bare: World) -> None:
+    data_dir, cuts = bare.directory / "gateway", list[Path]()
+
+    def cut(do: Callable[..., Any], *arguments: Any) -> Any:
+        """Keep what a kill just here would leave."""
+        cuts.append(Path(shutil.copytree(data_dir, bare.directory / f"cut-{len(cuts)}")))
+        return do(*arguments)
+
+    draft, _ = load_draft(bare.directory / "gateway.toml")
+    with closing(open_access(data_dir)) as access:
+        access.begin()
+        setup = Setup(access, draft, lambda: None)
+        for step, said in ANSWERS.items():
+            assert await setup.answer(step, said) == {}
+        with pytest.MonkeyPatch.context() as patch:
+            for step in ("open", "rename", "unlink", "fsync"):
+                patch.setattr(os, step, functools.partial(cut, getattr(os, step)))
+            await setup.finish()
+    assert len({tuple(sorted(path.name for path in left.iterdir())) for left in cuts}) > 5, "no step was left out"
+    for left in cuts:
+        shutil.rmtree(data_dir)
+        left.rename(data_dir)
+        draft, unnamed = load_draft(bare.directory / "gateway.toml")
+        begun = run_first_boot(draft, unnamed) if unnamed else run(draft)
+        assert await asyncio.wait_for(begun, 10), "a start ends it, asks nothing, and starts anew with it"
+        config = load_config(bare.directory / "gateway.toml")
+        assert config.gateway.id == "gw-north-3"
+        assert load_pseudonym_key(pseudonym_path(config))
+        with closing(open_access(data_dir)) as access:
+            assert (access.begin(), access.stage) == (None, "ready")
+            assert not await Setup(access, config, lambda: None).go_on(), "it is over"
 
 
 def test_a_loss_of_access_does_not_bring_the_setup_back(bare: World) -> None:
