@@ -93,10 +93,10 @@ class Sessions:
         mine = None if person is None else fold(person)
         return [_session(row) for row in rows if not self._ended(row) and mine in {None, row["person"]}]
 
-    def is_open(self, session_id: str) -> bool:
-        """Whether it has not ended: streams look at this."""
+    def role_of(self, session_id: str) -> Role | None:
+        """What whoever has it is by now; None: it has ended. Streams look at this."""
         row = self._file.reader.execute(f"{_COLUMNS} WHERE id = ?", (session_id,)).fetchone()
-        return row is not None and not self._ended(row)
+        return None if row is None or self._ended(row) else _session(row).role
 
     async def end(self, session_id: str) -> bool:
         """End one; whether there was such a session."""

@@ -78,6 +78,11 @@ class Tokens:
         row = found.fetchone()
         return None if row is None or self._is_over(row) else _token(row)
 
+    def is_good(self, token_id: str) -> bool:
+        """Whether it was not revoked, and is not over: streams look at this."""
+        row = self._file.reader.execute("SELECT * FROM tokens WHERE id = ?", (token_id,)).fetchone()
+        return row is not None and not self._is_over(row)
+
     def all(self) -> list[Token]:
         """All that are good now, by name."""
         rows = self._file.reader.execute("SELECT * FROM tokens ORDER BY name, created_ms")

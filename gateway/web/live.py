@@ -4,6 +4,7 @@
     data: <hx-partial ...>        parts, which replace those in the document
 
     event: tick   data: {"now": ...}     after those, and every 5 s: silence means a dead line
+    event: gone                          it is about something that is there no more, and ends
     event: full                          first, where this session has its streams: it ends, to be asked again in 5 s
 
 A browser opens six connections to one host, and a page must load while others are open: so one session has four streams
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -27,7 +28,7 @@ from fastapi.sse import format_sse_event
 from gateway.web.feeds import Feed, Feeds
 from gateway.web.problems import Problem
 from gateway.web.shell import environment, language_of
-from gateway.web.stream import TICK_S, EventStream, Streaming
+from gateway.web.stream import TICK_S, EventStream, Streaming, may_look_on
 from gateway.web.web import Web
 from gateway.web.who import Viewer, Who
 
@@ -76,7 +77,7 @@ async def live(
     web, who, query = seat.web, seat.who, dict(request.query_params)
     feeds: Feeds = request.app.state.feeds
     page = feeds.pages.get(name)
-    if page is None or len(request.url.query) > MAX_QUERY:
+    if page is None or not page.parts or not page.is_about(query) or len(request.url.query) > MAX_QUERY:
         raise Problem(404, "not-found", "there is no such page", hint="Load the page again")
     if who.role < page.role:
         raise Problem(403, "not-allowed", f"{who.name} may not see this")
@@ -84,26 +85,24 @@ async def live(
     await feed.look(web)  # what is wrong with it is answered with a status
     seen = last_event_id.split(".") if last_event_id else []
     events = _follow(seat, feed, seen, once) if seat.free else _once(web, feed, seen, once)
-    return EventStream(events, headers={"x-accel-buffering": "no"})
+    return EventStream(events)
 
 
-async def _follow(seat: Seat, feed: Feed, seen: list[str], once: str) -> AsyncIterator[bytes]:
+async def _follow(seat: Seat, feed: Feed, seen: list[str], once: str) -> AsyncGenerator[bytes]:
     told_s, web = float("-inf"), seat.web
-    while not web.closing.is_set() and _may_look_on(seat):
-        news, seen = await _news(web, feed, seen, once)
+    while not web.closing.is_set() and may_look_on(web, seat.who):
+        try:
+            news, seen = await _news(web, feed, seen, once)
+        except Problem:  # what the page is about: loaded again, it says so
+            yield format_sse_event(event="gone", data_str="")
+            return
         if news or time.monotonic() - told_s >= TICK_S:
             told_s = time.monotonic()
             yield news + _tick()
         await web.pause(feed.page.every_s)
 
 
-def _may_look_on(seat: Seat) -> bool:
-    """Whether the session has not been ended meanwhile."""
-    who = seat.who
-    return who.session is None or who.scope is not None or seat.web.access.sessions.is_open(who.session)
-
-
-async def _once(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncIterator[bytes]:
+async def _once(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncGenerator[bytes]:
     news, _ = await _news(web, feed, seen, once)
     yield format_sse_event(event="full", data_str="") + news + _tick(POLL_MS)
 

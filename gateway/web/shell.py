@@ -8,6 +8,7 @@ changed (`live`).
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,10 @@ from gateway.web.statics import address
 from gateway.web.web import Web
 from gateway.web.who import Role, Who, asker
 from heat.scale import MAX_MO, band
+
+NUMBERS = frozenset({"nozzle", "position"})
+"""Of what pages are about: those that are numbers."""
+_NUMBER = re.compile(r"[0-9]{1,15}\Z")
 
 Context = Callable[[Web, Who, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 """Gives the values that a page's templates show, as of now, for the page's path and query parameters."""
@@ -50,8 +55,14 @@ class Page:
     """Whether it shows something else to each who sees it: its parts are then drawn for each."""
     every_s: float = 1.0
     """s from one look at what changed to the next."""
+    about: tuple[str, ...] = ()
+    """What its query must have for it to be drawn: it is about one dispenser, or one of its nozzles."""
     menu: str = ""
     """The page of the menu that it hangs on, where it is not there itself."""
+
+    def is_about(self, query: Mapping[str, str]) -> bool:
+        """Whether a query has what it must have."""
+        return all(name in query and (name not in NUMBERS or _NUMBER.match(query[name])) for name in self.about)
 
     @property
     def stands_under(self) -> str:

@@ -4,13 +4,15 @@
     event: change     data: its members that changed          at most twice a second
     event: tick       data: {"now": ...}                      after those, and every 5 s: silence means a dead line
 
-A stream ends when the web closes.
+A stream ends when the web closes, and when whoever reads it may no more.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -20,6 +22,7 @@ from fastapi.sse import format_sse_event
 from gateway.web.glance import Status
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
+from gateway.web.who import Viewer, Who
 
 router = APIRouter(tags=["v1"])
 
@@ -31,10 +34,32 @@ MAX_STREAMS = 60
 """Open streams; a forgotten script can't make the gateway hold more."""
 
 
+def may_look_on(web: Web, who: Who) -> bool:
+    """Whether whoever was let in still is what they were then: sessions end, tokens are revoked, roles change."""
+    if who.session is None:
+        return True
+    if who.scope is not None:
+        return web.access.tokens.is_good(who.session)
+    return web.access.sessions.role_of(who.session) == who.role
+
+
 class EventStream(StreamingResponse):
-    """Server-sent events. FastAPI's own class logs a traceback whenever a browser leaves while it is being sent to."""
+    """Server-sent events. FastAPI's own class logs a traceback whenever a browser leaves while it is being sent to.
+
+    It ends where what it tells of is gone, or can't be read: whoever comes back is answered with why.
+    """
 
     media_type: str | None = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(_as_far_as_it_goes(events), headers={"x-accel-buffering": "no"})
+
+
+async def _as_far_as_it_goes(events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(events):
+        with contextlib.suppress(Problem, sqlite3.Error):
+            async for event in events:
+                yield event
 
 
 async def _counted(web: TheWeb) -> AsyncIterator[Web]:
@@ -51,15 +76,15 @@ Streaming = Annotated[Web, Depends(_counted)]
 
 
 @router.get("/api/v1/stream", response_class=EventStream, responses=documented(503))
-async def stream(web: Streaming) -> EventStream:
+async def stream(web: Streaming, who: Viewer) -> EventStream:
     """The status: once whole, then what changes, at most twice a second."""
-    return EventStream(_follow(web), headers={"x-accel-buffering": "no"})
+    return EventStream(_follow(web, who))
 
 
-async def _follow(web: Web) -> AsyncIterator[bytes]:
+async def _follow(web: Web, who: Who) -> AsyncGenerator[bytes]:
     before: Status | None = None
     told_s = 0.0
-    while not web.closing.is_set():
+    while not web.closing.is_set() and may_look_on(web, who):
         status, told = await web.status(), True
         if before is None:
             yield format_sse_event(event="snapshot", data_str=status.model_dump_json())

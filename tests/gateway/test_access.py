@@ -59,7 +59,7 @@ async def test_a_session_ends_unused_or_old(access: Access, now: Now, idle_ms: i
         await access.sessions.saw(session)
     now.ms += IDLE_MS // 2 if steps > 1 else idle_ms + 1
     assert access.sessions.find(cookie) is None
-    assert not access.sessions.is_open(session.id)
+    assert access.sessions.role_of(session.id) is None
     assert access.sessions.of("Vera") == []
 
 

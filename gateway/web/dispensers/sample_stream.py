@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -30,8 +30,8 @@ from gateway.web.answers import Answer, example
 from gateway.web.dispensers.commands import Dispenser
 from gateway.web.live import MAX_OF_SESSION, Seat, take_seat
 from gateway.web.problems import Problem, documented
-from gateway.web.stream import EventStream
-from gateway.web.web import TheWeb, Web
+from gateway.web.stream import EventStream, may_look_on
+from gateway.web.web import TheWeb
 from heat.identity import SAFE_INTEGER
 
 router = APIRouter(prefix="/api/v1/dispensers/{dispenser}", tags=["v1"])
@@ -103,7 +103,7 @@ async def live(
         raise Problem(503, "too-many-streams", f"this session has its {MAX_OF_SESSION} streams", hint=hint)
     if last_event_id and last_event_id.isascii() and last_event_id.isdecimal():
         since = int(last_event_id)
-    return EventStream(_follow(web, dispenser, seconds, since), headers={"x-accel-buffering": "no"})
+    return EventStream(_follow(seat, dispenser, seconds, since))
 
 
 async def thin(state: GatewayState, dispenser: str, seconds: Span) -> Readings:
@@ -146,8 +146,8 @@ def _told(dispenser: str, history: History) -> Readings:
     )
 
 
-async def _follow(web: Web, dispenser: str, seconds: Span, since_ms: int | None) -> AsyncIterator[bytes]:
-    state = web.state
+async def _follow(seat: Seat, dispenser: str, seconds: Span, since_ms: int | None) -> AsyncGenerator[bytes]:
+    state = seat.web.state
     with state.looking.at(dispenser) as eye:
         state.looking.ask(dispenser)
         told_ms = 0
@@ -158,13 +158,13 @@ async def _follow(web: Web, dispenser: str, seconds: Span, since_ms: int | None)
         else:
             snapshot = await thin(state, dispenser, seconds)
             yield format_sse_event(event="snapshot", data_str=snapshot.model_dump_json(), retry=1000)
-        async for text in _come(web, dispenser, eye, told_ms):
+        async for text in _come(seat, dispenser, eye, told_ms):
             yield text
 
 
-async def _come(web: Web, dispenser: str, eye: Eye, told_ms: int) -> AsyncIterator[bytes]:
-    missed = 0
-    while not web.closing.is_set():
+async def _come(seat: Seat, dispenser: str, eye: Eye, told_ms: int) -> AsyncGenerator[bytes]:
+    web, missed = seat.web, 0
+    while not web.closing.is_set() and may_look_on(web, seat.who):
         web.state.looking.ask(dispenser)
         came = await eye.next(1.0)
         if eye.missed > missed:

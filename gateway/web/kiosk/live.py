@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from fastapi.sse import format_sse_event
 
 from gateway.kiosk import WATCHERS
-from gateway.web.kiosk.making import still_in
 from gateway.web.kiosk.screen import Screen, screen_of
 from gateway.web.problems import Problem
 from gateway.web.status import VERSION
-from gateway.web.stream import EventStream
+from gateway.web.stream import EventStream, may_look_on
 from gateway.web.web import Web
 from gateway.web.who import Who
 
@@ -42,8 +41,8 @@ def stream(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str | None) 
     visits = web.state.kiosk.visits
     if visits.watchers(dispenser) >= WATCHERS or visits.watchers() >= MOST:
         raise Problem(503, "too-many-streams", "too many kiosks of this dispenser are open", hint="Close the others")
-    events = _follow(web, still_in(web, who), dispenser, draw, last_id)
-    return EventStream(events, headers={"x-accel-buffering": "no"})
+    events = _follow(web, who, dispenser, draw, last_id)
+    return EventStream(events)
 
 
 def tag(text: str) -> str:
@@ -51,15 +50,13 @@ def tag(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-async def _follow(
-    web: Web, may: Callable[[], bool], dispenser: str, draw: Draw, last_id: str | None
-) -> AsyncIterator[bytes]:
+async def _follow(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str | None) -> AsyncGenerator[bytes]:
     before: Screen | None = None
     closing = asyncio.create_task(web.closing.wait())
     try:
         with web.state.kiosk.visits.watching(dispenser) as changed:
             yield format_sse_event(event="page", data_str=VERSION)
-            while not closing.done() and may():
+            while not closing.done() and may_look_on(web, who):
                 changed.clear()
                 screen = screen_of(web.state, dispenser)
                 if screen == before:

@@ -6,8 +6,6 @@ opens that dispenser's kiosk and nothing else; People lists it like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -16,7 +14,7 @@ from gateway.web import cookies
 from gateway.web.audited import audit
 from gateway.web.kiosk.presses import Dispenser
 from gateway.web.kiosk.screen import screen_of
-from gateway.web.web import TheWeb, Web
+from gateway.web.web import TheWeb
 from gateway.web.who import Technician, Who, asker
 
 router = APIRouter(prefix="/kiosk/{dispenser}", include_in_schema=False)
@@ -50,12 +48,3 @@ def renew(request: Request, answer: Response) -> None:
     secret = request.cookies.get(cookies.KIOSK)
     if secret is not None and is_kiosk(asker(request)):
         cookies.put(answer, cookies.KIOSK, secret, GOOD_FOR_S)
-
-
-def still_in(web: Web, who: Who) -> Callable[[], bool]:
-    """What says whether somebody who was let in still may look."""
-    access = web.state.access
-    if who.scope is not None:
-        return lambda: any(token.id == who.session for token in access.tokens.all())
-    session = who.session
-    return (lambda: True) if session is None else lambda: access.sessions.is_open(session)

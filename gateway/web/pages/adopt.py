@@ -42,6 +42,7 @@ PAGE = Page(
     ("adopt/state",),
     "adopt/page.html",
     Role.TECHNICIAN,
+    about=("dispenser",),
     menu="dispensers",
 )
 

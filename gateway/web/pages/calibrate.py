@@ -93,7 +93,15 @@ def _factor(bench: Bench, run: Run | None) -> Mapping[str, float] | None:
     return None if found is None else {name: value / 1000 for name, value in found.items()}
 
 
-PAGE = Page("calibrate", Text("Calibrate"), _context, ("calibrate/step",), "calibrate/page.html", menu="dispensers")
+PAGE = Page(
+    "calibrate",
+    Text("Calibrate"),
+    _context,
+    ("calibrate/step",),
+    "calibrate/page.html",
+    about=("dispenser", "nozzle"),
+    menu="dispensers",
+)
 
 
 @router.get(AT)

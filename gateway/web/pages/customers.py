@@ -66,7 +66,15 @@ def _line(profile: ProfileView) -> dict[str, str]:
     return {**places, "width": f"{100 * (high - low) / MAX_MO:.1f}"}
 
 
-PAGE = Page("customer", Text("Customer"), _context, ("customers/profile",), "customers/page.html", menu="picks")
+PAGE = Page(
+    "customer",
+    Text("Customer"),
+    _context,
+    ("customers/profile",),
+    "customers/page.html",
+    about=("pseudonym",),
+    menu="picks",
+)
 
 
 @router.get("")

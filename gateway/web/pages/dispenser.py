@@ -72,6 +72,7 @@ PAGE = Page(
     _context,
     ("dispenser/head", "dispenser/bottles", "dispenser/screen", "dispenser/commands"),
     "dispenser/page.html",
+    about=("dispenser",),
     menu="dispensers",
 )
 

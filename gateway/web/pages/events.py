@@ -140,7 +140,7 @@ async def _one(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any
     }
 
 
-ONE = Page("event", Text("Event"), _one, ("events/one",), "events/one_page.html", menu="events")
+ONE = Page("event", Text("Event"), _one, ("events/one",), "events/one_page.html", about=("position",), menu="events")
 
 
 @router.get("/{position}")

@@ -146,7 +146,7 @@ async def _one(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any
     }
 
 
-ONE = Page("letter", Text("Dead letter"), _one, ("letters/said",), "letters/one.html", menu="sync")
+ONE = Page("letter", Text("Dead letter"), _one, ("letters/said",), "letters/one.html", about=("position",), menu="sync")
 """Its forms are no part: what is typed stays, and so does what is wrong with it."""
 
 

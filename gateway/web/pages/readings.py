@@ -49,7 +49,15 @@ def _wall_ms(web: Web, boot_ms: int) -> int:
     return now.wall_ms - (now.boot_ms - boot_ms)
 
 
-PAGE = Page("readings", Text("Live readings"), _context, ("readings/values",), "readings/page.html", menu="dispensers")
+PAGE = Page(
+    "readings",
+    Text("Live readings"),
+    _context,
+    ("readings/values",),
+    "readings/page.html",
+    about=("dispenser",),
+    menu="dispensers",
+)
 
 
 @router.get("/dispensers/{dispenser}/readings")

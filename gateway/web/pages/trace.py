@@ -38,6 +38,7 @@ PAGE = Page(
     ("trace/frames",),
     "trace/page.html",
     Role.TECHNICIAN,
+    about=("dispenser",),
     menu="dispensers",
 )
 

@@ -60,6 +60,7 @@ function follow() {
     if (connection) connection.attempt = Math.min(connection.attempt, MAX_ATTEMPT);
   });
   live.addEventListener("htmx:sse:after:connection", () => { full = false; });
+  live.addEventListener("gone", () => location.reload());
   live.addEventListener("full", () => { full = true; });
   live.addEventListener("htmx:sse:after:message", heard);
   live.addEventListener("tick", (event) => setNow(JSON.parse(/** @type {CustomEvent} */ (event).detail.data).now));

@@ -19,6 +19,7 @@ from jinja2 import ChoiceLoader, DictLoader
 
 from gateway.web import application
 from gateway.web.language import Text
+from gateway.web.problems import Problem
 from gateway.web.shell import Page, environment, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer, Who
@@ -27,7 +28,7 @@ from tests.gateway.web.conftest import inside_of
 
 T = TypeVar("T")
 
-AT_FIRST: dict[str, Any] = {"left": "1", "right": "1", "since": None}
+AT_FIRST: dict[str, Any] = {"left": "1", "right": "1", "since": None, "gone": False}
 
 TEMPLATES = {
     "sample/page.html": """
@@ -76,6 +77,8 @@ class Sample:
 
     async def _context(self, web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:
         self.looked += 1
+        if self.values["gone"]:
+            raise Problem(404, "no-such-dispenser", "there is no dispenser of this name")
         return {"values": self.values | {"query": dict(query)}}
 
     def module(self) -> ModuleType:

@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from gateway.web.feeds import MAX_FEEDS, Feed, Feeds
+from gateway.web.kiosk import live
 from gateway.web.language import language
 from gateway.web.live import BACK_MS, MAX_OF_SESSION, POLL_MS
+from gateway.web.stream import may_look_on
 from gateway.web.web import Web
 from gateway.web.who import CONSOLE, Role, Who
 from tests.gateway.web.conftest import Inside
@@ -161,9 +163,75 @@ async def test_the_fifth_page_of_a_session_asks_every_five_seconds(sample: Sampl
     await wait_until_async(seated, 5, "a stream is free once the others are left")
 
 
-@pytest.mark.parametrize("path", ["/live/nothing/doc", f"{LIVE}?search={'x' * 2001}", "/live/sample/d%20c"])
-async def test_a_page_that_is_not_there_has_no_stream(sample: Sample, inside: Inside, path: str) -> None:
-    assert (await inside.client.get(path)).status_code in {404, 422}
+async def test_a_page_that_is_not_there_has_no_stream(sample: Sample, inside: Inside) -> None:
+    inside.hello((1, "table-red", 500))
+    paths = ["nothing/doc", f"sample/doc?search={'x' * 2001}", "sample/d%20c", "nozzles/doc?dispenser=hot-bar-1"]
+    about = [
+        "",
+        "?nozzle=1",
+        "?dispenser=hot-bar-1",
+        "?dispenser=hot-bar-1&nozzle=one",
+        "?dispenser=hot-bar-1&nozzle=9",
+    ]
+    for path in [*paths, *(f"calibrate/doc{query}" for query in about)]:
+        assert (await inside.client.get(f"/live/{path}")).status_code in {404, 422}, path
+    async with opened(inside, "/live/calibrate/doc?dispenser=hot-bar-1&nozzle=1") as events:
+        assert (await next_parts(events)).parts() == ["calibrate-step"]
+
+
+async def test_what_a_page_was_about_is_gone(
+    inside: Inside, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "TICK_S", 0.1)
+    inside.hello((1, "table-red", 500))
+    kiosk, page = "/api/v1/kiosk/hot-bar-1/live", "/live/dispenser/doc?dispenser=hot-bar-1"
+    async with opened(inside, kiosk) as screen, opened(inside, page) as events:
+        await next_parts(events)
+        assert (await inside.client.delete("/api/v1/dispensers/hot-bar-1")).is_success
+        async with asyncio.timeout(10):
+            assert [event.fields["event"] async for event in events][-1] == "gone"
+            assert [event.fields["event"] async for event in screen][:2] == ["page", "start"], "it ends, too"
+    assert (await inside.client.get(page)).status_code == 404, "whoever comes back is told why"
+    assert [line for line in caplog.messages if "Exception" in line] == []
+
+
+async def test_who_may_no_more_is_told_no_more(sample: Sample, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "TICK_S", 0.1)
+    inside.hello((1, "table-red", 500))
+    tokens = inside.state.access.tokens
+    headers = {"authorization": f"Bearer {await tokens.add('screen', 'read', 'a test', None)}"}
+    async with AsyncExitStack() as stack:
+        streams = []
+        for path in (
+            LIVE,
+            "/api/v1/stream",
+            "/api/v1/dispensers/hot-bar-1/samples/live",
+            "/api/v1/kiosk/hot-bar-1/live",
+        ):
+            answer = await stack.enter_async_context(inside.client.stream("GET", path, headers=headers))
+            assert answer.status_code == 200, path
+            streams.append(_events(answer))
+            await anext(streams[-1])
+        [token] = [each for each in tokens.all() if each.name == "screen"]
+        await tokens.revoke(token.id)
+        async with asyncio.timeout(10):
+            for events in streams:
+                while await anext(events, None) is not None:
+                    pass  # until it ends
+
+
+async def test_who_may_less_looks_on_no_more(inside: Inside) -> None:
+    access = inside.state.access
+    session = access.sessions.find(inside.keys.cookies[Role.TECHNICIAN])
+    assert session is not None
+    who = Who(session.person, session.role, "session", session.id)
+    assert may_look_on(inside.web, who)
+    await access.people.set_role(session.person, Role.VIEWER)
+    assert not may_look_on(inside.web, who)
+    await access.people.set_role(session.person, Role.TECHNICIAN)
+    await access.sessions.end(session.id)
+    assert not may_look_on(inside.web, who)
+    assert may_look_on(inside.web, CONSOLE)
 
 
 async def test_it_ends_with_the_web(sample: Sample, inside: Inside) -> None:

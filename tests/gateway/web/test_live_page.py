@@ -25,6 +25,12 @@ def test_a_change_comes_in(browser: Browser, shop: Served) -> None:
         expect(page.locator("li.new")).to_have_text(["b"])
 
 
+def test_what_it_is_about_is_gone(browser: Browser, shop: Served) -> None:
+    with visiting(browser, shop, "/sample", tolerate="404") as page:
+        shop.sample.values["gone"] = True
+        expect(page.locator("main")).to_contain_text("there is no dispenser of this name")
+
+
 def test_what_somebody_is_at_stays(browser: Browser, shop: Served) -> None:
     with visiting(browser, shop, "/sample") as page:
         page.get_by_text("More", exact=True).last.click()
