@@ -154,6 +154,13 @@ class Adoption:
 
         Who could not be named or planned so is returned, with why.
         """
+        async with self._plans.changing:
+            refused, plans = self._planned(told)
+            await self._plans.keep(plans)
+        return refused
+
+    def _planned(self, told: Mapping[str, Plan]) -> tuple[dict[str, DataError], dict[str, Plan]]:
+        """Who can't be named or planned so, and what becomes of all plans."""
         names, refused, plans = self._plans.names, dict[str, DataError](), dict[str, Plan]()
         for dispenser, wanted in told.items():
             plan = self._plans.of(dispenser)
@@ -170,8 +177,7 @@ class Adoption:
             except DataError as error:
                 refused[dispenser] = error
             plans[dispenser] = plan
-        await self._plans.keep(plans)
-        return refused
+        return refused, plans
 
     async def rotate(self, dispenser: str) -> None:
         """Have it take a new key, now or when it is back. Raises AdoptionRefused, StoreError."""

@@ -52,6 +52,8 @@ class Plans:
     def __init__(self, store: Store, plans: dict[str, Plan]) -> None:
         self._store = store
         self._plans = plans
+        self.changing = asyncio.Lock()
+        """Held from reading a plan until what is made of it is kept: two who change one plan lose nothing."""
 
     def of(self, dispenser: str) -> Plan:
         """What was said of it; nothing, if nothing was."""
@@ -68,12 +70,13 @@ class Plans:
 
     async def rename(self, dispenser: str, name: str | None) -> None:
         """Call it so; None takes its name away. Raises StoreError."""
-        await self.keep({dispenser: replace(self.of(dispenser), name=name)})
+        async with self.changing:
+            await self.keep({dispenser: replace(self.of(dispenser), name=name)})
 
     async def place(self, dispenser: str, planogram: Mapping[int, str]) -> None:
         """Have these sauces on these nozzles; the others as they were planned. Raises StoreError."""
-        plan = self.of(dispenser)
-        await self.keep({dispenser: plan.placed(planogram)})
+        async with self.changing:
+            await self.keep({dispenser: self.of(dispenser).placed(planogram)})
 
     async def forget(self, dispenser: str) -> None:
         """Forget its plan, and what it said of itself; its events stay. Raises StoreError."""
@@ -86,7 +89,7 @@ class Plans:
         self._plans.pop(dispenser, None)
 
     async def keep(self, plans: Mapping[str, Plan]) -> None:
-        """Have these plans, all in one commit. Raises StoreError."""
+        """Have these plans, all in one commit; for whoever holds `changing`. Raises StoreError."""
         changed = {dispenser: plan for dispenser, plan in plans.items() if plan != self.of(dispenser)}
         if not changed:
             return

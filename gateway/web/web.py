@@ -42,6 +42,8 @@ class Web:
         """The certificate that the page is served with; None where it is served in clear, on this machine alone."""
         self.keeping = asyncio.Lock()
         """Held while a backup is made, sent or checked: one at a time."""
+        self.changing = asyncio.Lock()
+        """Held from the look at whether something is what was seen until it is changed: of two the later is told."""
         self.streams = 0
         """Event streams that are open."""
         self.streams_of: Counter[str] = Counter()

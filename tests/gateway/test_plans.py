@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -60,3 +61,12 @@ async def test_a_damaged_row_is_no_plan_and_no_crash(store: Store) -> None:
 def test_what_differs_is_what_the_dispenser_has_and_tells_otherwise() -> None:
     plan = Plan(None, {1: "table-red", 2: "reaper-raw", 9: "table-red"})
     assert plan.differing(hello("bar-1").nozzles) == {2: "reaper-raw"}
+
+
+async def test_of_three_who_change_a_plan_at_once_nobody_is_lost(store: Store) -> None:
+    with closing(store.reader()) as reader:
+        plans = load_plans(store, reader)
+        await asyncio.gather(
+            plans.place("bar-1", {1: "table-red"}), plans.rename("bar-1", "Bar"), plans.place("bar-1", {2: "miso-piri"})
+        )
+        assert load_plans(store, reader).of("bar-1") == Plan("Bar", {1: "table-red", 2: "miso-piri"})

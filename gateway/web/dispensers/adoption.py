@@ -12,6 +12,7 @@ from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.dispenser_answers import DispenserView, Forgotten
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.dispensers import planograms
+from gateway.web.etags import check_match
 from gateway.web.explained import Explained
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
@@ -94,10 +95,12 @@ async def rename(web: TheWeb, dispenser: Dispenser, asked: Rename) -> DispenserV
     return await called(web, dispenser, asked.name)
 
 
-async def called(web: Web, dispenser: str, name: str) -> DispenserView:
-    """Call it so. Raises Problem."""
-    with Explained():
-        await web.state.adoption.rename(dispenser, name)
+async def called(web: Web, dispenser: str, name: str, seen: str | None = None) -> DispenserView:
+    """Call it so; `seen` is the ETag of the name that was shown. Raises Problem."""
+    async with web.changing:
+        check_match(seen, web.state.plans.of(dispenser).name)
+        with Explained():
+            await web.state.adoption.rename(dispenser, name)
     return _view(web, dispenser)
 
 

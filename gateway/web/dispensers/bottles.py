@@ -17,7 +17,7 @@ from gateway.web.answers import Answer, example
 from gateway.web.api import nozzles_of
 from gateway.web.audited import audit
 from gateway.web.dispensers.commands import Dispenser
-from gateway.web.dispensers.planograms import place, planned
+from gateway.web.dispensers.planograms import place_now, planned
 from gateway.web.dispensers.told import Model
 from gateway.web.etags import check_match, etag_of
 from gateway.web.problems import Fault, Problem, documented
@@ -100,6 +100,13 @@ async def change(  # noqa: PLR0913, PLR0917 -- a request's parts
 
 async def hang(request: Request, web: Web, spot: tuple[str, int], new: NewBottle, by: str, seen: str | None) -> Bottle:
     """A bottle was put on a nozzle. Raises Problem."""
+    async with web.changing:
+        hung = await _hang(web, spot, new, by, seen)
+    audit(request, f"{hung.sauce}, lot {hung.lot}")
+    return hung
+
+
+async def _hang(web: Web, spot: tuple[str, int], new: NewBottle, by: str, seen: str | None) -> Bottle:
     state, (dispenser, nozzle) = web.state, spot
     check_nozzle(web, dispenser, nozzle)
     check_match(seen, _shown(state.lots, dispenser, nozzle))
@@ -120,13 +127,11 @@ async def hang(request: Request, web: Web, spot: tuple[str, int], new: NewBottle
         raise Problem(409, f"bottle-{why}", f"{where} {what}", hint=hint, faults=(Fault(where=where, what=what),))
     # first the planogram: a kill in between has it told again, and a bottle that is known is on the right nozzle
     if planned(web, dispenser).get(nozzle) != new.sauce:
-        await place(web, dispenser, {nozzle: new.sauce}, None)
+        await place_now(web, dispenser, {nozzle: new.sauce})
     try:
-        hung = await state.lots.hang(bottle)
+        return await state.lots.hang(bottle)
     except StoreError as error:
         raise Problem(503, "not-stored", str(error.args[0]), hint=error.hint) from None
-    audit(request, f"{new.sauce}, lot {lot}")
-    return hung
 
 
 async def bottles_of(web: Web, dispenser: str, nozzle: int) -> NozzleBottles:

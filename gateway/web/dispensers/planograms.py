@@ -28,7 +28,13 @@ def etag(web: Web, dispenser: str) -> str:
 
 async def place(web: Web, dispenser: str, planogram: Mapping[int, str], seen: str | None) -> None:
     """Have these sauces on these nozzles; `seen` is the ETag of what the change was made from. Raises Problem."""
-    if seen:
-        check_match(seen, sorted(planned(web, dispenser).items()))
+    async with web.changing:
+        if seen:
+            check_match(seen, sorted(planned(web, dispenser).items()))
+        await place_now(web, dispenser, planogram)
+
+
+async def place_now(web: Web, dispenser: str, planogram: Mapping[int, str]) -> None:
+    """The same, for whoever holds `web.changing`. Raises Problem."""
     with Explained():
         await web.state.adoption.place(dispenser, planogram)

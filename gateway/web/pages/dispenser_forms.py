@@ -14,7 +14,6 @@ from gateway.web.confirm import must_be_confirmed
 from gateway.web.dispensers import adoption
 from gateway.web.dispensers.commands import Dispenser, order
 from gateway.web.dispensers.told import AnyTold
-from gateway.web.etags import check_match
 from gateway.web.language import Text
 from gateway.web.once import once_id
 from gateway.web.pages.dispenser import NEW_KEY, PAGE, POUR, REBOOT
@@ -81,8 +80,7 @@ async def label(
 ) -> Response:
     """Call it so."""
     try:
-        check_match(etag, web.state.plans.of(dispenser).name)
-        await adoption.called(web, dispenser, name)
+        await adoption.called(web, dispenser, name, etag)
     except Problem as problem:
         return await _again(request, web, dispenser, problem, {"name": name})
     audit(request, f"called {name}, by {who.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -94,6 +95,16 @@ async def test_of_two_who_change_one_thing_the_later_is_told(inside: Inside, pat
     assert _code(await inside.client.put(path, json=bodies[1], headers=seen)) == (412, "changed-meanwhile")
     again = await inside.client.put(path, json=bodies[1], headers={"if-match": first.headers["etag"]})
     assert again.is_success
+
+
+@pytest.mark.parametrize("path", [BOTTLE, PLAN])
+async def test_of_two_at_the_same_moment_one_is_told(inside: Inside, path: str) -> None:
+    inside.hello((1, "table-red", 500))
+    seen = {"if-match": (await inside.client.get(path)).headers["etag"]}
+    sauces = ("reaper-raw", "miso-piri", "garden-green")
+    bodies = [{**RED, "sauce": sauce} if path == BOTTLE else {"planogram": {"1": sauce}} for sauce in sauces]
+    answers = await asyncio.gather(*(inside.client.put(path, json=body, headers=seen) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412]
 
 
 async def test_what_can_t_be_taken_back(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
