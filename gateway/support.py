@@ -8,7 +8,6 @@ can't be made says why in its place.
 from __future__ import annotations
 
 import io
-import json
 import platform
 import re
 import sqlite3
@@ -22,6 +21,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from gateway import hardware
 from gateway.backup.archive import DATABASE, KEYRING
@@ -134,13 +135,20 @@ def content(part: Part, scrub: Scrubber) -> bytes:
         if isinstance(made, str):
             text = scrub.text(made)
         elif isinstance(made, list | dict) and not part.name.endswith(".jsonl"):
-            text = json.dumps(_scrubbed(made, scrubbed), indent=1, ensure_ascii=False, default=str)
+            text = _json(_scrubbed(made, scrubbed))
         else:
             text = _newest(made, scrub)
     except Exception as error:  # noqa: BLE001 -- half a bundle of a broken gateway is what somebody needs
         text = scrub.text(f"{part.name} could not be made: {type(error).__name__}: {error}")
     raw = text.encode()
     return raw if len(raw) <= MAX_FILE_BYTES else raw[:MAX_FILE_BYTES] + f"\n{CUT}\n".encode()
+
+
+def _json(value: Any) -> str:
+    """With an item a line, where that is not too much. The standard library takes 0.2 s for that of 200 dispensers."""
+    packed = msgspec.json.encode(value)
+    by_line = msgspec.json.format(packed, indent=1)
+    return (by_line if len(by_line) <= MAX_FILE_BYTES else packed).decode()
 
 
 def _scrubbed(value: Any, text: Callable[[str], str]) -> Any:
@@ -269,7 +277,8 @@ def _database(data_dir: Path) -> dict[str, Any]:
 def _count(reader: sqlite3.Connection, table: str) -> int:
     """Rows of a table, as far as counting takes no time; of events by their positions: counting would read them all."""
     if table == "events":
-        asked = "SELECT ifnull(max(position) - min(position) + 1, 0) FROM events"
+        # of both at once it would read them all
+        asked = "SELECT ifnull((SELECT max(position) FROM events) - (SELECT min(position) FROM events) + 1, 0)"
     else:
         asked = f'SELECT count(*) FROM (SELECT 1 FROM "{table}" LIMIT {MOST_COUNTED})'  # noqa: S608 -- our own tables
     return int(reader.execute(asked).fetchone()[0])

@@ -22,6 +22,9 @@ from babel.messages.pofile import read_po
 
 LANGUAGES = ("en", "es", "de")
 """The first is what the code is written in."""
+REMEMBERED = 4_096
+"""Numbers that are known as they are written, with units and without. A page that is drawn each second has the same
+ones again, and each takes 0.1 ms: the ledger of 200 dispensers has 1,200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,7 @@ class Language:
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number with its thousands apart."""
-        pattern = "#,##0" + ("." + "0" * digits if digits else "")
-        return numbers.format_decimal(value, pattern, locale=self._locale)
+        return _number(self.code, value, digits)
 
     def percent(self, share: float, digits: int = 0) -> str:
         """A share of one."""
@@ -133,7 +135,7 @@ class Language:
 
     def unit(self, value: float, unit: str, digits: int = 0) -> str:
         """A value with its unit, by CLDR's name: `milliliter`, `celsius`, `hour`, `megabyte`."""
-        return units.format_unit(value, unit, "short", "#,##0" + ("." + "0" * digits if digits else ""), self._locale)
+        return _unit(self.code, value, unit, digits)
 
     def size(self, count: float) -> str:
         """So many bytes, in the largest unit of which there are some."""
@@ -162,6 +164,20 @@ class Language:
     def ago(self, then: datetime, now: datetime) -> str:
         """How long ago something was."""
         return dates.format_timedelta(then - now, add_direction=True, threshold=1, format="short", locale=self._locale)
+
+
+@functools.lru_cache(REMEMBERED)
+def _number(code: str, value: float, digits: int) -> str:
+    return numbers.format_decimal(value, _decimal(digits), locale=code)
+
+
+@functools.lru_cache(REMEMBERED)
+def _unit(code: str, value: float, unit: str, digits: int) -> str:
+    return units.format_unit(value, unit, "short", _decimal(digits), code)
+
+
+def _decimal(digits: int) -> str:
+    return "#,##0" + ("." + "0" * digits if digits else "")
 
 
 @functools.cache

@@ -44,11 +44,11 @@ class Levels:
     def look(self) -> bool:
         """Take in new HELLOs, then new rows; whether there may be more."""
         with _one_moment(self._reader):
-            for stored in reads.dispensers(self._reader):
-                tanks = self._tanks.get(stored.name)
-                if tanks is None or tanks.since_ms != stored.seen_ms:
+            for name, seen_ms in reads.hellos(self._reader).items():
+                tanks = self._tanks.get(name)
+                if (tanks is None or tanks.since_ms != seen_ms) and (stored := reads.dispenser(self._reader, name)):
                     levels = {nozzle: level_ml * 1000 for nozzle, _, level_ml in stored.nozzles}
-                    self._tanks[stored.name] = _Tanks(stored.seen_ms, levels)
+                    self._tanks[name] = _Tanks(stored.seen_ms, levels)
             rows = reads.rows_after(self._reader, self._position, ROWS)
             for row in rows:
                 self._position = row.position

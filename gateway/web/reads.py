@@ -148,6 +148,11 @@ def dispensers(reader: sqlite3.Connection) -> list[StoredDispenser]:
     return [_stored(*row) for row in reader.execute(f"{_DISPENSERS} ORDER BY dispenser")]
 
 
+def hellos(reader: sqlite3.Connection) -> dict[str, int]:
+    """When each dispenser said its last HELLO, Unix time in ms."""
+    return dict(reader.execute("SELECT dispenser, seen_ms FROM dispensers"))
+
+
 def dispenser(reader: sqlite3.Connection, name: str) -> StoredDispenser | None:
     """One of them."""
     row = reader.execute(f"{_DISPENSERS} WHERE dispenser = ?", (name,)).fetchone()

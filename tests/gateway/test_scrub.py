@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.scrub import GONE, Scrubber
+from gateway.scrub import GONE, SHORTEST, Scrubber
 
 KEY = bytes(range(224, 256))
 PASSWORD = b"correct horse battery"
@@ -34,6 +34,17 @@ def test_known_secrets_go_however_they_are_written(written: str) -> None:
     assert "horse" not in scrubbed
     assert written[8:20] not in scrubbed
     assert scrubbed.startswith("the line had <")
+
+
+@given(
+    st.text(st.sampled_from("aSß\u0130\u20ac\U0001f336"), min_size=SHORTEST) | st.just("\U0001f336"),
+    st.text(max_size=9),
+    st.text(max_size=9),
+)
+def test_known_secrets_go_whatever_they_stand_between(secret: str, before: str, after: str) -> None:
+    for written in (secret, secret.encode().hex().upper()):
+        scrubbed = Scrubber([KEY, secret.encode()]).text(f"{before}{written}{after}")
+        assert GONE in scrubbed
 
 
 @pytest.mark.parametrize(

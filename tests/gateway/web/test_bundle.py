@@ -17,6 +17,7 @@ from cloud_sync.log import BoundedHandler, JsonFormatter
 from cloud_sync.log_ring import RING
 from firmware_bridge.bodies import StatedBody
 from gateway import support
+from gateway.scrub import Scrubber
 from picante.cli import main
 from tests.gateway.backup_shop import write_keyring
 from tests.gateway.web.conftest import DISPENSER_KEY, PSEUDONYM_KEY, Inside, inside_of
@@ -172,3 +173,10 @@ async def test_the_last_lines_stay_where_there_are_too_many(planted: Inside) -> 
     assert len(text) <= support.MAX_FILE_BYTES + 100
     assert text.startswith(support.CUT)
     assert text.endswith("number 29999\n")
+
+
+def test_what_many_dispensers_say_is_json_to_its_end() -> None:
+    told = [{"name": "bar", "levels": [1, 2, 3]} for _ in range(14_000)]
+    made = support.content(support.Part("status.json", "", lambda: told), Scrubber())
+    assert len(made) <= support.MAX_FILE_BYTES
+    assert json.loads(made) == told

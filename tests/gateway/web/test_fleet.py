@@ -6,13 +6,15 @@ import asyncio
 import itertools
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.parts.shop import pages
+from gateway import support
 from gateway.state import GatewayState
 from gateway.web import dispenser_views, shell
 from gateway.web.language import language
@@ -92,12 +94,16 @@ async def test_no_page_reads_through_all_events(inside: Inside, monkeypatch: pyt
     asked: list[str] = []
     made = inside.state.store.reader
 
-    def traced() -> sqlite3.Connection:
-        connection = made()
-        connection.set_trace_callback(asked.append)
-        return connection
+    def traced(make: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+        def reader(*of: Path) -> sqlite3.Connection:
+            connection = make(*of)
+            connection.set_trace_callback(asked.append)
+            return connection
 
-    monkeypatch.setattr(inside.state.store, "reader", traced)
+        return reader
+
+    monkeypatch.setattr(inside.state.store, "reader", traced(made))
+    monkeypatch.setattr(support, "_reader", traced(support._reader))
     inside.state.reader.set_trace_callback(asked.append)
     for path in pages():
         assert (await inside.client.get(path)).status_code in {200, 404}, path

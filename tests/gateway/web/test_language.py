@@ -70,3 +70,11 @@ def test_a_message_has_its_values_and_its_number() -> None:
 )
 def test_the_language_is_the_one_chosen_or_preferred(chosen: str | None, accepted: str, code: str) -> None:
     assert preferred(chosen, accepted) == code
+
+
+def test_a_number_is_written_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lang = language("de")
+    told = [lang.number(7_654_321), lang.unit(765.4321, "milliliter", 2)]
+    monkeypatch.setattr("babel.numbers.format_decimal", None)  # what writes them out, with units, too
+    monkeypatch.setattr("babel.units.format_unit", None)
+    assert [lang.number(7_654_321), lang.unit(765.4321, "milliliter", 2)] == told == ["7.654.321", "765,43\u00a0ml"]
