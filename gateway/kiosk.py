@@ -41,6 +41,10 @@ class NotNow(PicanteError):
     """What was pressed can't be done (any more)."""
 
 
+class Over(NotNow):
+    """The visit in which it was pressed is over."""
+
+
 class TooOften(PicanteError):
     """More is pressed, or watched, than there are people."""
 
@@ -94,7 +98,7 @@ class Kiosk:
         """The visit of this key, in which something was pressed.
 
         Raises:
-            NotNow: it is over.
+            Over: it is over.
             TooOften: so much is pressed that nobody reads it.
         """
         minute = self._clock.now().boot_ms // 60_000
@@ -105,7 +109,7 @@ class Kiosk:
             raise TooOften(f"{PRESSES_A_MINUTE} presses in a minute", hint="Wait for a minute")
         visit = self.at(dispenser)
         if visit is None or visit.key != key:
-            raise NotNow("this visit is over", hint="Nothing was done; what the screen shows now is another customer's")
+            raise Over("this visit is over", hint="Nothing was done; what the screen shows now is another customer's")
         return visit
 
     async def rate(self, visit: Visit, verdict: Verdict) -> None:

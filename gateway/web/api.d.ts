@@ -1647,7 +1647,8 @@ export interface paths {
          * @description What else a customer can press.
          *
          *     `forget`: not to be known; what was learned is deleted here, and nothing is learned from now on. `remember`: to be
-         *     known by the card again. `stay`: they are still there. `leave`: they are done.
+         *     known by the card again. `stay`: they are still there. `leave`: they are done. In a visit that is over, these two do
+         *     nothing.
          */
         post: operations["press_api_v1_kiosk__dispenser__visits__visit___wish__post"];
         delete?: never;

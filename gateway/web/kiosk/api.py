@@ -60,7 +60,8 @@ async def press(request: Request, web: TheWeb, dispenser: Dispenser, visit: Key,
     """What else a customer can press.
 
     `forget`: not to be known; what was learned is deleted here, and nothing is learned from now on. `remember`: to be
-    known by the card again. `stay`: they are still there. `leave`: they are done.
+    known by the card again. `stay`: they are still there. `leave`: they are done. In a visit that is over, these two do
+    nothing.
     """
     screen_of(web.state, dispenser)
     await presses.wish(web, dispenser, visit, wish)

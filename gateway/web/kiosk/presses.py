@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import Path
 
-from gateway.kiosk import NotNow, TooOften
+from gateway.kiosk import NotNow, Over, TooOften
 from gateway.web.answers import SOURCE
 from gateway.web.problems import Problem
 from gateway.web.web import Web
@@ -29,10 +29,19 @@ async def rate(web: Web, dispenser: str, key: str, verdict: Verdict) -> None:
 
 
 async def wish(web: Web, dispenser: str, key: str, what: Wish) -> None:
-    """What else can be pressed. Raises a Problem."""
+    """What else can be pressed. Raises a Problem.
+
+    To stay in a visit that is over, or to leave it, is nothing to complain of: whoever presses "I am done" touches the
+    screen, too, and of the two words either comes first.
+    """
     kiosk = web.state.kiosk
     with _problems():
-        visit = kiosk.pressed(dispenser, key)
+        try:
+            visit = kiosk.pressed(dispenser, key)
+        except Over:
+            if what in {"stay", "leave"}:
+                return
+            raise
         match what:
             case "forget":
                 await kiosk.forget(visit)

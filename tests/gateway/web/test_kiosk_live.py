@@ -129,6 +129,20 @@ async def test_rate_forget_and_leave_by_the_api(inside: Inside) -> None:
     assert (late.status_code, late.json()["detail"]) == (409, "this visit is over")
 
 
+async def test_whoever_is_gone_has_stayed_and_left(inside: Inside) -> None:
+    """A finger on "I am done" says both, on two connections; and who was idle leaves at both ends."""
+    inside.hello(*NOZZLES)
+    asks(inside)
+    old = (await inside.json(PATH))["visit"]
+    await inside.client.post(f"{PATH}/visits/{old}/leave")
+    asks(inside, 2, session=8)
+    next_one = (await inside.json(PATH))["visit"]
+    for wish in ("stay", "leave"):
+        late = await inside.client.post(f"{PATH}/visits/{old}/{wish}")
+        assert (late.status_code, late.json()["visit"]) == (200, next_one), wish
+    assert (await inside.client.post(f"{PATH}/visits/{old}/forget")).status_code == 409
+
+
 async def test_too_many_presses(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kiosk, "PRESSES_A_MINUTE", 0)
     inside.hello(*NOZZLES)
