@@ -8,7 +8,7 @@ const GRACE_MS = 3_000; // for a page that wakes, before it is called lost
 const AGAIN_MS = 2_000;
 const MAX_ATTEMPT = 3; // of a pause that doubles each time, from half a second on
 
-/** @typedef {{attempt: number, reader: ReadableStreamDefaultReader | null}} Connection */
+/** @typedef {{attempt: number, reader: ReadableStreamDefaultReader | null, delayCanceller: (() => void) | null}} Connection */
 
 /** @type {any} */
 const htmx = Reflect.get(window, "htmx");
@@ -62,7 +62,11 @@ function follow() {
   live.addEventListener("htmx:sse:after:connection", () => { full = false; });
   live.addEventListener("gone", () => location.reload());
   live.addEventListener("full", () => { full = true; });
-  live.addEventListener("htmx:sse:after:message", heard);
+  live.addEventListener("htmx:sse:after:message", () => {
+    heard();
+    // htmx closes what is open when a page goes to the background, and leaves open what it opens there
+    if (document.hidden) document.dispatchEvent(new Event("visibilitychange"));
+  });
   live.addEventListener("tick", (event) => setNow(JSON.parse(/** @type {CustomEvent} */ (event).detail.data).now));
   live.addEventListener("htmx:sse:error", lost);
   // a stream that could not be opened at all, or that htmx gave up
@@ -71,7 +75,9 @@ function follow() {
   }
   window.addEventListener("offline", lost);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) toldAt = Math.max(toldAt, Date.now() - QUIET_MS + GRACE_MS);
+    if (document.hidden) return;
+    toldAt = Math.max(toldAt, Date.now() - QUIET_MS + GRACE_MS);
+    setTimeout(() => connection?.delayCanceller?.()); // htmx wakes up, too, and pauses before it opens a stream
   });
 }
 

@@ -112,6 +112,18 @@ def test_a_page_that_slept_ten_minutes_is_fresh_within_two_seconds(browser: Brow
         expect(page).to_have_url(shop.url + "/sample")
 
 
+def test_a_page_that_was_opened_in_the_background_waits_there(browser: Browser, shop: Served) -> None:
+    with context_of(browser, shop) as context:
+        page = context.new_page()
+        page.add_init_script("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+        page.goto(shop.url + "/sample")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        wait_until(lambda: not shop.web.streams, 10, "it has closed its stream")
+        shop.sample.values["left"] = "meanwhile"
+        set_visibility(page, "visible")
+        expect(page.locator(".left")).to_have_text("meanwhile", timeout=2_000)
+
+
 def asleep(page: Page, shop: Served) -> None:
     """The phone is put away: the page is hidden, its stream closed, its scripts stopped."""
     set_visibility(page, "hidden")
@@ -150,6 +162,11 @@ def test_the_seventh_tab_loads_and_stays_fresh(browser: Browser, shop: Served) -
         shop.sample.values["left"] = "for all"
         for tab in tabs:
             expect(tab.locator(".left")).to_have_text("for all")
+        set_visibility(tabs[6], "hidden")
+        shop.sample.values["left"] = "whoever looks"
+        expect(tabs[0].locator(".left")).to_have_text("whoever looks")
+        set_visibility(tabs[6], "visible")
+        expect(tabs[6].locator(".left")).to_have_text("whoever looks", timeout=2_000)  # and not after 5 s
         tabs[0].close()
         expect(tabs[4].locator("#connection")).to_have_attribute("data-state", "live")
         assert len(shop.web.streams_of) == 1
