@@ -96,8 +96,7 @@ def test_numpy_scores_where_onnxruntime_kills_or_hangs(shop: Shop, kind: str, tm
         assert shop.gateway.stop() == 0
         assert not probe.is_running()
         return
-    wait_until(lambda: fallback(shop), 60, "the page tells")
-    told = fallback(shop)
+    told = wait_until(lambda: fallback(shop), 60, "the page tells")
     assert told is not None
     assert why in told["what"]
     assert scores(shop, "numpy")
@@ -125,7 +124,8 @@ def test_the_rule_ranks_where_a_bundle_contradicts_itself(shop: Shop, tmp_path: 
         config.write_text(f'{whole}[picks]\nbundle = "{bundle}"\n')
         shop.start_gateway()
         wait_until(lambda: scores(shop, "rule"), 60, "the rule ranks")
-        told, checked = fallback(shop), check_config(shop)
+        told = wait_until(lambda: fallback(shop), 10, "the page tells")  # of a moment before, maybe
+        checked = check_config(shop)
         assert shop.visit()["picks"]
         assert shop.json("/api/v1/picks?dispenser=hot-bar-1")["ranker"] == "rule"
     finally:
