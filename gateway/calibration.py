@@ -58,7 +58,7 @@ def factor(doses: Sequence[Dose]) -> Factor:
     if any(dose.pulses <= 0 or dose.volume_ml <= 0 for dose in doses):
         raise DataError("a test pour gave nothing", hint="See whether the bottle is empty, or the nozzle blocked")
     for number, dose in enumerate(doses, start=1):
-        _check(number, dose)
+        check(number, dose)
     differ = spread(doses)
     if differ > MAX_SPREAD:
         found = ", ".join(f"{dose.pulses_per_ml:.1f}" for dose in doses)
@@ -76,12 +76,18 @@ def spread(doses: Sequence[Dose]) -> float:
     return (max(own) - min(own)) / (sum(own) / len(own)) if own else 0.0
 
 
-def _check(number: int, dose: Dose) -> None:
+def check(number: int, dose: Dose) -> None:
+    """Whether a test pour can be true by itself. Raises DataError."""
     if min(dose.volume_ml, dose.believed_ml) < MIN_ML:
         hint = "Take test pours of about 20 ml"
         raise DataError(f"pour {number} is less than {MIN_ML:g} ml, which no cylinder tells", hint=hint)
     if abs(dose.volume_ml - dose.believed_ml) > MAX_OFF * dose.believed_ml:
-        said = f"pour {number} can't be {dose.volume_ml:g} ml: the meter counted {dose.believed_ml:.1f} ml"
-        hint = "Read the cylinder again, in millilitres. If the factor is that far off, set it near the truth first: "
-        hint += "picante dispensers send DISPENSER calibrate nozzle=N pulses_per_ml=F"
-        raise DataError(f"{said}, and no meter is off by more than {MAX_OFF:.0%}", hint=hint)
+        said = (
+            f"pour {number} can't be {dose.volume_ml:g} ml: the meter counted {dose.believed_ml:.1f} ml,"
+            f" and no meter is off by more than {MAX_OFF:.0%}"
+        )
+        hint = (
+            "Read it off again. If the factor is that far off, set it near the truth first:"
+            " picante dispensers send DISPENSER calibrate nozzle=N pulses_per_ml=F"
+        )
+        raise DataError(said, hint=hint)

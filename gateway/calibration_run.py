@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.calibration import MAX_ML, MAX_SPREAD, MIN_ML, POURS, Dose, spread
+from gateway.calibration import MAX_ML, MAX_SPREAD, MIN_ML, POURS, Dose, check, spread
 from gateway.orders import Order
 from gateway.transaction import Transaction
 from heat.errors import DataError
@@ -103,6 +103,21 @@ def command_id(run: Run, step: Step) -> bytes:
     return hashlib.sha256(f"picante calibration {run.id} {step.name}".encode()).digest()[:16]
 
 
+def undo_id(run: Run) -> bytes:
+    """16 bytes: the command that takes back what this run has set."""
+    return hashlib.sha256(f"picante calibration {run.id} undo".encode()).digest()[:16]
+
+
+def told(run: Run, step: Step) -> str:
+    """How a form names the step that it is about: on a page of a run before it is about nothing any more."""
+    return f"{step.name}-{mark(run)}"
+
+
+def mark(run: Run) -> str:
+    """What tells a run from those before."""
+    return run.id[:8]
+
+
 def stands(run: Run, find: Callable[[str], Order | None]) -> Step:
     """Which step comes, and how far it is; `find` gives an order by its id."""
 
@@ -150,7 +165,10 @@ def read_off(run: Run, step: Step, amount: float, flowed: tuple[int, int]) -> Ru
     pulses, volume_ul = flowed
     if pulses <= 0:
         raise DataError("the meter counted nothing", hint="See whether the bottle is empty, or the nozzle blocked")
-    return _with_shot(run, step, Shot(step.attempt, ml, pulses, volume_ul / 1000))
+    shot = Shot(step.attempt, ml, pulses, volume_ul / 1000)
+    if step.action == "pour" and shot.dose is not None:
+        check(step.number, shot.dose)  # now: later nobody has the cylinder in hand
+    return _with_shot(run, step, shot)
 
 
 def without_worst(run: Run) -> Run:

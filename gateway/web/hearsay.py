@@ -97,6 +97,8 @@ _CALIBRATION = (
     Text("{ml} ml can't be"),
     Text("Between {least} and {most} ml. Look at the unit again"),
     Text("the meter counted nothing"),
+    Text("pour {number} can't be {ml} ml: the meter counted {believed} ml, and no meter is off by more than {most}"),
+    Text("Read it off again. If the factor is that far off, set it near the truth first: {command}"),
     Text("a test pour gave nothing"),
     Text("See whether the bottle is empty, or the nozzle blocked"),
     Text("whether the last calibration of nozzle {nozzle} was carried out is not known yet"),

@@ -44,6 +44,7 @@ def test_a_run_goes_from_step_to_step() -> None:
     first = Step("pour", "todo", 1)
     assert at(RUN, order(RUN, first, "sent")) == ("pour", "under_way", 1)
     assert at(RUN, order(RUN, first, "done")) == ("pour", "read", 1)
+    assert at(RUN, order(RUN, first, "done", None)) == ("pour", "failed", 1), "nothing was measured"
     assert at(with_doses(20.4)) == ("pour", "todo", 2)
     even = with_doses(20.4, 20.5, 20.6)
     assert at(even) == ("set", "todo", 0)
@@ -94,6 +95,13 @@ def test_units_become_millilitres_and_back(unit: calibration_run.Unit, amount: f
 def test_nobody_can_have_read_that(amount: float, flowed: tuple[int, int]) -> None:
     with pytest.raises(DataError):
         read_off(RUN, Step("pour", "read", 1), amount, flowed)
+
+
+def test_a_dose_that_was_misread_is_told_while_the_cylinder_is_in_hand() -> None:
+    with pytest.raises(DataError, match=r"pour 2 can't be 27 ml: the meter counted 20\.0 ml"):
+        read_off(with_doses(20.4), Step("pour", "read", 2), 27.0, FLOWED)
+    off = read_off(with_doses(20.4, 20.4, 20.4), Step("verify", "read"), 27.0, FLOWED)
+    assert calibration_run.deviation(off) == pytest.approx(0.35), "what verifies is shown, whatever it is"
 
 
 def test_a_run_outlives_a_restart_and_not_a_day(store: Store) -> None:

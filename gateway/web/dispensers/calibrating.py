@@ -69,11 +69,11 @@ class Bench:
         if run is None:
             return
         step = self.stands(run)
-        if step.name != name or step.phase not in {"todo", "failed"}:
+        if calibration_run.told(run, step) != name or step.phase not in {"todo", "failed"}:
             return
         if step.phase == "failed":
-            run = calibration_run.retried(run, step)
-            await self._keep(run)
+            before, run = run, calibration_run.retried(run, step)
+            await self._keep(before, run)
             step = self.stands(run)
         command = calibration_run.command_id(run, step)
         audit(request, step.name)
@@ -90,7 +90,7 @@ class Bench:
     async def skip_tare(self) -> None:
         """Leave the tare out. Raises Problem."""
         if (run := self.run()) is not None and self.stands(run).action == "tare":
-            await self._keep(msgspec.structs.replace(run, tare=None))
+            await self._keep(run, msgspec.structs.replace(run, tare=None))
 
     async def read_off(self, name: str, amount: float) -> None:
         """A dose was read off. Raises DataError, Problem."""
@@ -98,25 +98,37 @@ class Bench:
         if run is None:
             return
         step = self.stands(run)
-        if step.name != name or step.phase != "read" or step.order is None:
+        if calibration_run.told(run, step) != name or step.phase != "read" or step.order is None:
             return
         found = measured(step.order) or {}
         flowed = found.get("pulses", 0), found.get("volume_ul", 0)
-        await self._keep(calibration_run.read_off(run, step, amount, flowed))
+        await self._keep(run, calibration_run.read_off(run, step, amount, flowed))
 
     async def pour_again(self) -> None:
         """Of doses that differ too much the one furthest from the others is poured again. Raises Problem."""
         if (run := self.run()) is not None and self.stands(run).phase == "uneven":
-            await self._keep(calibration_run.without_worst(run))
+            await self._keep(run, calibration_run.without_worst(run))
 
-    async def undo(self, request: Request, command: bytes) -> None:
-        """Give the meter the factor that it had before, and forget the run. Raises Problem."""
+    async def undo(self, request: Request) -> None:
+        """Give the meter the factor that it had before the run, and forget the run. Raises Problem."""
+        if (run := self.run()) is None:
+            return
         audit(request, "undo")
-        await take_back(self.web.state, self.dispenser, self.nozzle, command)
+        command = calibration_run.undo_id(run)
+        # cut off after this, it goes on with the run's end, and takes no earlier calibration back
+        if orders.find(self.web.state.reader, command.hex()) is None:
+            await take_back(self.web.state, self.dispenser, self.nozzle, command)
         await self.stop()
 
-    async def _keep(self, run: Run) -> None:
-        await self._write(lambda tx: calibration_run.save(tx, self.dispenser, self.nozzle, run))
+    async def _keep(self, before: Run, run: Run) -> None:
+        """Keep what became of a run, unless somebody else has gone on with it meanwhile."""
+        now_ms = self.web.state.clock.now().wall_ms
+
+        def work(tx: Transaction) -> None:
+            if calibration_run.load(tx.connection, self.dispenser, self.nozzle, now_ms) == before:
+                calibration_run.save(tx, self.dispenser, self.nozzle, run)
+
+        await self._write(work)
 
     async def _write(self, work: Callable[[Transaction], None]) -> None:
         try:

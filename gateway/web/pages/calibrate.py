@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Form, Request, Response
@@ -20,6 +20,8 @@ from gateway.calibration_run import (
     Run,
     Unit,
     deviation,
+    mark,
+    told,
 )
 from gateway.web.confirm import confirmed
 from gateway.web.dispensers import planograms
@@ -28,7 +30,6 @@ from gateway.web.dispensers.calibrating import Bench, new_run
 from gateway.web.dispensers.commands import Dispenser, command_view, measured
 from gateway.web.hearsay import heard
 from gateway.web.language import Text
-from gateway.web.once import once_id
 from gateway.web.problems import Problem
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
@@ -38,6 +39,7 @@ from heat.errors import DataError
 router = APIRouter(include_in_schema=False)
 
 AT = "/dispensers/{dispenser}/nozzles/{nozzle}/calibrate"
+Do = Literal["begin", "order", "skip", "read", "again", "undo", "stop"]
 WORDS: dict[str, Text] = {"tare": Text("tare"), "pour": Text("pour"), "set": Text("set"), "verify": Text("pour")}
 UNDO = Text("undo")
 """Typed where no button can be held."""
@@ -66,6 +68,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "online": web.state.dispensers.reach(dispenser) is not None,
         "run": run,
         "step": step,
+        "step_name": None if run is None or step is None else told(run, step),
         "command": None if step is None or step.order is None else command_view(web.state, step.order),
         "factor": _factor(bench, run),
         "spread": None if run is None or len(run.doses) < 2 else spread(run.doses),
@@ -117,7 +120,7 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
     dispenser: Dispenser,
     nozzle: NozzleNumber,
     who: Technician,
-    do: Annotated[str, Form(max_length=16)],
+    do: Annotated[Do, Form()],
     step: Annotated[str, Form(max_length=64)] = "",
     confirm: Annotated[str, Form(max_length=64)] = "",
     unit: Annotated[str, Form(max_length=8)] = "ml",
@@ -137,6 +140,9 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
     word = UNDO if do == "undo" else WORDS.get(step.partition("-")[0], WORDS["pour"])
     if do in {"order", "undo"} and not confirmed(confirm, word):
         return await refused({"confirm": Text("Hold the button for a second, or type the word")})
+    run = bench.run()
+    if do != "begin" and (run is None or step.rpartition("-")[2] != mark(run)):  # the page of a run before
+        return RedirectResponse(AT.format(dispenser=dispenser, nozzle=nozzle), 303)
     try:
         if do == "begin":
             run, errors = _begun(begun, who.name, web.state.clock.now().wall_ms)
@@ -148,15 +154,14 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
                 return await refused({"amount": Text("A number, like 19.5")})
             await bench.read_off(step, read)
         else:
-            deeds: dict[str, Callable[[], Awaitable[None]]] = {
+            deeds: dict[Do, Callable[[], Awaitable[None]]] = {
                 "order": lambda: bench.order(request, step),
                 "skip": bench.skip_tare,
                 "again": bench.pour_again,
-                "undo": lambda: bench.undo(request, once_id(request)),
+                "undo": lambda: bench.undo(request),
                 "stop": bench.stop,
             }
-            if (deed := deeds.get(do)) is not None:
-                await deed()
+            await deeds[do]()
     except DataError as error:
         where = "amount" if do == "read" else "all"
         return await refused({where: heard(str(error.args[0]), error.hint)})

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from firmware_bridge.verbs import Calibrate
 from gateway import orders
+from gateway.calibration_run import mark, undo_id
+from gateway.web.dispensers.calibrating import Bench, new_run
+from gateway.web.dispensers.commands import give
 from tests.gateway.web.browser import PHONE, WIDE, context_of, visiting
 from tests.gateway.web.conftest import Inside, Shop
 from tests.gateway.web.test_nozzles import hold, typed
@@ -103,7 +109,7 @@ def _order_twice(shop: Shop, context: BrowserContext, page: Page) -> None:
     other = context.new_page()
     other.goto(page.url)
     shows(other, "Dose 2 of 3")
-    step = other.locator("input[name=step]").input_value()
+    step = other.locator("input[name=step]").first.input_value()
     hold(page, "Pour 5")
     again = context.request.post(
         page.url, form={"do": "order", "step": step, "confirm": "pour"}, headers={"sec-fetch-site": "same-origin"}
@@ -115,8 +121,11 @@ def _order_twice(shop: Shop, context: BrowserContext, page: Page) -> None:
 async def test_a_refused_pour_says_why_and_is_ordered_anew(inside: Inside) -> None:
     inside.hello((1, "table-red", 500))
     path, store = AT.format(1), inside.state.store
-    begin, pour = {"do": "begin"}, {"do": "order", "step": "pour-1-1", "confirm": "pour"}
-    for form in (begin, {"do": "skip"}, pour, {**begin, "unit": "g"}):
+    begin = {"do": "begin"}
+    assert (await inside.client.post(path, data=begin)).status_code == 303
+    shown = await step_of(inside, path)
+    pour = {"do": "order", "step": shown.replace("tare-0", "pour-1"), "confirm": "pour"}
+    for form in ({"do": "skip", "step": shown}, pour, {**begin, "unit": "g"}):
         assert (await inside.client.post(path, data=form)).status_code == 303
     # and who begins on a page that is old does not throw away what another technician has done
     assert "Pouring" in (await inside.client.get(path)).text
@@ -128,10 +137,67 @@ async def test_a_refused_pour_says_why_and_is_ordered_anew(inside: Inside) -> No
     text = (await inside.client.get(path)).text
     assert "It was not carried out: a customer stands there." in text
     for _ in range(2):  # the second tap is of a step that has gone on
-        form = {"do": "order", "step": "pour-1-1", "confirm": "pour"}
-        assert (await inside.client.post(path, data=form)).status_code == 303
+        assert (await inside.client.post(path, data=pour)).status_code == 303
     with store.reader() as reader:
         assert len(orders.newest(reader, "hot-bar-1", 10)) == 2
+
+
+async def step_of(inside: Inside, path: str) -> str:
+    """What the page's forms say of the step that they are about."""
+    found = re.search(r'name="step" value="([^"]+)"', (await inside.client.get(path)).text)
+    assert found is not None
+    return found[1]
+
+
+async def test_the_page_of_a_run_before_does_nothing_to_this_one(inside: Inside) -> None:
+    inside.hello((1, "table-red", 500))
+    path, bench = AT.format(1), Bench(inside.web, "hot-bar-1", 1)
+    await inside.client.post(path, data={"do": "begin"})
+    old = await step_of(inside, path)
+    await inside.client.post(path, data={"do": "stop", "step": old})
+    await inside.client.post(path, data={"do": "begin", "unit": "g"})
+    run = bench.run()
+    assert run is not None
+    pour = old.replace("tare-0", "pour-1")
+    forms = [("order", old, "tare"), ("order", pour, "pour"), ("read", pour, ""), ("undo", old, "undo")]
+    for do, step, confirm in (*forms, ("skip", old, ""), ("again", old, ""), ("stop", old, "")):
+        form = {"do": do, "step": step, "confirm": confirm, "amount": "20"}
+        assert (await inside.client.post(path, data=form)).status_code == 303, form
+    assert bench.run() == run
+    with inside.state.store.reader() as reader:
+        assert orders.newest(reader, "hot-bar-1", 10) == []
+
+
+async def test_of_two_undos_of_one_run_one_is_done(inside: Inside) -> None:
+    """Two phones, or one that was cut off between the command and the end of the run."""
+    inside.hello((1, "table-red", 500))
+    state, bench, now = inside.state, Bench(inside.web, "hot-bar-1", 1), inside.state.clock.now()
+    for number, (before, factor) in enumerate([(100_000, 97_000), (97_000, 95_000)]):
+        command = bytes([number]) * 16
+        await give(
+            state, "hot-bar-1", Calibrate(nozzle=1, pulses_per_litre=factor), command_id=command, asked_by="calibration"
+        )
+        await done(inside, command, {"before": before, "now": factor})
+    run = new_run("Ada", now.wall_ms)
+    for _ in range(2):
+        await bench.begin(run)
+        form = {"do": "undo", "step": f"verify-0-1-{mark(run)}", "confirm": "undo"}
+        assert (await inside.client.post(AT.format(1), data=form)).status_code == 303
+        assert bench.run() is None
+        await done(inside, undo_id(run), {"before": 95_000, "now": 97_000})
+    with state.store.reader() as reader:
+        told = [each.read_arguments() for each in orders.calibrations(reader, "hot-bar-1")]
+    assert [each.pulses_per_litre for each in told if isinstance(each, Calibrate)] == [97_000, 95_000, 97_000]
+
+
+async def done(inside: Inside, command: bytes, measured: dict[str, int]) -> None:
+    """A command is carried out."""
+    with inside.state.store.reader() as reader:
+        order = orders.find(reader, command.hex())
+    assert order is not None
+    now = inside.state.clock.now()
+    ended = replace(order, state="done", measured=json.dumps(measured), ended_ms=now.wall_ms)
+    inside.state.store.write(lambda tx: orders.update(tx, ended, now)).result(5)
 
 
 def test_doses_that_differ_are_refused_and_grams_are_read_without_javascript(browser: Browser, shop: Shop) -> None:

@@ -145,10 +145,12 @@ async def test_an_undo_that_was_refused_took_nothing_back(bar: Bar) -> None:
     assert (await bar.undo())[1]["pulses_per_ml"] == 100.0
 
 
-@pytest.mark.parametrize("state", ["queued", "sent", "running", "unknown"])
-async def test_while_the_last_one_is_open_nothing_is_taken_back(bar: Bar, state: str) -> None:
+@pytest.mark.parametrize(("state", "ended_ms"), [("running", None), ("unknown", None), ("unknown", 1)])
+async def test_while_the_last_one_is_not_known_nothing_is_taken_back(
+    bar: Bar, state: str, ended_ms: int | None
+) -> None:
     await bar.calibrated(100_000, 97_000)
-    await bar.calibrated(97_000, 95_000, state=state, measured=None, ended_ms=None)
+    await bar.calibrated(97_000, 95_000, state=state, measured=None, ended_ms=ended_ms)
     status, problem = await bar.undo()
     assert (status, problem["type"]) == (409, "urn:picante:problem:calibration-open")
     assert (await bar.undo(nozzle=2))[0] == 404, "another nozzle's is not waited for"
