@@ -29,6 +29,10 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 DATA_DIR = "/var/lib/picante"
 
 
+LEAST_BALLAST_MB = 3
+"""MiB that heal a full disk: the commits that move from the WAL into the database, and what must be left beside."""
+
+
 class GatewaySection(Section):
     """Who this gateway is and where it keeps its data."""
 
@@ -43,9 +47,18 @@ class GatewaySection(Section):
     quota_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
     """MiB that the database may take: a month offline at 33,000 events a day."""
     ballast_mb: Annotated[int, Field(ge=0, le=1024)] = 8
-    """MiB kept aside, to be given up when the disk is full."""
+    """MiB kept aside, to be given up when the disk is full; 0: none is."""
     commit_interval_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     """ms between commits at least; above 0 it spares an SD card and costs latency."""
+
+    @field_validator("ballast_mb")
+    @classmethod
+    def _heals(cls, value: int) -> int:
+        if 0 < value < LEAST_BALLAST_MB:
+            raise ValueError(
+                f"too little to heal a full disk: set {LEAST_BALLAST_MB} at least (8 is good), or 0 for none"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod

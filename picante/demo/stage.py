@@ -70,7 +70,7 @@ store = "demo-store"
 region = "demo"
 data_dir = "gateway"
 quota_mb = 64
-ballast_mb = 1
+ballast_mb = 3
 
 [keys]
 dispensers = "sim/keys.toml"

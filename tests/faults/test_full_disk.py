@@ -15,6 +15,7 @@ import pytest
 from firmware_bridge.messages import Ask, Picks
 from gateway import housekeeping
 from gateway.clock import Now
+from gateway.config import LEAST_BALLAST_MB
 from gateway.outbox import StoreOutbox
 from gateway.space import ROOM_BYTES
 from gateway.store import Settings, Store, open_store
@@ -40,7 +41,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("of", ["quota", "disk"])
 async def test_a_full_store_takes_upkeep_which_heals_it(disk: Path, of: str) -> None:
     quota_mb = 4 if of == "quota" else 64
-    ballast = 3 * MB  # the WAL's commits, which move into the database, and ROOM_BYTES
+    ballast = LEAST_BALLAST_MB * MB
     store = open_store(Settings(disk / "data", "gw-1", quota_mb * MB, ballast))
     stored = fill(store)
     assert store.full is not None
@@ -121,7 +122,7 @@ def test_no_write_that_finds_no_space_breaks_anything(disk: Path, seed: int) -> 
 def test_a_gateway_on_a_full_disk_goes_on_and_heals(tmp_path: Path) -> None:
     skip_without_loop_devices()
     with small_disk(tmp_path, DISK_MB) as disk, at_counter(tmp_path / "counter", disk / "data") as counter:
-        counter.start_gateway("ballast_mb = 2")
+        counter.start_gateway(f"ballast_mb = {LEAST_BALLAST_MB}")
         counter.open_lines()
         counter.serve_until_all_have_more()
         leave(disk, 2 * MB)
@@ -143,7 +144,7 @@ def test_a_gateway_on_a_full_disk_goes_on_and_heals(tmp_path: Path) -> None:
 
         (disk / "filler").unlink()
         wait_until(lambda: not is_full(counter), 10, "the store has found the room")
-        assert (disk / "data" / "ballast").stat().st_size == 2 * MB
+        assert (disk / "data" / "ballast").stat().st_size == LEAST_BALLAST_MB * MB
         for dispenser in counter.dispensers:
             dispenser.again()
         counter.serve_until_all_have_more()

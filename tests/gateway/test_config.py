@@ -60,6 +60,11 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("/dev/serial/by-id/usb-*", "rfc2217://a:70000", r":8: serial\.ports: .* is not rfc2217://HOST:PORT"),
         ("/dev/serial/by-id/usb-*", "socket://a:1/x", r":8: serial\.ports: .* is not socket://HOST:PORT"),
         ('id = "gw-1"', 'id = "GW 1"', r"gateway\.toml:2: gateway\.id: value 'GW 1' is not a name"),
+        (
+            "[serial]",
+            "ballast_mb = 2\n[serial]",
+            r":7: gateway\.ballast_mb: too little .*: set 3 at least .* \(got 2\)",
+        ),
         ('id = "gw-1"', "id = 7", r"gateway\.toml:2: gateway\.id: Input should be a valid string \(got 7\)"),
         ('id = "gw-1"\n', "", r"\[gateway\] needs id"),
         ("[kafka]", '[http]\nhost = "0.0.0.0"\n[kafka]', r"gateway\.toml:12: http\.host = '0\.0\.0\.0' would be open"),
