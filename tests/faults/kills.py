@@ -32,7 +32,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aiokafka.errors import KafkaError
 
@@ -145,6 +145,8 @@ class Outcome:
     """Of those ids, the ones that a `read_uncommitted` reader sees more than once."""
     hits: int = 0
     """Kills that left some which came again."""
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    """Its rows at the end."""
     integrity: str = ""
     """The database's own check."""
     seconds: float = 0.0
@@ -156,7 +158,14 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Whether the promise held, and was tried."""
-        return self.broken is None and self.verdict.good and self.integrity == "ok" and self.aimed
+        sound = self.verdict.good and self.balanced and self.integrity == "ok"
+        return self.broken is None and sound and self.aimed
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the ledger has all that was made in Kafka, and all its sums agree."""
+        counted = [sum(row[name] for row in self.ledger) for name in ("generated", "stored", "in_kafka")]
+        return counted == [self.made] * 3 and not any(row["flaws"] for row in self.ledger)
 
     @property
     def aimed(self) -> bool:
@@ -194,6 +203,7 @@ def run(
         assert sim.process.returncode == 0, sim.said()
         wait_until(shop.everything_confirmed, PATIENCE_S, "Kafka has everything")
         assert shop.gateway is not None
+        outcome.ledger = shop.ledger()
         shop.gateway.stop()
         _judge(outcome, shop, since)
     outcome.seconds = time.monotonic() - began_s

@@ -45,6 +45,10 @@ def test_through_all_kills_the_topic_holds_each_event_once_and_in_order(outcome:
     assert outcome.integrity == "ok"
 
 
+def test_through_all_kills_the_ledger_s_sums_are_those_of_the_events(outcome: Outcome) -> None:
+    assert outcome.balanced, f"seed {SEED}, {outcome.made} events: {outcome.ledger}"
+
+
 def test_the_kills_fell_where_they_hurt(outcome: Outcome) -> None:
     assert {kind: len(outcome.of(kind)) for kind in KINDS} == dict.fromkeys(KINDS, KILLS_EACH)
     inside = [kill.inside for kill in outcome.of("gateway")]

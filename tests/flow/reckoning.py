@@ -26,6 +26,7 @@ def settle(shop: World) -> tuple[int, Verdict]:
         wait_until(shop.everything_confirmed, PATIENCE_S, "Kafka has everything")
         found = asyncio.run(_found(shop))
         if _own(shop) == own:  # else a question that was under way at the pause was answered meanwhile
+            assert [row for row in shop.ledger() if row["flaws"] or row["pending"]] == []
             return len(made | own), judge(made | own, found)
 
 

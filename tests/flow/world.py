@@ -219,6 +219,11 @@ class World:
             )[0][0]
         )
 
+    def ledger(self) -> list[dict[str, Any]]:
+        """The rows of all its days, as the gateway tells them."""
+        days = self.get("/api/v1/ledger")["days"]
+        return [row for day in days for row in self.get(f"/api/v1/ledger?day={day}")["rows"]]
+
     def read_topic(self, topic: str, isolation: str = "read_committed") -> list[dict[str, Any]]:
         """All records of a topic from its beginning, by a reader that is a process of its own."""
         command = [sys.executable, "-m", "tests.flow.read_topic", self.bootstrap, topic, isolation]
