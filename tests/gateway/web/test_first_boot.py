@@ -93,7 +93,7 @@ def picante(bare: World, *words: str) -> str:
 
 def visitor(browser: Browser, bare: World, size: tuple[int, int], **more: object) -> tuple[BrowserContext, Overheard]:
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **more)  # type: ignore[arg-type]
-    overheard = Overheard(urlsplit(bare.url).netloc, "ERR_CONNECTION|503|401|422|429")
+    overheard = Overheard(urlsplit(bare.url).netloc, "ERR_CONNECTION|ERR_INTERNET|503|401|422|429")
     context.on("page", overheard.listen)
     return context, overheard
 
@@ -145,6 +145,15 @@ def test_from_an_empty_directory_to_the_first_pick(browser: Browser, bare: World
     page.get_by_role("link", name="Store").click()
     expect(page.get_by_label("Region")).to_have_value("south")
     page.get_by_role("link", name="Time zone").click()
+    page.get_by_label("Time zone").focus()
+    page.keyboard.type("Europe/Madrid")
+    page.keyboard.press("Tab")
+    context.set_offline(True)  # the LAN is cut, and comes back
+    page.keyboard.press("Enter")
+    page.wait_for_url("chrome-error://**")
+    context.set_offline(False)
+    page.goto(bare.url)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Where is it?")
     page.get_by_label("Time zone").focus()
     page.keyboard.type("Europe/Madrid")
     page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""The page System in a browser, and what hangs on it: a restore from the phone, killed in the middle."""
+"""The page System in a browser, and what hangs on it: a restore from the phone, cut and killed in the middle."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_a_bundle_is_looked_at_and_taken(browser: Browser, shop: Shop, tmp_path:
         assert b"versions.json" not in content
 
 
-def test_a_restore_from_the_phone_killed_in_the_middle(browser: Browser, shop: Shop, tmp_path: Path) -> None:
+def test_a_restore_from_the_phone_cut_and_killed_in_the_middle(browser: Browser, shop: Shop, tmp_path: Path) -> None:
     shop.visit(dial=40, pour="table-red", volume_ul=3_000)
     gone = r"Failed to load resource|net::ERR|ERR_"
     with visiting(browser, shop, "/system/backups", tolerate=gone) as page:
         take_backup(page, tmp_path / "b.picante")
         stored = shop.json("/api/v1/sync")["stored"]
         shop.visit(dial=40, pour="table-red", volume_ul=3_000)
-        send_and_check(page, tmp_path / "b.picante")
+        send_and_check(page, f"{shop.url}/system/backups", tmp_path / "b.picante")
         hold(page, "Put it back")
         expect(page.get_by_role("heading", level=1)).to_have_text("The gateway starts anew")
         shop.gateway.process.send_signal(signal.SIGKILL)
@@ -113,10 +113,16 @@ def take_backup(page: Page, to: Path) -> None:
     download.value.save_as(to)
 
 
-def send_and_check(page: Page, file: Path) -> None:
-    """The file goes up, and is checked with its passphrase."""
-    page.get_by_label("Backup file").set_input_files(file)
-    page.get_by_role("button", name="Send it here").click()
+def send_and_check(page: Page, backups: str, file: Path) -> None:
+    """The file goes up, once the LAN is back, and is checked with its passphrase."""
+    page.context.set_offline(True)
+    for online in (False, True):
+        page.get_by_label("Backup file").set_input_files(file)
+        page.get_by_role("button", name="Send it here").click()
+        if not online:
+            page.wait_for_url("chrome-error://**")
+            page.context.set_offline(False)
+            page.goto(backups)
     page.get_by_label("Its passphrase").fill("another passphrase")
     page.get_by_role("button", name="Check it").click()
     expect(page.locator("#restore .banner")).to_contain_text("the passphrase is not the backup's")
