@@ -46,16 +46,21 @@ class Passwords:
         """What is kept of a password. Raises Busy."""
         return await self._run(password, None)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more may wait: who asks now is told Busy."""
+        return self._waiting >= WAITING
+
     async def matches(self, password: str, kept: str | None) -> bool:
         """Whether it is the one; None, for somebody unknown, takes as long. Raises Busy."""
-        return bool(await self._run(password, kept or _nobodys(self._hasher))) and kept is not None
+        return bool(await self._run(password, kept or ""))
 
     def hash_now(self, password: str) -> str:
         """What is kept of a password, in this thread: 30 ms of a PC."""
         return self._hasher.hash(password)
 
     async def _run(self, password: str, kept: str | None) -> str:
-        if self._waiting >= WAITING:
+        if self.full:
             raise Busy
         self._waiting += 1
         try:
@@ -68,7 +73,7 @@ class Passwords:
         if kept is None:
             return self._hasher.hash(password)
         try:
-            self._hasher.verify(kept, password)
+            self._hasher.verify(kept or _nobodys(self._hasher), password)
         except (VerificationError, InvalidHashError):
             return ""
         return kept

@@ -17,7 +17,7 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Container
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
@@ -128,7 +128,7 @@ class Guard:
             _check_body(scope, headers)
         who = await self._find(scope, headers)
         by_browser = who is None or who.via == "session" or "authorization" not in headers
-        if changes and not self._console and by_browser and not _is_from_our_page(headers):
+        if changes and not self._console and by_browser and not _is_from_our_page(scope, headers):
             hint = "A page of another site may not; a program sends a token: Authorization: Bearer"
             raise Problem(403, "not-our-page", "this did not come from the gateway's own page", hint=hint)
         is_open = OPEN.match(scope["path"]) is not None
@@ -242,11 +242,15 @@ def _check_body(scope: Scope, headers: Headers) -> None:
         raise Problem(413, "too-large", "the body is too large, or of unknown length", hint=hint)
 
 
-def _is_from_our_page(headers: Headers) -> bool:
-    """Whether a browser says that our own page sends this; a browser too old to say so does not count."""
+def _is_from_our_page(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser says that our own page sends this; a browser too old to say so does not count.
+
+    The page in clear, on port 80, has the name of the secure one and is none of ours: anybody in the network writes it.
+    """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is None and origin is None:
         return False
     if site is not None and site != "same-origin":
         return False
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    host = headers.get("host", "").lower()
+    return origin is None or origin.lower() in {f"{scope['scheme']}://{host}", f"https://{host}"}

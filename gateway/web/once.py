@@ -60,7 +60,9 @@ class Once:
         self, key: tuple[Who, str], application: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let the first request through, and answer the others as it was."""
-        digest = hashlib.sha256(f"{key[0].via}\0{key[0].name}\0{key[1]}".encode()).digest()
+        who, said = key
+        sender = who.person or who.session or who.name  # programs may share a name; who signs in anew is the same
+        digest = hashlib.sha256(f"{who.via}\0{sender}\0{said}".encode()).digest()
         while (running := self._running.get(digest)) is not None:
             await asyncio.shield(running)
         request = f"{scope['method']} {scope['path']}"

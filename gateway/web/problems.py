@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from heat.errors import DataError
+from heat.errors import DataError, StoreError
 
 MEDIA_TYPE = "application/problem+json"
 PROGRAMS = ("/api/", "/metrics", "/openapi.json", "/live", "/static/")
@@ -117,6 +117,7 @@ def handle_errors(application: FastAPI, as_page: AsPage | None = None) -> None:
     handle(RequestValidationError, _invalid)
     handle(HTTPException, _http)
     handle(sqlite3.Error, _unreadable)
+    handle(StoreError, _not_stored)
     handle(Exception, _bug)
 
 
@@ -146,6 +147,10 @@ def _http(request: Request, error: HTTPException) -> Problem:
 def _unreadable(_request: Request, error: sqlite3.Error) -> Problem:
     detail = f"the database can't be read: {error}"
     return Problem(503, "store-unreadable", detail, hint="See /healthz and the daemon's log")
+
+
+def _not_stored(_request: Request, error: StoreError) -> Problem:
+    return Problem(503, "not-stored", str(error.args[0]), hint=error.hint)
 
 
 def _bug(_request: Request, error: Exception) -> Problem:

@@ -25,6 +25,11 @@ class Who:
     scope: str | None = None
     """The scope of a token."""
 
+    @property
+    def person(self) -> str | None:
+        """Which of those who may sign in; None: a program, a kiosk or the console, and be it called like somebody."""
+        return self.name if self.via == "session" and self.scope is None else None
+
 
 CONSOLE = Who("console", Role.OWNER, "console")
 """Whoever may open the daemon's socket on this machine."""

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
+from gateway.access.roles import Role
 from gateway.salvage import salvage
+from gateway.web.cookies import SESSION
 from picante.cli import main
 from picante.cli_doctor import doctor
 from picante.web_pki import make_issuer, make_root
@@ -37,7 +39,7 @@ def test_what_is_no_toml_leaves_the_defaults_and_nothing_is_open_to_the_network(
     assert (salvage(config).http.host, salvage(config).http.port) == ("127.0.0.1", 39_001)
 
 
-def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path: Path) -> None:
+def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path: Path) -> None:  # noqa: PLR0915 -- a visit
     port = free_port()
     config = write_config(tmp_path, port)
     keys = set_up(tmp_path / "gateway")
@@ -68,6 +70,10 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
         assert client.get("/healthz").status_code == 503
         nobody = httpx.get(f"http://127.0.0.1:{port}/", follow_redirects=False)
         assert (nobody.status_code, nobody.headers["location"]) == (303, "/sign-in"), "as ever"
+        vera = {"cookie": f"{SESSION}={keys.cookies[Role.VIEWER]}"}
+        read = httpx.get(f"http://127.0.0.1:{port}/", headers=vera).text
+        assert ("balast_mb" in read, "/log.jsonl" in read) == (True, False), "a viewer reads no log here either"
+        assert "/log.jsonl" in client.get("/").text
         by_console = CliRunner().invoke(doctor, ["--config", str(config), "--json"])
         assert [one["code"] for one in json.loads(by_console.output)["repairs"]] == ["config_invalid"]
         assert client.get("/log.jsonl").is_success

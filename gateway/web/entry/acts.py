@@ -71,7 +71,7 @@ async def remove(request: Request, access: Access, name: str) -> None:
 async def end_session(request: Request, access: Access, who: Who, session_id: str) -> None:
     """End a session: one's own, or, as an owner, anybody's. Raises Problem."""
     found = next((each for each in access.sessions.of() if each.id == session_id), None)
-    if found is not None and found.person != who.name and who.role < Role.OWNER:
+    if found is not None and found.person != who.person and who.role < Role.OWNER:
         raise not_allowed(who, Role.OWNER)
     if found is None or not await access.sessions.end(session_id):
         raise Problem(404, "no-such-session", "there is no such session", hint="It may have ended already")
@@ -88,17 +88,17 @@ async def revoke(request: Request, access: Access, token_id: str) -> None:
 
 async def change_own_password(request: Request, access: Access, who: Who, before: str, password: str) -> None:
     """One's own password; all sessions end, this one too. Raises DataError, Problem."""
-    if who.via != "session" or access.people.get(who.name) is None:
+    if who.person is None or access.people.get(who.person) is None:
         raise Problem(409, "no-person", f"{who.name} has no password", hint="Sign in as a person")
     try:
-        if await check(access, who.name, before, address_of(request)) is None:
+        if await check(access, who.person, before, address_of(request)) is None:
             raise Problem(
                 403, "wrong-password", "this is not the password so far", hint="Type the one you signed in with"
             )
     except Paused as paused:
         hint = f"Wait {paused.seconds} s"
         raise Problem(429, "paused", "too many wrong passwords", hint=hint, wait_s=paused.seconds) from None
-    await reset_password(request, access, who.name, password)
+    await reset_password(request, access, who.person, password)
 
 
 async def make_token(request: Request, access: Access, who: Who, name: str, scope: str, days: int | None) -> str:

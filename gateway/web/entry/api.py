@@ -30,7 +30,7 @@ from gateway.web.entry.answers import (
 )
 from gateway.web.entry.bare import TheEntry
 from gateway.web.once import holds_secret
-from gateway.web.problems import documented
+from gateway.web.problems import Problem, documented
 from gateway.web.who import Owner, Viewer
 from heat.identity import SAFE_INTEGER
 
@@ -81,7 +81,10 @@ async def remove_person(request: Request, entry: TheEntry, who: Owner, name: str
 @router.get("/sessions", responses=documented(401))
 async def sessions(entry: TheEntry, who: Viewer) -> SessionsView:
     """One's own sessions; an owner sees everybody's."""
-    found = entry.access.sessions.of(None if who.role is Role.OWNER else who.name)
+    if who.role is Role.OWNER:
+        found = entry.access.sessions.of()
+    else:
+        found = [] if who.person is None else entry.access.sessions.of(who.person)
     return SessionsView(sessions=[session_view(session, who.session) for session in found])
 
 
@@ -143,5 +146,7 @@ async def change_own_password(request: Request, entry: TheEntry, who: Viewer, to
 @router.put("/me/language", status_code=204, responses=documented(401, 422))
 async def choose_language(entry: TheEntry, who: Viewer, told: OwnLanguage) -> Response:
     """What one reads, wherever one signs in."""
-    await entry.access.people.set_language(who.name, told.language)
+    if who.person is None:
+        raise Problem(409, "no-person", f"{who.name} reads nothing here", hint="Sign in as a person")
+    await entry.access.people.set_language(who.person, told.language)
     return Response(status_code=204)

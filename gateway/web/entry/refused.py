@@ -5,9 +5,9 @@ A form that is refused for being sent too often is sent again by reloading: with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -73,9 +73,9 @@ def _what(scope: Scope, problem: Problem) -> Text | str:
 
 def _back(request: Request) -> str:
     """The page of ours that they come from, or the first one."""
-    before = urlsplit(request.headers.get("referer", ""))
-    ours = before.netloc == request.headers.get("host") and before.path != request.url.path
-    return own_path(before.path) if ours else "/"
+    _, ours, rest = request.headers.get("referer", "").partition(f"//{request.headers.get('host', '')}/")
+    path = "/" + re.split("[?#]", rest, maxsplit=1)[0]
+    return own_path(path) if ours and path != request.url.path else "/"
 
 
 def _menu(path: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from gateway.access.access import Access
-from gateway.access.passwords import LONGEST, Busy
+from gateway.access.passwords import LONGEST
 from gateway.access.people import fold
 from gateway.web import cookies
 from gateway.web.entry.bare import Entry, TheEntry, draw
@@ -92,8 +91,8 @@ async def choose_language(
     answer = RedirectResponse(own_path(next), 303)
     if language in LANGUAGES:
         cookies.put(answer, cookies.LANGUAGE, language, cookies.LONGEST_S)
-        if who is not None and who.via == "session":
-            await entry.access.people.set_language(who.name, language)
+        if who is not None and who.person is not None:
+            await entry.access.people.set_language(who.person, language)
     return answer
 
 
@@ -102,12 +101,11 @@ async def check(access: Access, name: str, password: str, address: str) -> str |
     account, place = f"account:{fold(name)[:80]}", f"address:{address}"
     if (pause_s := access.lockout.pause_s([account, place])) > 0:
         raise Paused(pause_s)
+    if access.passwords.full:  # this is no wrong try
+        raise Paused(1)
     access.lockout.failed([account, place])
-    try:
-        if not await access.passwords.matches(password[: LONGEST + 1], access.people.kept(name)):
-            return None
-    except Busy:
-        raise Paused(1) from None
+    if not await access.passwords.matches(password[: LONGEST + 1], access.people.kept(name)):
+        return None
     person = access.people.get(name)
     access.lockout.passed(account, place)
     return None if person is None else person.name
@@ -127,8 +125,7 @@ def address_of(request: Request) -> str:
 
 def own_path(path: str) -> str:
     """Where to go on: a path of our own, or the first page."""
-    parts = urlsplit(path)
-    is_own = path.startswith("/") and not path.startswith("//") and not parts.scheme and not parts.netloc
+    is_own = path.startswith("/") and not path.startswith("//")
     return path if is_own and path.isprintable() and "\\" not in path and len(path) < 1_000 else "/"
 
 

@@ -39,7 +39,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         number = int(before[:15]) if before.isdecimal() else None
         changes = access.audit.page(number, CHANGES + 1, filters["person"], filters["text"])
     return {
-        "mine": access.sessions.of(who.name) if who.via == "session" else [],
+        "mine": access.sessions.of(who.person) if who.person is not None else [],
         "people": access.people.all() if owner else [],
         "sessions": [session for session in access.sessions.of() if session.person != who.name] if owner else [],
         "tokens": access.tokens.all() if owner else [],

@@ -14,11 +14,12 @@ from cloud_sync.log_ring import RING
 from gateway import support
 from gateway.web.entry.bare import TheEntry, draw, language_here
 from gateway.web.language import Text
+from gateway.web.machine.answers import LogLine
 from gateway.web.machine.log_lines import scrubbed, select
 from gateway.web.problems import Problem
 from gateway.web.repairs.answers import Repairs, repairs_view
 from gateway.web.safe.safe import TheSafe
-from gateway.web.who import Owner, Technician, Viewer
+from gateway.web.who import Owner, Role, Technician, Viewer
 
 TITLE = Text("Safe mode")
 LOG_LINES = 50
@@ -28,9 +29,11 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def page(request: Request, safe: TheSafe, entry: TheEntry, who: Viewer) -> HTMLResponse:
-    """What is wrong, and the log."""
-    scrub = await asyncio.to_thread(support.scrubber, safe.config)
-    lines = select(RING.lines(), scrub, "info", "", LOG_LINES).lines
+    """What is wrong, and the log, for those who may read that."""
+    lines: list[LogLine] = []
+    if who.role >= Role.TECHNICIAN:
+        scrub = await asyncio.to_thread(support.scrubber, safe.config)
+        lines = select(RING.lines(), scrub, "info", "", LOG_LINES).lines
     return draw(request, entry, "safe/page.html", TITLE, 200, repairs=safe.repairs, lines=lines, who=who)
 
 
