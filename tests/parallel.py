@@ -28,6 +28,7 @@ SLOWEST_FIRST = (
     "tests/gateway/web/test_first_boot.py",
     "tests/gateway/web/test_restore.py",
     "tests/gateway/web/test_records_pages.py",
+    "tests/gateway/web/test_letter_roads.py",
     "tests/gateway/web/test_kiosk_page.py",
     "tests/gateway/web/test_dispensers_in_browser.py",
     "tests/cloud/test_pipeline.py",

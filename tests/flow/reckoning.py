@@ -24,9 +24,9 @@ def settle(shop: World) -> tuple[int, Verdict]:
     while True:
         own = _own(shop)
         wait_until(shop.everything_confirmed, PATIENCE_S, "Kafka has everything")
-        found = asyncio.run(_found(shop))
+        found, ledger = asyncio.run(_found(shop)), shop.ledger()
         if _own(shop) == own:  # else a question that was under way at the pause was answered meanwhile
-            assert [row for row in shop.ledger() if row["flaws"] or row["pending"]] == []
+            assert [row for row in ledger if row["flaws"] or row["pending"]] == []
             return len(made | own), judge(made | own, found)
 
 
