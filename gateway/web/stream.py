@@ -51,8 +51,8 @@ class EventStream(StreamingResponse):
 
     media_type: str | None = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes]) -> None:
-        super().__init__(_as_far_as_it_goes(events), headers={"x-accel-buffering": "no"})
+    def __init__(self, events: AsyncGenerator[bytes], status_code: int = 200) -> None:  # FastAPI reads the status here
+        super().__init__(_as_far_as_it_goes(events), status_code, headers={"x-accel-buffering": "no"})
 
 
 async def _as_far_as_it_goes(events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
