@@ -115,8 +115,8 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
         start("adoption", supervise("adoption", lambda: keep_adopting(state)))
         if config.serial is not None:
             start("serial", ports(state, config.serial).run())
+        home = HomeAssistant(state) if config.mqtt is not None and config.mqtt.home_assistant else None
         if config.mqtt is not None:
-            home = HomeAssistant(state) if config.mqtt.home_assistant else None
             start("mqtt", supervise("mqtt", lambda: run_mqtt(state, config.mqtt, home)))  # type: ignore[arg-type]
             if home is not None:
                 start("home assistant", supervise("home assistant", home.run))
@@ -132,6 +132,8 @@ async def run_parts(state: GatewayState, notifier: Notifier) -> None:
         from gateway.web.web import Web
 
         web = Web(state)
+        if home is not None:
+            home.repairs = lambda: web.board.repairs
         start("web", serve(web, answering.set))
         start("notify", notifier.run(state.store, answering, lambda: status_line(state)))
         if state.uplink is not None:

@@ -4,6 +4,8 @@
     picante/home/STORE/DISPENSER/state            retained: how it is now, a JSON object
     picante/home/STORE/availability               retained: whether the gateway is there; its last will is `offline`
 
+The gateway itself is one more device (`home_gateway`).
+
 Nothing is heard from Home Assistant, and nothing of a customer is told. What is told changes at most every `EVERY_S`; a
 dispenser that is not adopted any more is taken back, also one that an earlier life of the gateway told of: its retained
 configuration comes back from the broker. The format: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
@@ -13,19 +15,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
+from gateway import home_gateway
 from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.levels import Levels
 from heat.errors import DataError
 from heat.events import Poured, read_data
 from heat.identity import check_name
+
+if TYPE_CHECKING:
+    from gateway.web.repairs.repair import Repair
 
 log = logging.getLogger("gateway.home_assistant")
 
@@ -159,6 +165,8 @@ class HomeAssistant:
     """Tells Home Assistant over whichever connection to the broker is up (`firmware_bridge.mqtt_link.Companion`)."""
 
     def __init__(self, state: GatewayState) -> None:
+        self.repairs: Callable[[], Sequence[Repair]] | None = None
+        """What wants repair, the worst first; None while the web is not there yet."""
         self._gateway = state
         self._store = state.config.gateway.store
         self.filters = (config_topic(self._store, "+"),)
@@ -170,6 +178,8 @@ class HomeAssistant:
         """What the broker has, by dispenser."""
         self._states: dict[str, bytes] = {}
         """What was told on this connection."""
+        self._own: tuple[bytes, bytes] | None = None
+        """What was told of the gateway on this connection: its announcement, its state."""
         self._levels = Levels(state.reader)
         self._pours: dict[str, tuple[str, str]] = {}
         self._position = max(reads.backlog(state.reader).stored - LOOK_BACK, 0)
@@ -179,6 +189,7 @@ class HomeAssistant:
         self._publish, self._fresh = publish, True
         self._configs.clear()
         self._states.clear()
+        self._own = None
         publish(availability_topic(self._store), b"online")
 
     def disconnected(self) -> None:
@@ -205,6 +216,8 @@ class HomeAssistant:
             told = self._look()
             if self._publish is not None and not self._fresh:
                 self._tell(told, self._publish)
+                if self.repairs is not None:
+                    self._tell_of_gateway(self._publish, self.repairs())
             self._fresh = False
 
     def _tell(self, dispensers: list[Told], publish: Publish) -> None:
@@ -231,6 +244,18 @@ class HomeAssistant:
             publish(state_topic(self._store, name), b"")
             del self._configs[name]
             self._states.pop(name, None)
+
+    def _tell_of_gateway(self, publish: Publish, repairs: Sequence[Repair]) -> None:
+        store, name = self._store, home_gateway.NAME
+        at = config_topic(store, name), state_topic(store, name)
+        config = home_gateway.config_of(
+            store, self._gateway.config.gateway.id, version("picante"), at[1], availability_topic(store)
+        )
+        told = msgspec.json.encode(config), msgspec.json.encode(home_gateway.state_of(repairs))
+        for topic, payload, before in zip(at, told, self._own or (None, None), strict=True):
+            if payload != before:
+                publish(topic, payload)
+        self._own = told
 
     def _note_untold(self, untold: set[str]) -> None:
         for name in sorted(untold - self._gateway.untold):

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,15 @@ from gateway.app import run_parts
 from gateway.assembly import assemble
 from gateway.config import load_config
 from gateway.home_assistant import HomeAssistant, Told, config_of, state_of, without_what_is_gone
+from gateway.home_gateway import config_of as config_of_gateway
+from gateway.home_gateway import state_of as state_of_gateway
 from gateway.notify import Notifier
 from gateway.plans import NAME_CHARS
 from gateway.state import GatewayState
 from gateway.web import levels
+from gateway.web.language import Text
+from gateway.web.repairs import board
+from gateway.web.repairs.repair import Repair, snooze
 from heat.errors import BrokerUnreachable
 from hw_sim.scenario import parse_scenario
 from hw_sim.simulation import Simulation
@@ -52,6 +58,8 @@ TOLD = Told(
 CONFIG = f"homeassistant/device/{STORE}/bar-1/config"
 STATE = f"picante/home/{STORE}/bar-1/state"
 AVAILABILITY = f"picante/home/{STORE}/availability"
+OWN_CONFIG = f"homeassistant/device/{STORE}/_gateway/config"
+OWN_STATE = f"picante/home/{STORE}/_gateway/state"
 
 # What Home Assistant's mqtt integration demands: discovery.py and schemas.py of 2024.11 and later.
 TOPIC = re.compile(r"homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config")
@@ -60,7 +68,7 @@ DEVICE = {"identifiers", "name", "manufacturer", "model", "sw_version"}
 ORIGIN = {"name", "sw_version", "support_url"}
 ENTITY = {
     *("platform", "unique_id", "name", "value_template", "device_class", "entity_category", "availability"),
-    *("state_class", "unit_of_measurement", "payload_on", "payload_off"),
+    *("state_class", "unit_of_measurement", "payload_on", "payload_off", "json_attributes_topic"),
 }
 UNITS = {"volume_storage": {"L", "mL", "m³"}}
 
@@ -124,6 +132,18 @@ def test_before_the_first_pour_nothing_is_made_up() -> None:
     # a sensor takes a template's `None` for unknown
     assert shown(config_of(STORE, TOLD), state | {"nozzles": state_of(TOLD)["nozzles"]})["Last pour"] == "None"
     assert state["availability"] == "offline"
+
+
+def test_of_the_gateway_the_worst_repair_is_told_in_few_words() -> None:
+    config = config_of_gateway(STORE, "gw-1", "1.0", OWN_STATE, AVAILABILITY)
+    demand(OWN_CONFIG, config)
+    let_be = snooze(Repair("under_voltage", Text("too little"), ()), datetime(2099, 1, 1, tzinfo=UTC), "Ada")
+    away = Repair("part_failing", Text("mqtt"), (), count=3, gone=True)
+    long = Repair("dead_letters", Text("chilli " * 100), ())
+    state = state_of_gateway([long, away, let_be])
+    assert shown(config, state) == {"Repairs": "1"}
+    assert (state["urgent"], state["code"], len(state["worst"])) == (0, "dead_letters", 200)
+    assert state_of_gateway([away, let_be])["worst"] is None
 
 
 MANY = tuple((nozzle, "table-red", 100) for nozzle in range(1, 81))
@@ -271,6 +291,7 @@ def broker(tmp_path: Path) -> Iterator[SecureMosquitto]:
 @pytest.fixture
 def home(broker: SecureMosquitto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setattr(home_assistant, "EVERY_S", 0.1)
+    monkeypatch.setattr(board, "EVERY_S", 0.2)
     home = Home(broker)
     yield home
     home.close()
@@ -330,10 +351,24 @@ async def test_a_dispenser_comes_changes_and_is_forgotten(tmp_path: Path, broker
             await wait_until_async(
                 lambda: home.state()["nozzles"]["n1"]["level_ml"] == before["level_ml"] - 50, 10, "and what is left"
             )
+            state.started_s -= 60  # a dispenser that goes then is told of at once
+            await wait_until_async(lambda: b"certificate_" in home.last.get(OWN_STATE, b""), 10, "the gateway, too")
+            demand(OWN_CONFIG, json.loads(home.last[OWN_CONFIG]))
+            own = json.loads(home.last[OWN_STATE])  # the broker's certificates are good for ten days
+            assert (own["urgent"], own["code"]) == (0, "certificate_expires")
             unit.unplug()
             await wait_until_async(lambda: home.state()["availability"] == "offline", 10, "it is offline")
+            worst = {
+                "repairs": own["repairs"] + 1,
+                "urgent": 1,
+                "worst": "bar-1 is offline",
+                "code": "dispenser_offline",
+            }
+            await wait_until_async(lambda: json.loads(home.last[OWN_STATE]) == worst, 10, "that wants repair")
             unit.plug()
             await wait_until_async(lambda: home.state()["availability"] == "online", 10, "it is back")
+            await wait_until_async(lambda: json.loads(home.last[OWN_STATE]) == own, 10, "and that is over")
+            assert home.heard.count(OWN_CONFIG) == 1
             assert home.heard.count(CONFIG) == 1, "what is as it was is not told again"
             cut_off(state)
             await wait_until_async(lambda: home.there[-2:] == [b"offline", b"online"], 10, "its will, and its return")
