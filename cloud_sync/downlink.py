@@ -75,6 +75,11 @@ class Downlink:
         self._unproved: set[Place] = set()
         """Partitions whose first record is to be compared with the last one that was read."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether Kafka answers it."""
+        return self.status.state in {"absent", "catching_up", "following"}
+
     async def run(self) -> NoReturn:
         """Read until cancelled.
 

@@ -257,6 +257,7 @@ class Samples:
             self._judge.recall(self._meters)
             for row in self.file.recent(RECALLED_MINUTES):
                 self._judge.minute(*row)
+            self.findings = self._judge.findings()
         self.file.write(raws, minutes, now)
         self.file_bytes = self.file.size_bytes()
         if not minutes:

@@ -24,6 +24,7 @@ SLOWEST_FIRST = (
     "tests/flow/test_down_again.py",
     "tests/gateway/web/test_calibrating.py",
     "tests/gateway/web/test_nozzles.py",
+    "tests/gateway/web/test_repairs_page.py",
     "tests/gateway/web/test_every_repair.py",
     "tests/gateway/web/test_first_boot.py",
     "tests/gateway/web/test_restore.py",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gateway.state import GatewayState
 from gateway.web.repairs.board import Board
+from gateway.web.repairs.of_ports import connected
 from gateway.web.repairs.repair import Repair
 from heat.errors import StoreError
 
@@ -33,7 +34,7 @@ async def _try(state: GatewayState, repair: Repair) -> None:
             part = f"serial:{repair.subject}"
             await _hurry(state, part, lambda: _opened(state, repair.subject))
         case "part_failing":
-            await _hurry(state, repair.subject, lambda: False)
+            await _hurry(state, repair.subject, lambda: connected(state, repair.subject))
         case "model_fallback":
             before = state.model_error
             state.releases.try_bundle_again()

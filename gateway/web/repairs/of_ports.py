@@ -53,7 +53,7 @@ def tells_of_itself(state: GatewayState, part: str) -> bool:
 
 def connected(state: GatewayState, part: str) -> bool:
     """Whether a part is a line that is up again: nobody waits for it to have been so for a while."""
-    line = state.mqtt if part == "mqtt" else state.serial.get(part.removeprefix("serial:"))
+    line = {"mqtt": state.mqtt, "downlink": state.downlink}.get(part, state.serial.get(part.removeprefix("serial:")))
     return line is not None and line.connected
 
 

@@ -35,7 +35,7 @@ DISPENSER_KEY = bytes(range(32, 64))
 
 _CONFIG = """\
 [gateway]
-id = "gw-1"
+id = "{gateway}"
 store = "mercado-12"
 region = "south"
 data_dir = "gateway"
@@ -65,7 +65,7 @@ ONE_ASKED = httpx.Limits(max_keepalive_connections=0)
 """The daemon is killed between two requests."""
 
 
-def write_config(directory: Path, port: int, more: str = "", keys: str = "keys.toml") -> Path:
+def write_config(directory: Path, port: int, more: str = "", keys: str = "keys.toml", gateway: str = "gw-1") -> Path:
     """A gateway's files; the path of gateway.toml."""
     for name, text in (
         ("pseudonym.toml", f'version = 1\nkey = "{PSEUDONYM_KEY.hex()}"\n'),
@@ -74,7 +74,7 @@ def write_config(directory: Path, port: int, more: str = "", keys: str = "keys.t
         (directory / name).touch(0o600)
         (directory / name).write_text(text)
     config = directory / "gateway.toml"
-    config.write_text(_CONFIG.format(keys=keys, port=port) + more)
+    config.write_text(_CONFIG.format(gateway=gateway, keys=keys, port=port) + more)
     return config
 
 
@@ -159,12 +159,17 @@ class Shop:
 
 
 @contextlib.contextmanager
-def open_shop(directory: Path, more: str = "", scenario: str = _SCENARIO, http: str = "") -> Iterator[Shop]:
-    """A shop in a directory, closed at the end; `more` goes into gateway.toml, `http` into its [http]."""
+def open_shop(
+    directory: Path, more: str = "", scenario: str = _SCENARIO, http: str = "", gateway: str = "gw-1"
+) -> Iterator[Shop]:
+    """A shop in a directory, closed at the end; `more` goes into gateway.toml, `http` into its [http].
+
+    Where it comes to a Kafka that other tests use, it is called otherwise than they are: `gateway`.
+    """
     (directory / "scenario.toml").write_text(scenario)
     port = free_port()
     ports = f'[serial]\nports = ["{directory}/sim/ports/usb-picante-*"]\n'
-    write_config(directory, port, http + ports + more, keys="sim/keys.toml")
+    write_config(directory, port, http + ports + more, keys="sim/keys.toml", gateway=gateway)
     sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
     shop = Shop(directory, port, sim, sim, set_up(directory / "gateway"), secure="issuer" in http)
     try:

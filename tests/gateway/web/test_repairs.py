@@ -18,7 +18,7 @@ import pytest
 
 from firmware_bridge.bodies import PouredBody, RefilledBody
 from firmware_bridge.messages import Hello
-from firmware_bridge.serial_link import Complaint
+from firmware_bridge.serial_link import Complaint, SerialLink
 from firmware_bridge.verbs import Identify
 from gateway.clock import HOUR_MS, Clock
 from gateway.config import ClockSection
@@ -32,6 +32,7 @@ from heat.errors import (
     BrokerUnreachable,
     ConfigError,
     ForeignInstance,
+    LinkLost,
     ModelError,
     PortBusy,
     PortForbidden,
@@ -41,6 +42,7 @@ from heat.errors import (
     StoreError,
 )
 from tests.gateway.web.conftest import Inside, inside_of
+from tests.gateway.web.provoked.of_lines import cable
 from tests.waiting import wait_until_async
 
 KAFKA = '[kafka]\nbootstrap = "kafka.example:9092"\n'
@@ -504,3 +506,20 @@ async def test_a_command_that_failed_is_told_of_until_another_ends_well(inside: 
     await inside.no_repairs()
     commands.unhappy[hello.dispenser] = replace(order, state="failed", ended_ms=order.created_ms - HOUR_MS)
     await inside.no_repairs()
+
+
+async def test_a_port_that_failed_and_is_open_again_is_told_of_no_more(tmp_path: Path) -> None:
+    async with inside_of(tmp_path) as inside, cable(inside, tmp_path) as plugged:
+        port = await wait_until_async(lambda: _open_port(inside), 5, "it is opened")
+        assert port is not None
+        port._fail(LinkLost(f"{plugged.name}: the dispenser fell silent"))
+        again = await wait_until_async(lambda: _open_port(inside, but=port), 5, "it is opened again")
+        part = inside.state.supervisor.parts[f"serial:{plugged.name}"]
+        assert again is not None
+        assert (part.state, again.failure) == ("waiting", None), "it is watched for a while"
+        await inside.look()
+        assert not any(repair.code == "part_failing" for repair in inside.web.board.repairs)
+
+
+def _open_port(inside: Inside, but: SerialLink | None = None) -> SerialLink | None:
+    return next((link for link in inside.state.serial.values() if link.connected and link is not but), None)

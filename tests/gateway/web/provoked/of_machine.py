@@ -174,12 +174,16 @@ async def _locked_out(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 
 @provokes("restored", "seen")
 async def _restored(inside: Inside, _directory: Path) -> AsyncIterator[None]:
-    data_dir = inside.state.store.settings.data_dir
+    put_back(inside.state.store.settings.data_dir)
+    yield
+
+
+def put_back(data_dir: Path) -> None:
+    """Leave what a restore leaves."""
     header = Header("gw-1", "mercado-12", "south", "1", 1_700_000_000_000, 0, 0, (), {})
     plan = restoring.Plan("backup", header, "maria", 1_700_000_000_000)
     restoring.incoming(data_dir)
     (data_dir / restoring.DIRECTORY / restoring._DONE).write_bytes(msgspec.json.encode(plan))
-    yield
 
 
 @provokes("setup_incomplete")
