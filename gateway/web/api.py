@@ -41,7 +41,7 @@ async def dispensers(
     limit: Annotated[int, Query(ge=1, le=1_000, description="Dispensers on a page")] = 1_000,
 ) -> Dispensers:
     """Dispensers that opened a link, wait or were adopted: where they are, what is on their nozzles and screens."""
-    found = fleet.look_for(
+    found = await fleet.look_for(
         web.state, web.watch, search=search, only=state, page=page, size=limit, urgent_first=order == "urgent"
     )
     return Dispensers(dispensers=found.dispensers, total=found.total, page=found.page, pages=found.pages)

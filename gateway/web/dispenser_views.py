@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from firmware_bridge.messages import PickInfo
@@ -19,6 +19,8 @@ from heat.scale import shu
 
 TOLD = 500
 """Dispensers that are told of though they have never come."""
+AT_ONCE = 10
+"""Dispensers that are looked at without a pause: 1.5 ms on a PC, 7 ms on a Pi. A customer's question comes between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Known:
         if self.stranger is None:
             return []
         return [(each.nozzle, each.sauce, each.level_ml) for each in self.stranger.hello.nozzles]
+
+
+def batched(known: Sequence[Known]) -> Iterator[Sequence[Known]]:
+    """As many as are looked at in one go."""
+    return (known[first : first + AT_ONCE] for first in range(0, len(known), AT_ONCE))
 
 
 def dispenser_views(state: GatewayState, watch: Watch, ones: Iterable[Known] | None = None) -> list[DispenserView]:

@@ -5,6 +5,7 @@ Of all of them one row each is read; what the sensors and screens say is put tog
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Literal, get_args
 from gateway.state import GatewayState
 from gateway.web import dispenser_views
 from gateway.web.dispenser_answers import DispenserView
-from gateway.web.dispenser_views import Known
+from gateway.web.dispenser_views import Known, batched
 from gateway.web.readings import gauged_ml
 from gateway.web.repairs.of_bottles import LOW_ML
 from gateway.web.watch import Watch
@@ -40,7 +41,7 @@ class Found:
     pages: int
 
 
-def look_for(  # noqa: PLR0913 -- what a person may ask for
+async def look_for(  # noqa: PLR0913 -- what a person may ask for
     state: GatewayState,
     watch: Watch,
     *,
@@ -50,10 +51,12 @@ def look_for(  # noqa: PLR0913 -- what a person may ask for
     size: int = PAGE_SIZE,
     urgent_first: bool = True,
 ) -> Found:
-    """One page. A page beyond the last is the last."""
+    """One page. A page beyond the last is the last. Customers' questions come between. Raises sqlite3.Error."""
     words = search.casefold().split()
-    everybody = (one for one in dispenser_views.everybody(state) if _fits(state, one, words))
-    fitting = [(one, state_of(state, watch, one.name, one.nozzles)) for one in everybody]
+    fitting = []
+    for some in batched([one for one in dispenser_views.everybody(state) if _fits(state, one, words)]):
+        fitting += [(one, state_of(state, watch, one.name, one.nozzles)) for one in some]
+        await asyncio.sleep(0)
     counts = {each: sum(its == each for _, its in fitting) for each in STATES}
     chosen = [(one, its) for one, its in fitting if only is None or its == only]
     if urgent_first:
@@ -61,7 +64,10 @@ def look_for(  # noqa: PLR0913 -- what a person may ask for
     pages = max(-(-len(chosen) // size), 1)
     page = min(max(page, 1), pages)
     shown = chosen[(page - 1) * size : page * size]
-    views = dispenser_views.dispenser_views(state, watch, [one for one, _ in shown])
+    views: list[DispenserView] = []
+    for some in batched([one for one, _ in shown]):
+        views += dispenser_views.dispenser_views(state, watch, some)
+        await asyncio.sleep(0)
     return Found(views, {one.name: its for one, its in shown}, counts, len(chosen), page, pages)
 
 

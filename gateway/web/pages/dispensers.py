@@ -39,7 +39,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     )
     asked = query.get("page", "")
     page = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) <= 4 else 1
-    found = fleet.look_for(web.state, web.watch, search=search, only=only, page=page)
+    found = await fleet.look_for(web.state, web.watch, search=search, only=only, page=page)
     await asyncio.sleep(0)  # customers' questions come between
 
     def at(page: int = 1, state: str | None = only) -> str:

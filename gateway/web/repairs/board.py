@@ -17,7 +17,7 @@ from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import SyncView
 from gateway.web.dispenser_answers import DispenserView
-from gateway.web.dispenser_views import dispenser_views, everybody
+from gateway.web.dispenser_views import batched, dispenser_views, everybody
 from gateway.web.repairs.facts import Facts, Reader
 from gateway.web.repairs.history import History
 from gateway.web.repairs.looking import Seen, look
@@ -31,8 +31,6 @@ FRESH_S = 0.4
 """s for which one look serves all who ask."""
 EVERY_S = 5.0
 """s between two looks where nobody asks: what was mended is gone within 10 s, and what comes and goes is counted."""
-AT_ONCE = 10
-"""Dispensers that are looked at without a pause: 1.5 ms on a PC, 7 ms on a Pi. A customer's question comes between."""
 LONGEST_URGENT = timedelta(days=1)
 """What can't wait is let be for so long at most."""
 
@@ -83,9 +81,8 @@ class Board:
 
     async def _look(self) -> None:
         state, dispensers = self._state, []
-        known = everybody(state)
-        for first in range(0, len(known), AT_ONCE):
-            dispensers += dispenser_views(state, self._watch, known[first : first + AT_ONCE])
+        for some in batched(everybody(state)):
+            dispensers += dispenser_views(state, self._watch, some)
             await asyncio.sleep(0)
         sync, now_s = sync_view(state, self._watch), time.monotonic()
         found = look(state, Seen(self._watch, dispensers, sync, self.facts, self.downloaded))

@@ -20,7 +20,13 @@ def bottle_repairs(dispensers: list[DispenserView]) -> Iterator[Repair]:
     """The list."""
     for dispenser in dispensers:
         for nozzle in dispenser.nozzles if dispenser.online else []:
-            yield from _of_nozzle(dispenser.name, nozzle)
+            if not _is_well(nozzle):  # of 2,400 nearly all are, and have no words made of them
+                yield from _of_nozzle(dispenser.name, nozzle)
+
+
+def _is_well(nozzle: NozzleView) -> bool:
+    ends = nozzle.empty_in is not None and nozzle.empty_in.hours <= SOON_H
+    return nozzle.heat is not None and nozzle.level_ml > LOW_ML and not ends
 
 
 def unfit_repairs(state: GatewayState) -> Iterator[Repair]:

@@ -20,11 +20,11 @@ MENDED = Fix("mended", Text("It is mended"))
 
 def sensor_repairs(state: GatewayState, dispensers: list[DispenserView]) -> Iterator[Repair]:
     """The list."""
-    names = {(dispenser.name, nozzle.nozzle): nozzle.name for dispenser in dispensers for nozzle in dispenser.nozzles}
-    online = {dispenser.name for dispenser in dispensers if dispenser.online}
+    online = {dispenser.name: dispenser.nozzles for dispenser in dispensers if dispenser.online}
     for dispenser, findings in sorted(state.samples.findings.items()):
         for finding in findings if dispenser in online else ():
-            found = _told(dispenser, names.get((dispenser, finding.nozzle)), finding)
+            names = {nozzle.nozzle: nozzle.name for nozzle in online[dispenser]}
+            found = _told(dispenser, names.get(finding.nozzle), finding)
             yield replace(found, since=_since(state, finding))
     yield from _of_file(state)
 

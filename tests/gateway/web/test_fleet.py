@@ -16,10 +16,9 @@ import pytest
 from benchmarks.parts.shop import pages
 from gateway import support
 from gateway.state import GatewayState
-from gateway.web import dispenser_views, shell
+from gateway.web import dispenser_views, fleet, shell
 from gateway.web.language import language
 from gateway.web.pages import dispensers
-from gateway.web.repairs import board
 from gateway.web.who import CONSOLE
 from tests.gateway.web.conftest import Inside
 
@@ -135,10 +134,11 @@ async def turns_counted() -> AsyncIterator[list[None]]:
 
 
 async def test_customers_questions_come_between(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    insert_dispensers(inside.state, 10 * board.AT_ONCE)
-    async with turns_counted() as turns:
-        await inside.web.board.look()
-    assert len(turns) >= 10, "while everything is looked at"
+    insert_dispensers(inside.state, 10 * dispenser_views.AT_ONCE)
+    for look in (inside.web.board.look, lambda: fleet.look_for(inside.state, inside.web.watch)):
+        async with turns_counted() as turns:
+            await look()
+        assert len(turns) >= 10, "while everything is looked at"
     monkeypatch.setattr(shell, "SLICE_S", 0.0)
     web, page = inside.web, dispensers.PAGE
     values = await page.context(web, CONSOLE, {})
