@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import psutil
 
 from benchmarks.parts.events import KEY, QUOTA_BYTES, dispenser, fill
 from benchmarks.parts.feeder import feeding
+from benchmarks.parts.machine import ROOT
 from tests.access import set_up
 from tests.servers import free_port
 
@@ -71,12 +73,13 @@ class Daemon:
             path.write_text(secret)
 
     @contextmanager
-    def running(self) -> Iterator[tuple[float, psutil.Process]]:
+    def running(self, module: str = "picante") -> Iterator[tuple[float, psutil.Process]]:
         """Start it; gives the seconds from its start until it is ready, and the process."""
-        command = [sys.executable, "-m", "picante", "gateway", "run", "--config", "gateway.toml"]
+        command = [sys.executable, "-m", module, "gateway", "run", "--config", "gateway.toml"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         with (self._directory / "log").open("ab") as log:
             begun = time.perf_counter()
-            process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log, env=environment)
         try:
             while not self._ready():
                 if process.poll() is not None or time.perf_counter() - begun > READY_WITHIN_S:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from benchmarks.parts.events import (
     CUSTOMERS,
@@ -22,6 +24,7 @@ from benchmarks.parts.events import (
     pour,
     the_door,
 )
+from benchmarks.parts.watched import FILE
 from gateway import letters
 from gateway.store import Settings, Store, open_store
 from gateway.transaction import Transaction
@@ -49,8 +52,8 @@ ANSWERS = {"/picks/customers"}
 
 
 def named(number: int) -> str:
-    """A dispenser's name."""
-    return f"unit-{number:03}"
+    """A dispenser's name, as the simulator has them."""
+    return f"bar-{number}"
 
 
 def fill_shop(directory: Path, gateway: str, count: int, dispensers: int = DISPENSERS) -> None:
@@ -95,6 +98,10 @@ class Loaded:
     path: str
     status: int
     slowest_ms: float
+    cpu_ms: float
+    """Of the whole process, at the first time."""
+    held_ms: float
+    """CPU that the event loop's thread took without a pause, at most, whatever it was for."""
     size_bytes: int
 
 
@@ -109,15 +116,31 @@ def pages() -> list[str]:
     return [*dict.fromkeys(made), *BESIDES]
 
 
-def load(port: int, headers: Mapping[str, str], times: int = TIMES) -> Iterator[Loaded]:
-    """Ask for each page a few times, without what it links to."""
+def load(
+    port: int, process: psutil.Process, directory: Path, headers: Mapping[str, str], times: int
+) -> Iterator[Loaded]:
+    """Ask a watched daemon for each page a few times, without what it links to."""
     for path in pages():
-        slowest_s, status, size = 0.0, 0, 0
+        slowest_s, status, size, costs = 0.0, 0, 0, []
         for _ in range(times):
+            before_ms, _held_ms = look(process, directory)
             begun = time.perf_counter()
             with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
                 connection.request("GET", path, headers=dict(headers))
                 answer = connection.getresponse()
                 status, size = answer.status, len(answer.read())
             slowest_s = max(slowest_s, time.perf_counter() - begun)
-        yield Loaded(path, status, slowest_s * 1000, size)
+            now_ms, held_ms = look(process, directory)
+            costs.append((now_ms - before_ms, held_ms))
+        yield Loaded(path, status, slowest_s * 1000, costs[0][0], max(held for _, held in costs), size)
+
+
+def look(process: psutil.Process, directory: Path) -> tuple[float, float]:
+    """ms of CPU that a watched daemon has taken, and for how long it held its loop since it was looked at last."""
+    told = directory / FILE
+    told.unlink(missing_ok=True)
+    process.send_signal(signal.SIGUSR1)
+    while not told.exists():
+        time.sleep(0.001)
+    cpu_ms, held_ms = map(float, told.read_text().split())
+    return cpu_ms, held_ms
