@@ -517,6 +517,8 @@ async def test_a_port_that_failed_and_is_open_again_is_told_of_no_more(tmp_path:
         part = inside.state.supervisor.parts[f"serial:{plugged.name}"]
         assert again is not None
         assert (part.state, again.failure) == ("waiting", None), "it is watched for a while"
+        inside.web.watch.look()
+        assert inside.web.watch.failing(part.name)
         await inside.look()
         assert not any(repair.code == "part_failing" for repair in inside.web.board.repairs)
 
