@@ -112,20 +112,23 @@ class Kiosk:
             raise Over("this visit is over", hint="Nothing was done; what the screen shows now is another customer's")
         return visit
 
-    async def rate(self, visit: Visit, verdict: Verdict) -> None:
-        """Say how hot the last pour was, once; it is on disk when this returns.
+    async def rate(self, visit: Visit, verdict: Verdict, pour: int | None = None) -> None:
+        """Say how hot the last pour was, once; it is on disk when this returns. `pour` is the position that was shown.
 
         Raises:
-            NotNow: nothing was poured, or it was rated otherwise.
+            NotNow: nothing was poured, something else since then, or it was rated otherwise.
             StoreError: it can't be stored now.
         """
         async with self._pressing:
             dose = visit.dose
             if dose is None:
                 raise NotNow("nothing was poured yet", hint="Pour a sauce first")
+            if pour not in {None, dose.position}:
+                raise NotNow("something else was poured since", hint="The screen asks of the last pour now")
             if dose.verdict is None:
                 await self._rate(visit, dose, verdict)
-                visit.dose = replace(dose, verdict=verdict)
+                if visit.dose is dose:  # nothing was poured meanwhile
+                    visit.dose = replace(dose, verdict=verdict)
             elif dose.verdict != verdict:
                 raise NotNow("this pour was rated already", hint="The next pour can be rated again")
         self._on_commit()
@@ -178,6 +181,8 @@ class Kiosk:
             if subject is not None:
                 self._recommender.forget(subject)
         visit.opted_out, visit.belief, visit.dial_mo = True, None, None
+        if visit.picks is not None:  # why they were picked is what was known
+            visit.picks = tuple(msgspec.structs.replace(pick, why="") for pick in visit.picks)
         self._on_commit()
         self.visits.stay(visit)
 

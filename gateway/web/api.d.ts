@@ -2902,6 +2902,12 @@ export interface components {
              * @example Chipotle Honey
              */
             name: string;
+            /**
+             * Pour
+             * @description Names this pour to a rating.
+             * @example 1043
+             */
+            pour: number;
             /** Verdict */
             verdict: ("too_hot" | "just_right" | "more") | null;
         };
@@ -4185,6 +4191,11 @@ export interface components {
              * @enum {string}
              */
             verdict: "too_hot" | "just_right" | "more";
+            /**
+             * Pour
+             * @description Which pour is meant, from `question`: refused where another came since. Null: the last.
+             */
+            pour?: number | null;
         };
         /**
          * Readiness

@@ -25,7 +25,7 @@ from gateway.store import Store
 from gateway.transaction import read_profile
 from gateway.visits import Visit
 from heat.errors import StoreFull
-from heat.events import ConsentChanged
+from heat.events import ConsentChanged, Verdict
 from heat.identity import EventId, pseudonym, session_subject
 from tests import reference
 from tests.gateway.conftest import KEY, Counter, HandClock, Screen, ask
@@ -204,6 +204,40 @@ async def test_it_weighs_what_the_same_press_at_the_dispenser_weighs(
     assert second == msgspec.json.decode(unpack(pressed))["w"] < first
 
 
+async def test_a_rating_is_of_the_pour_that_was_asked_after(at: At, rows: Query) -> None:
+    await at.do(POUR)
+    first = at.visit.dose
+    assert first is not None
+    await at.do(HOTTER)
+    with pytest.raises(NotNow, match="something else"):
+        await at.kiosk.rate(at.visit, "too_hot", first.position)
+    assert rated(rows) == []
+    assert at.visit.dose is not None
+    await at.kiosk.rate(at.visit, "too_hot", at.visit.dose.position)
+    assert [data["sauce"] for _, data in rated(rows)] == ["serrano-verde"]
+
+
+async def test_a_pour_that_comes_while_the_last_is_rated_is_asked_after(at: At) -> None:
+    await at.do(POUR)
+    rate = at.kiosk._rate
+
+    async def slowly(visit: Visit, dose: visits.Dose, verdict: Verdict) -> None:
+        await rate(visit, dose, verdict)
+        await at.do(HOTTER)
+
+    at.kiosk._rate = slowly  # type: ignore[method-assign]
+    await at.kiosk.rate(at.visit, "more")
+    assert at.visit.dose is not None
+    assert (at.visit.dose.sauce, at.visit.dose.verdict) == ("serrano-verde", None)
+
+
+async def test_a_rating_of_another_sauce_is_none_of_the_last_pour(at: At) -> None:
+    await at.do(POUR)
+    await at.do(RatedBody(sauce="serrano-verde", verdict="more"))
+    assert at.visit.dose is not None
+    assert at.visit.dose.verdict is None
+
+
 async def test_nothing_to_rate(at: At) -> None:
     at.ask(ask(1))
     with pytest.raises(NotNow, match="nothing was poured"):
@@ -308,6 +342,7 @@ async def test_forget_a_card_and_remember_it(at: At, rows: Query, store: Store, 
     assert wish(store) == "none"
     assert not sums(store, CARD)
     assert (at.visit.standing, at.visit.belief) == ("forgotten", None)
+    assert {pick.why for pick in at.visit.picks or ()} == {""}, "why they were picked is what was known"
     assert all(shown.subject is None for shown in recommender.recent)
     await at.kiosk.rate(at.visit, "more")
     await at.do(HOTTER)

@@ -50,6 +50,8 @@ class KioskQuestion(Answer):
 
     sauce: Annotated[str, example("chipotle-honey")]
     name: Annotated[str, example("Chipotle Honey")]
+    pour: Annotated[int, example(1043)]
+    """Names this pour to a rating."""
     verdict: Verdict | None
 
 
@@ -99,7 +101,7 @@ def kiosk_view(screen: Screen, told: Language) -> KioskView:
         ),
         question=None
         if question is None
-        else KioskQuestion(sauce=question.sauce, name=question.name, verdict=question.verdict),
+        else KioskQuestion(sauce=question.sauce, name=question.name, pour=question.position, verdict=question.verdict),
         standing=screen.standing,
         card=screen.card,
     )

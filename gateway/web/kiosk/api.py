@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.web.kiosk import presses
 from gateway.web.kiosk.answers import KioskView, kiosk_view
@@ -18,6 +18,7 @@ from gateway.web.stream import EventStream
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import asker
 from heat.events import Verdict
+from heat.identity import SAFE_INTEGER
 
 router = APIRouter(prefix="/api/v1/kiosk/{dispenser}", tags=["v1"])
 
@@ -25,9 +26,13 @@ router = APIRouter(prefix="/api/v1/kiosk/{dispenser}", tags=["v1"])
 class Rating(BaseModel):
     """How hot the last pour was."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"verdict": "just_right"}]})
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra={"examples": [{"verdict": "just_right"}]}
+    )
 
     verdict: Verdict
+    pour: Annotated[int | None, Field(ge=1, le=SAFE_INTEGER)] = None
+    """Which pour is meant, from `question`: refused where another came since. Null: the last."""
 
 
 @router.get("", responses=documented(404, 422))
@@ -51,7 +56,7 @@ async def live(
 async def rate(request: Request, web: TheWeb, dispenser: Dispenser, visit: Key, rating: Rating) -> KioskView:
     """Say how hot the last pour was, once a pour: an event of the gateway's own, on disk when this answers."""
     screen_of(web.state, dispenser)
-    await presses.rate(web, dispenser, visit, rating.verdict)
+    await presses.rate(web, dispenser, visit, rating.verdict, rating.pour)
     return _view(request, web, dispenser)
 
 

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from gateway.web.kiosk import presses
 from gateway.web.kiosk.live import stream, tag
 from gateway.web.kiosk.making import is_kiosk, renew
-from gateway.web.kiosk.presses import Dispenser, Key, Wish
+from gateway.web.kiosk.presses import Dispenser, Key, Pour, Wish
 from gateway.web.kiosk.screen import Screen, empty, screen_of
 from gateway.web.language import LANGUAGES, Language, language
 from gateway.web.problems import Problem
@@ -53,18 +53,19 @@ async def live(
 
 
 @router.post("/visits/{visit}/rating")
-async def rate(
+async def rate(  # noqa: PLR0913, PLR0917 -- a form's parts
     request: Request,
     web: TheWeb,
     dispenser: Dispenser,
     visit: Key,
     verdict: Annotated[Verdict, Form()],
+    pour: Pour = None,
     lang: str | None = None,
 ) -> Response:
     """How hot the last pour was."""
     screen_of(web.state, dispenser)
     try:
-        await presses.rate(web, dispenser, visit, verdict)
+        await presses.rate(web, dispenser, visit, verdict, pour)
     except Problem as problem:
         return _page(request, web, dispenser, lang, problem)
     return _back(dispenser, lang)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
-from fastapi import Path
+from fastapi import Path, Query
 
 from gateway.kiosk import NotNow, Over, TooOften
 from gateway.web.answers import SOURCE
@@ -14,18 +14,21 @@ from gateway.web.problems import Problem
 from gateway.web.web import Web
 from heat.errors import StoreError
 from heat.events import Verdict
+from heat.identity import SAFE_INTEGER
 
 Dispenser = Annotated[str, Path(pattern=SOURCE, examples=["hot-bar-1"])]
 Key = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["3f2a9c0d1b7e4f6a"])]
 """Of a visit."""
+Pour = Annotated[int | None, Query(ge=1, le=SAFE_INTEGER, examples=[1043])]
+"""Position of what is rated; None: of whatever was poured last."""
 Wish = Literal["forget", "remember", "stay", "leave"]
 
 
-async def rate(web: Web, dispenser: str, key: str, verdict: Verdict) -> None:
-    """How hot the last pour was. Raises a Problem."""
+async def rate(web: Web, dispenser: str, key: str, verdict: Verdict, pour: int | None) -> None:
+    """How hot the last pour was, where it is this one. Raises a Problem."""
     with _problems():
         kiosk = web.state.kiosk
-        await kiosk.rate(kiosk.pressed(dispenser, key), verdict)
+        await kiosk.rate(kiosk.pressed(dispenser, key), verdict, pour)
 
 
 async def wish(web: Web, dispenser: str, key: str, what: Wish) -> None:

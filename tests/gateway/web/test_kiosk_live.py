@@ -116,7 +116,16 @@ async def test_rate_forget_and_leave_by_the_api(inside: Inside) -> None:
     assert (shown["standing"], shown["question"]["verdict"], shown["question"]["name"]) == ("known", None, "Table Red")
     assert [pick["poured"] for pick in shown["picks"] if pick["sauce"] == "table-red"] == [True]
     presses = f"{PATH}/visits/{shown['visit']}"
-    rated = await inside.client.post(f"{presses}/rating", json={"verdict": "more"})
+    pour = shown["question"]["pour"]
+    other = await inside.client.post(f"{presses}/rating", json={"verdict": "more", "pour": pour + 1})
+    assert (other.status_code, other.json()["detail"]) == (409, "something else was poured since")
+    page = (await inside.client.get("/kiosk/hot-bar-1")).text
+    assert f"&amp;pour={pour}" in page
+    other = await inside.client.post(
+        f"/kiosk/hot-bar-1/visits/{shown['visit']}/rating?pour={pour + 1}", data={"verdict": "more"}
+    )
+    assert other.status_code == 409
+    rated = await inside.client.post(f"{presses}/rating", json={"verdict": "more", "pour": pour})
     assert rated.json()["question"]["verdict"] == "more"
     other = await inside.client.post(f"{presses}/rating", json={"verdict": "too_hot"})
     assert (other.status_code, other.json()["title"]) == (409, "Not now")
