@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from argon2 import Type, extract_parameters
 
 from gateway.access import audit, once, throttle
 from gateway.access.access import Access, open_access
@@ -82,6 +83,13 @@ async def test_sessions_end_with_the_password_and_with_the_person(access: Access
     assert access.people.kept("Vera") is None
 
 
+async def test_who_is_let_in_again_is_in_no_browser_of_before(access: Access) -> None:
+    cookie = await access.sessions.begin("Vera", "::1", "a phone")
+    await access.people.remove("Vera")
+    access.add_person_now("Vera", PASSWORD, Role.OWNER)
+    assert access.sessions.find(cookie) is None
+
+
 async def test_a_role_counts_at_once_and_the_last_owner_stays(access: Access) -> None:
     cookie = await access.sessions.begin("Vera", "::1", "a phone")
     for change in (access.people.remove("Olga"), access.people.set_role("Olga", Role.VIEWER)):
@@ -109,6 +117,22 @@ def test_no_secret_is_in_the_file(access: Access, tmp_path: Path) -> None:
     for secret in (cookie, token, PASSWORD):
         assert secret.encode() not in held
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_left_of_what_was_taken_away(access: Access, tmp_path: Path) -> None:
+    before = access.people.kept("Vera")
+    access.sessions.begin_now("Vera", "10.20.30.40", "a phone")
+    access.set_password_now("Vera", "smoke and honey")
+    access.close()
+    assert before is not None
+    for text in (before.rpartition("$")[2], "10.20.30.40"):
+        assert text.encode() not in (tmp_path / FILE).read_bytes()
+
+
+def test_a_password_costs_whoever_guesses_it(access: Access) -> None:
+    kept = extract_parameters(access.people.kept("Olga") or "")
+    assert kept.type is Type.ID
+    assert (kept.memory_cost >= 19 * 1024, kept.time_cost >= 2) == (True, True), "OWASP's least"
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------------
@@ -208,6 +232,13 @@ def test_a_write_that_fails_changes_nothing_and_the_next_goes_through(access: Ac
     assert [person.name for person in access.people.all()] == ["Olga", "Vera"]
     access.add_person_now("Tomás", PASSWORD, Role.TECHNICIAN)
     assert access.people.get("tomás") is not None
+
+
+def test_an_empty_code_opens_nothing(tmp_path: Path) -> None:
+    (tmp_path / "setup-code").write_text("\n")
+    with closing(open_access(tmp_path)) as opened:
+        assert (opened.setup_open, opened.is_code(""), opened.is_code("-")) == (False, False, False)
+        assert len(opened.begin() or "") == 9
 
 
 def test_a_gateway_that_nobody_set_up_waits_with_a_code(tmp_path: Path) -> None:
