@@ -137,6 +137,10 @@ class Language:
         """A value with its unit, by CLDR's name: `milliliter`, `celsius`, `hour`, `megabyte`."""
         return _unit(self.code, value, unit, digits)
 
+    def symbol(self, unit: str) -> str:
+        """A unit by itself, as `unit` writes it: what stands beside a field."""
+        return self.unit(0, unit).removeprefix(self.number(0)).strip()
+
     def size(self, count: float) -> str:
         """So many bytes, in the largest unit of which there are some."""
         for unit, one in (("gigabyte", 1e9), ("megabyte", 1e6), ("kilobyte", 1e3)):

@@ -119,7 +119,7 @@ def _read(typed: Typed) -> tuple[NewBottle | None, dict[str, Text | str]]:
     if not typed.lot.strip():
         errors["lot"] = Text("Copy it from the label")
     if not typed.volume_ml.strip().isdecimal() or not 1 <= int(typed.volume_ml) <= MAX_ML:
-        errors["volume_ml"] = Text("Between 1 and {most} ml", most=MAX_ML)
+        errors["volume_ml"] = Text("Between {least} and {most}", least=1, most=MAX_ML)
     if errors:
         return None, errors
     try:

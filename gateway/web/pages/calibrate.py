@@ -179,9 +179,9 @@ def _begun(begun: Mapping[str, str], by: str, now_ms: int) -> tuple[Run | None, 
         errors["unit"] = Text("Choose one")
     dose, density = _number(begun["dose_ml"]), _number(begun["density"])
     if dose is None or not LEAST_DOSE_ML <= round(dose) <= MOST_DOSE_ML:
-        errors["dose_ml"] = Text("Between {least} and {most} ml", least=LEAST_DOSE_ML, most=MOST_DOSE_ML)
+        errors["dose_ml"] = Text("Between {least} and {most}", least=LEAST_DOSE_ML, most=MOST_DOSE_ML)
     if density is None or not LEAST_DENSITY <= density <= MOST_DENSITY:
-        errors["density"] = Text("Between {least} and {most} g/ml", least=LEAST_DENSITY, most=MOST_DENSITY)
+        errors["density"] = Text("Between {least} and {most}", least=LEAST_DENSITY, most=MOST_DENSITY)
     if unit is None or dose is None or density is None or errors:
         return None, errors
     run = new_run(by, now_ms)

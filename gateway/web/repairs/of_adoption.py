@@ -76,7 +76,7 @@ def turned_away(state: GatewayState) -> Iterator[Repair]:
 
 def _waits(state: GatewayState, stranger: Stranger) -> Repair:
     told, name = waiting_view(state, stranger), stranger.hello.dispenser
-    values = {"dispenser": name, "port": stranger.link, "detail": heard(told.why)}
+    values = {"dispenser": name, "port": stranger.link.rpartition("/")[2], "detail": heard(told.why)}
     since = reads.moment(stranger.first_seen * 1000)
     page = Fix("dispenser", Text("Look at it"), link=f"/dispensers/{name}")
     if state.dispensers.keyring.is_adopted(name):

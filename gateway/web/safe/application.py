@@ -23,8 +23,8 @@ def make_safe_applications(safe: Safe, hosts: Hosts) -> tuple[ASGIApp, ASGIApp]:
     application.state.entry = entry = Entry(safe.access, safe.config)
     application.include_router(sign_in.router)
     application.include_router(restore.router)
-    application.include_router(pages.router)
     application.mount("/static", statics, name="static")
+    application.include_router(pages.router)  # the last: it answers whatever is left
     refused = Refused(entry)
     handle_errors(application, refused)
     return Guard(application, safe.access, hosts, as_page=refused), Guard(application, safe.access, console=True)

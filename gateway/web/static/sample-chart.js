@@ -82,7 +82,7 @@ class SampleChart extends HTMLElement {
     const sizes = new ResizeObserver(() => this.#draw());
     sizes.observe(this);
     this.#ends.signal.addEventListener("abort", () => sizes.disconnect());
-    for (const channel of /** @type {Channel[]} */ (["flow", "level", "temperature"])) {
+    for (const channel of /** @type {Channel[]} */ (["level", "flow", "temperature"])) {
       const nozzles = channel === "temperature" ? [0] : this.#lines.map((line) => line.nozzle);
       const box = this.appendChild(document.createElement("div"));
       this.#plots.set(channel, { columns: new Columns(nozzles, this.#seconds), plot: null, box });
@@ -197,7 +197,7 @@ class SampleChart extends HTMLElement {
           title: label,
           width: this.clientWidth || 300,
           height: 220,
-          legend: { show: channel !== "temperature", live: false },
+          legend: { show: channel === "level", live: false },
           cursor: { drag: { x: false, y: false } },
           scales: { x: { time: true, range: () => this.#range() } },
           axes: [
@@ -224,7 +224,8 @@ class SampleChart extends HTMLElement {
 
   #draw() {
     this.#frame = 0;
-    for (const { plot, columns } of this.#plots.values()) {
+    for (const { plot, columns, box } of this.#plots.values()) {
+      box.hidden = columns.times.length === 0; // nothing to see takes no room
       if (plot.width !== this.clientWidth && this.clientWidth) plot.setSize({ width: this.clientWidth, height: plot.height });
       plot.setData([columns.times, ...columns.values]);
     }

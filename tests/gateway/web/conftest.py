@@ -48,7 +48,7 @@ pseudonym = "pseudonym.toml"
 [http]
 port = {port}
 """
-_SCENARIO = """\
+SCENARIO = """\
 store = "mercado-12"
 
 [[dispensers]]
@@ -160,7 +160,7 @@ class Shop:
 
 @contextlib.contextmanager
 def open_shop(
-    directory: Path, more: str = "", scenario: str = _SCENARIO, http: str = "", gateway: str = "gw-1"
+    directory: Path, more: str = "", scenario: str = SCENARIO, http: str = "", gateway: str = "gw-1"
 ) -> Iterator[Shop]:
     """A shop in a directory, closed at the end; `more` goes into gateway.toml, `http` into its [http].
 

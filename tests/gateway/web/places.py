@@ -21,12 +21,17 @@ def _is_pour(event: dict[str, Any]) -> bool:
 
 
 def places(shop: Shop) -> dict[str, str]:
-    """The address of each page by its name, and of those that have no stream."""
+    """The address of each page by its name, and of those that have no stream; of some only if there is something."""
     events = shop.json("/api/v1/events?limit=20")["events"]
     pour = next(event["position"] for event in events if _is_pour(event))
     customer = next(event["subject"] for event in events if str(event["subject"]).startswith("p1-"))
     one = "/dispensers/hot-bar-1"
-    return {
+    new = [each["name"] for each in shop.json("/api/v1/dispensers")["dispensers"] if each["waiting"]]
+    letters = shop.json("/api/v1/dead-letters")["letters"]
+    now_and_then = {"adopt": f"/dispensers/{new[0]}/adopt"} if new else {}
+    if letters:
+        now_and_then["letter"] = f"/sync/letters/{letters[0]['position']}"
+    return now_and_then | {
         "repairs": "/",
         "dispensers": "/dispensers",
         "dispenser": one,
@@ -52,9 +57,5 @@ def places(shop: Shop) -> dict[str, str]:
     }
 
 
-ELSEWHERE = {
-    "adopt": "for a dispenser that nobody knows yet: test_dispensers_in_browser",
-    "letter": "for an event that was refused: test_letters",
-    "restarting": "while a backup is put back: test_system_page",
-}
+ELSEWHERE = {"restarting": "while a backup is put back: test_system_page"}
 """Pages that are there at times only, and who looks at them."""

@@ -53,7 +53,7 @@ async def test_one_that_waits_is_shown_and_adopted(inside: Inside) -> None:
     assert view["waiting"]["do"] == "picante dispensers adopt bar-7"
     assert [nozzle["sauce"] for nozzle in view["nozzles"]] == ["table-red", "mango-fresno"]
     repair = await inside.repair("dispenser_unadopted")
-    assert repair["what"] == "bar-7 on /dev/ttyUSB0 waits to be adopted: it has no key"
+    assert repair["what"] == "bar-7 on ttyUSB0 waits to be adopted: it has no key"
     assert "waits to be adopted: it has no key" in (await inside.client.get("/")).text
     status, problem = await ask(inside, "GET", f"{BAR}/samples?channel=level")
     assert (status, problem["hint"]) == (404, "picante dispensers adopt bar-7")

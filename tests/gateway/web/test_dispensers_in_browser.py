@@ -185,7 +185,7 @@ def test_a_chart_that_nobody_sees_rests_and_goes_on_where_it_was(browser: Browse
 
 def test_readings_and_what_passes_are_read_without_javascript(browser: Browser, shop: Shop) -> None:
     with visiting(browser, shop, "/dispensers/hot-bar-1/readings", javascript=False) as page:
-        expect(page.locator("figcaption")).to_contain_text("The last 10 minutes")
+        expect(page.locator("figcaption")).to_contain_text("10 minutes")
         expect(page.locator("#readings-values")).to_contain_text("Chipotle Honey")
     with visiting(browser, shop, "/dispensers/hot-bar-1/trace", WIDE, javascript=False) as page:
         shop.visit(pour="table-red")

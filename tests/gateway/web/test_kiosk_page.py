@@ -14,7 +14,7 @@ from gateway.access.access import open_access
 from gateway.web.cookies import KIOSK
 from gateway.web.who import Role
 from tests.access import NAMES, give_cookie
-from tests.gateway.web.axe import violations
+from tests.gateway.web.axe import cut, violations, zoomed
 from tests.gateway.web.browser import PHONE, WIDE, Look, context_of
 from tests.gateway.web.conftest import Shop
 from tests.waiting import wait_until
@@ -139,6 +139,10 @@ def test_a_customer_with_a_card_is_forgotten_and_remembered(browser: Browser, sh
         assert violations(page) == []
         page.emulate_media(color_scheme="dark")
         assert violations(page, "color-contrast") == []
+        for language in ("es", "de", "en"):
+            page.goto(f"{shop.url}{PATH}?lang={language}")
+            with zoomed(page):
+                assert cut(page) == [], language
         page.get_by_text("Forget me", exact=True).click()
         page.get_by_role("button", name="Yes, forget me").click()
         expect(page.locator("footer")).to_contain_text("You are not remembered")

@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from gateway.certificates import Request, general_names, load_certificate, load_key, new_key, pem_of, sign
+from gateway.web.language import LANGUAGES
 from picante.web_pki import make_issuer, make_root
 from tests.chromium import chromium
+from tests.gateway.web.axe import cut, violations, zoomed
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.servers import free_port
 from tests.waiting import wait_until
@@ -87,6 +89,14 @@ def test_the_page_in_clear_hands_out_the_root(reached: Reached) -> None:
     assert reached.root.fingerprint(SHA256()).hex().upper() == fingerprint
     page.get_by_role("link", name="Deutsch").click()
     expect(page.locator("html")).to_have_attribute("lang", "de")
+    for language in LANGUAGES:
+        page.goto(f"{reached.plain}?language={language}")
+        wrong = violations(page)
+        with zoomed(page):
+            wrong += cut(page)
+            page.emulate_media(color_scheme="dark")
+            assert wrong + violations(page, "color-contrast") == [], language
+            page.emulate_media(color_scheme="light")
     context.close()
 
 
