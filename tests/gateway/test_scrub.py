@@ -36,6 +36,14 @@ def test_known_secrets_go_however_they_are_written(written: str) -> None:
     assert scrubbed.startswith("the line had <")
 
 
+def test_what_looks_like_words_goes_where_it_is_a_secret_in_base64() -> None:
+    secret = base64.b64decode("smoke+and/honeyx")
+    for known in (secret, secret.hex().encode()):  # a key's file tells its bytes in hex
+        for written in ("smoke+and/honeyx", "smoke-and_honeyx"):
+            assert Scrubber([known]).text(f"<{written}>") == f"<{GONE}>"
+            assert Scrubber().text(f"<{written}>") == f"<{written}>", "else this shows nothing"
+
+
 @given(
     st.text(st.sampled_from("aSß\u0130\u20ac\U0001f336"), min_size=SHORTEST) | st.just("\U0001f336"),
     st.text(max_size=9),
@@ -61,6 +69,8 @@ def test_known_secrets_go_whatever_they_stand_between(secret: str, before: str, 
         ("-----BEGIN PRIVATE KEY-----\nMIIabc", "MII"),
         ("a card LOY-7F3K-2201 was shown", "7F3K"),
         ("a card 4006381333931 was shown", "4006381333931"),
+        ("a card 4006381 was shown", "4006381"),
+        (f"a token {'a' * 33} was shown", "a" * 33),
         ("loyalty-canary-4711", "4711"),
         ("/srv/4006381333931/x", "4006381333931"),
         ("p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d", "3f2a9c0d"),
@@ -83,6 +93,7 @@ def test_unknown_ones_go_by_how_they_look(text: str, secret: str) -> None:
         'File "/opt/picante/gateway/store.py", line 312, in _transact',
         "hot-bar-1 is online, 12 of 500 ml left, 98.5 %",
         "UnknownTopicOrPartitionError: it is not there",
+        f"position 123456 of {'a' * 32}",
         "it took 0.25 s, -3 dB, 250,000 rows",
     ],
 )
