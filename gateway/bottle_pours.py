@@ -62,27 +62,22 @@ def note(tx: Transaction, dispenser: str, position: int, pour: Poured, when: Sta
 def add(tx: Transaction, bottle: int, position: int, time_ms: int, subject: str | None, volume_ul: int) -> None:
     """A pour came from a bottle."""
     values = position, bottle, time_ms, subject, volume_ul
-    tx.connection.execute("INSERT INTO bottle_pours VALUES (?, ?, ?, ?, ?)", values)
+    tx.unsettled.execute("INSERT INTO bottle_pours VALUES (?, ?, ?, ?, ?)", values)
 
 
 def _bottle_at(tx: Transaction, dispenser: str, nozzle: int, at_ms: int) -> int | None:
     """The bottle that hung there then. Mostly it is the newest, which is read once a transaction."""
     where = "bottle", dispenser, nozzle
     if where not in tx.memory:
-        tx.memory[where] = tx.connection.execute(_NEWEST, (dispenser, nozzle)).fetchone()
+        tx.memory[where] = tx.unsettled.execute(_NEWEST, (dispenser, nozzle)).fetchone()
     newest = tx.memory[where]
     if newest is None:
         return None
     bottle, since_ms, until_ms = newest
     if since_ms <= at_ms and (until_ms is None or until_ms > at_ms):
         return int(bottle)
-    row = tx.connection.execute(_BOTTLE, (dispenser, nozzle, at_ms, at_ms)).fetchone()
+    row = tx.unsettled.execute(_BOTTLE, (dispenser, nozzle, at_ms, at_ms)).fetchone()
     return None if row is None else int(row[0])
-
-
-def forget_newest(tx: Transaction, dispenser: str, nozzle: int) -> None:
-    """Another bottle hangs there, or none: what this transaction read is old."""
-    tx.memory.pop(("bottle", dispenser, nozzle), None)
 
 
 def hand_over(tx: Transaction, session: str, subject: str) -> None:

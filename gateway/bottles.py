@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from firmware_bridge.messages import EventMessage, Hello
+from firmware_bridge.messages import EventMessage, Hello, NozzleInfo
 from heat.events import AnyData, Poured, Refilled
 
 LEAST_ML = 5
@@ -23,8 +23,9 @@ class Bottles:
 
     def __init__(self) -> None:
         self._told: dict[str, Hello] = {}
-        """What each said last, with the levels of now."""
+        """What each said last."""
         self._left_ul: dict[str, dict[int, int]] = {}
+        """What is left on its nozzles now."""
 
     def greet(self, hello: Hello) -> None:
         """A dispenser tells its levels."""
@@ -40,14 +41,18 @@ class Bottles:
         if before is None or (message.boot, message.uptime_ms) <= (hello.boot, hello.uptime_ms):
             return
         left_ul[data.nozzle] = data.volume_ul if isinstance(data, Refilled) else max(before - data.volume_ul, 0)
-        level_ml = left_ul[data.nozzle] // 1000
-        level_ml = level_ml if level_ml >= LEAST_ML else 0
-        nozzles = (
-            msgspec.structs.replace(nozzle, level_ml=level_ml) if nozzle.nozzle == data.nozzle else nozzle
-            for nozzle in hello.nozzles
-        )
-        self._told[dispenser] = msgspec.structs.replace(hello, nozzles=tuple(nozzles))
 
     def now(self, hello: Hello) -> Hello:
         """What a dispenser said, with the levels of now."""
-        return self._told.get(hello.dispenser, hello)
+        told = self._told.get(hello.dispenser)
+        if told is None:
+            return hello
+        left_ul = self._left_ul[hello.dispenser]
+        nozzles = tuple(_with_level(nozzle, left_ul[nozzle.nozzle] // 1000) for nozzle in told.nozzles)
+        return msgspec.structs.replace(told, nozzles=nozzles)
+
+
+def _with_level(nozzle: NozzleInfo, level_ml: int) -> NozzleInfo:
+    if level_ml == nozzle.level_ml:
+        return nozzle
+    return msgspec.structs.replace(nozzle, level_ml=level_ml if level_ml >= LEAST_ML else 0)

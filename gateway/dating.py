@@ -127,6 +127,7 @@ def settle(tx: Transaction, boot: int, now: Now) -> int:
     never became known, can only be put on today, and keep the mark `unknown`; so do all if wall time is still unknown
     and the wait has been given up.
     """
+    tx.tally.write(tx.connection)  # what moves leaves a day that it was on
     rows = tx.connection.execute(
         "SELECT position, source, generation, sequence, type, subject, CAST(boot_ms AS INTEGER), day,"
         " CAST(data AS BLOB) FROM events WHERE day < 0 ORDER BY position LIMIT ?",
@@ -145,6 +146,7 @@ def redate(tx: Transaction, boot: int, after: int, offset_ms: int) -> int | None
 
     Returns the position to go on from, or None once all are dated by `offset_ms`, and that is noted.
     """
+    tx.tally.write(tx.connection)
     first = max(after, int(tx.connection.execute(_FIRST).fetchone()[0]))
     rows = tx.connection.execute(_MISDATED, (first, ELSEWHERE_MS, offset_ms, STEP_MS, SETTLE_ROWS)).fetchall()
     replayed = letters.replayed_after(tx.connection, first) if rows else ()

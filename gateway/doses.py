@@ -8,9 +8,11 @@ forgotten with the subject.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
 
-from gateway.transaction import Transaction
+from gateway.transaction import Gathered, Transaction
 from heat.events import AnyData
 from heat.following import LATEST, Dose, dose
 
@@ -18,14 +20,13 @@ from heat.following import LATEST, Dose, dose
 def note(tx: Transaction, subject: str, position: int, data: AnyData, day: int) -> None:
     """Keep an event's dose, if it has one; the oldest goes for one too many."""
     if (one := dose(data, day)) is not None:
-        tx.connection.execute("INSERT INTO doses VALUES (?, ?, ?, ?, ?, ?)", (position, subject, *one))
-        tx.at_end(_trim, subject)
+        tx.at_end(_add, subject, (position, subject, *one))
 
 
 def hand_over(tx: Transaction, session: str, subject: str) -> None:
     """A session's doses belong to a customer from now on."""
     tx.connection.execute("UPDATE doses SET subject = ? WHERE subject = ?", (subject, session))
-    tx.at_end(_trim, subject)
+    _trim(tx, [subject])
 
 
 def move(tx: Transaction, position: int, day: int) -> None:
@@ -43,9 +44,14 @@ def read(connection: sqlite3.Connection, subjects: Sequence[str]) -> list[Dose]:
     return [Dose(*row[1:]) for row in sorted(rows)[-LATEST:]]
 
 
-def _trim(tx: Transaction, subject: str, _added: int) -> None:
-    tx.connection.execute(
+def _add(tx: Transaction, rows: Gathered[str, tuple[Any, ...]]) -> None:
+    tx.unsettled.executemany("INSERT INTO doses VALUES (?, ?, ?, ?, ?, ?)", chain.from_iterable(rows.values()))
+    _trim(tx, rows)
+
+
+def _trim(tx: Transaction, subjects: Iterable[str]) -> None:
+    tx.unsettled.executemany(
         "DELETE FROM doses WHERE position IN"
         " (SELECT position FROM doses WHERE subject = ? ORDER BY position DESC LIMIT -1 OFFSET ?)",
-        (subject, LATEST),
+        ((subject, LATEST) for subject in subjects),
     )

@@ -32,7 +32,6 @@ from gateway.transaction import Transaction, nozzles_json
 from heat.errors import OutOfSequence, StoreError, StoreFull
 from heat.events import AnyData, Event, Poured, Rated, Refilled, SequenceGap, Stamp, Stated
 from heat.identity import EventId, session_subject
-from heat.profile import contribution
 from heat.quality import Reason, Refusal
 
 log = logging.getLogger("gateway.ingest")
@@ -214,7 +213,7 @@ class Ingest:
         subject = session.owner
         if subject is None:
             return
-        tx.fold(subject, contribution(data, tx.gateway_id, day))
+        tx.learn(subject, data, day)
         doses.note(tx, subject, position, data, day)
         if isinstance(data, Poured):
             site_pours.note(tx, data.sauce)
@@ -239,7 +238,7 @@ class Ingest:
     def _when(self, tx: Transaction, message: EventMessage, hello: Hello, now: Now) -> Stamp:
         if message.boot == hello.boot:
             return stamp(now, self._boot, max(message.sent_uptime_ms - message.uptime_ms, 0), sure=True)
-        gateway_boot, started_boot_ms, started_ms = tx.connection.execute(
+        gateway_boot, started_boot_ms, started_ms = tx.unsettled.execute(
             "SELECT gateway_boot, started_boot_ms, started_ms FROM dispenser_boots WHERE dispenser = ? AND boot = ?",
             (hello.dispenser, message.boot),
         ).fetchone() or (None, 0, None)

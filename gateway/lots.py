@@ -173,7 +173,6 @@ def refill(tx: Transaction, dispenser: str, nozzle: int, at_ms: int) -> None:
         "UPDATE bottles SET until_ms = ? WHERE dispenser = ? AND nozzle = ? AND until_ms IS NULL AND since_ms < ?",
         (at_ms, dispenser, nozzle, at_ms - SAME_ACT_MS),
     )
-    bottle_pours.forget_newest(tx, dispenser, nozzle)
 
 
 def of_lot(connection: sqlite3.Connection, lot: str) -> list[Bottle]:
@@ -214,7 +213,6 @@ def _hang(tx: Transaction, bottle: Bottle) -> Bottle:
     best_before = None if bottle.best_before is None else bottle.best_before.isoformat()
     values = *place, bottle.sauce, bottle.lot, best_before, bottle.volume_ml, bottle.hung_by, bottle.since_ms
     (number,) = tx.connection.execute(_INSERT, values).fetchone()
-    bottle_pours.forget_newest(tx, *place)
     tx.connection.execute(
         "DELETE FROM bottles WHERE until_ms IS NOT NULL AND bottle <="
         " (SELECT bottle FROM bottles WHERE until_ms IS NOT NULL ORDER BY bottle DESC LIMIT 1 OFFSET ?)",

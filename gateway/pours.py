@@ -8,9 +8,11 @@ in it.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
+from itertools import groupby
 
-from gateway.transaction import Transaction
+from gateway.transaction import Gathered, Transaction
 
 KEPT_DAYS = 365
 """Days after which a pour is forgotten: it counts 1/4096 then."""
@@ -20,18 +22,7 @@ KEPT_ROWS = 200
 
 def note(tx: Transaction, subject: str, sauce: str, day: int, n: int = 1) -> None:
     """Somebody poured a sauce on a day."""
-    (count,) = tx.connection.execute(
-        "INSERT INTO pours VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n",
-        (subject, sauce, day, n),
-    ).fetchone()
-    if count > n:
-        return  # no row was added, so none is too many
-    tx.connection.execute("DELETE FROM pours WHERE subject = ? AND day BETWEEN 0 AND ?", (subject, day - KEPT_DAYS))
-    tx.connection.execute(
-        "DELETE FROM pours WHERE subject = :subject AND (sauce, day) IN (SELECT sauce, day FROM pours"
-        " WHERE subject = :subject ORDER BY day < 0 DESC, day DESC LIMIT -1 OFFSET :kept)",
-        {"subject": subject, "kept": KEPT_ROWS},
-    )
+    tx.at_end(_add, subject, (sauce, day, n))
 
 
 def take_back(tx: Transaction, subject: str, sauce: str, day: int) -> None:
@@ -84,3 +75,32 @@ def read(connection: sqlite3.Connection, subjects: Iterable[str]) -> list[tuple[
         for subject in subjects
         for row in connection.execute("SELECT sauce, day, n FROM pours WHERE subject = ?", (subject,))
     ]
+
+
+def _add(tx: Transaction, poured: Gathered[str, tuple[str, int, int]]) -> None:
+    for subject, pours in poured.items():
+        for day, of_day in groupby(pours, lambda pour: pour[1]):
+            counts: Counter[str] = Counter()
+            for sauce, _, n in of_day:
+                counts[sauce] += n
+            new = [_count(tx, subject, sauce, day, n) == n for sauce, n in counts.items()]
+            if any(new):
+                _trim(tx, subject, day)
+
+
+def _count(tx: Transaction, subject: str, sauce: str, day: int, n: int) -> int:
+    """Add pours to a row; how many it has now. Those that were added alone: it is a new one."""
+    row = tx.unsettled.execute(
+        "INSERT INTO pours VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n",
+        (subject, sauce, day, n),
+    ).fetchone()
+    return int(row[0])
+
+
+def _trim(tx: Transaction, subject: str, day: int) -> None:
+    tx.unsettled.execute("DELETE FROM pours WHERE subject = ? AND day BETWEEN 0 AND ?", (subject, day - KEPT_DAYS))
+    tx.unsettled.execute(
+        "DELETE FROM pours WHERE subject = :subject AND (sauce, day) IN (SELECT sauce, day FROM pours"
+        " WHERE subject = :subject ORDER BY day < 0 DESC, day DESC LIMIT -1 OFFSET :kept)",
+        {"subject": subject, "kept": KEPT_ROWS},
+    )

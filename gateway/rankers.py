@@ -121,7 +121,7 @@ class Rankers:
         shown = self._shown.get(rated.pick_id or "")
         if shown is not None and rated.sauce not in shown.rated:
             shown.rated.add(rated.sauce)
-            tx.connection.execute(
+            tx.unsettled.execute(
                 "INSERT INTO ranked VALUES (?, 1, ?) ON CONFLICT DO UPDATE"
                 " SET rated = rated + 1, too_hot = too_hot + excluded.too_hot",
                 (shown.ranker, rated.verdict == "too_hot"),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway import bottle_pours, doses, letters, pours
 from gateway.packed import unpack
-from gateway.transaction import Transaction, read_profile
+from gateway.transaction import Gathered, Transaction, read_profile
 from heat.events import Consent, SessionClaimed, read_data
 from heat.identity import is_session, session_subject
 from heat.profile import Profile
@@ -50,6 +50,8 @@ class Session:
     previous_dose_ms: int | None
     opted_out: bool
     """Whether it is that of a customer who wants not to be known: nothing of it is anybody's."""
+    seen_ms: int = 0
+    """When it was heard of last, by the gateway's boot time."""
 
     @property
     def owner(self) -> str | None:
@@ -70,32 +72,45 @@ class Session:
 def enter(tx: Transaction, dispenser: str, generation: int, number: int, seen_ms: int) -> Session:
     """The session `number` of a dispenser, begun if it is new; `seen_ms` is the gateway's own (boot) time, now."""
     name = session_subject(dispenser, generation, number)
-    row = tx.connection.execute(
-        "UPDATE sessions SET seen_ms = ? WHERE session = ?"
-        " RETURNING subject, last_dose_ms, previous_dose_ms, opted_out",
-        (seen_ms, name),
+    session: Session | None = tx.memory.get(("session", name)) or _find(tx, name)
+    if session is None:
+        tx.unsettled.execute(
+            "INSERT INTO sessions (session, dispenser, number, subject, seen_ms) VALUES (?, ?, ?, ?, ?)",
+            (name, dispenser, number, name, seen_ms),
+        )
+        session = Session(name, name, None, None, False)
+    session.seen_ms = seen_ms
+    _keep(tx, session)
+    return session
+
+
+def _find(tx: Transaction, name: str) -> Session | None:
+    row = tx.unsettled.execute(
+        "SELECT subject, last_dose_ms, previous_dose_ms, opted_out FROM sessions WHERE session = ?", (name,)
     ).fetchone()
-    if row is not None:
-        return Session(name, row[0], row[1], row[2], bool(row[3]))
-    tx.connection.execute(
-        "INSERT INTO sessions (session, dispenser, number, subject, seen_ms) VALUES (?, ?, ?, ?, ?)",
-        (name, dispenser, number, name, seen_ms),
+    return None if row is None else Session(name, row[0], row[1], row[2], bool(row[3]))
+
+
+def _keep(tx: Transaction, session: Session) -> None:
+    """When it was seen, and its doses, have changed."""
+    key = "session", session.name
+    tx.memory[key] = session
+    tx.at_end(_write, key, session)
+
+
+def _write(tx: Transaction, kept: Gathered[tuple[str, str], Session]) -> None:
+    tx.unsettled.executemany(
+        "UPDATE sessions SET seen_ms = ?, last_dose_ms = ?, previous_dose_ms = ? WHERE session = ?",
+        ((s.seen_ms, s.last_dose_ms, s.previous_dose_ms, s.name) for *_, s in kept.values()),
     )
-    return Session(name, name, None, None, False)
 
 
 def note_dose(tx: Transaction, session: Session, sauce: str, day: int, uptime_ms: int) -> None:
     """A pour happened in this session, on a day as events have it, at an uptime of its dispenser."""
     pours.note(tx, session.subject, sauce, day)
-    tx.connection.execute(
-        "INSERT INTO latest VALUES (?, ?, NULL)"
-        " ON CONFLICT DO UPDATE SET sauce = excluded.sauce, verdict = excluded.verdict",
-        (session.subject, sauce),
-    )
-    tx.connection.execute(
-        "UPDATE sessions SET previous_dose_ms = last_dose_ms, last_dose_ms = ? WHERE session = ?",
-        (uptime_ms, session.name),
-    )
+    tx.at_end(_write_latest, session.subject, (sauce, None))
+    session.previous_dose_ms, session.last_dose_ms = session.last_dose_ms, uptime_ms
+    _keep(tx, session)
 
 
 def last_pour(tx: Transaction, session: Session) -> str | None:
@@ -108,14 +123,25 @@ def last_pour(tx: Transaction, session: Session) -> str | None:
 
 def note_verdict(tx: Transaction, session: Session, sauce: str, verdict: str) -> None:
     """The customer said how hot it was."""
-    tx.connection.execute(
-        "UPDATE latest SET verdict = ? WHERE subject = ? AND sauce = ?", (verdict, session.subject, sauce)
-    )
+    tx.at_end(_write_latest, session.subject, (sauce, verdict))
+
+
+def _write_latest(tx: Transaction, said: Gathered[str, tuple[str, str | None]]) -> None:
+    """The last pours, which have no verdict, and the verdicts on them; one on another sauce says nothing."""
+    for subject, items in said.items():
+        last = max((at for at, (_, verdict) in enumerate(items) if verdict is None), default=0)
+        for sauce, verdict in items[last:]:
+            if verdict is None:
+                tx.unsettled.execute("INSERT OR REPLACE INTO latest VALUES (?, ?, NULL)", (subject, sauce))
+            else:
+                tx.unsettled.execute(
+                    "UPDATE latest SET verdict = ? WHERE subject = ? AND sauce = ?", (verdict, subject, sauce)
+                )
 
 
 def note_stated(tx: Transaction, session: Session, milli_octaves: int) -> None:
     """The customer said how hot they like it."""
-    tx.connection.execute("INSERT OR REPLACE INTO stated VALUES (?, ?)", (session.name, milli_octaves))
+    tx.unsettled.execute("INSERT OR REPLACE INTO stated VALUES (?, ?)", (session.name, milli_octaves))
 
 
 def take_sums(tx: Transaction, session: Session, subject: str) -> Profile:
@@ -190,10 +216,10 @@ def claim_of(tx: Transaction, session: str, position: int) -> Claim | None:
 
 def end_older(tx: Transaction, dispenser: str, current: Session, number: int) -> None:
     """Forget the sessions that a dispenser had before the one it now reports."""
-    if tx.memory.get(("session", dispenser)) == current.name:
+    if tx.memory.get(("current", dispenser)) == current.name:
         return
-    tx.memory["session", dispenser] = current.name
-    rows = tx.connection.execute(
+    tx.memory["current", dispenser] = current.name
+    rows = tx.unsettled.execute(
         "SELECT session FROM sessions WHERE dispenser = ? AND session <> ? AND number <= ?",
         (dispenser, current.name, number),
     ).fetchall()
@@ -223,9 +249,10 @@ def end_idle(tx: Transaction, now_ms: int) -> int:
 
 def _end(tx: Transaction, name: str) -> None:
     _forget(tx, name)
-    tx.connection.execute("DELETE FROM sessions WHERE session = ?", (name,))
+    tx.drop(("session", name))
+    tx.unsettled.execute("DELETE FROM sessions WHERE session = ?", (name,))
 
 
 def _forget(tx: Transaction, name: str) -> None:
     tx.forget(name)
-    tx.connection.execute("DELETE FROM stated WHERE session = ?", (name,))
+    tx.unsettled.execute("DELETE FROM stated WHERE session = ?", (name,))

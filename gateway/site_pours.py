@@ -1,14 +1,14 @@
 """What is poured at this site, by whomever: a count a sauce, from which picks know what is popular here.
 
-Written in the transaction that stores a pour. The counts are halved now and then, so they stay small, and what was
-popular years ago is forgotten by and by, without a calendar.
+Written in the transaction that stores the pours, once for all of them. The counts are halved now and then, so they stay
+small, and what was popular years ago is forgotten by and by, without a calendar.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-from gateway.transaction import Transaction
+from gateway.transaction import Gathered, Transaction
 from heat.pours import site_popularity
 from models.features import Menu
 
@@ -18,23 +18,24 @@ HALVED_AT = 1_000
 
 def note(tx: Transaction, sauce: str) -> None:
     """Somebody poured a sauce."""
-    tx.at_end(_add, sauce)
+    tx.at_end(_add, None, (sauce, 1))
 
 
 def take_back(tx: Transaction, sauce: str) -> None:
     """A pour was nobody's."""
-    tx.at_end(_add, sauce, -1)
+    tx.at_end(_add, None, (sauce, -1))
 
 
-def _add(tx: Transaction, sauce: str, n: int) -> None:
-    (count,) = tx.connection.execute(
-        "INSERT INTO site_pours VALUES (?, ?) ON CONFLICT DO UPDATE SET pours = pours + excluded.pours RETURNING pours",
-        (sauce, n),
-    ).fetchone()
-    if count >= HALVED_AT:
-        tx.connection.execute("UPDATE site_pours SET pours = pours / 2")
-    if count >= HALVED_AT or count <= 0:
-        tx.connection.execute("DELETE FROM site_pours WHERE pours <= 0")
+def _add(tx: Transaction, said: Gathered[None, tuple[str, int]]) -> None:
+    before = dict(tx.unsettled.execute("SELECT sauce, pours FROM site_pours").fetchall())
+    counts = dict(before)
+    for sauce, n in said[None]:
+        counts[sauce] = max(counts.get(sauce, 0) + n, 0)
+        if counts[sauce] >= HALVED_AT:
+            counts = {each: count // 2 for each, count in counts.items()}
+    changed = [(sauce, count) for sauce, count in counts.items() if count != before.get(sauce)]
+    tx.unsettled.executemany("INSERT OR REPLACE INTO site_pours VALUES (?, ?)", changed)
+    tx.unsettled.execute("DELETE FROM site_pours WHERE pours <= 0")
 
 
 def popularity(reader: sqlite3.Connection, menu: Menu) -> dict[str, float]:

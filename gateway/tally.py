@@ -130,7 +130,7 @@ class Tally:
         self.lose((*old[:2], day), first, last)
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Add it all up."""
+        """Add it all up; nothing is left to be added."""
         if not self._cells:
             return
         reached = {key: cell for key, cell in self._cells.items() if cell.first != _NOWHERE}
@@ -143,6 +143,7 @@ class Tally:
             connection.executemany(_TAKE, [(*self._cells[key].counts, *key) for key in taken if key not in reached])
             connection.executemany(_EMPTY, list(taken))
             _narrow(connection, {key: first for key, first in taken.items() if key[2] >= 0})
+        self._cells.clear()
 
     def _cell(self, key: Key) -> _Cell:
         cell = self._cells.get(key)

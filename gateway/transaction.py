@@ -2,24 +2,33 @@
 
 Everything here runs in the writer's thread, between BEGIN and COMMIT. What it learns about sequences reaches memory
 only once the commit has succeeded.
+
+A commit holds up to a hundred events, many of one customer. What they add to the same rows is gathered (`at_end`) and
+written once: before COMMIT, or as soon as somebody asks for the `connection`, who may read or change those rows. So the
+rows are what they would be if each event were written by itself.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from gateway.ledger import date_gap, note_gap
 from gateway.packed import pack
 from gateway.tally import Key, Tally
-from heat.events import Event, Stamp
+from heat import tally
+from heat.events import AnyData, Event, Stamp
 from heat.identity import EventId, SequenceSet
 from heat.profile import BucketKey, FlavourKey, FlavourSums, Profile, Sums
 from heat.quality import Refusal
 from heat.scale import BANDS
+
+About = TypeVar("About", bound=Hashable)
+Item = TypeVar("Item")
+Gathered = Mapping[About, Sequence[Item]]
+"""What a transaction gathered, in its order, by what it is about."""
 
 _BAND_COLUMNS = [f"b{i}" for i in range(BANDS)]
 _SUM_COLUMNS = ["n", "w", "wq", "wqq", *_BAND_COLUMNS]
@@ -66,7 +75,8 @@ class Transaction:
     """What may be done between BEGIN and COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection, sequences: Sequences, gateway_id: str) -> None:
-        self.connection = connection
+        self.unsettled = connection
+        """The connection for rows that nobody gathers or remembers: it does not wait for those that are."""
         self.gateway_id = gateway_id
         self._sequences = sequences
         self._changed: dict[tuple[str, int], SequenceSet] = {}
@@ -75,8 +85,14 @@ class Transaction:
         self.tally = Tally()
         """What the ledger gets."""
         self.memory: dict[Hashable, Any] = {}
-        """What was read and is read again for the next event; who writes it forgets it here."""
-        self._at_end: Counter[tuple[Callable[[Transaction, str, int], None], str]] = Counter()
+        """What was read and is read again for the next event, until somebody asks for the `connection`."""
+        self._gathered: dict[Callable[[Transaction, Any], None], dict[Any, list[Any]]] = {}
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, all that was gathered written. Ask for it anew after an event was taken in."""
+        self.settle()
+        return self.unsettled
 
     # -- identities -------------------------------------------------------------------------------------------------
 
@@ -116,7 +132,7 @@ class Transaction:
     def append(self, event: Event) -> int:
         """Store an event and spend its identity. Returns its position; folding it is a step of its own."""
         when = event.when
-        cursor = self.connection.execute(
+        cursor = self.unsettled.execute(
             "INSERT INTO events (source, generation, sequence, type, subject, time_ms, boot_ms, day, clock, data)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -138,7 +154,7 @@ class Transaction:
 
     def append_refusal(self, event_id: EventId, refusal: Refusal, body: bytes, when: Stamp) -> int:
         """Store the bytes of an event that was refused, and spend its identity."""
-        cursor = self.connection.execute(
+        cursor = self.unsettled.execute(
             "INSERT INTO events (source, generation, sequence, time_ms, boot_ms, day, clock, data, reason, detail)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*event_id, when.time_ms, when.boot_ms, when.day, when.clock, body, refusal.reason, refusal.detail),
@@ -154,13 +170,17 @@ class Transaction:
         self.tally.lose((dispenser, generation, day), first, last)
         note_gap(self.connection, dispenser, generation, day, first, last)
 
+    def learn(self, subject: str, data: AnyData, day: int) -> None:
+        """Add an event of that day to a subject's profile; nothing if it is no evidence of taste."""
+        self.at_end(_fold, subject, (data, day))
+
     def date_loss(self, key: Key, day: int, first: int, last: int) -> None:
         """It is known better when these were missed; `key` has their dispenser, generation and the day before."""
         self.tally.move_loss(key, day, first, last)
         date_gap(self.connection, key, day, first, last)
 
     def fold(self, subject: str, profile: Profile, sign: int = 1) -> None:
-        """Add a contribution to a subject's profile, or with sign -1 take it back."""
+        """Add sums to a subject's profile, or with sign -1 take them back."""
         self.connection.executemany(
             _FOLD_BUCKET,
             (
@@ -177,8 +197,9 @@ class Transaction:
 
     def forget(self, subject: str) -> None:
         """Drop a subject's profile."""
+        self.drop(subject)
         for table in ("buckets", "flavours", "latest", "pours", "doses"):
-            self.connection.execute(f"DELETE FROM {table} WHERE subject = ?", (subject,))  # noqa: S608 -- constants
+            self.unsettled.execute(f"DELETE FROM {table} WHERE subject = ?", (subject,))  # noqa: S608 -- constants
 
     def meta(self, key: str) -> str:
         """A value of the meta table. Raises KeyError."""
@@ -195,14 +216,26 @@ class Transaction:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def at_end(self, work: Callable[[Transaction, str, int], None], about: str, n: int = 1) -> None:
-        """Have this done once for all events of the transaction: `work` gets the sum of all `n` about this."""
-        self._at_end[work, about] += n
+    def at_end(self, write: Callable[[Transaction, Gathered[About, Item]], None], about: About, item: Item) -> None:
+        """Have this written later, by a `write` of all that was gathered for it."""
+        self._gathered.setdefault(write, {}).setdefault(about, []).append(item)
+
+    def drop(self, about: Hashable) -> None:
+        """What was gathered about this, or is remembered by this name, is not wanted any more."""
+        self.memory.pop(about, None)
+        for gathered in self._gathered.values():
+            gathered.pop(about, None)
+
+    def settle(self) -> None:
+        """Write what was gathered, and remember nothing: whoever comes next may change it."""
+        self.memory.clear()
+        while self._gathered:
+            write, gathered = self._gathered.popitem()
+            write(self, gathered)
 
     def finish(self) -> None:
-        """Write what was gathered, just before COMMIT."""
-        for (work, about), n in self._at_end.items():
-            work(self, about, n)
+        """Write what is left to be written, just before COMMIT."""
+        self.settle()
         for (source, generation), intervals in self._changed.items():
             before = set(self._sequences.get(source, generation))
             for first, last in intervals:
@@ -220,6 +253,20 @@ class Transaction:
     def committed(self) -> None:
         """Publish what was gathered, just after COMMIT."""
         self._sequences.replace(self._changed)
+
+
+def _fold(tx: Transaction, events: Gathered[str, tuple[AnyData, int]]) -> None:
+    buckets: list[tuple[Any, ...]] = []
+    flavours: list[tuple[Any, ...]] = []
+    for subject, learned in events.items():
+        sums = tally.Tally()
+        for data, day in learned:
+            sums.add(data, tx.gateway_id, day)
+        of_buckets, of_flavours = sums.dump()
+        buckets += ((subject, *key, *row) for key, row in of_buckets.items())
+        flavours += ((subject, *key, *row) for key, row in of_flavours.items())
+    tx.unsettled.executemany(_FOLD_BUCKET, buckets)
+    tx.unsettled.executemany(_FOLD_FLAVOUR, flavours)
 
 
 def read_profile(connection: sqlite3.Connection, subject: str) -> Profile:
