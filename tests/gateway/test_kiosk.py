@@ -111,10 +111,21 @@ async def test_the_next_customer_takes_the_place_of_the_last(at: At) -> None:
     assert (first.card, first.standing) == (CARD, "known")
     at.ask(ask(2, session=2))
     assert at.visit.key != first.key
+    with at.kiosk.visits.watching("hot-bar-1") as changed:
+        at.kiosk.visits.stay(first)
+        assert not changed.is_set(), "a late touch is the last customer's"
     assert (at.visit.card, at.visit.dose) == (None, None)
     await at.do(POUR, session=1)  # it waited in the ring
     assert at.visit.session == 2
     assert at.visit.dose is None
+
+
+async def test_whoever_showed_a_card_is_known_when_they_ask_again(at: At) -> None:
+    at.ask(ask(1, token=TOKEN))
+    await at.do(POUR)
+    at.kiosk.visits.leave("hot-bar-1")
+    at.ask(ask(2))
+    assert (at.visit.card, at.visit.standing) == (CARD, "known")
 
 
 async def test_who_pours_without_asking_is_there_too(at: At) -> None:
@@ -129,6 +140,7 @@ async def test_who_pours_without_asking_is_there_too(at: At) -> None:
 async def test_what_waited_in_a_ring_is_nobody_who_stands_there(at: At, hand_clock: HandClock) -> None:
     hand_clock.go_on(1_000)
     await at.do(POUR, age_ms=31_000)
+    await at.do(POUR, boot=at.counter.boot + 1)
     assert at.kiosk.at("hot-bar-1") is None
     await at.do(POUR, age_ms=29_000)
     assert at.visit.dose is not None
@@ -252,6 +264,8 @@ async def test_a_pour_that_was_taken_back_is_asked_after_no_more(
     assert visit.dose is not None
     position, when = visit.dose.position, stamp(clock.now(), boot, 0, sure=True)
     assert isinstance(store.write(lambda tx: voids.void(tx, position, "leak", when, boot)).result(5), voids.Voided)
+    at.kiosk.visits.taken_back(position - 1)
+    assert visit.dose is not None, "another one"
     with at.kiosk.visits.watching("hot-bar-1") as changed:
         at.kiosk.visits.taken_back(position)
         assert changed.is_set(), "the screen is drawn anew"

@@ -94,6 +94,8 @@ async def test_a_refill_that_nobody_told_of_ends_the_bottle_that_was_known(
     book: Lots, poured: Any, of_lot: Any, hand_clock: HandClock, counter: Counter
 ) -> None:
     await book.hang(RED)
+    hand_clock.go_on(SAME_ACT_MS - 1_000)
+    counter.uptime_ms += SAME_ACT_MS - 1_000
     poured(RefilledBody(nozzle=1, sauce="table-red", volume_ul=750_000))
     assert book.bottle("hot-bar-1", 1) is not None, "the dispenser's own word of the same act"
     hand_clock.go_on(SAME_ACT_MS + 1_000)
@@ -163,6 +165,27 @@ async def test_who_opted_out_is_in_no_recall(  # noqa: PLR0913, PLR0917 -- its p
     when = stamp(clock.now(), boot, 0, sure=True)
     store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(5)
     assert of_lot("L-1") == [(1, None, 5000)]
+
+
+async def test_while_the_time_is_unknown_a_pour_is_of_what_hangs_there(
+    book: Lots, poured: Any, of_lot: Any, hand_clock: HandClock
+) -> None:
+    await book.hang(RED)
+    hand_clock.wall_ms = 12_345_000  # 1970
+    poured()
+    assert of_lot("L-1") == [(1, SESSION, 5000)]
+
+
+async def test_bottles_and_their_pours_are_bounded(
+    book: Lots, poured: Any, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lots, "KEPT", 2)
+    monkeypatch.setattr(bottle_pours, "KEPT", 2)
+    for number in range(5):
+        await book.hang(replace(RED, lot=f"L-{number}"))
+        poured()
+    assert rows("SELECT lot FROM bottles ORDER BY bottle") == [("L-2",), ("L-3",), ("L-4",)]
+    assert rows("SELECT count(*) FROM bottle_pours") == [(3,)], "the newest, and what came since"
 
 
 @pytest.mark.parametrize("best_before", [TODAY, None])

@@ -160,12 +160,34 @@ async def test_who_opted_out_has_nothing_to_take_back(bar: Bar, door: Any) -> No
 
 
 async def test_an_old_pour_stays(bar: Bar, hand_clock: HandClock) -> None:
-    ghost = bar.pour()
+    ghost, last = bar.pour(), bar.pour()
     hand_clock.go_on(voids.MAX_AGE_DAYS * DAY_MS)
     other = bar.pour(session=2)
+    assert isinstance(bar.void(last), Voided), "on its last day"
     hand_clock.go_on(DAY_MS)
     assert bar.void(ghost) == "too-old"
     assert isinstance(bar.void(other), Voided)
+
+
+async def test_a_void_is_forgotten_with_its_pour(bar: Bar, rows: Rows) -> None:
+    ghosts = [bar.pour(), bar.pour()]
+    bar.void(ghosts[0])
+    sql = "DELETE FROM events WHERE position <= ?"
+    bar.store.write(lambda tx: tx.connection.execute(sql, (ghosts[0],)).rowcount).result(5)
+    bar.void(ghosts[1])
+    assert rows("SELECT position FROM voids") == [(ghosts[1],)]
+
+
+async def test_a_void_waits_for_the_day_of_its_pour(bar: Bar, hand_clock: HandClock, rows: Rows) -> None:
+    """The time is known by then, and days are given later."""
+    begin_ms, hand_clock.wall_ms = hand_clock.boot_ms, 12_345_000  # 1970
+    bar.pour(GREEN)
+    ghost = bar.pour()
+    hand_clock.wall_ms = NOON_MS + hand_clock.boot_ms - begin_ms
+    bar.void(ghost)
+    assert rows("SELECT DISTINCT sign(day) FROM events") == [(-1,)]
+    await bar.keep_house()
+    _is_right(bar, rows, SESSION, DAY)
 
 
 async def test_what_is_told_again_after_a_restore_says_the_same(bar: Bar) -> None:

@@ -93,7 +93,7 @@ async def test_of_two_who_change_one_thing_the_later_is_told(inside: Inside, pat
     first = await inside.client.put(path, json=bodies[0], headers=seen)
     assert first.is_success
     assert _code(await inside.client.put(path, json=bodies[1], headers=seen)) == (412, "changed-meanwhile")
-    again = await inside.client.put(path, json=bodies[1], headers={"if-match": first.headers["etag"]})
+    again = await inside.client.put(path, json=bodies[1], headers={"if-match": f'"x", W/{first.headers["etag"]}'})
     assert again.is_success
 
 

@@ -200,6 +200,8 @@ async def test_who_may_no_more_is_told_no_more(sample: Sample, inside: Inside, m
     inside.hello((1, "table-red", 500))
     tokens = inside.state.access.tokens
     headers = {"authorization": f"Bearer {await tokens.add('screen', 'read', 'a test', None)}"}
+    trace = await inside.client.get("/live/trace/doc?dispenser=hot-bar-1", headers=headers)
+    assert trace.status_code == 403, "the page is for technicians"
     async with AsyncExitStack() as stack:
         streams = []
         for path in (
