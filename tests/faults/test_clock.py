@@ -80,6 +80,8 @@ class TrueTime:
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
+            # it makes a thread that waits for Python's lock ask for the time without end
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
 
 
