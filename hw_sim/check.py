@@ -9,9 +9,11 @@ of scope `read` in the environment variable PICANTE_TOKEN
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
@@ -31,6 +33,7 @@ GAP = "picante.gap.v1"
 FAULTS = ("missing", "doubled", "unknown", "untold", "mistold")
 """What may be wrong with a dispenser's events; see `DispenserCheck`."""
 TIMEOUT_S = 10.0
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,17 @@ class DispenserCheck:
         return self.agrees and not self.header.dropped
 
 
-def check_all(state: Path, dispensers: Iterable[str], gateway: str) -> list[DispenserCheck]:
+def check_all(state: Path, dispensers: Iterable[str], gateway: str, *, patience_s: float = 0) -> list[DispenserCheck]:
     """Compare what a state directory's dispensers made with what the gateway lists.
+
+    A gateway that has just started serves its dispensers some seconds before it opens its page: `patience_s` of them.
 
     Raises:
         LinkLost: the gateway does not answer.
     """
+    give_up = time.monotonic() + patience_s
+    while time.monotonic() < give_up and not _opened(gateway):
+        time.sleep(LOOK_S)
     listed = fetch(gateway)
     made = made_ids(journal_path(state))
     return [_compare(name, read_header(ring_path(state, name)), made, listed) for name in dispensers]
@@ -153,6 +161,13 @@ def _connection(gateway: str) -> http.client.HTTPConnection:
         raise ConfigError(f"gateway {gateway!r} is no address", hint="It reads unix:PATH or http://HOST:PORT")
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     return kind(address.hostname, address.port, timeout=TIMEOUT_S)
+
+
+def _opened(gateway: str) -> bool:
+    with closing(_connection(gateway)) as connection, contextlib.suppress(OSError):
+        connection.connect()
+        return True
+    return False
 
 
 def _get(connection: http.client.HTTPConnection, gateway: str, path: str) -> dict[str, Any]:

@@ -31,6 +31,8 @@ STATE = click.option(
     help="Where rings, keys, ports and the journal of what truly happened are kept.",
 )
 
+PAGE_OPENS_S = 30.0
+"""s that a gateway may take to open its page after it took the last events."""
 STOPPED = 130
 """The exit status after Ctrl-C, as a shell has it."""
 
@@ -206,7 +208,8 @@ def _tell(simulation: Simulation) -> None:
 
 def _check(scenario: Scenario, state: Path, drained: bool) -> bool:
     assert scenario.gateway is not None  # refused before the run
-    rows = check_all(state, [settings.id for settings in scenario.dispensers], scenario.gateway)
+    dispensers = [settings.id for settings in scenario.dispensers]
+    rows = check_all(state, dispensers, scenario.gateway, patience_s=PAGE_OPENS_S)
     click.echo(as_table(rows))
     good = drained and all(row.good for row in rows)
     dropped = sum(row.header.dropped for row in rows)

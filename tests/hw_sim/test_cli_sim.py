@@ -31,6 +31,7 @@ from hw_sim.simulation import Simulation, journal_path, port_path, ring_path
 from picante.cli_sim import sim
 from tests.firmware_bridge.pair import Disk
 from tests.hw_sim.desk import gateway_at
+from tests.servers import free_port
 from tests.waiting import wait_until_async
 
 CAPTURES = Path(__file__).parents[1] / "captures"
@@ -40,7 +41,7 @@ ONE = '[[dispensers]]\nid = "bar-1"\nring = 32\n'
 class Api:
     """A gateway's list of events, over HTTP, in pages of three at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.ids: list[str] = []
         self.gaps: dict[str, tuple[int, int]] = {}
         """By the id of the gap's event: which of bar-1's are lost."""
@@ -60,7 +61,7 @@ class Api:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its base names it so
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Answer)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def told(self, identity: str) -> dict[str, object]:
@@ -72,15 +73,21 @@ class Api:
         return {"type": "picante.gap.v1", "data": gap}
 
 
-@pytest.fixture
-def api() -> Iterator[Api]:
-    api = Api()
+@contextlib.contextmanager
+def serving(api: Api) -> Iterator[Api]:
+    """It answers inside."""
     thread = threading.Thread(target=api.server.serve_forever, args=(0.01,))
     thread.start()
     yield api
     api.server.shutdown()
     thread.join()
     api.server.server_close()
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving(Api()) as served:
+        yield served
 
 
 def make_events(state: Path, count: int, acked: int) -> list[str]:
@@ -179,6 +186,17 @@ def test_no_gateway_is_told(state: Path) -> None:
     make_events(state, 1, acked=0)
     with pytest.raises(LinkLost, match="Does the gateway run there"):
         check_all(state, ["bar-1"], "http://127.0.0.1:9")
+
+
+def test_a_page_that_opens_late_is_waited_for(state: Path) -> None:
+    [missing] = make_events(state, 1, acked=1)
+    port = free_port()
+    with contextlib.ExitStack() as opened:
+        opening = threading.Timer(0.5, lambda: opened.enter_context(serving(Api(port))))
+        opening.start()
+        [row] = check_all(state, ["bar-1"], f"http://127.0.0.1:{port}", patience_s=20)
+        opening.join()
+    assert row.missing == (missing,)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
