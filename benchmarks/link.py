@@ -35,7 +35,7 @@ from tests.waiting import wait_until
 
 PORTS = 8
 BAUD = 115_200
-OPENING_S = 5.0
+OPENING_S = 15.0
 """Seconds that the gateway has for opening all links while the lines are full."""
 SHREDS = "import os\nwhile True: os.write(1, bytes((0, 1)) * 2048)"
 CHUNK_BYTES = 1_024

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cloud_sync.pulse import Pulse
+from gateway.access.notes import SETUP
 from gateway.assembly import assemble
 from gateway.config import Config
 from gateway.home_assistant import HomeAssistant
@@ -35,7 +36,6 @@ from gateway.parts import (
 )
 from gateway.setup_code import tell_code
 from gateway.state import GatewayState
-from gateway.web.entry.setup import Setup
 from gateway.web.leaf import check_issuer
 
 log = logging.getLogger("gateway.app")
@@ -59,7 +59,7 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
     check_issuer(config)
     sys.setswitchinterval(TURN_S)
     async with assemble(config) as state:
-        if await Setup(state.access, config, lambda: None).go_on():
+        if await _ends_setup(state):
             return True
         begun()
         tell_code(state.access)
@@ -83,6 +83,15 @@ async def run(config: Config, begun: Callable[[], object] = lambda: None) -> boo
     if state.store.broken is not None:
         raise state.store.broken
     return state.restart
+
+
+async def _ends_setup(state: GatewayState) -> bool:
+    """Whether a setup was over when the power failed, and has been closed now."""
+    if state.access.notes.get(SETUP) is None:
+        return False
+    from gateway.web.entry.setup import Setup  # loads what the web needs; after the first boot nobody does
+
+    return await Setup(state.access, state.config, lambda: None).go_on()
 
 
 def _stop(state: GatewayState, told: signal.Signals) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from gateway.access.file import AccessFile
 
 MOST_SNOOZES = 1_000
+SETUP = "setup"
+"""The note of a setup that isn't closed: its answers."""
 
 
 class Notes:

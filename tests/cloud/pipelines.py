@@ -176,7 +176,7 @@ class PipelineProcess:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["message"] == message]
 
-    def wait_for(self, message: str, count: int = 1, deadline_s: float = 20.0) -> None:
+    def wait_for(self, message: str, count: int = 1, deadline_s: float = 60.0) -> None:
         """Until the log has so many lines with this message."""
         wait_until(lambda: len(self.lines(message)) >= count, deadline_s, f"{count} x {message!r} in {self.log}")
 

@@ -169,10 +169,10 @@ class Outcome:
 
     @property
     def aimed(self) -> bool:
-        """Whether the kills of the gateway hurt: half fell into a transaction, and half of those left records there."""
+        """Whether the gateway's kills hurt: half fell into a transaction, and a third of those left records there."""
         gateway = self.of("gateway")
         inside = sum(kill.inside for kill in gateway)
-        return 0 < len(gateway) <= 2 * inside and inside <= 2 * self.hits
+        return 0 < len(gateway) <= 2 * inside and inside <= 3 * self.hits
 
     def of(self, kind: Kind) -> list[Kill]:
         """The kills of one kind."""

@@ -35,6 +35,7 @@ def outcome(directory: Path, seed: int) -> Outcome:
         made=1000,
         written_twice=seed,
         hits=1,
+        ledger=[{"generated": 1000, "stored": 1000, "in_kafka": 1000, "flaws": []}],
         integrity="ok",
         seconds=40.0,
     )

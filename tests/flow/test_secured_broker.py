@@ -116,6 +116,7 @@ def test_a_broker_killed_and_emptied_loses_and_doubles_nothing(shop: World, brok
         else:
             broker.empty()
         broker.start()
+    shop.wait_until_ready(60)
     # dispensers without a word: the broker tells of them by their last wills
     wait_until(lambda: links(shop) == dict.fromkeys(BARS, True), 60, "all are there again")
     assert shop.sim is not None

@@ -19,6 +19,7 @@ from cloud_sync.settings import addresses
 from gateway import setup_file
 from gateway.access import secret
 from gateway.access.access import Access, write_private
+from gateway.access.notes import SETUP
 from gateway.access.roles import Role
 from gateway.config import Config, own_pseudonym_path, pseudonym_path
 from gateway.web.language import Text
@@ -30,7 +31,7 @@ log = logging.getLogger("gateway")
 STEPS = ("store", "time", "technician", "kafka", "done")
 RESTART_S = 2.0
 """s in which the last page's style and script are still served."""
-_NOTE, _SESSION = "setup", "setup-session"
+_SESSION = "setup-session"
 _FINISHED = "finished"
 """Among the answers: *Start* was pressed. From then on the setup is over, wherever the power fails."""
 _KEYS = {"store": ("store", "region", "id"), "time": ("timezone",), "kafka": ("bootstrap", "tls")}
@@ -62,7 +63,7 @@ class Setup:
 
     def kept(self) -> dict[str, dict[str, Any]]:
         """The answers, by step; `technician` has the name alone."""
-        note = self.access.notes.get(_NOTE)
+        note = self.access.notes.get(SETUP)
         return {} if note is None else json.loads(note)
 
     def step(self) -> str:
@@ -122,7 +123,7 @@ class Setup:
                     wrong["bootstrap"] = str(error.args[0])
         if not wrong:
             kept = {name: answered for name, answered in self.kept().items() if name != _FINISHED}
-            await self.access.notes.put(_NOTE, json.dumps(kept | {step: values}))
+            await self.access.notes.put(SETUP, json.dumps(kept | {step: values}))
         return wrong
 
     async def _let_in(self, said: Mapping[str, str], wrong: dict[str, Text | str]) -> None:
@@ -149,7 +150,7 @@ class Setup:
 
     async def finish(self) -> None:
         """Write what was said, and have the daemon start with it. Twice does the same. Raises StoreError."""
-        await self.access.notes.put(_NOTE, json.dumps(self.kept() | {_FINISHED: {}}))
+        await self.access.notes.put(SETUP, json.dumps(self.kept() | {_FINISHED: {}}))
         await self._close()
         asyncio.get_running_loop().call_later(RESTART_S, self._restart)
 
@@ -177,7 +178,7 @@ class Setup:
         write_private(self.access.directory / setup_file.FILE, setup_file.as_text(said))
         self.access.close_setup()
         await self.access.notes.put(_SESSION, None)
-        await self.access.notes.put(_NOTE, None)  # last: until then a start does all of it again
+        await self.access.notes.put(SETUP, None)  # last: until then a start does all of it again
 
 
 def _check_names(values: Mapping[str, str], fixed: frozenset[str], wrong: dict[str, Text | str]) -> None:

@@ -16,7 +16,7 @@ from tests.access import console
 from tests.flow.world import Process
 from tests.gateway.web.conftest import write_config
 from tests.servers import free_port
-from tests.waiting import wait_until_async
+from tests.waiting import LONG_S, wait_until_async
 
 CAPACITY = 32
 OVERFLOW = f"""
@@ -70,7 +70,7 @@ async def test_a_ring_that_wrapped_is_told_to_the_event(tmp_path: Path) -> None:
             client = console(tmp_path / "gateway")
             await wait_until_async(lambda: simulation.load_is_done, 30, "the load is made")
             await wait_until_async(lambda: unit.header.held == 0, 30, "the rest is delivered")
-            [row] = await asyncio.to_thread(check_all, tmp_path / "sim", ["bar-1"], url)
+            [row] = await asyncio.to_thread(check_all, tmp_path / "sim", ["bar-1"], url, patience_s=LONG_S)
             assert (row.agrees, row.untold, row.mistold) == (True, (), ())
             assert row.header.dropped == row.told > 5 * CAPACITY
             assert row.told + row.arrived == 400
@@ -93,6 +93,6 @@ async def test_through_cuts_pulls_hangs_and_noise_every_event_arrives_once(tmp_p
         await wait_until_async(lambda: all(mishaps()[kind] >= 2 for kind in MISHAPS), 40, "enough has gone wrong")
         simulation.check_tasks()
         assert await simulation.drain(40)
-        rows = await asyncio.to_thread(check_all, tmp_path / "sim", list(simulation.units), url)
+        rows = await asyncio.to_thread(check_all, tmp_path / "sim", list(simulation.units), url, patience_s=LONG_S)
         assert [(row.good, row.missing, row.doubled, row.unknown) for row in rows] == [(True, (), (), ())] * 2
         assert all(row.arrived > 50 and row.header.boot > 1 for row in rows)

@@ -146,7 +146,6 @@ def test_a_held_button_pours_once_and_a_tapped_one_does_not(browser: Browser, sh
         button = page.get_by_role("button", name="Pour now")
         button.click()
         expect(page.locator("#dispenser-commands")).to_contain_text("Nothing yet")
-        button.scroll_into_view_if_needed()
         button.hover()
         page.mouse.down()
         page.wait_for_url("**#dispenser-commands")

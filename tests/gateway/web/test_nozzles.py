@@ -22,7 +22,7 @@ def planned(shop: Shop, dispenser: str = "hot-bar-1") -> dict[str, str]:
 def hold(page: Page, text: str) -> None:
     """Hold a button for its second."""
     button = page.get_by_role("button", name=re.compile(text))
-    button.scroll_into_view_if_needed()
+    button.hover()
     box = button.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -134,7 +134,6 @@ def send_and_check(page: Page, backups: str, file: Path) -> None:
 def hold(page: Page, name: str) -> None:
     """Hold a button until what it does is under way."""
     button = page.get_by_role("button", name=re.compile(name))
-    button.scroll_into_view_if_needed()
     button.hover()
     page.mouse.down()
     page.wait_for_url("**/order**")
