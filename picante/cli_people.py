@@ -215,6 +215,8 @@ def setup_code(again: bool, config_path: Path) -> None:
     """
     with opened(config_path) as access:
         code = access.new_code() if again else access.begin()
+        if again:
+            _done(access.audit.note(("console", "console"), ("setup-code --again", "picante gateway"), {}))
     if code is None:
         click.echo("error: this gateway is set up. --again opens the setup with a new code", err=True)
         raise SystemExit(1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from gateway.aggregates import DOOR, FLOW, LEVEL, TEMPERATURE, TRAY, Sensor
 from gateway.state import GatewayState
 from gateway.web.dispenser_answers import ForecastView, NozzleFlaw, NozzleReadings, ReadingsView
+from gateway.web.reads import moment
 
 FRESH_MS = 60_000
 """ms; an idle dispenser tells its levels every ten seconds, and a busy line may shed some of that."""
+PERIOD_S = 10
+"""s between two SAMPLEs of a dispenser at which nothing flows."""
 _FLAWS: dict[str, NozzleFlaw] = {"leak": "leaks", "drift": "meter_drifts", "stuck_level": "level_sensor_stuck"}
 
 
@@ -32,6 +37,12 @@ def readings_view(state: GatewayState, dispenser: str) -> ReadingsView | None:
         ],
         shed=known.shed,
     )
+
+
+def read_at(state: GatewayState, dispenser: str) -> datetime | None:
+    """When a dispenser's sensors were heard last, by the gateway's clock; None: never since it started."""
+    known, now = state.samples.readings.get(dispenser), state.clock.now()
+    return None if known is None else moment(now.wall_ms - (now.boot_ms - known.at_ms))
 
 
 def gauged_ml(state: GatewayState, dispenser: str, nozzle: int) -> int | None:

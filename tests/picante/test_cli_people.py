@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 from click.testing import CliRunner
 
+from gateway.access.access import open_access
 from picante.cli import main
 from tests.gateway.web.conftest import Shop, shop, write_config
 from tests.servers import free_port
@@ -48,6 +50,8 @@ def test_on_a_gateway_that_does_not_run(tmp_path: Path) -> None:
     code = picante(tmp_path, "gateway", "setup-code", "--again")
     assert picante(tmp_path, "gateway", "setup-code") == code
     assert (tmp_path / "gateway" / "setup-code").stat().st_mode & 0o077 == 0
+    with closing(open_access(tmp_path / "gateway")) as access:
+        assert access.audit.page(None, 1)[0].method == "setup-code --again", "whoever has the code may become an owner"
 
 
 @pytest.mark.usefixtures("shop")

@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from gateway.web import reads
 from gateway.web.dispensers.commands import Dispenser
 from gateway.web.dispensers.sample_stream import Span, thin
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.dispenser import known
+from gateway.web.readings import PERIOD_S, read_at
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer, Who
@@ -22,8 +22,6 @@ from gateway.web.who import Viewer, Who
 router = APIRouter(include_in_schema=False)
 
 SPANS: dict[Span, Text] = {600: Text("10 minutes"), 3600: Text("1 hour"), 86400: Text("24 hours")}
-PERIOD_S = 10
-"""s between two SAMPLEs of one at which nothing flows."""
 
 
 def _span(query: Mapping[str, str]) -> Span:
@@ -32,7 +30,6 @@ def _span(query: Mapping[str, str]) -> Span:
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
     view = known(web, query["dispenser"])
-    readings = web.state.samples.readings.get(view.name)
     return {
         "one": view,
         "bottles": drawn(view),
@@ -40,13 +37,8 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "spans": SPANS,
         "period_s": PERIOD_S,
         "values": {} if view.readings is None else {each.nozzle: each for each in view.readings.nozzles},
-        "read_at": None if readings is None else reads.moment(_wall_ms(web, readings.at_ms)),
+        "read_at": read_at(web.state, view.name),
     }
-
-
-def _wall_ms(web: Web, boot_ms: int) -> int:
-    now = web.state.clock.now()
-    return now.wall_ms - (now.boot_ms - boot_ms)
 
 
 PAGE = Page(

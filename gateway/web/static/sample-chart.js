@@ -3,9 +3,8 @@
 // It holds a span of time and no more, and neither listens nor draws while nobody sees it.
 
 /**
- * @typedef {"flow" | "level" | "temperature"} Channel
- * @typedef {{channel: Channel, nozzle: number, least: (number | null)[], most: (number | null)[]}} Thin
- * @typedef {{begin_ms: number, step_ms: number, count: number, series: Thin[]}} Readings
+ * @typedef {import("../api").components["schemas"]["Thin"]["channel"]} Channel
+ * @typedef {import("../api").components["schemas"]["Readings"]} Readings
  * @typedef {[number, number, [number, number, number[]][]]} Samples
  * @typedef {{nozzle: number, name: string, band: number | null}} Line
  */

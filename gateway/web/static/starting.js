@@ -4,8 +4,9 @@
 const EVERY_MS = 700;
 
 async function look() {
+  /** @type {import("../api").components["schemas"]["Readiness"] | null} */
   const told = await fetch("/readyz", { cache: "no-store" }).then((answer) => answer.json()).catch(() => null);
-  const isSetup = told?.parts?.some((/** @type {{name: string}} */ part) => part.name === "setup");
+  const isSetup = told?.parts?.some((part) => part.name === "setup");
   if (told !== null && !isSetup) {
     location.assign("/");
   } else {

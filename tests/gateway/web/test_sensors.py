@@ -47,6 +47,20 @@ async def hello(inside: Inside) -> Hello:
     return hello
 
 
+async def test_what_sensors_said_long_ago_is_grey_with_its_age(inside: Inside, hello: Hello) -> None:
+    sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)), Series(Channel.TEMPERATURE, 0, (2031,)))
+    pages = (f"/dispensers/{hello.dispenser}", f"/dispensers/{hello.dispenser}/readings")
+    for page in pages:
+        text = (await inside.client.get(page)).raise_for_status().text
+        assert 'class="reading"' in text
+        assert 'class="reading stale"' not in text
+    inside.state.samples.readings[hello.dispenser].at_ms -= 31_000
+    for page, greyed in zip(pages, (2, 1), strict=True):
+        text = (await inside.client.get(page)).raise_for_status().text
+        assert text.count('class="reading stale"') == greyed
+        assert text.count('data-period="10"') == greyed
+
+
 async def test_the_newest_readings_are_told_of_each_dispenser(inside: Inside, hello: Hello) -> None:
     [dispenser] = (await inside.json("/api/v1/dispensers"))["dispensers"]
     assert dispenser["readings"] is None

@@ -1,6 +1,6 @@
 """Dispensers, the clock, and what decides on picks. The dispensers say HELLO on links without a line.
 
-Real ones that come, go and are adopted are in test_repairs_page.py and test_repairs_in_browser.py.
+Real ones that come, go and are adopted are in test_repairs_page.py and test_dispensers_in_browser.py.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ async def _stopped(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 
 
 # -- Kafka ----------------------------------------------------------------------------------------------------------
-# A real Kafka that is away, refuses a password, or has another gateway's events, is in test_repairs_in_browser.py.
+# A real Kafka that is away, refuses a password, or has another gateway's events, is in test_repairs_page.py.
 
 
 def kafka(code: str, error: Any, button: str | None = None) -> None:
