@@ -29,7 +29,7 @@ ROWS = 150
 """That are stored between two freezes."""
 LOAD = """\
 [load]
-events_per_s = 200
+events_per_s = 60
 ask_share = 0.02
 customers = 10
 

@@ -47,7 +47,8 @@ def test_the_kills_fell_where_they_hurt(outcome: Outcome) -> None:
 
 def test_each_kill_is_logged_with_the_positions(outcome: Outcome) -> None:
     lines = [json.loads(line) for line in outcome.log.read_text().splitlines()]
-    assert [line["part"] for line in lines] == [kill.part for kill in outcome.kills]
+    # a broker and Redis may die at one moment, and either be written first
+    assert Counter(line["part"] for line in lines) == Counter(kill.part for kill in outcome.kills)
     for part in HURTS:
         sums = [sum(line["positions"].values()) for line in lines if line["part"] == part]
         assert sums[0] > 0

@@ -20,14 +20,11 @@ def planned(shop: Shop, dispenser: str = "hot-bar-1") -> dict[str, str]:
 
 
 def hold(page: Page, text: str) -> None:
-    """Hold a button for its second."""
+    """Hold a button until what it does is sent: a busy browser begins to count late."""
     button = page.get_by_role("button", name=re.compile(text))
     button.hover()
-    box = button.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.wait_for_timeout(1_200)
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.mouse.down()
     page.mouse.up()
 
 
