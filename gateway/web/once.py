@@ -25,7 +25,7 @@ from gateway.web.who import Who
 
 ID, AGAIN, SECRET = "picante.once", "picante.again", "picante.secret"
 LONGEST_KEY = 200
-_KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
+_KEPT_HEADERS = frozenset({"content-type", "content-encoding", "location", "etag"})
 
 
 def once_id(request: Request) -> bytes:

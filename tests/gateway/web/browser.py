@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, Protocol, TypedDict, Unpack
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from gateway.web.who import Role
 from tests import access
@@ -120,3 +120,19 @@ def visiting(
         if look.get("javascript", True) and page.locator("#live").count():
             expect(page.locator("#connection")).to_have_attribute("data-state", "live")
         yield page
+
+
+# -- a button that is held --------------------------------------------------------------------------------------------
+
+
+def hold(page: Page, button: Locator) -> None:
+    """Hold it until what it does is sent: a busy browser begins to count its second late."""
+    button.hover()
+    with is_sent(page):
+        page.mouse.down()
+    page.mouse.up()
+
+
+def is_sent(page: Page) -> AbstractContextManager[Any]:
+    """What begins inside is kept up until a form was sent."""
+    return page.expect_request(lambda request: request.method == "POST")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.gateway.web.browser import PHONE, WIDE, visiting
+from tests.gateway.web.browser import PHONE, WIDE, hold, visiting
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.gateway.web.test_assets import weight
 from tests.gateway.web.test_live_page import set_visibility
@@ -146,10 +146,8 @@ def test_a_held_button_pours_once_and_a_tapped_one_does_not(browser: Browser, sh
         button = page.get_by_role("button", name="Pour now")
         button.click()
         expect(page.locator("#dispenser-commands")).to_contain_text("Nothing yet")
-        button.hover()
-        page.mouse.down()
+        hold(page, button)
         page.wait_for_url("**#dispenser-commands")
-        page.mouse.up()
         pours = page.locator("#dispenser-commands li", has_text="Test pour")
         expect(pours).to_have_count(1)
         expect(pours).to_contain_text(re.compile(r"done.*ml", re.DOTALL | re.IGNORECASE), timeout=LET_IN_MS)

@@ -12,6 +12,8 @@ from typing import cast
 import httpx
 import pytest
 from fastapi import Request
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.access.access import Access, open_access
@@ -144,6 +146,18 @@ async def test_a_key_is_its_senders_and_a_secret_is_not_kept(
     for done in (5, 6):
         assert told(await client.post("/secret?once=s", headers=OURS | senders[0]))[1] == done
     assert [change.route for change in access.audit.page(None, 9)] == ["/secret"] * 2 + ["/x"] * 4
+
+
+async def test_a_packed_answer_is_given_again_as_packed(access: Access, keys: Keys) -> None:
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("sauce " * 1_000)(scope, receive, send)
+
+    packing = GZipMiddleware(behind, minimum_size=1_000)
+    guard = cast("ASGIApp", Guard(packing, access, lambda: {"gw-1.local"}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url=SECURE) as client:
+        answers = [await client.post("/x?once=k", headers=OURS | signed_in(keys)) for _ in range(2)]
+    assert [answer.text for answer in answers] == ["sauce " * 1_000] * 2
+    assert answers[1].headers["content-encoding"] == "gzip"
 
 
 async def test_a_program_called_like_somebody_is_not_them(access: Access, keys: Keys) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.gateway.web.browser import PHONE, WIDE, context_of, visiting
+from tests.gateway.web.browser import hold as hold_button
 from tests.gateway.web.conftest import Shop
 
 BAR = "/dispensers/hot-bar-1"
@@ -20,12 +21,8 @@ def planned(shop: Shop, dispenser: str = "hot-bar-1") -> dict[str, str]:
 
 
 def hold(page: Page, text: str) -> None:
-    """Hold a button until what it does is sent: a busy browser begins to count late."""
-    button = page.get_by_role("button", name=re.compile(text))
-    button.hover()
-    with page.expect_request(lambda request: request.method == "POST"):
-        page.mouse.down()
-    page.mouse.up()
+    """Hold the button of this name."""
+    hold_button(page, page.get_by_role("button", name=re.compile(text)))
 
 
 def typed(page: Page, word: str, text: str) -> None:

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from gateway.web.repairs.kinds import KINDS
 from gateway.web.who import Role
 from models.bundle import pretrained
-from tests.gateway.web.browser import PHONE, WIDE, visiting
+from tests.gateway.web.browser import PHONE, WIDE, hold, is_sent, visiting
 from tests.gateway.web.conftest import Shop
 from tests.gateway.web.provoked.of_machine import certified
 from tests.gateway.web.troubled import Troubled, open_troubled, opened
@@ -29,7 +29,6 @@ OFFLINE = "[data-code=dispenser_offline]"
 WITHIN_MS = 10_000
 DUMB_MS = 20_000
 """A port is silent once nothing came for 10 s."""
-HELD_MS = 1_200
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +143,7 @@ def test_the_way_to_kafka_is_shut_three_times_over(browser: Browser, troubled: T
         held.click()
         expect(card(phone, "sync_foreign").get_by_label(re.compile("Type"))).to_be_focused()
         assert troubled.shop.json("/api/v1/sync")["state"] == "foreign", "a tap does nothing"
-        hold_by_mouse(phone, held)
+        hold(phone, held)
         gone(pages, "sync_foreign")
         troubled.shop.visit()
         wait_until(lambda: troubled.shop.json("/api/v1/sync")["pending"] == 0, 20, "all went to Kafka")
@@ -158,17 +157,10 @@ def test_what_is_held_is_held_by_keyboard_too(browser: Browser, troubled: Troubl
         held.press("Enter")
         assert any(one["code"] == "restored" for one in troubled.shop.json("/api/v1/repairs")["repairs"])
         held.focus()
-        pages[1].keyboard.down("Enter")
-        pages[1].wait_for_timeout(HELD_MS)
+        with is_sent(pages[1]):
+            pages[1].keyboard.down("Enter")
         pages[1].keyboard.up("Enter")
         gone(pages, "restored")
-
-
-def hold_by_mouse(page: Page, button: Locator) -> None:
-    button.hover()
-    page.mouse.down()
-    page.wait_for_timeout(HELD_MS)
-    page.mouse.up()
 
 
 def test_nothing_of_all_that_comes_back(shop: Shop) -> None:

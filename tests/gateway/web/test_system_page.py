@@ -77,7 +77,10 @@ def test_a_restore_from_the_phone_cut_and_killed_in_the_middle(browser: Browser,
         stored = shop.json("/api/v1/sync")["stored"]
         shop.visit(dial=40, pour="table-red", volume_ul=3_000)
         send_and_check(page, f"{shop.url}/system/backups", tmp_path / "b.picante")
-        hold(page, "Put it back")
+        page.get_by_role("button", name=re.compile("Put it back")).hover()
+        page.mouse.down()
+        page.wait_for_url("**/order**")
+        page.mouse.up()
         expect(page.get_by_role("heading", level=1)).to_have_text("The gateway starts anew")
         shop.gateway.process.send_signal(signal.SIGKILL)
         shop.gateway.process.wait()
@@ -129,12 +132,3 @@ def send_and_check(page: Page, backups: str, file: Path) -> None:
     page.get_by_label("Its passphrase").fill(PASSPHRASE)
     page.get_by_role("button", name="Check it").click()
     expect(page.locator("#restore .banner")).to_contain_text("It is whole, and fits this gateway.")
-
-
-def hold(page: Page, name: str) -> None:
-    """Hold a button until what it does is under way."""
-    button = page.get_by_role("button", name=re.compile(name))
-    button.hover()
-    page.mouse.down()
-    page.wait_for_url("**/order**")
-    page.mouse.up()
