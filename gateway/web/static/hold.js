@@ -6,11 +6,15 @@ const HOLD_MS = 1_000;
 class HoldButton extends HTMLElement {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  #sent = false; // whoever lets go afterwards sends nothing more
 
   connectedCallback() {
     const button = this.querySelector("button");
     if (!button) return;
-    button.addEventListener("pointerdown", (event) => { if (event.button === 0) this.#begin(); });
+    button.addEventListener("pointerdown", (event) => {
+      this.#sent = false;
+      if (event.button === 0) this.#begin();
+    });
     for (const end of ["pointerup", "pointercancel", "pointerleave", "blur"]) {
       button.addEventListener(end, () => this.#stop());
     }
@@ -27,9 +31,9 @@ class HoldButton extends HTMLElement {
       this.#stop();
     });
     button.addEventListener("click", (event) => {
-      if (this.#typed) return;
+      if (this.#typed && !this.#sent) return;
       event.preventDefault();
-      this.#type();
+      if (!this.#sent) this.#type();
     });
   }
 
@@ -50,6 +54,7 @@ class HoldButton extends HTMLElement {
     this.classList.add("holding");
     this.#timer = setTimeout(() => {
       this.#stop();
+      this.#sent = true;
       this.#field.value = this.dataset.word ?? "";
       this.closest("form")?.requestSubmit(this.querySelector("button"));
     }, HOLD_MS);

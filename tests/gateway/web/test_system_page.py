@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.gateway.backup_shop import PASSPHRASE
 from tests.gateway.machine import THROTTLED, compute_module, write_files
-from tests.gateway.web.browser import PHONE, WIDE, visiting
+from tests.gateway.web.browser import PHONE, WIDE, hold, visiting
 from tests.gateway.web.conftest import Shop, open_shop
 
 
@@ -77,10 +77,8 @@ def test_a_restore_from_the_phone_cut_and_killed_in_the_middle(browser: Browser,
         stored = shop.json("/api/v1/sync")["stored"]
         shop.visit(dial=40, pour="table-red", volume_ul=3_000)
         send_and_check(page, f"{shop.url}/system/backups", tmp_path / "b.picante")
-        page.get_by_role("button", name=re.compile("Put it back")).hover()
-        page.mouse.down()
+        hold(page, page.get_by_role("button", name=re.compile("Put it back")))
         page.wait_for_url("**/order**")
-        page.mouse.up()
         expect(page.get_by_role("heading", level=1)).to_have_text("The gateway starts anew")
         shop.gateway.process.send_signal(signal.SIGKILL)
         shop.gateway.process.wait()
