@@ -6,7 +6,7 @@ from datetime import datetime
 
 from gateway.aggregates import DOOR, FLOW, LEVEL, TEMPERATURE, TRAY, Sensor
 from gateway.state import GatewayState
-from gateway.web.dispenser_answers import ForecastView, NozzleFlaw, NozzleReadings, ReadingsView
+from gateway.web.dispenser_answers import DispenserView, ForecastView, NozzleFlaw, NozzleReadings, ReadingsView
 from gateway.web.reads import moment
 
 FRESH_MS = 60_000
@@ -43,6 +43,13 @@ def read_at(state: GatewayState, dispenser: str) -> datetime | None:
     """When a dispenser's sensors were heard last, by the gateway's clock; None: never since it started."""
     known, now = state.samples.readings.get(dispenser), state.clock.now()
     return None if known is None else moment(now.wall_ms - (now.boot_ms - known.at_ms))
+
+
+def levels_at(state: GatewayState, dispenser: DispenserView) -> datetime | None:
+    """When the levels of a dispenser's bottles were true; None: they are counted, pour by pour, while it is here."""
+    if any(each.level_from == "sensor" for each in dispenser.nozzles):
+        return read_at(state, dispenser.name)
+    return None if dispenser.online else dispenser.since
 
 
 def gauged_ml(state: GatewayState, dispenser: str, nozzle: int) -> int | None:

@@ -19,7 +19,7 @@ from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.commands_said import said
 from gateway.web.pages.dispensers import STATE_TONES, STATE_WORDS
 from gateway.web.problems import Problem
-from gateway.web.readings import PERIOD_S, read_at
+from gateway.web.readings import PERIOD_S, levels_at, read_at
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Role, Viewer, Who
@@ -54,6 +54,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "bottles": drawn(view),
         "period_s": PERIOD_S,
         "read_at": read_at(web.state, view.name),
+        "levels_at": levels_at(web.state, view),
         "why": reason,
         "commands": [said(each, away=not view.online) for each in commands],
         "serves": who.role >= Role.TECHNICIAN,

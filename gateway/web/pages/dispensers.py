@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from gateway.web import fleet
 from gateway.web.fleet import STATES, State
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
+from gateway.web.readings import PERIOD_S, levels_at
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Viewer, Who
@@ -55,7 +57,14 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "state_words": STATE_WORDS,
         "tones": STATE_TONES,
         "bottles": {one.name: drawn(one) for one in found.dispensers},
+        "levels_at": {one.name: _once_old(levels_at(web.state, one)) for one in found.dispensers},
+        "period_s": PERIOD_S,
     }
+
+
+def _once_old(at: datetime | None) -> datetime | None:
+    """It, where it is three periods ago; before, the whole list would be sent again with each SAMPLE."""
+    return at if at is not None and datetime.now(UTC) - at > timedelta(seconds=3 * PERIOD_S) else None
 
 
 PAGE = Page("dispensers", Text("Dispensers"), _context, ("dispensers/found",), "dispensers/page.html")

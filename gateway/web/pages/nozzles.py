@@ -14,7 +14,9 @@ from gateway.web.dispensers.commands import Dispenser
 from gateway.web.etags import etag_of
 from gateway.web.hearsay import heard
 from gateway.web.language import Text
+from gateway.web.pages.dispenser import known
 from gateway.web.problems import Problem
+from gateway.web.readings import PERIOD_S
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Role, Technician, Viewer, Who
@@ -29,7 +31,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     dispenser = query["dispenser"]
     told, catalog = planograms.told(web, dispenser), web.state.catalog
     planned = planograms.planned(web, dispenser)
-    lots = web.state.lots
+    lots, view = web.state.lots, known(web, dispenser)
     bottles = {number: lots.bottle(dispenser, number) for number in planned}
     return {
         "dispenser": dispenser,
@@ -38,6 +40,8 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "planned": planned,
         "chosen": planned,
         "levels": {each.nozzle: each.level_ml for each in nozzles_of(web.state, dispenser)},
+        "lost": None if view.online else view.since,
+        "period_s": PERIOD_S,
         "bottles": bottles,
         "unfit": {number: lots.unfit(bottle) for number, bottle in bottles.items() if bottle is not None},
         "catalog": catalog,

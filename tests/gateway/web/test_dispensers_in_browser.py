@@ -17,6 +17,8 @@ MAX_CHART = 90_000
 """Bytes on the wire of a chart page's first load."""
 LET_IN_MS = 20_000
 """ms in which an adopted dispenser opens its link, and its page says so: it says HELLO every 8 s at least."""
+GREY = "rgb(102, 91, 81)"
+"""`--soft` of the light scheme."""
 GONE = r"net::ERR_|^error: htmx:"
 NEW = ("new-phone", "new-wide", "new-keys", "new-kill", "new-cut", "new-plain")
 
@@ -95,8 +97,11 @@ def test_a_daemon_that_is_killed_right_after_lets_it_in_all_the_same(browser: Br
         expect(page.get_by_role("heading", level=1)).to_have_text("Killed")
         shop.gateway.kill()
         expect(page.locator("#connection")).to_contain_text("not connected since", timeout=15_000)
+        for value in ("#dispenser-head .figures dd", "#dispenser-bottles .list"):
+            expect(page.locator(value).first).to_have_css("color", GREY)
         shop.start_gateway()
         expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=15_000)
+        expect(page.locator("#dispenser-head .figures dd").first).not_to_have_css("color", GREY)
         expect_let_in(page, "Killed")
 
 

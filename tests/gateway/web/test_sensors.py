@@ -49,16 +49,27 @@ async def hello(inside: Inside) -> Hello:
 
 async def test_what_sensors_said_long_ago_is_grey_with_its_age(inside: Inside, hello: Hello) -> None:
     sampled(inside, hello, Series(Channel.LEVEL, 1, (500,)), Series(Channel.TEMPERATURE, 0, (2031,)))
-    pages = (f"/dispensers/{hello.dispenser}", f"/dispensers/{hello.dispenser}/readings")
+    pages = (f"/dispensers/{hello.dispenser}", f"/dispensers/{hello.dispenser}/readings", "/dispensers")
     for page in pages:
         text = (await inside.client.get(page)).raise_for_status().text
-        assert 'class="reading"' in text
-        assert 'class="reading stale"' not in text
+        assert 'class="reading"' in text, page
+        assert 'class="reading stale"' not in text, page
     inside.state.samples.readings[hello.dispenser].at_ms -= 31_000
-    for page, greyed in zip(pages, (2, 1), strict=True):
+    for page, greyed in zip(pages, (2, 1, 1), strict=True):
         text = (await inside.client.get(page)).raise_for_status().text
-        assert text.count('class="reading stale"') == greyed
-        assert text.count('data-period="10"') == greyed
+        assert text.count('class="reading stale"') == greyed, page
+        assert text.count('data-period="10"') == greyed, page
+
+
+async def test_what_was_counted_is_true_until_the_dispenser_goes(inside: Inside, hello: Hello) -> None:
+    pages = {"/dispensers": 1, f"/dispensers/{hello.dispenser}": 1, f"/dispensers/{hello.dispenser}/nozzles": 1}
+    for page in pages:
+        assert "reading stale" not in (await inside.client.get(page)).raise_for_status().text, page
+    known = inside.state.dispensers.known[hello.dispenser]
+    known.link, known.since = None, known.since - 31
+    for page, greyed in pages.items():
+        text = (await inside.client.get(page)).raise_for_status().text
+        assert text.count('class="reading stale"') == greyed, page
 
 
 async def test_the_newest_readings_are_told_of_each_dispenser(inside: Inside, hello: Hello) -> None:
