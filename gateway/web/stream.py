@@ -12,12 +12,15 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from gateway.web.glance import Status
 from gateway.web.problems import Problem, documented
@@ -30,6 +33,8 @@ EVERY_S = 0.5
 TICK_S = 5.0
 RETRY_MS = 1000
 """ms after which a browser comes back."""
+GZIP, MEMORY_LEVEL = 16 + 13, 6
+"""zlib's window of 8 KB with gzip's head, and its memory: 64 KB a stream, a quarter of what is usual."""
 MAX_STREAMS = 60
 """Open streams; a forgotten script can't make the gateway hold more."""
 
@@ -46,20 +51,38 @@ def may_look_on(web: Web, who: Who) -> bool:
 class EventStream(StreamingResponse):
     """Server-sent events. FastAPI's own class logs a traceback whenever a browser leaves while it is being sent to.
 
-    It ends where what it tells of is gone, or can't be read: whoever comes back is answered with why.
+    They are packed, event by event, for whoever unpacks: a page's parts are a tenth of their size then. A stream
+    ends where what it tells of is gone, or can't be read: whoever comes back is answered with why.
     """
 
     media_type: str | None = "text/event-stream"
 
     def __init__(self, events: AsyncGenerator[bytes], status_code: int = 200) -> None:  # FastAPI reads the status here
-        super().__init__(_as_far_as_it_goes(events), status_code, headers={"x-accel-buffering": "no"})
+        headers = {"x-accel-buffering": "no", "vary": "Accept-Encoding"}
+        self._events = _as_far_as_it_goes(events)
+        super().__init__(self._events, status_code, headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+            self.headers["content-encoding"] = "gzip"
+            self.body_iterator = _packed(self._events)
+        await super().__call__(scope, receive, send)
 
 
-async def _as_far_as_it_goes(events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+async def _as_far_as_it_goes(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with contextlib.aclosing(events):
         with contextlib.suppress(Problem, sqlite3.Error):
             async for event in events:
                 yield event
+
+
+async def _packed(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    packer = zlib.compressobj(5, zlib.DEFLATED, GZIP, MEMORY_LEVEL)
+    async with contextlib.aclosing(events):
+        async for event in events:
+            yield packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH)  # all of it, now
+    yield packer.flush()
 
 
 async def _counted(web: TheWeb) -> AsyncIterator[Web]:

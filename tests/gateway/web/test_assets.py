@@ -1,4 +1,4 @@
-"""What a browser is sent: others' code as it came, our own checked and short, nothing inline, and little of it."""
+"""What a browser is sent: others' code as it came, our own checked and short, and nothing inline."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
-from gateway.web.shell import MENU
 from gateway.web.statics import DIRECTORY, address
-from tests.gateway.web.browser import context_of
-from tests.gateway.web.conftest import Inside, Shop
+from tests.gateway.web.conftest import Inside
 from tests.web_tools import HERE, MODULES, node
 from tests.web_tools.api_types import types_of
 
@@ -30,8 +27,6 @@ PACKAGES = {
 }
 MAX_LINES = 1_500
 """Of our own JavaScript."""
-MAX_PAGE, MAX_CHART, MAX_KIOSK = 60_000, 90_000, 40_000
-"""Bytes on the wire of a first load."""
 
 
 # -- others' ----------------------------------------------------------------------------------------------------------
@@ -122,35 +117,3 @@ async def test_a_file_is_kept_for_ever_or_asked_after(inside: Inside) -> None:
 @pytest.mark.parametrize("path", ["../web.py", "..%2fweb.py", "v-00000000/../../web.py", "", "vendor", "nothing.js"])
 async def test_nothing_else_is_a_file(inside: Inside, path: str) -> None:
     assert (await inside.client.get(f"/static/{path}")).status_code == 404
-
-
-# -- weight -----------------------------------------------------------------------------------------------------------
-
-
-def weight(browser: Browser, shop: Shop, path: str) -> int:
-    """Bytes that a first load transfers, headers and all, until nothing more comes; streams are not part of it."""
-    with context_of(browser, shop) as context:
-        page = context.new_page()
-        sizes: dict[str, int] = {}
-        session = context.new_cdp_session(page)
-        session.send("Network.enable")
-        session.on(
-            "Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]})
-        )
-        page.goto(shop.url + path)
-        page.wait_for_load_state("load")
-        page.wait_for_timeout(300)  # what scripts ask for
-        return int(sum(sizes.values()))
-
-
-@pytest.mark.parametrize("path", [path for _, path, _ in MENU])
-def test_a_page_is_light(browser: Browser, shop: Shop, path: str) -> None:
-    assert 3_000 < weight(browser, shop, path) < MAX_PAGE
-
-
-def test_the_chart_page_is_light(browser: Browser, shop: Shop) -> None:
-    assert 10_000 < weight(browser, shop, "/dispensers/hot-bar-1") < MAX_CHART
-
-
-def test_the_kiosk_is_light(browser: Browser, shop: Shop) -> None:
-    assert 3_000 < weight(browser, shop, "/kiosk/hot-bar-1") < MAX_KIOSK

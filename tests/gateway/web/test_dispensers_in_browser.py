@@ -10,11 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.gateway.web.browser import PHONE, WIDE, hold, visiting
 from tests.gateway.web.conftest import Shop, open_shop
-from tests.gateway.web.test_assets import weight
 from tests.gateway.web.test_live_page import set_visibility
 
-MAX_CHART = 90_000
-"""Bytes on the wire of a chart page's first load."""
 LET_IN_MS = 20_000
 """ms in which an adopted dispenser opens its link, and its page says so: it says HELLO every 8 s at least."""
 GREY = "rgb(102, 91, 81)"
@@ -201,7 +198,3 @@ def test_what_passes_is_shown_as_it_passes(browser: Browser, shop: Shop, size: t
         shop.visit(token="loyalty-4711-jane", pour="table-red")
         expect(page.locator("#trace-frames")).to_contain_text(re.compile(r"EVENT \d+.*table-red", re.DOTALL))
         expect(page.locator("#trace-frames")).not_to_contain_text("jane")
-
-
-def test_a_chart_page_is_light(browser: Browser, shop: Shop) -> None:
-    assert 30_000 < weight(browser, shop, "/dispensers/hot-bar-1/readings") < MAX_CHART

@@ -71,6 +71,18 @@ async def test_a_quiet_stream_ticks(inside: Inside) -> None:
         assert "now" in json.loads(await next_of(events, "tick"))
 
 
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+async def test_each_event_is_sent_at_once_packed_or_not(inside: Inside, coding: str) -> None:
+    headers = {"accept-encoding": coding}
+    async with inside.client.stream("GET", "/api/v1/stream", headers=headers) as answer:
+        assert answer.headers.get("content-encoding", "identity") == coding
+        assert answer.headers["vary"] == "Accept-Encoding"
+        events = _parse(answer.aiter_lines())
+        snapshot = await next_of(events, "snapshot")
+        assert (answer.num_bytes_downloaded < len(snapshot)) == (coding == "gzip")
+        await next_of(events, "tick")  # and not once a buffer is full
+
+
 async def test_changes_come_at_most_twice_a_second(inside: Inside) -> None:
     hello = inside.hello()
     loop = asyncio.get_running_loop()
