@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -56,6 +57,22 @@ async def test_a_snapshot_first_then_at_once_what_changes(
         assert "Table Red" in await next_of(events, "visit")  # long before anybody would look
         inside.state.kiosk.visits.leave("hot-bar-1")
         await next_of(events, "start")
+
+
+async def test_picks_are_told_before_anything_is_stored(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one writer is busy, and no time goes by for the stream: a pick comes all the same."""
+    monkeypatch.setattr(live, "TICK_S", 60.0)
+    inside.hello(*NOZZLES)
+    go_on = threading.Event()
+    async with events_of(inside, "/kiosk/hot-bar-1/live") as events:
+        assert [(await anext(events))[0] for _ in range(2)] == ["page", "start"]
+        busy = inside.state.store.write(lambda tx: go_on.wait(60), upkeep=True)
+        try:
+            asks(inside)
+            assert "Table Red" in await next_of(events, "visit")
+            assert not busy.done()
+        finally:
+            go_on.set()
 
 
 async def test_whoever_comes_back_is_not_told_again_what_it_shows(inside: Inside) -> None:
