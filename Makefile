@@ -47,7 +47,7 @@ lint: dev ## Check style, types and the layers of imports
 
 test: ## Get what tests need, lint, run every test (ARGS="..." are pytest's)
 	@scripts/test-setup
-	@$(MAKE) --no-print-directory lint
+	@scripts/warm-up & $(MAKE) --no-print-directory lint; status=$$?; wait; exit $$status
 	@PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/pytest --numprocesses=auto $(ARGS)
 
 faults: ## Bad lines, noise, kills of all parts, again and again (ARGS="cloud --runs 3 --seed 7")

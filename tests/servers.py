@@ -104,6 +104,15 @@ def kafka_jars() -> Path:
     return jars
 
 
+def class_archive() -> Path:
+    """Where `tests.kafka_classes` keeps what it archives.
+
+    Raises:
+        ServerUnavailable: the jars or Java are missing.
+    """
+    return kafka_jars().parent / "classes.jsa"
+
+
 def kafka_id() -> str:
     """A random id as Kafka writes them, for a cluster or a log directory."""
     return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
@@ -159,13 +168,13 @@ class LocalServer(ABC):
             self._process.kill()
             self._process.wait()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = STOP_S) -> None:
         """SIGTERM, and SIGKILL when that is not enough in time."""
         if self._process is None:
             return
         self._process.terminate()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -225,16 +234,19 @@ class KafkaServer(LocalServer):
 
     def start(self) -> None:
         """See `LocalServer.start`; groups and transactions have their coordinators then."""
+        self.prepare()
+        self._spawn([*self._java(), "kafka.Kafka", str(self._configuration)], self._serves, KAFKA_READY_S)
+
+    def prepare(self) -> None:
+        """Write what it starts from, if that is not there yet."""
         if not self._configuration.exists():
             self._format()
-        self._spawn(
-            [
-                *("java", *self.java, "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", self._classpath),
-                *("kafka.Kafka", str(self._configuration)),
-            ],
-            self._serves,
-            KAFKA_READY_S,
-        )
+
+    def _java(self) -> list[str]:
+        """A JVM; what it runs follows."""
+        archive = class_archive()
+        known = [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []
+        return ["java", *known, *self.java, "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", self._classpath]
 
     def _placeholders(self) -> dict[str, object]:
         """What server.properties has in braces."""
@@ -263,8 +275,7 @@ class KafkaServer(LocalServer):
         unformatted.write_text(self._properties())
         done = subprocess.run(
             [
-                *("java", *self.java, "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", self._classpath),
-                *("kafka.tools.StorageTool", "format"),
+                *(*self._java(), "kafka.tools.StorageTool", "format"),
                 *("-c", str(unformatted), *self._format_options()),
             ],
             capture_output=True,

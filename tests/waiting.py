@@ -9,7 +9,11 @@ from typing import TypeVar, overload
 T = TypeVar("T")
 
 POLL_S = 0.01
-"""Seconds between two looks: short beside anything that we wait for, long beside the cost of a look."""
+"""Seconds between two looks: short beside anything that we wait for."""
+LOOKING = 0.1
+"""Of a processor at most looks may take, lest they keep what they wait for from it: dear ones are made less often."""
+SELDOM_S = 0.2
+"""Seconds between two looks at most."""
 BUSY = 4
 """Times as long as on a machine at rest things may take beside another worker, browsers and brokers."""
 LONG_S = 20.0
@@ -31,11 +35,13 @@ def wait_until(predicate: Callable[[], T], deadline_s: float, what: str, *, prom
             what it raises itself passes through.
     """
     deadline_s = deadline_s if promised else patience_s(deadline_s)
-    give_up = time.monotonic() + deadline_s
+    give_up, began_s = time.monotonic() + deadline_s, time.process_time()
     while not (value := predicate()):
-        if time.monotonic() >= give_up:
+        left_s = give_up - time.monotonic()
+        if left_s <= 0:
             raise TooLate(_complaint(what, deadline_s, value))
-        time.sleep(POLL_S)
+        time.sleep(min(_pause_s(began_s), left_s))
+        began_s = time.process_time()
     return value
 
 
@@ -60,10 +66,11 @@ async def wait_until_async(
     try:
         async with deadline:
             while not value:
+                began_s = time.process_time()
                 answer = predicate()
                 value = await answer if inspect.isawaitable(answer) else answer
                 if not value:
-                    await asyncio.sleep(POLL_S)
+                    await asyncio.sleep(_pause_s(began_s))
     except TimeoutError:
         if deadline.expired():
             raise TooLate(_complaint(what, deadline_s, value)) from None
@@ -74,6 +81,11 @@ async def wait_until_async(
 def patience_s(deadline_s: float) -> float:
     """How long is waited for what comes within `deadline_s` on a machine at rest."""
     return max(deadline_s, min(BUSY * deadline_s, LONG_S))
+
+
+def _pause_s(began_s: float) -> float:
+    """How long to leave alone what was looked at, since this process time."""
+    return min(max(POLL_S, (time.process_time() - began_s) / LOOKING), SELDOM_S)
 
 
 def _complaint(what: str, deadline_s: float, value: object) -> str:

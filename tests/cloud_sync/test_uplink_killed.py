@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import time
 
 import pytest
@@ -73,11 +74,14 @@ async def test_it_obeys_sigterm_whatever_kafka_does(
     killable_kafka: KafkaServer, outbox: SqliteOutbox, gateway: str, kafka_is: str
 ) -> None:
     outbox.append(pours(30_000, origin=gateway))
-    bootstrap = killable_kafka.bootstrap if kafka_is != "gone" else f"127.0.0.1:{free_port()}"
-    with process(outbox, bootstrap, gateway) as child:
+    line = socket.create_server(("127.0.0.1", free_port()))
+    line.settimeout(PATIENCE_S)
+    bootstrap = killable_kafka.bootstrap if kafka_is != "gone" else f"127.0.0.1:{line.getsockname()[1]}"
+    with line, process(outbox, bootstrap, gateway) as child:
         try:
             if kafka_is == "gone":
-                await asyncio.sleep(2.0)  # it has no way to say that it tries
+                (await asyncio.to_thread(line.accept))[0].close()  # it tries
+                line.close()
             else:
                 await progressed(outbox, 1)
             if kafka_is == "frozen":

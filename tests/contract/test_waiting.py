@@ -1,11 +1,12 @@
 """The polling that every other test leans on: it returns what came, and names what didn't."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.waiting import patience_s, wait_until, wait_until_async
+from tests.waiting import TooLate, patience_s, wait_until, wait_until_async
 
 
 def counted() -> Iterator[int]:
@@ -35,6 +36,22 @@ async def test_what_is_promised_is_exact() -> None:
 
 def test_it_looks_once_though_there_is_no_time() -> None:
     assert wait_until(lambda: True, 0, "what is there already")
+
+
+async def test_what_is_dear_to_look_at_is_looked_at_less_often() -> None:
+    looks = []
+
+    def dear() -> bool:
+        looks.append(began_s := time.process_time())
+        while time.process_time() < began_s + 0.02:
+            pass
+        return False
+
+    with pytest.raises(TooLate):
+        wait_until(dear, 1.0, "what never comes", promised=True)
+    with pytest.raises(TooLate):
+        await wait_until_async(dear, 1.0, "what never comes", promised=True)
+    assert len(looks) < 20, "at a hundredth of a second there would be sixty"
 
 
 async def test_it_takes_functions_and_coroutine_functions() -> None:
