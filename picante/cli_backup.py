@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from gateway.access.access import open_access
+from gateway.access.file import FILE
 from gateway.backup import making, restoring
 from gateway.backup.archive import Header
 from gateway.backup.start import put_in_order
@@ -52,6 +56,7 @@ def backup(config_path: Path, passphrase_file: Path | None, plain: bool, out: Pa
             for piece in made.pieces:
                 _write_all(fd, piece)
             os.fsync(fd)
+            _note(config.path(config.gateway.data_dir), "backup", made.header)
     except ConfigError as error:
         exit_with_hint(error, 2)
     except PicanteError as error:
@@ -105,13 +110,25 @@ def _restore(config: Config, source: int, passphrase_file: Path | None, *, yes: 
         if click.prompt(f"Type {config.gateway.id} to put the backup back", default="") != config.gateway.id:
             restoring.drop(data_dir)
             raise BackupUnusable("it was not put back", hint="Nothing was changed")
+    noted = _note(data_dir, "restore", header)
     restoring.order(data_dir, "the console")
     try:
         put_in_order(config)
+        if not noted:  # a new machine: who may sign in came with the backup
+            _note(data_dir, "restore", header)
     except StoreLocked:
         click.echo("The gateway runs: the backup is put back when it starts anew (sudo systemctl restart picante)")
     else:
         click.echo("Put back. What was there before is kept until somebody says on the page System that all is well")
+
+
+def _note(data_dir: Path, what: str, header: Header) -> bool:
+    """Have it in the audit log, if there is one: to make one would keep the backup's out. Raises StoreError."""
+    if not (data_dir / FILE).exists():
+        return False
+    with closing(open_access(data_dir)) as access:
+        asyncio.run(access.audit.note(("console", "console"), (what, "picante gateway"), {}, _told(header)))
+    return True
 
 
 def _told(header: Header) -> str:

@@ -42,6 +42,9 @@ CHANGES_AT_ONCE, CHANGES_PER_S = 600, 10.0
 STRANGERS_AT_ONCE, STRANGERS_PER_S = 120, 2.0
 """Pages of coming in, from one address: a store's phones may share one."""
 
+LOCKOUTS_AT_ONCE, LOCKOUTS_PER_S = 20, 1 / 600
+"""Lock-outs that the audit log has: 144 a day beyond the first, so that a guesser drives nobody's changes out of it."""
+
 Stage = Literal["setup", "lost", "ready"]
 
 
@@ -63,6 +66,7 @@ class Access:
         self.lockout = Lockout(time.monotonic)
         self.changes = Throttle(CHANGES_AT_ONCE, CHANGES_PER_S, time.monotonic)
         self.strangers = Throttle(STRANGERS_AT_ONCE, STRANGERS_PER_S, time.monotonic)
+        self.lockouts_noted = Throttle(LOCKOUTS_AT_ONCE, LOCKOUTS_PER_S, time.monotonic)
 
     @property
     def damaged(self) -> bool:

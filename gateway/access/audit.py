@@ -25,7 +25,7 @@ class Change:
     at: datetime
     who: str
     via: str
-    """`session`, `token`, `console`, `setup`."""
+    """`session`, `token`, `console`, `setup`; `sign-in` of whoever was locked out."""
     method: str
     route: str
     """The path as the API documents it, with its parameters by name."""

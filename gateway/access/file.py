@@ -145,6 +145,7 @@ def _set_aside(path: Path) -> None:
 
 def _writer(path: Path) -> sqlite3.Connection:
     connection = _connect(path, "rwc")
+    connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")

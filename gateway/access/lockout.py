@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,24 @@ LONGEST_PAUSE_S = 300.0
 FORGOTTEN_S = 3_600.0
 KEPT = 2_000
 """Accounts and addresses that are remembered; the oldest go first."""
+
+
+NETWORK_BITS = 64
+"""Of an IPv6 address: whoever has one has the other 2^64 of its network, too."""
+
+
+def place_of(address: str) -> str:
+    """What is counted as one place: an IPv4 address, or an IPv6 network; what is neither is what it is."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    bits = 128 - NETWORK_BITS
+    return f"{ipaddress.IPv6Address(int(parsed) >> bits << bits)}/{NETWORK_BITS}"
 
 
 class Lockout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,9 +38,15 @@ def check_person(name: str) -> str:
     name = unicodedata.normalize("NFC", name).strip()
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise DataError(f"a name has 1 to {LONGEST_NAME} characters", hint="Take a first name")
+    if not name.strip("."):
+        raise DataError("a name is more than dots", hint="A path of the API may not end in them: take a first name")
     if fold(name) == "console":
         raise DataError("nobody can be called console", hint="The audit log calls the machine itself so")
     return name
+
+
+class NoOwner(Exception):
+    """Whoever asked for the change was an owner when they began, and is none any more."""
 
 
 class People:
@@ -98,14 +105,27 @@ class People:
 
         self._file.write_now(work)
 
-    async def set_role(self, name: str, role: Role) -> None:
-        """Another role, at once. Raises DataError: nobody is called so, or no owner would be left."""
+    async def set_role(
+        self, name: str, role: Role, *, by: str | None = None, check: Callable[[Person], None] = lambda _person: None
+    ) -> Person:
+        """Another role, at once; who they were before. `by` has to be an owner still, `check` may refuse by raising.
 
-        def work(connection: sqlite3.Connection) -> None:
-            _changed(connection.execute("UPDATE people SET role = ? WHERE folded = ?", (int(role), fold(name))))
+        Raises:
+            DataError: nobody is called so, or no owner would be left.
+            NoOwner: `by` is none any more.
+        """
+
+        def work(connection: sqlite3.Connection) -> Person:
+            _see_that_they_own(connection, by)
+            row = connection.execute("SELECT * FROM people WHERE folded = ?", (fold(name),)).fetchone()
+            if row is None:
+                raise _nobody()
+            check(before := _person(row))
+            connection.execute("UPDATE people SET role = ? WHERE folded = ?", (int(role), fold(name)))
             _see_an_owner(connection)
+            return before
 
-        await self._file.write(work)
+        return await self._file.write(work)
 
     async def set_language(self, name: str, language: str | None) -> None:
         """What they read."""
@@ -115,10 +135,11 @@ class People:
             )
         )
 
-    async def remove(self, name: str) -> None:
-        """Let somebody in no more, from now on. Raises DataError: nobody is called so, or no owner would be left."""
+    async def remove(self, name: str, *, by: str | None = None) -> None:
+        """Let somebody in no more, from now on. Raises as `set_role` does."""
 
         def work(connection: sqlite3.Connection) -> None:
+            _see_that_they_own(connection, by)
             _changed(connection.execute("DELETE FROM people WHERE folded = ?", (fold(name),)))
             _see_an_owner(connection)
 
@@ -132,7 +153,19 @@ def _person(row: sqlite3.Row) -> Person:
 
 def _changed(cursor: sqlite3.Cursor) -> None:
     if cursor.rowcount == 0:
-        raise DataError("nobody is called so", hint="The page People lists them")
+        raise _nobody()
+
+
+def _nobody() -> DataError:
+    return DataError("nobody is called so", hint="The page People lists them")
+
+
+def _see_that_they_own(connection: sqlite3.Connection, by: str | None) -> None:
+    """Two owners may take each other's rights at one moment: what the later one began with counts no more."""
+    if by is not None:
+        owns = connection.execute("SELECT 1 FROM people WHERE folded = ? AND role = ?", (fold(by), Role.OWNER))
+        if owns.fetchone() is None:
+            raise NoOwner
 
 
 def _see_an_owner(connection: sqlite3.Connection) -> None:

@@ -5,6 +5,150 @@
  */
 
 export interface paths {
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look
+         * @description How far it is.
+         */
+        get: operations["look_api_v1_setup_get"];
+        put?: never;
+        /**
+         * Enter
+         * @description Begin a setup by its one-time code, or go on with one that was broken off.
+         */
+        post: operations["enter_api_v1_setup_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/store": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Store
+         * @description Say which store this is.
+         */
+        put: operations["store_api_v1_setup_store_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/time": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Time
+         * @description Say in which time zone it is.
+         */
+        put: operations["time_api_v1_setup_time_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/technician": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Technician
+         * @description Let the first owner in. Whoever was answered before is let in no more.
+         */
+        put: operations["technician_api_v1_setup_technician_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/kafka": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Kafka
+         * @description Say where events go; nowhere yet is an answer, too.
+         */
+        put: operations["kafka_api_v1_setup_kafka_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/kafka/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test
+         * @description Try to reach Kafka. Nothing is kept.
+         */
+        post: operations["test_api_v1_setup_kafka_test_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish
+         * @description Write what was answered, and begin with it. The code opens nothing from here on.
+         */
+        post: operations["finish_api_v1_setup_finish_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/people": {
         parameters: {
             query?: never;
@@ -760,6 +904,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/calibration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look
+         * @description Where the run of a nozzle stands. It is forgotten a day after it was begun.
+         */
+        get: operations["look_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_get"];
+        put?: never;
+        /**
+         * Begin
+         * @description Begin a run: tare, three doses, the factor, a dose that verifies it. One that is under way goes on as it is.
+         */
+        post: operations["begin_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_post"];
+        /**
+         * Stop
+         * @description Forget the run. What was set stays set.
+         */
+        delete: operations["stop_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/calibration/order": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Order
+         * @description Give the command of a step: tare, pour a dose, set the factor. One that failed is given anew.
+         */
+        post: operations["order_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_order_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/calibration/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Skip
+         * @description Leave the tare out: this nozzle has no scale, or it does not matter.
+         */
+        post: operations["skip_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_skip_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/calibration/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read
+         * @description Say what was read off after a dose, also after the one that verifies.
+         */
+        post: operations["read_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_read_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/calibration/again": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Again
+         * @description Of doses that differ too much, leave out the one furthest from the others: it is poured again.
+         */
+        post: operations["again_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_again_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/calibration/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo
+         * @description Give the meter the factor that it had before the run, and forget the run.
+         */
+        post: operations["undo_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_undo_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1171,6 +1443,26 @@ export interface paths {
         get: operations["all_repairs_api_v1_repairs_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/repairs/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look Again
+         * @description Look at everything anew, and tell of it as a GET does.
+         */
+        post: operations["look_again_api_v1_repairs_check_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1657,6 +1949,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/kiosk/{dispenser}/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Token
+         * @description Make a token with which a program, or a browser of yours, is the kiosk of a dispenser until it is revoked.
+         */
+        post: operations["make_token_api_v1_kiosk__dispenser__token_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream": {
         parameters: {
             query?: never;
@@ -1681,6 +1993,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * About
+         * @description Which step is meant.
+         */
+        About: {
+            /**
+             * Step
+             * @description The run's `step.name`. In a run that has gone on since, nothing is done, and the answer tells where it stands.
+             * @example pour-1-1-3f2a9c0d
+             */
+            step: string;
+        };
         /**
          * AddressArguments
          * @description An address that is put on the screen.
@@ -1769,6 +2093,31 @@ export interface components {
             sealed: boolean;
             /** Files */
             files: string[];
+        };
+        /**
+         * Begin
+         * @description How doses are read off.
+         */
+        Begin: {
+            /**
+             * Unit
+             * @description Millilitres or US fluid ounces off a cylinder, or grams off a scale.
+             * @default ml
+             * @example g
+             * @enum {string}
+             */
+            unit: "ml" | "oz" | "g";
+            /**
+             * Dose Ml
+             * @default 20
+             */
+            dose_ml: number;
+            /**
+             * Density
+             * @description g/ml, by which grams become millilitres.
+             * @default 1.05
+             */
+            density: number;
         };
         /**
          * BottleView
@@ -2062,6 +2411,18 @@ export interface components {
              * @example null
              */
             waits_s?: number | null;
+        };
+        /**
+         * Code
+         * @description What opens a setup: printed on the console, and on the label.
+         */
+        Code: {
+            /**
+             * Code
+             * @description Case, spaces and dashes in it do not matter.
+             * @example K7QF-3XMD
+             */
+            code: string;
         };
         /**
          * CommandList
@@ -2401,6 +2762,33 @@ export interface components {
              * @example 9
              */
             pages: number;
+        };
+        /**
+         * DoseView
+         * @description A dose that was read off.
+         */
+        DoseView: {
+            /**
+             * Number
+             * @example 1
+             */
+            number: number;
+            /**
+             * Volume Ml
+             * @example 19.5
+             */
+            volume_ml: number;
+            /**
+             * Believed Ml
+             * @description What the meter took it for.
+             * @example 20.1
+             */
+            believed_ml: number;
+            /**
+             * Pulses
+             * @example 1970
+             */
+            pulses: number;
         };
         /**
          * EventView
@@ -2789,6 +3177,23 @@ export interface components {
             seconds: number;
         };
         /**
+         * KafkaAnswer
+         * @description Where events go.
+         */
+        KafkaAnswer: {
+            /**
+             * Bootstrap
+             * @description Null: nowhere yet.
+             * @example kafka-1.example:9092
+             */
+            bootstrap?: string | null;
+            /**
+             * Tls
+             * @default false
+             */
+            tls: boolean;
+        };
+        /**
          * KioskLine
          * @description Where the customer's taste lies on the scale, in percent.
          */
@@ -2965,6 +3370,17 @@ export interface components {
             at: number;
         };
         /**
+         * KioskToken
+         * @description What opens one dispenser's kiosk, and nothing else. It is never shown again.
+         */
+        KioskToken: {
+            /**
+             * Token
+             * @example picante_2bD7...
+             */
+            token: string;
+        };
+        /**
          * KioskView
          * @description What a kiosk shows now.
          */
@@ -3014,6 +3430,19 @@ export interface components {
              * @description Whether a card was shown in this visit.
              */
             card: boolean;
+        };
+        /**
+         * Knocked
+         * @description Whether Kafka can be reached.
+         */
+        Knocked: {
+            /** Answers */
+            answers: boolean;
+            /**
+             * Detail
+             * @example kafka-1.example:9092 answers
+             */
+            detail: string;
         };
         /**
          * LatestView
@@ -3691,6 +4120,19 @@ export interface components {
             empty_in?: components["schemas"]["ForecastView"] | null;
         };
         /**
+         * Opened
+         * @description A setup that was opened.
+         */
+        Opened: {
+            /**
+             * Key
+             * @description Opens the other paths: `Authorization: Bearer KEY`. Whoever gives the code again has another one.
+             * @example q0V5...
+             */
+            key: string;
+            setup: components["schemas"]["SetupView"];
+        };
+        /**
          * OwnLanguage
          * @description What one reads; null: what the browser prefers.
          */
@@ -4198,6 +4640,24 @@ export interface components {
             pour?: number | null;
         };
         /**
+         * Read
+         * @description What was read off.
+         */
+        Read: {
+            /**
+             * Step
+             * @description The run's `step.name`. In a run that has gone on since, nothing is done, and the answer tells where it stands.
+             * @example pour-1-1-3f2a9c0d
+             */
+            step: string;
+            /**
+             * Amount
+             * @description In the run's unit.
+             * @example 19.5
+             */
+            amount: number;
+        };
+        /**
          * Readiness
          * @description Whether the gateway takes events and answers customers.
          */
@@ -4598,6 +5058,84 @@ export interface components {
             stored: number;
         };
         /**
+         * RunView
+         * @description A calibration that is under way.
+         */
+        RunView: {
+            /**
+             * Dispenser
+             * @example hot-bar-1
+             */
+            dispenser: string;
+            /**
+             * Nozzle
+             * @example 2
+             */
+            nozzle: number;
+            /**
+             * By
+             * @example Tomás
+             */
+            by: string;
+            /**
+             * Started
+             * Format: date-time
+             */
+            started: string;
+            /**
+             * Unit
+             * @example g
+             * @enum {string}
+             */
+            unit: "ml" | "oz" | "g";
+            /**
+             * Density
+             * @example 1.05
+             */
+            density: number;
+            /**
+             * Dose Ml
+             * @example 20
+             */
+            dose_ml: number;
+            /**
+             * Tared
+             * @description Whether the tare is a step of it; false: it is left out.
+             */
+            tared: boolean;
+            /** Doses */
+            doses: components["schemas"]["DoseView"][];
+            /**
+             * Spread
+             * @description Between the doses' factors, as a share of their mean; null before two were read off.
+             * @example 0.012
+             */
+            spread: number | null;
+            /**
+             * Pulses Per Ml
+             * @description The meter's factor, once it was set.
+             * @example {
+             *       "before": 97.1,
+             *       "now": 98.4
+             *     }
+             */
+            pulses_per_ml: {
+                [key: string]: number;
+            } | null;
+            /**
+             * Deviation
+             * @description By how much the dose that verifies was more than the meter believed, as a share; null before it.
+             * @example 0.004
+             */
+            deviation: number | null;
+            /**
+             * Good
+             * @description Whether that is little enough.
+             */
+            good: boolean | null;
+            step: components["schemas"]["StepView"];
+        };
+        /**
          * SamplesView
          * @description One sensor's values.
          */
@@ -4728,6 +5266,17 @@ export interface components {
             why: string;
         };
         /**
+         * Servers
+         * @description Kafka's addresses.
+         */
+        Servers: {
+            /**
+             * Bootstrap
+             * @example kafka-1.example:9092,kafka-2.example:9092
+             */
+            bootstrap: string;
+        };
+        /**
          * SessionView
          * @description A browser in which somebody is signed in.
          */
@@ -4818,6 +5367,53 @@ export interface components {
             settings: components["schemas"]["SettingView"][];
         };
         /**
+         * SetupStep
+         * @description One question.
+         */
+        SetupStep: {
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "store" | "time" | "technician" | "kafka" | "done";
+            /** Answered */
+            answered: boolean;
+            /**
+             * Values
+             * @description What was answered, else what is proposed; no password.
+             * @example {
+             *       "id": "gw-north-3",
+             *       "region": "south",
+             *       "store": "mercado-12"
+             *     }
+             */
+            values: {
+                [key: string]: unknown;
+            };
+            /**
+             * Fixed
+             * @description What gateway.toml itself says: that counts, whatever is answered.
+             * @example [
+             *       "id"
+             *     ]
+             */
+            fixed: string[];
+        };
+        /**
+         * SetupView
+         * @description How far a setup is.
+         */
+        SetupView: {
+            /**
+             * Next
+             * @description The step that is to be answered next; all before it may be answered anew. `done`: it may be finished.
+             * @enum {string}
+             */
+            next: "store" | "time" | "technician" | "kafka" | "done";
+            /** Steps */
+            steps: components["schemas"]["SetupStep"][];
+        };
+        /**
          * ShowArguments
          * @description Sauces, of those on its nozzles, that are put on the screen.
          */
@@ -4899,6 +5495,18 @@ export interface components {
             by: string;
         };
         /**
+         * Starting
+         * @description The setup is over, and the gateway begins with it: it answers again in some seconds.
+         */
+        Starting: {
+            /**
+             * Starting
+             * @default true
+             * @constant
+             */
+            starting: true;
+        };
+        /**
          * StateView
          * @description What a customer is believed to like.
          */
@@ -4948,6 +5556,65 @@ export interface components {
              * @description `pending` every 5 s, newest last.
              */
             backlog: number[];
+        };
+        /**
+         * StepView
+         * @description What comes next.
+         */
+        StepView: {
+            /**
+             * Name
+             * @example pour-1-1-3f2a9c0d
+             */
+            name: string;
+            /**
+             * Action
+             * @example pour
+             * @enum {string}
+             */
+            action: "tare" | "pour" | "set" | "verify";
+            /**
+             * Phase
+             * @description `todo` or `failed`: it may be ordered; `under_way`; `read`: read it off; `uneven`: pour one again; `over`.
+             * @example todo
+             * @enum {string}
+             */
+            phase: "todo" | "under_way" | "failed" | "read" | "uneven" | "over";
+            /**
+             * Number
+             * @description Of the dose; 0 for a step that has one alone.
+             * @example 1
+             */
+            number: number;
+            /**
+             * Attempt
+             * @example 1
+             */
+            attempt: number;
+            /** @description The command of this step, once it was ordered. */
+            command: components["schemas"]["CommandView"] | null;
+        };
+        /**
+         * StoreAnswer
+         * @description Which store this is.
+         */
+        StoreAnswer: {
+            /**
+             * Store
+             * @example mercado-12
+             */
+            store: string;
+            /**
+             * Region
+             * @example south
+             */
+            region: string;
+            /**
+             * Id
+             * @description The gateway's own name: the source of its events.
+             * @example gw-north-3
+             */
+            id: string;
         };
         /**
          * SyncView
@@ -5077,6 +5744,23 @@ export interface components {
             sure: boolean;
         };
         /**
+         * TechnicianAnswer
+         * @description The first owner.
+         */
+        TechnicianAnswer: {
+            /**
+             * Name
+             * @example Olga
+             */
+            name: string;
+            /**
+             * Password
+             * @description Empty: it stays as it was answered before.
+             * @example three hot words
+             */
+            password: string;
+        };
+        /**
          * TestPourArguments
          * @description How much is poured into a cylinder.
          */
@@ -5124,6 +5808,18 @@ export interface components {
              *     ]
              */
             most: (number | null)[];
+        };
+        /**
+         * TimeAnswer
+         * @description Where it is.
+         */
+        TimeAnswer: {
+            /**
+             * Timezone
+             * @description A name of the IANA's database.
+             * @example Europe/Madrid
+             */
+            timezone: string;
         };
         /**
          * TokenView
@@ -5559,6 +6255,14 @@ export interface components {
             nozzle: number;
         };
         /**
+         * Undone
+         * @description A run that was taken back; it is forgotten.
+         */
+        Undone: {
+            /** @description What gives the meter its factor of before. */
+            command: components["schemas"]["CommandView"];
+        };
+        /**
          * VersionsView
          * @description What runs here.
          */
@@ -5804,6 +6508,452 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    look_api_v1_setup_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupView"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    enter_api_v1_setup_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Opened"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    store_api_v1_setup_store_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StoreAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupView"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+        };
+    };
+    time_api_v1_setup_time_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TimeAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupView"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+        };
+    };
+    technician_api_v1_setup_technician_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TechnicianAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupView"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    kafka_api_v1_setup_kafka_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KafkaAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupView"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+        };
+    };
+    test_api_v1_setup_kafka_test_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Servers"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Knocked"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+        };
+    };
+    finish_api_v1_setup_finish_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Starting"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     people_api_v1_people_get: {
         parameters: {
             query?: never;
@@ -8101,6 +9251,544 @@ export interface operations {
             };
         };
     };
+    look_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    begin_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Begin"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    stop_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    order_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_order_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["About"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    skip_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_skip_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["About"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    read_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_read_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Read"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    again_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_again_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["About"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    undo_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_undo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+                nozzle: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["About"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Undone"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Problem */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     events_api_v1_events_get: {
         parameters: {
             query?: {
@@ -9096,6 +10784,41 @@ export interface operations {
             };
             401: components["responses"]["Refused"];
             403: components["responses"]["Refused"];
+        };
+    };
+    look_again_api_v1_repairs_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Repairs"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            429: components["responses"]["Refused"];
+            /** @description Problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
         };
     };
     one_api_v1_repairs__key__get: {
@@ -10502,6 +12225,63 @@ export interface operations {
                     "application/json": components["schemas"]["ProblemDetails"];
                 };
             };
+        };
+    };
+    make_token_api_v1_kiosk__dispenser__token_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dispenser: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KioskToken"];
+                };
+            };
+            /** @description Problem */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            401: components["responses"]["Refused"];
+            403: components["responses"]["Refused"];
+            /** @description Problem */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                    "application/json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            429: components["responses"]["Refused"];
         };
     };
     stream_api_v1_stream_get: {

@@ -18,10 +18,19 @@ from gateway.web import (
     stream,
 )
 from gateway.web.description import describe
-from gateway.web.dispensers import adoption, bottles, calibrations, recalls, sample_stream, sensors, voids
+from gateway.web.dispensers import (
+    adoption,
+    bottles,
+    calibration_runs,
+    calibrations,
+    recalls,
+    sample_stream,
+    sensors,
+    voids,
+)
 from gateway.web.dispensers import commands as dispenser_commands
 from gateway.web.entry import api as entry_api
-from gateway.web.entry import setup_pages, sign_in
+from gateway.web.entry import setup_api, setup_pages, sign_in
 from gateway.web.entry.bare import Entry
 from gateway.web.entry.refused import Refused
 from gateway.web.entry.setup import Setup
@@ -70,6 +79,8 @@ from gateway.web.status import VERSION
 from gateway.web.web import Web
 
 ROUTES = (
+    setup_api,
+    entry_api,
     health,
     api,
     sensors,
@@ -79,6 +90,7 @@ ROUTES = (
     consents,
     dispenser_commands,
     calibrations,
+    calibration_runs,
     events_api,
     voids,
     bottles,
@@ -146,7 +158,7 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     application.state.feeds = Feeds(pages())
     application.state.entry = entry = Entry(web.access, web.state.config)
     application.state.setup = Setup(web.access, web.state.config, web.restart)
-    for module in (sign_in, setup_pages, entry_api, *ROUTES, *SHOWN):
+    for module in (sign_in, setup_pages, *ROUTES, *SHOWN):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
     refused = Refused(entry, web)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from gateway.web import cookies
-from gateway.web.guard import OPEN
+from gateway.web.guard import BY_KEY, OPEN
 from gateway.web.problems import documented
 
 SCHEMES = {
@@ -23,6 +23,14 @@ SCHEMES = {
         "description": "Of who has signed in.",
     },
 }
+KEY = {
+    "setup": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The key that `POST /api/v1/setup` gives for the one-time code.",
+    },
+}
+"""Opens a setup alone."""
 _METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -42,14 +50,16 @@ def describe(application: FastAPI) -> None:
 def _complete(document: dict[str, Any]) -> None:
     refused = documented(403)[403]
     components = document.setdefault("components", {})
-    components["securitySchemes"] = SCHEMES
+    components["securitySchemes"] = SCHEMES | KEY
     components["responses"] = {"Refused": {"description": "Problem", "content": refused["content"]}}
     for path, operations in document["paths"].items():
         for method in _METHODS:
             if (operation := operations.get(method)) is None:
                 continue
             is_open = OPEN.match(path) is not None
-            operation["security"] = [] if is_open else [{name: []} for name in SCHEMES]
+            gives_key = (path, method) == ("/api/v1/setup", "post")
+            names = KEY if BY_KEY.match(path) is not None and not gives_key else {} if is_open else SCHEMES
+            operation["security"] = [{name: []} for name in names]
             answers = operation["responses"]
             refusals = [] if is_open else [401, 403]
             refusals += [409, 413, 429] if method != "get" else []

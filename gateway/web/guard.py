@@ -24,6 +24,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access.access import Access
+from gateway.access.lockout import place_of
 from gateway.access.roles import Role
 from gateway.access.throttle import Throttle
 from gateway.web import audited, cookies
@@ -39,10 +40,12 @@ MAX_BODY_BYTES = 65_536
 UPLOADS = frozenset({"/api/v1/system/restore", "/system/backups/send"})
 """Paths that take a file of any size: their routes count its bytes as they come."""
 
-OPEN = re.compile(r"/(healthz|readyz|sign-in|language|setup(/.*)?|static/.*)\Z")
+OPEN = re.compile(r"/(healthz|readyz|sign-in|language|(api/v1/)?setup(/.*)?|static/.*)\Z")
 """What needs nobody."""
-COMING_IN = re.compile(r"/(sign-in|language|setup(/.*)?)\Z")
+COMING_IN = re.compile(r"/(sign-in|language|(api/v1/)?setup(/.*)?)\Z")
 """What strangers may ask only so often."""
+BY_KEY = re.compile(r"/api/v1/setup(/.*)?\Z")
+"""What takes a key of its own, as a bearer or in the body: that is no token, and no page has a browser send it."""
 OWN = re.compile(r"(/api/v1/me(/.*)?|/me(/.*)?|/sign-out)\Z")
 """What everybody may change: their own."""
 
@@ -127,7 +130,8 @@ class Guard:
         if changes:
             _check_body(scope, headers)
         who = await self._find(scope, headers)
-        by_browser = who is None or who.via == "session" or "authorization" not in headers
+        by_key = BY_KEY.match(scope["path"]) is not None
+        by_browser = not by_key and (who is None or who.via == "session" or "authorization" not in headers)
         if changes and not self._console and by_browser and not _is_from_our_page(scope, headers):
             hint = "A page of another site may not; a program sends a token: Authorization: Bearer"
             raise Problem(403, "not-our-page", "this did not come from the gateway's own page", hint=hint)
@@ -136,7 +140,7 @@ class Guard:
             if not is_open:
                 raise self._nobody()
             if COMING_IN.match(scope["path"]) is not None:
-                _spare(self._access.strangers, scope["client"][0] if scope.get("client") else "")
+                _spare(self._access.strangers, place_of(scope["client"][0]) if scope.get("client") else "")
             return None
         scope["picante.who"] = who
         if changes and not self._console:
@@ -150,6 +154,8 @@ class Guard:
         """Whoever asks, if they can show it. Raises Problem: a token that is wrong, or not for this."""
         if self._console:
             return CONSOLE
+        if BY_KEY.match(scope["path"]) is not None:
+            return None
         brought = cookies.read(headers.get("cookie"))
         chosen = brought.get(cookies.LANGUAGE)
         if (shown := headers.get("authorization")) is not None:

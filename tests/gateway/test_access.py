@@ -13,7 +13,7 @@ from argon2 import Type, extract_parameters
 from gateway.access import audit, once, throttle
 from gateway.access.access import Access, open_access
 from gateway.access.file import ASIDE, FILE
-from gateway.access.lockout import FIRST_PAUSE_S, FORGOTTEN_S, FREE_TRIES, KEPT, LONGEST_PAUSE_S, Lockout
+from gateway.access.lockout import FIRST_PAUSE_S, FORGOTTEN_S, FREE_TRIES, KEPT, LONGEST_PAUSE_S, Lockout, place_of
 from gateway.access.once import KeptAnswer
 from gateway.access.roles import Role
 from gateway.access.sessions import IDLE_MS, LONGEST_MS, MOST_OF_ONE
@@ -187,6 +187,26 @@ def test_wrong_tries_bring_pauses_that_grow_and_are_forgotten() -> None:
     for number in range(KEPT + 5):
         lockout.failed([str(number)])
     assert len(lockout._wrong) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.168.1.7", "192.168.1.7"),
+        ("::ffff:192.168.1.7", "192.168.1.7"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("console", "console"),
+    ],
+)
+def test_a_network_of_ipv6_is_one_place(address: str, place: str) -> None:
+    assert place_of(address) == place
+
+
+@pytest.mark.parametrize("name", [".", "..", " ... "])
+def test_a_name_is_more_than_dots(access: Access, name: str) -> None:
+    with pytest.raises(DataError, match="more than dots"):
+        access.add_person_now(name, PASSWORD, Role.VIEWER)
 
 
 def test_who_asks_without_end_waits_and_the_others_do_not() -> None:

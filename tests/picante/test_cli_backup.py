@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from gateway.access.access import open_access
+from gateway.access.file import FILE
 from gateway.config import Config
 from picante.cli import main
+from tests.access import set_up
 from tests.gateway.backup_shop import PASSPHRASE, gateway_in, open_in, pour, rows
 
 
@@ -55,6 +59,7 @@ def test_there_and_back(config: Config, tmp_path: Path) -> None:
 
 
 def test_at_once_where_no_daemon_runs(config: Config, tmp_path: Path) -> None:
+    set_up(config.path(config.gateway.data_dir))
     file = str(tmp_path / "b.picante")
     assert run(config, "backup", "--plain", file)[0] == 0
     store = open_in(config)
@@ -64,6 +69,13 @@ def test_at_once_where_no_daemon_runs(config: Config, tmp_path: Path) -> None:
     assert status == 0, said
     assert "plain, without secrets" in said
     assert rows(config) == 5
+    with closing(open_access(config.path(config.gateway.data_dir))) as access:
+        noted = [(change.who, change.method, change.words) for change in access.audit.page(None, 9)]
+    assert [(who, what) for who, what, _ in noted] == [("console", "restore"), ("console", "backup")]
+    assert all("events up to number 5" in words for _, _, words in noted)
+    (config.path(config.gateway.data_dir) / FILE).unlink()
+    assert run(config, "restore", file, "--yes")[0] == 0
+    assert not (config.path(config.gateway.data_dir) / FILE).exists(), "one that is made keeps the backup's out"
 
 
 def test_what_can_not_be_done_is_said_and_leaves_no_file(config: Config, tmp_path: Path) -> None:

@@ -6,21 +6,25 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 from fastapi import Request
 
 from firmware_bridge.verbs import AnyArguments, Tare, TestPour
 from gateway import calibration_run, orders
-from gateway.calibration_run import Run, Step
+from gateway.calibration_run import USUAL_DENSITY, Run, Step, Unit
 from gateway.orders import Order
 from gateway.transaction import Transaction
 from gateway.web.audited import audit
 from gateway.web.dispensers.calibrations import set_factor, take_back
-from gateway.web.dispensers.commands import give, measured
+from gateway.web.dispensers.commands import CommandView, command_view, give, measured
 from gateway.web.problems import Problem
 from gateway.web.web import Web
 from heat.errors import StoreError
+
+Deed = Literal["order", "skip", "read", "again", "undo", "stop"]
+"""What is done in a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,21 @@ class Bench:
         step = Step("set", "todo", 0, run.set)
         return orders.find(self.web.state.reader, calibration_run.command_id(run, step).hex())
 
+    def factor(self, run: Run) -> dict[str, float] | None:
+        """What was set, in pulses a ml: before and now."""
+        order = self.setting(run)
+        found = None if order is None else measured(order)
+        return None if found is None else {name: value / 1000 for name, value in found.items()}
+
+    def is_of(self, step: str) -> bool:
+        """Whether a step that was told of is one of the run that is under way."""
+        run = self.run()
+        return run is not None and step.rpartition("-")[2] == calibration_run.mark(run)
+
+    def new_run(self, by: str, unit: Unit = "ml", dose_ml: int = 20, density: float = USUAL_DENSITY) -> Run:
+        """A run as it begins now."""
+        return Run(secrets.token_hex(16), by[:64], self.web.state.clock.now().wall_ms, unit, density, dose_ml)
+
     async def begin(self, run: Run) -> None:
         """Begin a run, unless somebody else just has: then theirs goes on. Raises Problem."""
         now_ms = self.web.state.clock.now().wall_ms
@@ -58,6 +77,28 @@ class Bench:
     async def stop(self) -> None:
         """Forget the run. Raises Problem."""
         await self._write(lambda tx: calibration_run.drop(tx, self.dispenser, self.nozzle))
+
+    async def act(self, request: Request, deed: Deed, step: str, amount: float = 0.0) -> None:
+        """Do what somebody asks for who was told of a step. Of a run before, or gone by in this one, it is nothing.
+
+        Raises:
+            DataError, Problem: it is not taken.
+        """
+        if not self.is_of(step):
+            return
+        match deed:
+            case "order":
+                await self.order(request, step)
+            case "skip":
+                await self.skip_tare()
+            case "read":
+                await self.read_off(step, amount)
+            case "again":
+                await self.pour_again()
+            case "undo":
+                await self.undo(request)
+            case "stop":
+                await self.stop()
 
     async def order(self, request: Request, name: str) -> None:
         """Give the command of the step that is called so, unless the run has gone on: then it was given before.
@@ -109,16 +150,19 @@ class Bench:
         if (run := self.run()) is not None and self.stands(run).phase == "uneven":
             await self._keep(run, calibration_run.without_worst(run))
 
-    async def undo(self, request: Request) -> None:
+    async def undo(self, request: Request) -> CommandView | None:
         """Give the meter the factor that it had before the run, and forget the run. Raises Problem."""
         if (run := self.run()) is None:
-            return
+            return None
         audit(request, "undo")
-        command = calibration_run.undo_id(run)
+        command, state = calibration_run.undo_id(run), self.web.state
         # cut off after this, it goes on with the run's end, and takes no earlier calibration back
-        if orders.find(self.web.state.reader, command.hex()) is None:
-            await take_back(self.web.state, self.dispenser, self.nozzle, command)
+        if (given := orders.find(state.reader, command.hex())) is None:
+            view = (await take_back(state, self.dispenser, self.nozzle, command)).command
+        else:
+            view = command_view(state, given)
         await self.stop()
+        return view
 
     async def _keep(self, before: Run, run: Run) -> None:
         """Keep what became of a run, unless somebody else has gone on with it meanwhile."""
@@ -135,8 +179,3 @@ class Bench:
             await asyncio.wrap_future(self.web.state.store.write(work))
         except StoreError as error:
             raise Problem(503, "not-stored", str(error.args[0]), hint=error.hint) from None
-
-
-def new_run(by: str, started_ms: int) -> Run:
-    """A run as it begins."""
-    return Run(secrets.token_hex(16), by[:64], started_ms)

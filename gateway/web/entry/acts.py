@@ -6,7 +6,7 @@ from fastapi import Request
 
 from gateway.access.access import Access
 from gateway.access.passwords import Busy
-from gateway.access.people import Person
+from gateway.access.people import NoOwner, Person
 from gateway.access.roles import Role
 from gateway.web.audited import audit
 from gateway.web.entry.answers import name_of
@@ -38,12 +38,16 @@ async def add(request: Request, access: Access, name: str, password: str, role: 
     audit(request, f"{name.strip()} may come in as {name_of(role)}")
 
 
-async def change_role(request: Request, access: Access, name: str, role: Role, seen: str | None) -> None:
+async def change_role(request: Request, access: Access, who: Who, name: str, role: Role, seen: str | None) -> None:
     """Another role; `seen` is the ETag of what was shown. Raises DataError, Problem."""
     person = the_person(access, name)
-    check_match(seen, role_tag(person))
-    await access.people.set_role(person.name, role)
-    audit(request, f"{person.name} is {name_of(role)} now, and was {name_of(person.role)}")
+    try:
+        before = await access.people.set_role(
+            person.name, role, by=who.person, check=lambda now: check_match(seen, role_tag(now))
+        )
+    except NoOwner:
+        raise not_allowed(who, Role.OWNER) from None
+    audit(request, f"{before.name} is {name_of(role)} now, and was {name_of(before.role)}")
 
 
 def role_tag(person: Person) -> list[str]:
@@ -61,10 +65,13 @@ async def reset_password(request: Request, access: Access, name: str, password: 
     audit(request, f"{person.name} has a new password")
 
 
-async def remove(request: Request, access: Access, name: str) -> None:
+async def remove(request: Request, access: Access, who: Who, name: str) -> None:
     """Let somebody in no more. Raises DataError, Problem."""
     person = the_person(access, name)
-    await access.people.remove(person.name)
+    try:
+        await access.people.remove(person.name, by=who.person)
+    except NoOwner:
+        raise not_allowed(who, Role.OWNER) from None
     audit(request, f"{person.name} may not come in any more")
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from gateway.web.entry import setup_pages, sign_in
+from gateway.web.entry import setup_api, setup_pages, sign_in
 from gateway.web.entry.bare import Entry
 from gateway.web.entry.refused import Refused
 from gateway.web.entry.setup import Setup
@@ -30,7 +30,7 @@ def make_alone(entry: Entry, setup: Setup, hosts: Hosts) -> tuple[ASGIApp, ASGIA
         part = {"name": "setup", "state": "failing", "needed": True, "detail": "This gateway is not set up"}
         return JSONResponse({"ready": False, "parts": [part]}, 503)
 
-    for module in (sign_in, setup_pages):
+    for module in (sign_in, setup_pages, setup_api):
         application.include_router(module.router)
     application.mount("/static", statics, name="static")
     refused = Refused(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from gateway.access.roles import Role
 from gateway.web.entry import acts
@@ -36,6 +36,9 @@ from heat.identity import SAFE_INTEGER
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
+PersonName = Annotated[str, Path(examples=["Tomás"])]
+"""Paths have it as `{name:path}`: a slash in it is one, however it is written."""
+
 
 @router.get("/people", responses=documented(401, 403))
 async def people(entry: TheEntry, who: Owner) -> PeopleView:  # noqa: ARG001
@@ -50,31 +53,37 @@ async def add_person(request: Request, entry: TheEntry, who: Owner, told: NewPer
     return person_view(acts.the_person(entry.access, told.name))
 
 
-@router.put("/people/{name}/role", responses=documented(400, 401, 403, 404, 412, 422))
+@router.put("/people/{name:path}/role", responses=documented(400, 401, 403, 404, 412, 422))
 async def change_role(
     request: Request,
     entry: TheEntry,
-    who: Owner,  # noqa: ARG001
-    name: str,
+    who: Owner,
+    name: PersonName,
     told: NewRole,
     if_match: Annotated[str | None, Header()] = None,
 ) -> PersonView:
     """What somebody may do from now on. The last owner stays one."""
-    await acts.change_role(request, entry.access, name, Role[told.role.upper()], if_match)
+    await acts.change_role(request, entry.access, who, name, Role[told.role.upper()], if_match)
     return person_view(acts.the_person(entry.access, name))
 
 
-@router.put("/people/{name}/password", status_code=204, responses=documented(400, 401, 403, 404, 422, 429))
-async def reset_password(request: Request, entry: TheEntry, who: Owner, name: str, told: NewPassword) -> Response:  # noqa: ARG001
+@router.put("/people/{name:path}/password", status_code=204, responses=documented(400, 401, 403, 404, 422, 429))
+async def reset_password(
+    request: Request,
+    entry: TheEntry,
+    who: Owner,  # noqa: ARG001
+    name: PersonName,
+    told: NewPassword,
+) -> Response:
     """Another password for somebody; their sessions end."""
     await acts.reset_password(request, entry.access, name, told.password)
     return Response(status_code=204)
 
 
-@router.delete("/people/{name}", status_code=204, responses=documented(400, 401, 403, 404, 422))
-async def remove_person(request: Request, entry: TheEntry, who: Owner, name: str) -> Response:  # noqa: ARG001
+@router.delete("/people/{name:path}", status_code=204, responses=documented(400, 401, 403, 404, 422))
+async def remove_person(request: Request, entry: TheEntry, who: Owner, name: PersonName) -> Response:
     """Let somebody in no more. The last owner can't go."""
-    await acts.remove(request, entry.access, name)
+    await acts.remove(request, entry.access, who, name)
     return Response(status_code=204)
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import available_timezones
 
 from cloud_sync.settings import addresses
@@ -28,7 +28,8 @@ from heat.identity import check_name
 
 log = logging.getLogger("gateway")
 
-STEPS = ("store", "time", "technician", "kafka", "done")
+StepName = Literal["store", "time", "technician", "kafka", "done"]
+STEPS: tuple[StepName, ...] = ("store", "time", "technician", "kafka", "done")
 RESTART_S = 2.0
 """s in which the last page's style and script are still served."""
 _SESSION = "setup-session"
@@ -66,7 +67,7 @@ class Setup:
         note = self.access.notes.get(SETUP)
         return {} if note is None else json.loads(note)
 
-    def step(self) -> str:
+    def step(self) -> StepName:
         """The first that is not answered."""
         kept = self.kept()
         return next((step for step in STEPS if step != "done" and step not in kept), "done")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-import socket
 from typing import Annotated
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from cloud_sync.settings import addresses
-from gateway.access.passwords import Busy
 from gateway.web import cookies
+from gateway.web.entry import setup_acts
 from gateway.web.entry.bare import TheEntry, draw, language_here
 from gateway.web.entry.setup import STEPS, Setup
+from gateway.web.entry.setup_acts import TheSetup
 from gateway.web.entry.sign_in import address_of, begin_session
 from gateway.web.hearsay import heard
 from gateway.web.language import Text
@@ -38,18 +35,7 @@ LABELS = {
     "kafka": Text("Kafka"),
     "done": Text("Start"),
 }
-_EVERYBODY = "setup-code"
-"""Wrong codes count for the gateway as a whole, too: a code has 40 bits."""
-KNOCK_S = 4.0
 Field = Annotated[str, Form()]
-
-
-def _setup(request: Request) -> Setup:
-    setup: Setup = request.app.state.setup
-    return setup
-
-
-TheSetup = Annotated[Setup, Depends(_setup)]
 
 
 def _inside(request: Request, setup: TheSetup) -> Setup:
@@ -82,19 +68,18 @@ async def begin(request: Request, entry: TheEntry, setup: TheSetup) -> Response:
 @router.post("/setup")
 async def enter(request: Request, entry: TheEntry, setup: TheSetup, code: Field = "") -> Response:
     """Let a browser in that has the code."""
-    if not setup.access.setup_open:
-        return RedirectResponse("/", 303)
-    lockout, keys = setup.access.lockout, [_EVERYBODY, f"address:{address_of(request)}"]
-    if (pause_s := lockout.pause_s(keys)) > 0:
-        error = Text("Wait {n} second, then try again", "Wait {n} seconds, then try again", n=math.ceil(pause_s))
-        return draw(request, entry, "entry/code.html", TITLES["code"], 429, error=error)
-    lockout.failed(keys)
-    if not setup.access.is_code(code):
+    try:
+        key = await setup_acts.enter(setup, code, address_of(request))
+    except Problem as problem:
+        status, wait_s = problem.details.status, problem.wait_s
+        if status == 409:
+            return RedirectResponse("/", 303)
         error = Text("This is not the code")
-        return draw(request, entry, "entry/code.html", TITLES["code"], 401, error=error)
-    lockout.passed(*keys)
+        if wait_s is not None:
+            error = Text("Wait {n} second, then try again", "Wait {n} seconds, then try again", n=wait_s)
+        return draw(request, entry, "entry/code.html", TITLES["code"], status, error=error)
     answer = RedirectResponse(f"/setup/{setup.step()}", 303)
-    cookies.put(answer, cookies.SETUP, await setup.open(), 86_400)
+    cookies.put(answer, cookies.SETUP, key, 86_400)
     return answer
 
 
@@ -105,7 +90,7 @@ async def ask(request: Request, entry: TheEntry, setup: TheSetup, step: str) -> 
         _inside(request, setup)
     except _Outside:
         return RedirectResponse("/setup", 303)
-    if step not in STEPS or STEPS.index(step) > STEPS.index(setup.step()):
+    if not setup_acts.reached(setup, step):
         return RedirectResponse(f"/setup/{setup.step()}", 303)
     return _page(request, entry, setup, step)
 
@@ -117,17 +102,17 @@ async def answer(request: Request, entry: TheEntry, setup: TheSetup, step: str) 
         _inside(request, setup)
     except _Outside:
         return RedirectResponse("/setup", 303)
-    if step not in STEPS or STEPS.index(step) > STEPS.index(setup.step()):
+    if not setup_acts.reached(setup, step):
         return RedirectResponse("/setup", 303)
     said = {name: str(value) for name, value in (await request.form()).items()}
     if step == "done":
         return await _finish(request, entry, setup)
     if said.get("do") == "test":
-        found = await knock(said.get("bootstrap", ""))
+        _, found = await setup_acts.knock(said.get("bootstrap", ""))
         return _page(request, entry, setup, step, values=said, found=found)
     try:
-        wrong = await setup.answer(step, {} if said.get("do") == "skip" else said)
-    except Busy:
+        wrong = await setup_acts.answer(setup, step, {} if said.get("do") == "skip" else said)
+    except Problem:
         wrong = {"password": Text("Too many at once: press again")}
     if wrong:
         return _page(request, entry, setup, step, 422, values=said, wrong=wrong)
@@ -165,20 +150,3 @@ def _page(request: Request, entry: TheEntry, setup: Setup, step: str, status: in
         zones=sorted(available_timezones()) if step == "time" else (),
         **shown,
     )
-
-
-async def knock(bootstrap: str) -> Text:
-    """Whether one of these brokers takes a connection from here."""
-    try:
-        servers = addresses(bootstrap)
-    except Exception as error:  # noqa: BLE001 -- whatever it says, it is no address
-        return Text("This is no address: {detail}", detail=str(error))
-    for host, port in servers:
-        try:
-            async with asyncio.timeout(KNOCK_S):
-                _, writer = await asyncio.open_connection(host, port)
-        except (OSError, TimeoutError, socket.gaierror):
-            continue
-        writer.close()
-        return Text("{host} answers", host=f"{host}:{port}")
-    return Text("Nobody answers there. Is the Internet up? You may go on all the same")

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from gateway.access.access import Access
+from gateway.access.lockout import place_of
 from gateway.access.passwords import LONGEST
 from gateway.access.people import fold
 from gateway.web import cookies
 from gateway.web.entry.bare import Entry, TheEntry, draw
+from gateway.web.entry.wrong import note_wrong
 from gateway.web.language import LANGUAGES, Text
 from gateway.web.who import Who
 
@@ -98,15 +100,17 @@ async def choose_language(
 
 async def check(access: Access, name: str, password: str, address: str) -> str | None:
     """The name of whoever this is; None: wrong. Raises Paused."""
-    account, place = f"account:{fold(name)[:80]}", f"address:{address}"
+    account, place = f"account:{fold(name)[:80]}", f"address:{place_of(address)}"
     if (pause_s := access.lockout.pause_s([account, place])) > 0:
         raise Paused(pause_s)
     if access.passwords.full:  # this is no wrong try
         raise Paused(1)
     access.lockout.failed([account, place])
-    if not await access.passwords.matches(password[: LONGEST + 1], access.people.kept(name)):
-        return None
+    matches = await access.passwords.matches(password[: LONGEST + 1], access.people.kept(name))
     person = access.people.get(name)
+    if not matches:
+        await note_wrong(access, "password", None if person is None else person.name, address, (account, place))
+        return None
     access.lockout.passed(account, place)
     return None if person is None else person.name
 

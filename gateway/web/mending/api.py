@@ -65,6 +65,19 @@ async def all_repairs(request: Request, web: TheWeb, who: Viewer) -> Repairs:
     return repairs_view(web.board.repairs, language_of(request, web, who))
 
 
+@router.post("/check", responses=documented(503))
+async def look_again(request: Request, web: TheWeb, who: Technician) -> Repairs:
+    """Look at everything anew, and tell of it as a GET does."""
+    await look_at_all(web)
+    return repairs_view(web.board.repairs, language_of(request, web, who))
+
+
+async def look_at_all(web: Web) -> None:
+    """Look at everything now."""
+    await web.board.read()
+    await web.board.look()
+
+
 @router.get("/{key}", responses=documented(404, 422))
 async def one(request: Request, web: TheWeb, who: Viewer, key: Key) -> RepairView:
     """One of them. It is not found once it is mended."""

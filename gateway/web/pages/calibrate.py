@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import msgspec
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -17,17 +16,15 @@ from gateway.calibration_run import (
     MOST_DENSITY,
     MOST_DOSE_ML,
     USUAL_DENSITY,
-    Run,
     Unit,
     deviation,
-    mark,
     told,
 )
 from gateway.web.confirm import confirmed
 from gateway.web.dispensers import planograms
 from gateway.web.dispensers.bottles import NozzleNumber, check_nozzle
-from gateway.web.dispensers.calibrating import Bench, new_run
-from gateway.web.dispensers.commands import Dispenser, command_view, measured
+from gateway.web.dispensers.calibrating import Bench, Deed
+from gateway.web.dispensers.commands import Dispenser, command_view
 from gateway.web.hearsay import heard
 from gateway.web.language import Text
 from gateway.web.problems import Problem
@@ -39,7 +36,7 @@ from heat.errors import DataError
 router = APIRouter(include_in_schema=False)
 
 AT = "/dispensers/{dispenser}/nozzles/{nozzle}/calibrate"
-Do = Literal["begin", "order", "skip", "read", "again", "undo", "stop"]
+Do = Literal["begin"] | Deed
 WORDS: dict[str, Text] = {"tare": Text("tare"), "pour": Text("pour"), "set": Text("set"), "verify": Text("pour")}
 UNDO = Text("undo")
 """Typed where no button can be held."""
@@ -70,7 +67,7 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "step": step,
         "step_name": None if run is None or step is None else told(run, step),
         "command": None if step is None or step.order is None else command_view(web.state, step.order),
-        "factor": _factor(bench, run),
+        "factor": None if run is None else bench.factor(run),
         "spread": None if run is None or len(run.doses) < 2 else spread(run.doses),
         "most_spread": MAX_SPREAD,
         "deviation": None if run is None else deviation(run),
@@ -84,16 +81,6 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
         "serves": who.role >= Role.TECHNICIAN,
         "errors": {},
     }
-
-
-def _factor(bench: Bench, run: Run | None) -> Mapping[str, float] | None:
-    """What was set, in pulses a ml: before and now."""
-    if run is None:
-        return None
-    # the step that sets is over: its order is the one that the attempt names
-    order = bench.setting(run)
-    found = None if order is None else measured(order)
-    return None if found is None else {name: value / 1000 for name, value in found.items()}
 
 
 PAGE = Page(
@@ -140,28 +127,17 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
     word = UNDO if do == "undo" else WORDS.get(step.partition("-")[0], WORDS["pour"])
     if do in {"order", "undo"} and not confirmed(confirm, word):
         return await refused({"confirm": Text("Hold the button for a second, or type the word")})
-    run = bench.run()
-    if do != "begin" and (run is None or step.rpartition("-")[2] != mark(run)):  # the page of a run before
-        return RedirectResponse(AT.format(dispenser=dispenser, nozzle=nozzle), 303)
     try:
         if do == "begin":
-            run, errors = _begun(begun, who.name, web.state.clock.now().wall_ms)
-            if run is None:
+            chosen, errors = _begun(begun)
+            if chosen is None:
                 return await refused(errors)
-            await bench.begin(run)
-        elif do == "read":
-            if (read := _number(amount)) is None:
-                return await refused({"amount": Text("A number, like 19.5")})
-            await bench.read_off(step, read)
+            await bench.begin(bench.new_run(who.name, *chosen))
         else:
-            deeds: dict[Do, Callable[[], Awaitable[None]]] = {
-                "order": lambda: bench.order(request, step),
-                "skip": bench.skip_tare,
-                "again": bench.pour_again,
-                "undo": lambda: bench.undo(request),
-                "stop": bench.stop,
-            }
-            await deeds[do]()
+            read = _number(amount)
+            if do == "read" and read is None and bench.is_of(step):
+                return await refused({"amount": Text("A number, like 19.5")})
+            await bench.act(request, do, step, read or 0.0)
     except DataError as error:
         where = "amount" if do == "read" else "all"
         return await refused({where: heard(str(error.args[0]), error.hint)})
@@ -172,7 +148,8 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
     return RedirectResponse(AT.format(dispenser=dispenser, nozzle=nozzle), 303)
 
 
-def _begun(begun: Mapping[str, str], by: str, now_ms: int) -> tuple[Run | None, dict[str, Text]]:
+def _begun(begun: Mapping[str, str]) -> tuple[tuple[Unit, int, float] | None, dict[str, Text]]:
+    """Unit, ml of a dose and density, as they were typed; else what is wrong with them."""
     errors: dict[str, Text] = {}
     unit = next((each for each in UNITS if each == begun["unit"]), None)
     if unit is None:
@@ -184,8 +161,7 @@ def _begun(begun: Mapping[str, str], by: str, now_ms: int) -> tuple[Run | None, 
         errors["density"] = Text("Between {least} and {most}", least=LEAST_DENSITY, most=MOST_DENSITY)
     if unit is None or dose is None or density is None or errors:
         return None, errors
-    run = new_run(by, now_ms)
-    return msgspec.structs.replace(run, unit=unit, dose_ml=round(dose), density=density), {}
+    return (unit, round(dose), density), {}
 
 
 def _number(text: str) -> float | None:

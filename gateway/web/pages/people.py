@@ -108,14 +108,14 @@ async def add(
 async def role(
     request: Request,
     web: TheWeb,
-    who: Owner,  # noqa: ARG001
+    who: Owner,
     name: Field = "",
     role: Field = "",
     etag: Field = "",
 ) -> Response:
     """Another role."""
     wanted = Role[role.upper()] if role in ROLES else Role.VIEWER
-    return await _done(request, web, acts.change_role(request, web.access, name, wanted, etag))
+    return await _done(request, web, acts.change_role(request, web.access, who, name, wanted, etag))
 
 
 @router.post("/people/password")
@@ -125,9 +125,9 @@ async def password(request: Request, web: TheWeb, who: Owner, name: Field = "", 
 
 
 @router.post("/people/remove")
-async def remove(request: Request, web: TheWeb, who: Owner, name: Field = "") -> Response:  # noqa: ARG001
+async def remove(request: Request, web: TheWeb, who: Owner, name: Field = "") -> Response:
     """Let somebody in no more."""
-    return await _done(request, web, acts.remove(request, web.access, name))
+    return await _done(request, web, acts.remove(request, web.access, who, name))
 
 
 @router.post("/people/tokens/add")

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from gateway.web.confirm import YES
 from gateway.web.language import Text
-from gateway.web.mending.api import SPANS, Button, For, Key
+from gateway.web.mending.api import SPANS, Button, For, Key, look_at_all
 from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem
 from gateway.web.repairs.answers import steps
@@ -62,8 +62,7 @@ async def page(request: Request, web: TheWeb, who: Viewer) -> HTMLResponse:  # n
 @router.post("/repairs/check")
 async def look_again(web: TheWeb, who: Technician) -> Response:  # noqa: ARG001
     """Look at everything anew."""
-    await web.board.read()
-    await web.board.look()
+    await look_at_all(web)
     return _back()
 
 

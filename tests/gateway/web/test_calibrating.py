@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from firmware_bridge.verbs import Calibrate
 from gateway import orders
 from gateway.calibration_run import mark, undo_id
-from gateway.web.dispensers.calibrating import Bench, new_run
+from gateway.web.dispensers.calibrating import Bench
 from gateway.web.dispensers.commands import give
 from tests.gateway.web.browser import PHONE, WIDE, context_of, visiting
 from tests.gateway.web.conftest import Inside, Shop
@@ -171,14 +172,14 @@ async def test_the_page_of_a_run_before_does_nothing_to_this_one(inside: Inside)
 async def test_of_two_undos_of_one_run_one_is_done(inside: Inside) -> None:
     """Two phones, or one that was cut off between the command and the end of the run."""
     inside.hello((1, "table-red", 500))
-    state, bench, now = inside.state, Bench(inside.web, "hot-bar-1", 1), inside.state.clock.now()
+    state, bench = inside.state, Bench(inside.web, "hot-bar-1", 1)
     for number, (before, factor) in enumerate([(100_000, 97_000), (97_000, 95_000)]):
         command = bytes([number]) * 16
         await give(
             state, "hot-bar-1", Calibrate(nozzle=1, pulses_per_litre=factor), command_id=command, asked_by="calibration"
         )
         await done(inside, command, {"before": before, "now": factor})
-    run = new_run("Ada", now.wall_ms)
+    run = bench.new_run("Ada")
     for _ in range(2):
         await bench.begin(run)
         form = {"do": "undo", "step": f"verify-0-1-{mark(run)}", "confirm": "undo"}
@@ -188,6 +189,64 @@ async def test_of_two_undos_of_one_run_one_is_done(inside: Inside) -> None:
     with state.store.reader() as reader:
         told = [each.read_arguments() for each in orders.calibrations(reader, "hot-bar-1")]
     assert [each.pulses_per_litre for each in told if isinstance(each, Calibrate)] == [97_000, 95_000, 97_000]
+
+
+async def test_a_program_calibrates_step_by_step_as_the_page_does(inside: Inside) -> None:  # noqa: PLR0915 -- a whole run
+    inside.hello((1, "table-red", 500))
+    at, client = "/api/v1/dispensers/hot-bar-1/nozzles/1/calibration", inside.client
+
+    async def ask(what: str, status: int = 200, **more: object) -> dict[str, Any]:
+        answer = await client.post(f"{at}/{what}", json={"step": run["step"]["name"]} | more)
+        assert answer.status_code == status, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def carried_out(measured: dict[str, int]) -> dict[str, Any]:
+        await done(inside, bytes.fromhex(run["step"]["command"]["id"]), measured)
+        told: dict[str, Any] = await inside.json(at)
+        return told
+
+    assert (await client.get(at)).status_code == 404
+    run = (await client.post(at, json={"unit": "g", "dose_ml": 5, "density": 1.25})).json()
+    assert (run["step"]["action"], run["step"]["phase"], run["by"]) == ("tare", "todo", "tests")
+    again = (await client.post(at, json={})).json()
+    assert again == run, "theirs goes on"
+    run = await ask("skip")
+    assert run["tared"] is False
+    page = (await client.get(AT.format(1))).text
+    assert run["step"]["name"] in page, "a page shows the same run"
+    for number, grams in enumerate((12.5, 15.0, 12.5), start=1):
+        assert (run["step"]["action"], run["step"]["number"]) == ("pour", number)
+        run = await ask("order", 202)
+        assert run["step"]["phase"] == "under_way"
+        assert run["step"]["command"]["arguments"] == {"nozzle": 1, "volume_ul": 5_000}
+        assert await ask("order", 202) == run, "the second tap pours nothing"
+        run = await carried_out({"pulses": 1_000, "volume_ul": 10_000, "duration_ms": 900})
+        told = {"step": run["step"]["name"], "amount": 90}
+        run = await ask("read", amount=grams)
+        assert (await client.post(f"{at}/read", json=told)).json() == run, "a dose is read off once"
+    assert [dose["volume_ml"] for dose in run["doses"]] == pytest.approx([10, 12, 10])
+    assert (run["step"]["phase"], run["spread"] > 0.05) == ("uneven", True)
+    run = await ask("again")
+    assert [dose["number"] for dose in run["doses"]] == [1, 3]
+    run = await ask("order", 202)
+    run = await carried_out({"pulses": 1_000, "volume_ul": 10_000, "duration_ms": 900})
+    run = await ask("read", amount=12.5)
+    assert run["step"]["action"] == "set"
+    run = await ask("order", 202)
+    run = await carried_out({"before": 97_000, "now": 100_000})
+    assert run["pulses_per_ml"] == {"before": 97.0, "now": 100.0}
+    run = await ask("order", 202)
+    run = await carried_out({"pulses": 1_000, "volume_ul": 10_000, "duration_ms": 900})
+    run = await ask("read", amount=12.6)
+    assert (run["step"]["phase"], run["good"], round(run["deviation"], 3)) == ("over", True, 0.008)
+    undone = await ask("undo", 202)
+    assert (undone["command"]["verb"], undone["command"]["arguments"]["pulses_per_litre"]) == ("calibrate", 97_000)
+    await ask("undo", 404)
+    run, before = (await client.post(at, json={})).json(), run
+    assert (await client.post(f"{at}/skip", json={"step": before["step"]["name"]})).status_code == 409
+    assert [(await client.delete(at)).status_code for _ in range(2)] == [204, 204]
+    assert (await client.get(at)).status_code == 404
 
 
 async def done(inside: Inside, command: bytes, measured: dict[str, int]) -> None:

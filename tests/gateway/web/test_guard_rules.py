@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,19 +17,22 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.access.access import Access, open_access
+from gateway.access.access import LOCKOUTS_AT_ONCE, Access, open_access
+from gateway.access.lockout import FREE_TRIES, Lockout
 from gateway.access.passwords import WAITING
 from gateway.access.roles import Role
 from gateway.web.cookies import KIOSK, SESSION
 from gateway.web.entry import acts, sign_in
 from gateway.web.entry.refused import _back
+from gateway.web.entry.wrong import note_wrong
+from gateway.web.etags import etag_of
 from gateway.web.guard import HEADERS, MAX_BODY_BYTES, Guard
 from gateway.web.once import SECRET
 from gateway.web.problems import Problem
 from gateway.web.stream import may_look_on
 from gateway.web.web import Web
 from gateway.web.who import Who
-from tests.access import Keys, let_in
+from tests.access import PASSWORD, Keys, let_in
 
 SECURE, CLEAR = "https://gw-1.local", "http://gw-1.local"
 OURS = {"origin": SECURE, "sec-fetch-site": "same-origin"}
@@ -192,8 +196,67 @@ async def test_ones_own_password_takes_the_one_before_and_a_role_what_was_seen(a
         await acts.change_own_password(request, access, who, "wrong", "smoke and honey")
     assert access.sessions.find(keys.cookies[Role.VIEWER]) is not None
     with pytest.raises(Problem) as changed:
-        await acts.change_role(request, access, "Vera", Role.OWNER, "of what was before")
+        olga = Who("Olga", Role.OWNER, "session", "id")
+        await acts.change_role(request, access, olga, "Vera", Role.OWNER, "of what was before")
     assert changed.value.details.status == 412
+
+
+async def test_of_two_changes_at_one_moment_the_later_is_refused(access: Access, keys: Keys) -> None:
+    request = cast("Request", SimpleNamespace(client=None, scope={}))
+    await access.people.set_role("Tomás", Role.OWNER)
+    access.people.add_now("Ona", "kept", Role.OWNER, 0)
+    olga, tomas = (Who(name, Role.OWNER, "session", name) for name in ("Olga", "Tomás"))
+
+    async def both(first: Awaitable[None], second: Awaitable[None]) -> list[int]:
+        found = await asyncio.gather(first, second, return_exceptions=True)
+        return sorted(error.details.status if isinstance(error, Problem) else 0 for error in found)
+
+    assert await both(
+        acts.change_role(request, access, olga, "Tomás", Role.VIEWER, None),
+        acts.change_role(request, access, tomas, "Olga", Role.VIEWER, None),
+    ) == [0, 403], "who is no owner any more demotes nobody"
+    await access.people.set_role("Olga", Role.OWNER)
+    await access.people.set_role("Tomás", Role.OWNER)
+    seen = etag_of(acts.role_tag(acts.the_person(access, "Vera")))
+    assert await both(
+        acts.change_role(request, access, olga, "Vera", Role.TECHNICIAN, seen),
+        acts.change_role(request, access, tomas, "Vera", Role.OWNER, seen),
+    ) == [0, 412], "the later one has seen what is no more"
+    assert await both(acts.remove(request, access, olga, "Tomás"), acts.remove(request, access, tomas, "Olga")) == [
+        0,
+        403,
+    ]
+
+
+async def test_wrong_tries_are_in_the_log_and_lock_outs_in_the_audit_log(
+    access: Access,
+    keys: Keys,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    access.lockout = Lockout(lambda: 0.0)  # no pause is over before it was looked at
+    for _ in range(FREE_TRIES - 1):
+        await sign_in.check(access, "olga", "my own secret", "2001:db8:1:2::7")
+    assert access.audit.page(None, 9) == []
+    await sign_in.check(access, "olga", "my own secret", "2001:db8:1:2:ffff::8")
+    for number in range(FREE_TRIES):  # typed into the wrong field
+        await sign_in.check(access, f"my {number}. secret", "my own secret", "192.168.1.7")
+    with pytest.raises(sign_in.Paused):
+        await sign_in.check(access, "Vera", PASSWORD, "2001:db8:1:2::9")
+    assert await sign_in.check(access, "Vera", PASSWORD, "2001:db8:1:3::9") == "Vera", "another network"
+    noted = [(change.who, change.via, change.route) for change in access.audit.page(None, 9)]
+    assert noted == [("somebody", "sign-in", "/sign-in"), ("Olga", "sign-in", "/sign-in")]
+    assert "for 2 s" in access.audit.page(None, 9)[1].words
+    assert caplog.text.count("a wrong password for Olga, from 2001:db8:1:2::7") == FREE_TRIES - 1
+    assert caplog.text.count("is locked out for") == 2
+    told = caplog.text + str(access.audit.page(None, 9))
+    assert "secret" not in told
+
+
+async def test_a_guesser_does_not_fill_the_audit_log(access: Access) -> None:
+    for number in range(200):
+        await note_wrong(access, "password", None, f"10.0.0.{number}", ["k"])
+        access.lockout.failed(["k"])
+    assert len(access.audit.page(None, 1_000)) == LOCKOUTS_AT_ONCE
 
 
 async def test_a_place_pauses_whatever_names_are_tried_and_who_finds_it_full_has_tried_nothing(access: Access) -> None:
