@@ -43,6 +43,7 @@ def test_the_way_in(directory: pathlib.Path, capsys: pytest.CaptureFixture[str])
     }
 
 
+@pytest.mark.timeout(400)  # a dozen starts, of which nothing is loaded before
 def test_starts_memory_and_drain(
     directory: pathlib.Path, kafka: KafkaServer | ServerElsewhere, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,7 +80,7 @@ async def _live(directory: Path, gateway: str, events: int, seed: int) -> Shop:
     chance, shop, hand = random.Random(seed), Shop(gateway), HandClock()
     clock = Clock("system", hand, hand.boot_ns, Path("/nobody/says/so"))
     store = open_store(Settings(directory, gateway))
-    boot = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).number
+    boot = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(20).number
     door = Door(default_catalog(), default_words(), SHOPS[gateway], "south")
     ingest = Ingest(store, clock, door, boot, lambda _stored, _id: None)
     recommender = Recommender(store, clock, door, boot, Rankers(RuleRanker()), (KEY, 1), lambda: None)

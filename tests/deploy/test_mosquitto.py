@@ -45,13 +45,13 @@ class Client:
         self.client.on_message = lambda _c, _d, message: self.heard.append((message.topic, bytes(message.payload)))
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
-        assert self.connected.wait(5)
+        assert self.connected.wait(20)
 
     def hear(self, *filters: str) -> None:
         for one in filters:
             self._subscribed.clear()
             self.client.subscribe(one, 1)
-            assert self._subscribed.wait(5)
+            assert self._subscribed.wait(20)
 
     def say(self, topic: str, payload: bytes = b"x", *, retain: bool = False) -> None:
         """Publish, and wait for the PUBACK, which the broker gives whether it lets the message through or not."""
@@ -120,7 +120,7 @@ def test_what_was_revoked_is_out_after_a_restart_and_a_new_one_is_in(tmp_path: P
         thief = Client(broker, kept)
         broker.revoke("bar-1")
         broker.restart()
-        assert thief.lost.wait(5), "its open connection ended, too"
+        assert thief.lost.wait(20), "its open connection ended, too"
         thief.close()
         assert refused(broker, kept) == "SSLV3_ALERT_CERTIFICATE_REVOKED"
         assert refused(broker, other) == ""
@@ -182,7 +182,7 @@ def test_nobody_takes_over_the_session_of_another(broker: SecureMosquitto) -> No
         assert not gateway.lost.is_set()
         # it is the name in the certificate that counts
         again = Client(broker, broker.pair("gateway"), client_id="another")
-        assert gateway.lost.wait(5)
+        assert gateway.lost.wait(20)
         again.close()
     finally:
         gateway.close()
@@ -193,6 +193,6 @@ def test_what_is_too_large_ends_its_sender_alone(broker: SecureMosquitto) -> Non
     with clients(broker, "gateway", "bar-1") as (gateway, bar):
         gateway.hear(up("+"))
         bar.client.publish(up("bar-1"), bytes(20_000), 1)
-        assert bar.lost.wait(5)
+        assert bar.lost.wait(20)
         assert not gateway.lost.is_set()
         assert gateway.heard == []

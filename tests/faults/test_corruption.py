@@ -92,7 +92,7 @@ def test_a_damaged_database_is_set_aside_and_a_new_one_begun(tmp_path: Path, dam
 
     store = reopen(tmp_path)
     assert count(store) == 0
-    assert store.write(append(1)).result(5) == 1
+    assert store.write(append(1)).result(20) == 1
     [aside] = store.quarantined
     assert (aside.part, Path(aside.directory).parent) == ("database", tmp_path / "quarantine")
     assert aside.lost in {None, ROWS} or damage is truncate
@@ -174,7 +174,7 @@ def died_with_wal(directory: Path, damage: Callable[[bytearray], None]) -> Path:
     source = directory / "source"
     store = open_store(Settings(source, "gw-1", ballast_bytes=0))
     for n in range(1, 51):
-        store.write(append(n)).result(5)
+        store.write(append(n)).result(20)
     died = directory / "died"
     died.mkdir()
     for name in ("gateway.db", "gateway.db-wal"):
@@ -204,7 +204,7 @@ def test_a_journal_that_lost_commits_is_told_of_and_kept(tmp_path: Path, damage:
     assert aside.lost is not None
     assert aside.lost > 1
     assert (Path(aside.directory) / "gateway.db-wal").stat().st_size > 0
-    assert store.write(append(1_000)).result(5)
+    assert store.write(append(1_000)).result(20)
     store.close()
     store = reopen(tmp_path / "died")
     assert len(store.quarantined) == 1, "told once"
@@ -235,15 +235,15 @@ def test_what_two_crashes_left_behind_is_no_damage(tmp_path: Path) -> None:
     """A long commit is torn, then a short one: in a WAL that went on, the end of the long one would lie behind both."""
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     store = reopen(first)
-    store.write(append(1)).result(5)
+    store.write(append(1)).result(20)
     intact = (first / "gateway.db-wal").stat().st_size
-    store.write(lambda tx: [append(n)(tx) for n in range(2, 1_000)]).result(5)
+    store.write(lambda tx: [append(n)(tx) for n in range(2, 1_000)]).result(20)
     power_fails(first, second, intact + 1_000)
     store.close()
 
     store = reopen(second)
     assert (count(store), store.quarantined) == (1, [])
-    store.write(append(2)).result(5)
+    store.write(append(2)).result(20)
     frames = int.from_bytes((second / "gateway.db-shm").read_bytes()[16:20], sys.byteorder)  # mxFrame
     power_fails(second, third, 32 + (frames - 1) * FRAME + 1_000)
     store.close()
@@ -276,7 +276,7 @@ def test_damage_that_is_met_while_running_ends_it_and_has_all_checked(tmp_path: 
         reader.execute("SELECT count(data) FROM events").fetchone()
     assert isinstance(store.broken, StoreCorrupt)
     with pytest.raises(StoreError):
-        store.write(append(5_000)).result(5)
+        store.write(append(5_000)).result(20)
     assert (tmp_path / SUSPECT).exists()
     store.close()
     store = reopen(tmp_path)

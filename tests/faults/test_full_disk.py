@@ -84,7 +84,7 @@ def test_the_ballast_comes_back_with_the_room(disk: Path) -> None:
     ballast = disk / "data" / "ballast"
     assert not ballast.exists()
     with pytest.raises(StoreFull):
-        store.write(append(stored + 1)).result(5)
+        store.write(append(stored + 1)).result(20)
     (disk / "filler").unlink()
     wait_until(store.has_room, 10, "the store has found the room")
     assert ballast.stat().st_size == 2 * MB

@@ -57,7 +57,7 @@ class HandClient:
         self._client.connect(mqtt.host, mqtt.port)
         self._client.loop_start()
         self._client.subscribe(topic(store, name, "down"), qos=1)
-        assert self._subscribed.wait(5)
+        assert self._subscribed.wait(20)
         self._client.publish(topic(store, name, "state"), ONLINE, qos=1, retain=True).wait_for_publish(5)
 
     def close(self) -> None:

@@ -120,7 +120,7 @@ async def test_a_pulled_cable_ends_the_link(device: HandDevice, gate: KeepingGat
     await wait_until_async(lambda: "hand-1" in gate.open, 5, "the link is open")
     device.pull()
     with pytest.raises(LinkLost, match="port"):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
     assert gate.open == {}
     assert gate.closings == ["port closed"]
 
@@ -152,7 +152,7 @@ async def test_a_dispenser_that_does_not_read_is_given_up(device: HandDevice, ga
     for _ in range(OUT_LIMIT_BYTES // 20):
         link.send(flood, 1)
     with pytest.raises(LinkLost, match="does not read"):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
 
 
 async def test_a_port_that_is_missing_or_in_use_is_named(device: HandDevice, gate: KeepingGate, tmp_path: Path) -> None:
@@ -173,6 +173,6 @@ async def test_opening_and_losing_leaks_no_descriptor(tmp_path: Path, gate: Keep
             await asyncio.to_thread(device.open)
             device.pull()
             with pytest.raises(LinkLost):
-                await asyncio.wait_for(task, 5)
+                await asyncio.wait_for(task, 20)
         descriptors.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 -- a count
     assert descriptors[-1] <= descriptors[1]

@@ -30,7 +30,7 @@ async def test_hours_of_sensors_reach_their_topic_once(kafka: KafkaServer | Serv
     hand = HandClock(NOON_MS, HOUR_MS)
     clock = Clock("system", hand, hand.boot_ns, Path("/nobody/says/so"))
     store = open_store(Settings(tmp_path / "data", gateway))
-    boot = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).number
+    boot = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(20).number
     clock.dated_ms = clock.now().wall_ms - clock.now().boot_ms
     samples = Samples(SampleFile(tmp_path / "data" / "samples.db", 2**23, "boot-a"), clock, Limits())
     outbox = StoreOutbox(store, lambda: clock.holds)

@@ -179,7 +179,7 @@ def door() -> Door:
 @pytest.fixture
 def boot(store: Store) -> int:
     """This boot's number."""
-    return store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).number
+    return store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(20).number
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ async def test_a_bundle_that_can_not_be_read_leaves_the_rule(rankers: Rankers, t
 
 def note(store: Store, rankers: Rankers, rated: int, too_hot: int) -> None:
     row = (rankers.current.name, rated, too_hot)
-    store.write(lambda tx: tx.connection.execute("INSERT OR REPLACE INTO ranked VALUES (?, ?, ?)", row)).result(5)
+    store.write(lambda tx: tx.connection.execute("INSERT OR REPLACE INTO ranked VALUES (?, ?, ?)", row)).result(20)
 
 
 async def test_what_customers_say_ends_its_trial(rankers: Rankers, store: Store, tmp_path: Path) -> None:

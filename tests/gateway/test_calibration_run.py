@@ -106,11 +106,11 @@ def test_a_dose_that_was_misread_is_told_while_the_cylinder_is_in_hand() -> None
 
 def test_a_run_outlives_a_restart_and_not_a_day(store: Store) -> None:
     run = with_doses(20.4)
-    store.write(lambda tx: calibration_run.save(tx, "bar", 1, run)).result(5)
+    store.write(lambda tx: calibration_run.save(tx, "bar", 1, run)).result(20)
     with store.reader() as reader:
         assert calibration_run.load(reader, "bar", 1, 2_000) == run
         assert calibration_run.load(reader, "bar", 2, 2_000) is None
         assert calibration_run.load(reader, "bar", 1, 1_000 + calibration_run.FOR_MS) is None
-    store.write(lambda tx: calibration_run.drop(tx, "bar", 1)).result(5)
+    store.write(lambda tx: calibration_run.drop(tx, "bar", 1)).result(20)
     with store.reader() as reader:
         assert calibration_run.load(reader, "bar", 1, 2_000) is None

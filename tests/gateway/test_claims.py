@@ -55,7 +55,7 @@ class Bar:
             self.counter.send(POUR)
         else:
             self.recommender.answer(Screen(), self.counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
-        self.store.write(lambda _tx: None).result(5)
+        self.store.write(lambda _tx: None).result(20)
         self.counter.uptime_ms += STEP_MS
         self.hand_clock.go_on(STEP_MS)
 
@@ -66,12 +66,12 @@ class Bar:
         work = housekeeping.due(reader, self.clock.now(), self.boot)
         reader.close()
         if work is not None:
-            self.store.write(work).result(5)
+            self.store.write(work).result(20)
 
     def evidence(self) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
         """How many pours are on which day: in the customer's profile, in the claim, by themselves."""
         customer = pseudonym("token", KEY, 1)
-        profile = self.store.write(lambda tx: read_profile(tx.connection, customer)).result(5)
+        profile = self.store.write(lambda tx: read_profile(tx.connection, customer)).result(20)
         folded = sum(sums.n for sums in profile.buckets.values())
         assert self.rows("SELECT subject, sauce, sum(n) FROM pours") == [(customer, "table-red", folded)]
         ((text,),) = self.rows("SELECT data FROM events WHERE type = 'picante.session-claimed.v1'")
@@ -152,11 +152,11 @@ async def test_a_claim_whose_events_are_gone_gets_its_own_day(
     bar.act("pour")
     bar.act("pour")
     if boots == 2:
-        bar.boot = bar.store.write(lambda tx: register_boot(tx, "boot-b", hand_clock.boot_ms)).result(5).number
+        bar.boot = bar.store.write(lambda tx: register_boot(tx, "boot-b", hand_clock.boot_ms)).result(20).number
         bar.recommender.close()
         bar.recommender = recommend(bar.store, bar.clock, door, bar.boot)
     bar.act("token")
-    bar.store.write(lambda tx: tx.connection.execute("DELETE FROM events WHERE position = 1")).result(5)
+    bar.store.write(lambda tx: tx.connection.execute("DELETE FROM events WHERE position = 1")).result(20)
     hand_clock.wall_ms = NOON_MS
     await bar.keep_house()
     assert bar.evidence() == ({DAY: 2}, {DAY: 2}, {DAY: 1})

@@ -30,7 +30,7 @@ YEAR_MS = 365 * DAY_MS
 
 
 def days_of(store: Store, subject: str) -> dict[int, int]:
-    profile = store.write(lambda tx: read_profile(tx.connection, subject)).result(5)
+    profile = store.write(lambda tx: read_profile(tx.connection, subject)).result(20)
     return {key.day: sums.n for key, sums in profile.buckets.items()}
 
 
@@ -63,7 +63,7 @@ async def test_when_time_becomes_known_sums_move_to_the_right_days(
     counter.send(POUR, age_ms=60_000)
     await counter.settled(2)
     now = known(clock, hand_clock)
-    assert store.write(lambda tx: settle(tx, boot, now)).result(5) == 2
+    assert store.write(lambda tx: settle(tx, boot, now)).result(20) == 2
     assert days_of(store, SESSION) == {DAY - 1: 1, DAY: 1}
     times = rows("SELECT time_ms, day, clock FROM events ORDER BY position")
     assert abs(int(str(times[0][0])) - (NOON_MS - 13 * 3_600_000)) < 1000
@@ -78,7 +78,7 @@ async def test_an_earlier_boot_that_never_knew_goes_up_marked(
     counter.send(POUR)
     await counter.settled(1)
     now = known(clock, hand_clock)
-    store.write(lambda tx: settle(tx, boot + 1, now)).result(5)
+    store.write(lambda tx: settle(tx, boot + 1, now)).result(20)
     assert rows("SELECT day, clock FROM events") == [(DAY, "unknown")]
     assert days_of(store, SESSION) == {DAY: 1}
 
@@ -108,7 +108,7 @@ def keep_house(store: Store, clock: Clock, boot: int) -> None:
     with closing(store.reader()) as reader:
         work = housekeeping.due(reader, clock.now(), boot, given_up=clock.waits_ms() == 0)
     if work is not None:
-        store.write(work).result(5)
+        store.write(work).result(20)
 
 
 @pytest.mark.parametrize("known_ms", [0, NOON_MS])
@@ -118,7 +118,7 @@ async def test_two_boots_without_time_wait_and_are_dated_by_no_clock_that_was_no
     hand_clock.wall_ms = 12_345_000
     counter.send(POUR)
     await counter.settled(1)
-    second = store.write(lambda tx: register_boot(tx, "boot-b", 20_000)).result(5)
+    second = store.write(lambda tx: register_boot(tx, "boot-b", 20_000)).result(20)
     assert (second.number, second.newest_ms) == (boot + 1, 0)
     hand_clock.wall_ms = hand_clock.boot_ms = 20_000
     clock = Clock("system", hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
@@ -316,14 +316,14 @@ async def test_what_waits_here_is_moved_and_what_may_be_in_kafka_is_not(
     assert [row.position for row in await outbox.read(1, 10)] == [2, 3]
     work = housekeeping.due(store.reader(), clock.now(), boot)
     assert work is not None
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert rows("SELECT day, clock FROM events ORDER BY position") == [
         (DAY, "known"),
         *[(DAY + 1, "estimated")] * 3,
     ]
     assert days_of(store, SESSION) == {DAY: 1, DAY + 1: 3}
     assert rows("SELECT count(DISTINCT time_ms) FROM events WHERE position > 1") == [(1,)]
-    again = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5)
+    again = store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(20)
     assert again.offset_ms == hand_clock.wall_ms - hand_clock.boot_ms
 
 
@@ -358,7 +358,7 @@ async def test_a_dispenser_that_rebooted_is_dated_by_the_gateways_uptime(
     await counter.settled(1)
     hand_clock.wall_ms = NOON_MS
     now = clock.now()
-    store.write(lambda tx: settle(tx, boot, now)).result(5)
+    store.write(lambda tx: settle(tx, boot, now)).result(20)
     assert rows("SELECT time_ms, clock FROM events") == [(NOON_MS - HOUR_MS, "estimated")]
     # and in a later boot of the gateway, by the time that is known by now
     await housekeeping.date_anew(clock, store, StoreOutbox(store), boot, sending=False)
@@ -373,9 +373,9 @@ async def test_in_a_new_boot_what_the_last_one_dated_stays_and_its_offset_is_for
     counter.send(POUR)
     counter.send(POUR, age_ms=HOUR_MS)  # it came late: the newest is not the last
     await counter.settled(2)
-    assert store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(5).offset_ms == clock.offset_ms
+    assert store.write(lambda tx: register_boot(tx, "boot-a", 0)).result(20).offset_ms == clock.offset_ms
     before = rows("SELECT time_ms, day, clock FROM events")
-    second = store.write(lambda tx: register_boot(tx, "boot-b", 20_000)).result(5)
+    second = store.write(lambda tx: register_boot(tx, "boot-b", 20_000)).result(20)
     assert second.number > boot
     assert (second.offset_ms, second.newest_ms) == (None, NOON_MS)
     hand_clock.boot_ms, hand_clock.wall_ms = 20_000, NOON_MS + 24 * HOUR_MS
@@ -392,7 +392,7 @@ async def test_in_a_new_boot_what_the_last_one_dated_stays_and_its_offset_is_for
 
 async def start_again(store: Store, hand_clock: HandClock, boot_id: str, trust: Trust = "system") -> Clock:
     """The clock of a daemon that starts, once it has kept house."""
-    found = store.write(lambda tx: register_boot(tx, boot_id, hand_clock.boot_ms)).result(5)
+    found = store.write(lambda tx: register_boot(tx, boot_id, hand_clock.boot_ms)).result(20)
     clock = Clock(trust, hand_clock, hand_clock.boot_ns, Path("/nobody/says/so"))
     clock.recall(found.offset_ms, found.newest_ms, found.unknown)
     await keep_clock(clock, store)
@@ -430,7 +430,7 @@ async def test_a_machine_that_is_switched_off_each_night_believes_its_clock_in_t
     store: Store, hand_clock: HandClock, newest_ms: int
 ) -> None:
     when = Stamp(newest_ms, 0, newest_ms // DAY_MS, "known")
-    store.write(lambda tx: tx.append(event_at(when))).result(5)
+    store.write(lambda tx: tx.append(event_at(when))).result(20)
     for night in range(6):
         hand_clock.boot_ms = 20_000
         clock = await start_again(store, hand_clock, f"boot {night}")
@@ -452,7 +452,7 @@ def event_at(when: Stamp) -> Event:
 async def test_a_clock_that_was_set_while_the_machine_was_off_is_doubted_anew(
     store: Store, hand_clock: HandClock, by_ms: int
 ) -> None:
-    store.write(lambda tx: tx.append(event_at(Stamp(NOON_MS + YEAR_MS, 0, DAY + 365, "known")))).result(5)
+    store.write(lambda tx: tx.append(event_at(Stamp(NOON_MS + YEAR_MS, 0, DAY + 365, "known")))).result(20)
     clock = await start_again(store, hand_clock, "boot-a")
     hand_clock.go_on(24 * HOUR_MS)
     await keep_clock(clock, store)
@@ -487,7 +487,7 @@ async def test_the_wait_is_given_up_though_the_machine_is_switched_off_each_nigh
     assert clock.waits_ms() == HOUR_MS, "the network may be there today"
     hand_clock.wall_ms = NOON_MS
     await keep_clock(clock, store)
-    assert store.write(lambda tx: register_boot(tx, "the next", 30_000)).result(5).unknown is None
+    assert store.write(lambda tx: register_boot(tx, "the next", 30_000)).result(20).unknown is None
 
 
 async def test_an_unknown_time_is_noted_every_ten_minutes_at_most(

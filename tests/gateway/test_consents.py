@@ -72,7 +72,7 @@ async def test_a_token_that_opted_out_gets_what_a_stranger_gets(
         counter.send(POUR)
         await counter.settled(sequence)
     show(recommender, counter, 1)
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     assert learned(rows)["doses"] == 4
     assert say(store, clock, boot, "none")
     assert learned(rows) == NOTHING
@@ -90,7 +90,7 @@ async def test_nothing_of_theirs_is_folded_and_their_events_are_nobody_s(
     counter.send(StatedBody(word="medium"))  # before the token is shown
     await counter.settled(1)
     show(recommender, counter, 1)
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     counter.send(POUR)
     counter.send(RatedBody(sauce="reaper-raw", verdict="too_hot"))
     counter.send(StatedBody(word="medium"))
@@ -133,7 +133,7 @@ async def test_somebody_else_s_token_in_their_session_is_theirs(
     say(store, clock, boot, "none")
     show(recommender, counter, 1)
     show(recommender, counter, 2, token="another")
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     counter.send(POUR)
     await counter.settled(1)
     assert learned(rows, OTHER)["doses"] == 1
@@ -144,11 +144,11 @@ def test_what_other_stores_knew_of_them_goes_with_its_share_of_the_disk(
     store: Store, clock: Clock, boot: int, rows: Query
 ) -> None:
     known = Regular(CUSTOMER, 1, 7, DAY, contribution(poured(4000), "gw-2", DAY))
-    store.write(lambda tx: regulars.take(tx, known, 0, 1)).result(5)
+    store.write(lambda tx: regulars.take(tx, known, 0, 1)).result(20)
     assert learned(rows)["regulars"] == learned(rows)["buckets"] == 1
     assert say(store, clock, boot, "none")
     assert learned(rows) == NOTHING
-    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5) == 0
+    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(20) == 0
 
 
 async def test_saying_it_again_changes_nothing_and_it_can_be_taken_back(
@@ -170,7 +170,7 @@ async def test_an_opted_out_session_outlives_a_cable_that_is_out_for_long(
 ) -> None:
     say(store, clock, boot, "none")
     show(recommender, counter, 1)
-    store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms + 60 * 60_000)).result(5)
+    store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms + 60 * 60_000)).result(20)
     counter.send(POUR)
     await counter.settled(1)
     assert stored(rows)[-1] == ("poured", None, "none")
@@ -194,13 +194,13 @@ async def test_days_that_become_known_bring_nothing_back(  # noqa: PLR0913, PLR0
     say(store, clock, boot, "none")
     assert rows("SELECT consent, time_ms FROM consents") == [("none", None)]
     # meanwhile nothing that comes down outdoes it
-    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", NOON_MS)).result(5)
+    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", NOON_MS)).result(20)
     hand_clock.wall_ms = DAY * DAY_MS + 3_600_000
     reader = store.reader()
     work = housekeeping.due(reader, clock.now(), boot)
     reader.close()
     assert work is not None
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert learned(rows) == NOTHING
     ((consent, time_ms),) = rows("SELECT consent, time_ms FROM consents")
     assert (consent, time_ms // DAY_MS) == ("none", DAY)
@@ -222,13 +222,13 @@ async def test_a_day_that_becomes_known_brings_nothing_back_of_a_session_before_
     session = session_subject(counter.name, counter.generation, 1)
     assert learned(rows, session)["doses"] == 1
     show(recommender, counter, 1)
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     hand_clock.wall_ms = DAY * DAY_MS + 3_600_000
     reader = store.reader()
     work = housekeeping.due(reader, clock.now(), boot)
     reader.close()
     assert work is not None
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert learned(rows, session) == NOTHING
 
 
@@ -243,21 +243,21 @@ async def test_of_two_words_the_later_counts_and_of_two_at_once_the_one_that_say
     if wish == "none":
         say(store, clock, boot, "profile")
     at_ms = clock.now().wall_ms + later_ms
-    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, wish, at_ms)).result(5) is counts
+    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, wish, at_ms)).result(20) is counts
     other: Wish = "profile" if wish == "none" else "none"
-    assert store.write(lambda tx: consents.wish(tx.connection, CUSTOMER)).result(5) == (wish if counts else other)
+    assert store.write(lambda tx: consents.wish(tx.connection, CUSTOMER)).result(20) == (wish if counts else other)
 
 
 async def test_a_word_said_here_stands_against_an_older_one_of_a_clock_that_is_ahead(
     store: Store, clock: Clock, boot: int
 ) -> None:
     ahead_ms = clock.now().wall_ms + 400 * DAY_MS
-    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "none", ahead_ms)).result(5)
-    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", ahead_ms + 1)).result(5)
+    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "none", ahead_ms)).result(20)
+    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", ahead_ms + 1)).result(20)
     assert say(store, clock, boot, "none")
     # the cloud tells it again, with the next visit elsewhere
-    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", ahead_ms + 1)).result(5)
-    assert store.write(lambda tx: consents.opted_out(tx.connection, CUSTOMER)).result(5)
+    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", ahead_ms + 1)).result(20)
+    assert store.write(lambda tx: consents.opted_out(tx.connection, CUSTOMER)).result(20)
 
 
 async def test_what_the_cloud_tells_is_forgotten_here_too(
@@ -266,8 +266,8 @@ async def test_what_the_cloud_tells_is_forgotten_here_too(
     show(recommender, counter, 1)
     counter.send(POUR)
     await counter.settled(1)
-    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", clock.now().wall_ms)).result(5)
-    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "none", clock.now().wall_ms)).result(5)
+    assert not store.write(lambda tx: consents.hear(tx, CUSTOMER, "profile", clock.now().wall_ms)).result(20)
+    assert store.write(lambda tx: consents.hear(tx, CUSTOMER, "none", clock.now().wall_ms)).result(20)
     assert learned(rows) == NOTHING
     counter.send(POUR)
     await counter.settled(2)

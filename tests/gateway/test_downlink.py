@@ -127,7 +127,7 @@ def edge(store: Store, clock: Clock, cloud: Cloud, monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_customer_of_the_region_is_known_at_once(edge: Edge, cloud: Cloud) -> None:
-    edge.store.write(lambda tx: tx.fold(customer(1), profile(OWN, 3))).result(5)
+    edge.store.write(lambda tx: tx.fold(customer(1), profile(OWN, 3))).result(20)
     async with edge.running() as downlink:
         await edge.caught_up(downlink)
         await cloud.say([(customer(1), record(profile(OTHER, 2), profile(OWN, 1))), (customer(2), record(region="x"))])
@@ -155,7 +155,8 @@ async def test_away_for_longer_than_tombstones_stay_it_forgets_whom_nobody_names
     await edge.visit()
     hand_clock.go_on(121 * DAY_MS)
     compacted = await topic(partitions=2)
-    edge.store.write(lambda tx: tx.connection.execute("UPDATE downlink SET topic = ?", (compacted,)).rowcount).result(5)
+    moved = "UPDATE downlink SET topic = ?"
+    edge.store.write(lambda tx: tx.connection.execute(moved, (compacted,)).rowcount).result(20)
     await Cloud(cloud.bootstrap, compacted).say((customer(n), record(profile(OTHER, 1))) for n in range(20) if n != 4)
     edge.cloud = Cloud(cloud.bootstrap, compacted)
     again = await edge.visit()

@@ -266,7 +266,7 @@ class Home:
         self.client.connect(broker.host, broker.port)
         self.client.loop_start()
         self.client.subscribe("#", 1)
-        assert subscribed.wait(5)
+        assert subscribed.wait(20)
 
     def _note(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self.last[message.topic] = bytes(message.payload)

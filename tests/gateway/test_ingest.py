@@ -37,7 +37,7 @@ CUSTOMER = "p1-" + "0" * 32
 
 
 def profile(store: Store, subject: str) -> Profile:
-    return store.write(lambda tx: read_profile(tx.connection, subject)).result(5)
+    return store.write(lambda tx: read_profile(tx.connection, subject)).result(20)
 
 
 async def test_an_event_is_stored_folded_and_then_acknowledged(counter: Counter, store: Store, rows: Query) -> None:
@@ -134,7 +134,7 @@ async def test_own_words_before_a_pour_are_no_verdict(counter: Counter, rows: Qu
     counter.send(POUR, session=4)
     # what they poured in an earlier session is not what this is about
     row = (session_subject("hot-bar-1", 7, 5), POUR.sauce)
-    store.write(lambda tx: tx.connection.execute("INSERT INTO latest VALUES (?, ?, NULL)", row)).result(5)
+    store.write(lambda tx: tx.connection.execute("INSERT INTO latest VALUES (?, ?, NULL)", row)).result(20)
     counter.send(StatedBody(text="way too hot for me"), session=5)
     counter.send(StatedBody(text="way too hot for me"), session=0)
     await counter.settled(3)
@@ -189,16 +189,16 @@ async def test_a_bug_in_telling_of_one_event_leaves_the_others_of_its_commit_alo
     counter = Counter(Ingest(store, clock, door, boot, on_commit))
     for _ in range(5):
         counter.send(POUR)
-    store.write(lambda _: None).result(5)  # the loop stands still until all fates are known
+    store.write(lambda _: None).result(20)  # the loop stands still until all fates are known
     await counter.settled(5)
     assert counter.acked == [1, 2, 3, 4, 5]
     assert len(broken) == 2
 
 
 async def test_a_full_store_leaves_events_on_the_dispenser(counter: Counter, store: Store) -> None:
-    store.write(lambda tx: tx.connection.execute("PRAGMA max_page_count=1")).result(5)
-    limit = store.write(lambda tx: tx.connection.execute("PRAGMA page_count").fetchone()[0]).result(5)
-    store.write(lambda tx: tx.connection.execute(f"PRAGMA max_page_count={limit}")).result(5)
+    store.write(lambda tx: tx.connection.execute("PRAGMA max_page_count=1")).result(20)
+    limit = store.write(lambda tx: tx.connection.execute("PRAGMA page_count").fetchone()[0]).result(20)
+    store.write(lambda tx: tx.connection.execute(f"PRAGMA max_page_count={limit}")).result(20)
     sent = 0
     while not counter.retried:
         counter.send(POUR)
@@ -219,7 +219,7 @@ async def test_a_claimed_session_belongs_to_the_customer(counter: Counter, store
         tx.fold(CUSTOMER, sums)
         return sums
 
-    taken = store.write(claim).result(5)
+    taken = store.write(claim).result(20)
     assert {key.kind for key in taken.buckets} == {"poured", "too_hot"}
     assert profile(store, SESSION).buckets == {}
     counter.send(POUR)
@@ -234,8 +234,8 @@ async def test_a_session_ends_with_the_next_one(counter: Counter, store: Store, 
     assert profile(store, SESSION).buckets == {}
     assert profile(store, session_subject("hot-bar-1", 7, 2)).buckets != {}
     assert rows("SELECT session FROM sessions") == [(session_subject("hot-bar-1", 7, 2),)]
-    assert store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms)).result(5) == 0
-    store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms + sessions.IDLE_MS + 1)).result(5)
+    assert store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms)).result(20) == 0
+    store.write(lambda tx: sessions.end_idle(tx, clock.now().boot_ms + sessions.IDLE_MS + 1)).result(20)
     assert rows("SELECT count(*) FROM sessions") == rows("SELECT count(*) FROM buckets") == [(0,)]
 
 
@@ -271,7 +271,7 @@ async def test_events_of_an_earlier_boot_use_what_was_known_of_it(counter: Count
         lambda tx: tx.connection.execute(
             "INSERT INTO dispenser_boots VALUES ('hot-bar-1', 2, 0, 0, ?)", (NOON_MS - 7_200_000,)
         )
-    ).result(5)
+    ).result(20)
     counter.uptime_ms = 600_000
     counter.send(POUR, boot=2)
     counter.send(POUR, boot=1)
@@ -288,7 +288,7 @@ async def test_a_dispenser_that_restarts_for_ever_fills_no_table(
     monkeypatch.setattr("gateway.ingest.BOOTS_KEPT", 3)
     for counter.name, counter.boot in (("hot-bar-2", 1), *(("hot-bar-1", boot) for boot in range(3, 10))):
         counter.ingest.note_hello(counter.hello, "port", None, lambda: None)
-    store.write(lambda _tx: None).result(5)  # queued behind them
+    store.write(lambda _tx: None).result(20)  # queued behind them
     assert rows("SELECT dispenser, boot FROM dispenser_boots") == [
         ("hot-bar-1", 7), ("hot-bar-1", 8), ("hot-bar-1", 9), ("hot-bar-2", 1),
     ]  # fmt: skip
@@ -317,9 +317,9 @@ async def test_a_claimed_session_outlives_a_cable_that_is_out_for_long(
     counter.send(POUR)
     await counter.settled(1)
     session = sessions.Session(SESSION, SESSION, None, None, opted_out=False)
-    store.write(lambda tx: tx.fold(CUSTOMER, sessions.take_sums(tx, session, CUSTOMER))).result(5)
+    store.write(lambda tx: tx.fold(CUSTOMER, sessions.take_sums(tx, session, CUSTOMER))).result(20)
     later_ms = clock.now().boot_ms + 40 * 60_000
-    store.write(lambda tx: sessions.end_idle(tx, later_ms)).result(5)
+    store.write(lambda tx: sessions.end_idle(tx, later_ms)).result(20)
     counter.uptime_ms += 45 * 60_000
     counter.send(POUR, age_ms=40 * 60_000)
     await counter.settled(2)
@@ -328,7 +328,7 @@ async def test_a_claimed_session_outlives_a_cable_that_is_out_for_long(
 
 async def test_a_database_that_somebody_holds_makes_events_wait_and_not_fail(counter: Counter, store: Store) -> None:
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
-        store.write(lambda tx: tx.connection.execute("PRAGMA busy_timeout=50")).result(5)
+        store.write(lambda tx: tx.connection.execute("PRAGMA busy_timeout=50")).result(20)
         other.execute("BEGIN IMMEDIATE")
         counter.send(POUR)
         await counter.settled(1)

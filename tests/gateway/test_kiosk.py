@@ -155,7 +155,7 @@ async def test_after_30_s_of_nothing_nobody_is_there(at: At, monkeypatch: pytest
     at.kiosk.visits.stay(at.visit)
     touched_s = asyncio.get_running_loop().time()
     with at.kiosk.visits.watching("hot-bar-1") as changed:
-        await asyncio.wait_for(changed.wait(), 5)
+        await asyncio.wait_for(changed.wait(), 20)
     assert asyncio.get_running_loop().time() - touched_s > 0.95, "a touch keeps it"
     assert at.kiosk.at("hot-bar-1") is None
     with pytest.raises(NotNow, match="over"):
@@ -270,7 +270,7 @@ async def test_a_pour_that_was_taken_back_is_asked_after_no_more(
     visit = at.visit
     assert visit.dose is not None
     position, when = visit.dose.position, stamp(clock.now(), boot, 0, sure=True)
-    assert isinstance(store.write(lambda tx: voids.void(tx, position, "leak", when, boot)).result(5), voids.Voided)
+    assert isinstance(store.write(lambda tx: voids.void(tx, position, "leak", when, boot)).result(20), voids.Voided)
     at.kiosk.visits.taken_back(position - 1)
     assert visit.dose is not None, "another one"
     with at.kiosk.visits.watching("hot-bar-1") as changed:
@@ -337,7 +337,7 @@ async def test_edge_and_cloud_agree_on_what_was_said_at_a_kiosk(at: At, rows: Qu
                 "data": msgspec.json.decode(row.data),
             }
         )
-    profile = store.write(lambda tx: read_profile(tx.connection, CARD)).result(5)
+    profile = store.write(lambda tx: read_profile(tx.connection, CARD)).result(20)
     assert any(key.kind == "too_hot" for key in profile.buckets)
     assert profile.digest() == reference.profiles(events)[CARD]["digest"]
 
@@ -347,12 +347,12 @@ async def test_edge_and_cloud_agree_on_what_was_said_at_a_kiosk(at: At, rows: Qu
 
 def wish(store: Store) -> str:
     """What the customer of the card said."""
-    return store.write(lambda tx: consents.wish(tx.connection, CARD)).result(5)
+    return store.write(lambda tx: consents.wish(tx.connection, CARD)).result(20)
 
 
 def sums(store: Store, subject: str) -> bool:
     """Whether anything is known of a subject."""
-    return bool(store.write(lambda tx: read_profile(tx.connection, subject)).result(5).buckets)
+    return bool(store.write(lambda tx: read_profile(tx.connection, subject)).result(20).buckets)
 
 
 async def test_forget_a_card_and_remember_it(at: At, rows: Query, store: Store, recommender: Recommender) -> None:

@@ -62,7 +62,7 @@ class Regular:
         self.recommender.answer(Screen(), self.counter.hello, question, 0)  # type: ignore[arg-type]
         for mo in heats_mo:
             self.counter.send(_pour(f"s{mo}"), session=self.session)
-        self.store.write(lambda _tx: None).result(5)
+        self.store.write(lambda _tx: None).result(20)
         self.clock.go_on(2 * DAY_MS)
         self.counter.uptime_ms += 2 * DAY_MS
 
@@ -116,7 +116,7 @@ async def test_no_more_are_kept_than_are_read(regular: Regular, rows: Query) -> 
     assert rows("SELECT count(*), count(DISTINCT subject) FROM doses") == [(LATEST, 1)]
     # and the newest, in their order
     last = [6000 + 100 * (visit % 10) for visit in range(5, LATEST + 5)]
-    kept = regular.store.write(lambda tx: doses.read(tx.connection, [CUSTOMER])).result(5)
+    kept = regular.store.write(lambda tx: doses.read(tx.connection, [CUSTOMER])).result(20)
     assert [one.mo for one in kept] == [catalog_mo(mo) for mo in last]
 
 
@@ -132,8 +132,8 @@ def test_doses_of_a_session_and_of_its_customer_are_one_list(store: Store) -> No
         doses.hand_over(tx, session, CUSTOMER)
         return before, doses.read(tx.connection, [CUSTOMER])
 
-    before, after = store.write(work).result(5)
-    kept = store.write(lambda tx: tx.connection.execute("SELECT count(*) FROM doses").fetchone()[0]).result(5)
+    before, after = store.write(work).result(20)
+    kept = store.write(lambda tx: tx.connection.execute("SELECT count(*) FROM doses").fetchone()[0]).result(20)
     newest = [heat for position in range(1, LATEST + 1) for heat in (100 * position - 50, 100 * position)][-LATEST:]
     assert [one.mo for one in before] == [milli_octaves(heat) for heat in newest]
     assert (after, kept) == (before, LATEST)
@@ -156,7 +156,7 @@ async def test_a_session_learns_and_its_doses_go_with_the_claim(
     known = recommender.slate(counter.hello.nozzles, [session], Context()).reading.state
     assert known.mean_mo > strangers + 1000
     recommender.answer(Screen(), counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     assert rows("SELECT DISTINCT subject FROM doses") == [(CUSTOMER,)]
     assert recommender.slate(counter.hello.nozzles, [CUSTOMER], Context()).reading.state == known
     # what is poured from now on in this session is the customer's, too
@@ -179,7 +179,7 @@ async def test_an_unclaimed_session_s_doses_end_with_it(
     work = housekeeping.due(reader, clock.now(), boot)
     reader.close()
     assert work is not None
-    store.write(work).result(5)
+    store.write(work).result(20)
     tables = ("doses", "buckets", "flavours", "latest", "pours", "sessions")
     assert [rows(f"SELECT count(*) FROM {table}") for table in tables] == [[(0,)]] * len(tables)  # noqa: S608
 
@@ -196,7 +196,7 @@ async def test_doses_get_their_day_with_their_events(
     work = housekeeping.due(reader, clock.now(), boot)
     reader.close()
     assert work is not None
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert rows("SELECT day FROM doses") == [(DAY,)]
 
 
@@ -205,6 +205,6 @@ def test_who_pours_on_and_on_within_one_commit_has_no_more_either(store: Store) 
         for position in range(1, LATEST + 6):
             doses.note(tx, CUSTOMER, position, poured(100 * position), DAY)
 
-    store.write(work).result(5)
-    kept = store.write(lambda tx: [row[0] for row in tx.connection.execute("SELECT position FROM doses")]).result(5)
+    store.write(work).result(20)
+    kept = store.write(lambda tx: [row[0] for row in tx.connection.execute("SELECT position FROM doses")]).result(20)
     assert sorted(kept) == list(range(6, LATEST + 6))

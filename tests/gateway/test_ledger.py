@@ -50,7 +50,7 @@ def open_letters(store: Store) -> list[letters.Letter]:
 
 
 def let_in(store: Store, door: Door, position: int, mended: Any = None) -> int:
-    return store.write(lambda tx: replay.replay(tx, door, position, mended, "maria", NOON_MS)).result(5)
+    return store.write(lambda tx: replay.replay(tx, door, position, mended, "maria", NOON_MS)).result(20)
 
 
 # -- the sums -------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ async def test_counts_go_with_events_that_get_their_day(
     await counter.settled(2)
     assert [counts(entry)[:3] for entry in entries(store, -boot)] == [(2, 1, 1)]
     hand_clock.wall_ms = known_ms
-    store.write(lambda tx: settle(tx, boot, clock.now())).result(5)
+    store.write(lambda tx: settle(tx, boot, clock.now())).result(20)
     assert entries(store, -boot) == []
     assert [counts(entry)[:3] for entry in entries(store)] == [(2, 1, 1)]
     assert open_letters(store)[0].when.day == DAY
@@ -113,7 +113,7 @@ async def test_a_gap_and_a_replay_go_along_and_of_the_day_before_nothing_is_left
     counter.ingest.note_hello(counter.hello, "/dev/ttyUSB0", (2, 4), lambda: None)
     let_in(store, door, 1, POUR)
     hand_clock.wall_ms = known_ms
-    store.write(lambda tx: settle(tx, boot, clock.now())).result(5)
+    store.write(lambda tx: settle(tx, boot, clock.now())).result(20)
     assert entries(store, -boot) == []
     assert [counts(entry)[:5] for entry in entries(store)] == [(1, 1, 0, 0, 0), (4, 1, 1, 1, 3)]
     with closing(store.reader()) as reader:
@@ -132,7 +132,7 @@ async def test_what_is_stored_and_dated_in_one_commit_leaves_no_row_of_the_day_b
     now = clock.now()
     settled = store.write(lambda tx: settle(tx, boot, now))
     gate.set()
-    assert settled.result(5) == 1
+    assert settled.result(20) == 1
     with closing(store.reader()) as reader:
         assert ledger.days(reader, 10) == [DAY]
 
@@ -149,7 +149,7 @@ async def test_a_day_reaches_no_further_than_what_a_mended_clock_leaves_it(
         (1, fast.wall_ms - fast.boot_ms, [(1, 1), (1, 1)]),
         (0, now.wall_ms - now.boot_ms, [(2, 2)]),
     ):
-        store.write(partial(redate, boot=boot, after=after, offset_ms=offset_ms)).result(5)
+        store.write(partial(redate, boot=boot, after=after, offset_ms=offset_ms)).result(20)
         assert [counts(entry)[:2] for day in (DAY, DAY + 1) for entry in entries(store, day)] == expected
 
 
@@ -162,7 +162,7 @@ async def test_what_a_letter_became_has_the_letter_s_day(
     let_in(store, door, 1, POUR)
     now = clock.now()
     offset_ms = now.wall_ms - now.boot_ms + 86_400_000
-    store.write(partial(redate, boot=boot, after=int(sent), offset_ms=offset_ms)).result(5)
+    store.write(partial(redate, boot=boot, after=int(sent), offset_ms=offset_ms)).result(20)
     by_day = [[counts(entry)[:4] for entry in entries(store, day)] for day in (DAY, DAY + 1)]
     assert by_day == ([[(1, 1, 1, 1)], []] if sent else [[], [(1, 1, 1, 1)]])
 
@@ -171,8 +171,8 @@ async def test_counts_and_letters_outlive_their_rows(counter: Counter, store: St
     for body in (POUR, KETCHUP):
         counter.send(body)
     await counter.settled(2)
-    store.write(lambda tx: tx.set_meta("confirmed", str(KEEP_CONFIRMED_ROWS + 2))).result(5)
-    store.write(lambda tx: _prune(tx, KEEP_CONFIRMED_ROWS, 10)).result(5)
+    store.write(lambda tx: tx.set_meta("confirmed", str(KEEP_CONFIRMED_ROWS + 2))).result(20)
+    store.write(lambda tx: _prune(tx, KEEP_CONFIRMED_ROWS, 10)).result(20)
     assert rows("SELECT count(*) FROM events") == [(0,)]
     assert counts(entries(store)[0])[:3] == (2, 1, 1)
     assert [letter.reason for letter in open_letters(store)] == ["unknown_sauce"]
@@ -192,7 +192,7 @@ async def test_days_follow_one_another_and_what_lies_between_them_is_missing(cou
         (1, 1),
         (4, 4),
     ]
-    store.write(lambda tx: tx.connection.execute("DELETE FROM ledger WHERE day = ?", (DAY - 2,))).result(5)
+    store.write(lambda tx: tx.connection.execute("DELETE FROM ledger WHERE day = ?", (DAY - 2,))).result(20)
     (entry,) = entries(store, DAY - 1)
     assert entry.missing == (5, 5)
     assert entry.generated == 2
@@ -250,7 +250,7 @@ async def test_whose_it_is_goes_with_the_session(counter: Counter, store: Store,
     def claimed(tx: Transaction) -> None:
         take_sums(tx, Session(SESSION, SESSION, None, None, False), CUSTOMER)
 
-    store.write(claimed).result(5)
+    store.write(claimed).result(20)
     counter.send(POUR, session=2)  # the session is over
     await counter.settled(2)
     let_in(store, door, 1, POUR)
@@ -270,7 +270,7 @@ async def test_who_wants_not_to_be_known_is_not_by_a_letter(
         take_sums(tx, Session(SESSION, SESSION, None, None, False), CUSTOMER)
         consents.set_here(tx, CUSTOMER, stamp(clock.now(), boot, 0, sure=True), said)
 
-    store.write(forgotten).result(5)
+    store.write(forgotten).result(20)
     let_in(store, door, 1, POUR)
     told = rows("SELECT subject, CAST(data AS TEXT) FROM events WHERE type = 'picante.poured.v1'")
     assert [(subject, '"consent":"none"' in data) for subject, data in told] == [(None, True)]
@@ -305,7 +305,7 @@ async def test_what_no_event_has_is_not_shown(counter: Counter, store: Store) ->
 async def test_what_is_dismissed_stays_refused(counter: Counter, store: Store, door: Door) -> None:
     counter.send(StatedBody(word="lukewarm"))
     await counter.settled(1)
-    store.write(lambda tx: replay.dismiss(tx, 1, "a test", "maria", NOON_MS)).result(5)
+    store.write(lambda tx: replay.dismiss(tx, 1, "a test", "maria", NOON_MS)).result(20)
     with pytest.raises(NotOpen):
         let_in(store, door, 1, RatedBody(sauce="table-red", verdict="more"))
     assert counts(entries(store)[0])[:4] == (1, 0, 1, 0)
@@ -319,7 +319,7 @@ async def test_letters_are_bounded_and_open_ones_stay_longest(
     for _ in range(3):
         counter.send(KETCHUP)
     await counter.settled(3)
-    store.write(lambda tx: replay.dismiss(tx, 3, "a test", "maria", NOON_MS)).result(5)
+    store.write(lambda tx: replay.dismiss(tx, 3, "a test", "maria", NOON_MS)).result(20)
     for _ in range(2):
         counter.send(KETCHUP)
     await counter.settled(5)

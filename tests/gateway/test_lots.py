@@ -49,7 +49,7 @@ async def ingest(store: Store, clock: Clock, door: Door, boot: int, book: Lots) 
 def poured(store: Store, counter: Counter) -> Callable[..., None]:
     def pour(body: PouredBody | RefilledBody = POUR, session: int = 1, age_ms: int = 0) -> None:
         counter.send(body, session=session, age_ms=age_ms)
-        store.write(lambda _tx: None).result(5)
+        store.write(lambda _tx: None).result(20)
 
     return pour
 
@@ -68,7 +68,7 @@ async def test_who_poured_from_a_lot_is_known_whoever_they_turn_out_to_be(
     await book.hang(replace(RED, nozzle=2, lot="L-2"))
     poured()
     recommender.answer(Screen(), counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     poured()
     poured(session=2)
     poured(session=0)
@@ -122,7 +122,7 @@ async def test_a_bottle_that_goes_between_two_pours_of_one_commit_gets_the_first
             if position == 1:
                 lots.refill(tx, "hot-bar-1", 1, hung_ms - 1)
 
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert (first_hung.lot, [subject for _, subject, _ in of_lot("L-1")]) == ("L-1", ["s-1"])
 
 
@@ -142,13 +142,13 @@ async def test_what_was_poured_between_a_refill_and_the_word_of_its_lot_is_of_th
     poured()
     poured(PouredBody(nozzle=2, sauce="table-red", volume_ul=1000, duration_ms=900))
     recommender.answer(Screen(), counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
-    store.write(lambda _tx: None).result(5)
+    store.write(lambda _tx: None).result(20)
     poured(session=2)
     go_on(60_000)
     if opts_out:
         data = ConsentChanged(store=door.store, region=door.region, channel="gateway", consent="none")
         when = stamp(clock.now(), boot, 0, sure=True)
-        store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(5)
+        store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(20)
     await book.hang(replace(RED, lot="L-2", since_ms=hand_clock.wall_ms))
     assert of_lot("L-2") == [(1, None if opts_out else ANNA, 5000), (1, "s-hot-bar-1-00000007-2", 5000)]
     assert of_lot("L-1") == []
@@ -163,7 +163,7 @@ async def test_who_opted_out_is_in_no_recall(  # noqa: PLR0913, PLR0917 -- its p
     recommender.answer(Screen(), counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
     data = ConsentChanged(store=door.store, region=door.region, channel="gateway", consent="none")
     when = stamp(clock.now(), boot, 0, sure=True)
-    store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(5)
+    store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(20)
     assert of_lot("L-1") == [(1, None, 5000)]
 
 

@@ -97,7 +97,7 @@ def test_the_interval_is_half_of_what_is_allowed_to_this_process() -> None:
 
 
 async def test_without_systemd_there_is_nothing_to_do(store: Store) -> None:
-    await asyncio.wait_for(Notifier({}).run(store, asyncio.Event(), str), 5)
+    await asyncio.wait_for(Notifier({}).run(store, asyncio.Event(), str), 20)
 
 
 async def test_a_queue_that_stays_full_is_no_sign_of_life(store: Store) -> None:

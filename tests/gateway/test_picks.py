@@ -121,8 +121,8 @@ async def test_an_answer_is_of_one_moment_whatever_is_committed_meanwhile(
 
     def then_claimed_by_another(*known: Any) -> list[str]:
         found = subjects_of(*known)
-        store.write(lambda tx: tx.connection.execute("UPDATE buckets SET subject = 'other'")).result(5)
-        store.write(lambda tx: tx.connection.execute("UPDATE pours SET subject = 'other'")).result(5)
+        store.write(lambda tx: tx.connection.execute("UPDATE buckets SET subject = 'other'")).result(20)
+        store.write(lambda tx: tx.connection.execute("UPDATE pours SET subject = 'other'")).result(20)
         return found
 
     monkeypatch.setattr(customers, "subjects_of", then_claimed_by_another)

@@ -51,7 +51,7 @@ async def test_plans_outlive_the_daemon(store: Store) -> None:
 
 async def test_a_damaged_row_is_no_plan_and_no_crash(store: Store) -> None:
     rows = [("bar-1", "a", "[[1,"), ("bar-2", "b", '[[1, "table-red"]]')]
-    store.write(lambda tx: tx.connection.executemany("INSERT INTO dispenser_plans VALUES (?, ?, ?)", rows)).result(5)
+    store.write(lambda tx: tx.connection.executemany("INSERT INTO dispenser_plans VALUES (?, ?, ?)", rows)).result(20)
     with closing(store.reader()) as reader:
         plans = load_plans(store, reader)
     assert plans.of("bar-1") == Plan()

@@ -71,15 +71,15 @@ def test_old_pours_and_too_many_are_forgotten(store: Store, rows: Query) -> None
         for day in range(1000, 1000 + pours.KEPT_ROWS + 50):
             pours.note(tx, "s", "table-red", day)
 
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert rows("SELECT count(*), min(day) FROM pours") == [(pours.KEPT_ROWS, 1050)]
-    store.write(lambda tx: pours.note(tx, "s", "table-red", 1100 + pours.KEPT_DAYS)).result(5)
+    store.write(lambda tx: pours.note(tx, "s", "table-red", 1100 + pours.KEPT_DAYS)).result(20)
     assert rows("SELECT min(day) FROM pours") == [(1101,)]
 
 
 def test_a_forgotten_subject_has_no_pours(store: Store, rows: Query) -> None:
-    store.write(lambda tx: pours.note(tx, "s", "table-red", 1)).result(5)
-    store.write(lambda tx: tx.forget("s")).result(5)
+    store.write(lambda tx: pours.note(tx, "s", "table-red", 1)).result(20)
+    store.write(lambda tx: tx.forget("s")).result(20)
     assert rows(ALL) == []
 
 
@@ -89,7 +89,7 @@ def test_a_pour_that_waits_gets_its_day_with_its_claim(store: Store, rows: Query
             pours.note(tx, "s", sauce, day)
         pours.follow(tx, "s", [("a", 41), ("a", 42)], [-2], 43)
 
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert rows(ALL) == [("s", "a", 41, 1), ("s", "a", 42, 1), ("s", "b", 43, 1), ("s", "c", 40, 1)]
 
 
@@ -101,7 +101,7 @@ async def test_a_pour_at_an_unknown_time_gets_its_day(
     await counter.settled(1)
     assert rows(ALL) == [(SESSION, "table-red", -boot, 1)]
     hand_clock.wall_ms = NOON_MS
-    store.write(lambda tx: settle(tx, boot, clock.now())).result(5)
+    store.write(lambda tx: settle(tx, boot, clock.now())).result(20)
     assert rows(ALL) == [(SESSION, "table-red", DAY, 1)]
 
 
@@ -145,5 +145,5 @@ def test_a_session_that_ended_takes_its_wish_along(store: Store, rows: Query) ->
         sessions.note_stated(tx, session, 5000)
         sessions.end_idle(tx, sessions.IDLE_MS + 1)
 
-    store.write(work).result(5)
+    store.write(work).result(20)
     assert rows("SELECT * FROM stated") == []

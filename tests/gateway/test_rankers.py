@@ -30,7 +30,7 @@ def rate(
     store: Store, rankers: Rankers, pick_id: str | None, verdict: Verdict = "too_hot", sauce: str = "table-red"
 ) -> None:
     rated = Rated(**SITE, **ABOUT | {"sauce": sauce}, verdict=verdict, pick_id=pick_id)
-    store.write(lambda tx: rankers.note_rating(tx, rated)).result(5)
+    store.write(lambda tx: rankers.note_rating(tx, rated)).result(20)
 
 
 def name_of(ranker: Ranker) -> str:

@@ -28,7 +28,7 @@ def profile(origin: str, n: int, day: int = 20_000, tag: str = "smoky") -> Profi
 def take(store: Store, version: tuple[int, int], *parts: Profile, subject: str = CUSTOMER, day: int = 20_000) -> bool:
     """What comes down."""
     regular = Regular(subject, *version, day, merge(parts))
-    return store.write(lambda tx: regulars.take(tx, regular, 0, 1)).result(5)
+    return store.write(lambda tx: regulars.take(tx, regular, 0, 1)).result(20)
 
 
 def held(store: Store, subject: str = CUSTOMER) -> Profile:
@@ -41,7 +41,7 @@ def held(store: Store, subject: str = CUSTOMER) -> Profile:
 def own(store: Store) -> Profile:
     """What the customer did here."""
     sums = profile(OWN, 3)
-    store.write(lambda tx: tx.fold(CUSTOMER, sums)).result(5)
+    store.write(lambda tx: tx.fold(CUSTOMER, sums)).result(20)
     return sums
 
 
@@ -70,9 +70,9 @@ def test_what_only_this_gateway_added_to_costs_no_commit(store: Store, own: Prof
 
 def test_a_tombstone_takes_what_came_down_and_nothing_else(store: Store, own: Profile) -> None:
     take(store, (1, 10), profile(OTHER, 4))
-    assert store.write(lambda tx: regulars.remove(tx, CUSTOMER)).result(5)
+    assert store.write(lambda tx: regulars.remove(tx, CUSTOMER)).result(20)
     assert held(store) == own
-    assert not store.write(lambda tx: regulars.remove(tx, CUSTOMER)).result(5)
+    assert not store.write(lambda tx: regulars.remove(tx, CUSTOMER)).result(20)
     assert take(store, (1, 1), profile(OTHER, 1)), "who comes back after it begins anew"
 
 
@@ -83,8 +83,8 @@ def test_whom_a_snapshot_does_not_name_is_gone(store: Store) -> None:
     again = Regular(names[1], 1, 1, 20_000, profile(OTHER, 1))
     elsewhere = Regular(names[2], 1, 1, 20_000, profile(OTHER, 1))
 
-    store.write(lambda tx: (regulars.take(tx, again, 0, 2), regulars.take(tx, elsewhere, 1, 1))).result(5)
-    assert store.write(lambda tx: regulars.remove_unnamed(tx, 0, 2)).result(5) == 1
+    store.write(lambda tx: (regulars.take(tx, again, 0, 2), regulars.take(tx, elsewhere, 1, 1))).result(20)
+    assert store.write(lambda tx: regulars.remove_unnamed(tx, 0, 2)).result(20) == 1
     assert [bool(held(store, name).buckets) for name in names] == [False, True, True]
 
 
@@ -93,11 +93,11 @@ def test_who_was_seen_longest_ago_goes_first_and_the_share_holds(store: Store) -
     for number, name in enumerate(names):
         take(store, (1, 1), profile(OTHER, 1), subject=name, day=20_000 + number)
     each = regulars.REGULAR_BYTES + regulars.BUCKET_BYTES + regulars.FLAVOUR_BYTES
-    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5) == 20 * each
-    assert store.write(lambda tx: regulars.evict(tx, 8 * each)).result(5) == 12
+    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(20) == 20 * each
+    assert store.write(lambda tx: regulars.evict(tx, 8 * each)).result(20) == 12
     assert [bool(held(store, name).buckets) for name in names] == [False] * 12 + [True] * 8
-    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5) == 8 * each
-    assert store.write(lambda tx: regulars.evict(tx, 8 * each)).result(5) == 0
+    assert store.write(lambda tx: regulars.used_bytes(tx.connection)).result(20) == 8 * each
+    assert store.write(lambda tx: regulars.evict(tx, 8 * each)).result(20) == 0
 
 
 def test_what_a_customer_takes_is_about_what_the_share_counts(store: Store) -> None:
@@ -105,7 +105,7 @@ def test_what_a_customer_takes_is_about_what_the_share_counts(store: Store) -> N
     big = merge(profile(f"gw-store-{n}", 1_000, day=20_000 + n) for n in range(30))
     for number in range(100):
         take(store, (1, 1), big, subject=f"p1-{number:032x}")
-    counted = store.write(lambda tx: regulars.used_bytes(tx.connection)).result(5)
+    counted = store.write(lambda tx: regulars.used_bytes(tx.connection)).result(20)
     tables = "('buckets', 'flavours', 'regulars', 'regulars_by_day')"
     with closing(store.reader()) as reader:
         pages = reader.execute(f"SELECT sum(pgsize) FROM dbstat WHERE name IN {tables}").fetchone()[0]  # noqa: S608

@@ -147,12 +147,12 @@ class Site:
     def put(self, kind: Kind, content: bytes, number: int = 1, target: str = "all", snapshot: int = 1) -> None:
         """A release has come down."""
         made = contract.release(kind, target, number, content)
-        self.store.write(lambda tx: shelf.keep(tx, made, 0, snapshot)).result(5)
+        self.store.write(lambda tx: shelf.keep(tx, made, 0, snapshot)).result(20)
         self.releases.wake()
 
     def withdraw(self, kind: Kind, target: str = "all") -> None:
         """Its tombstone has come down."""
-        self.store.write(lambda tx: shelf.withdraw(tx, kind, target)).result(5)
+        self.store.write(lambda tx: shelf.withdraw(tx, kind, target)).result(20)
         self.releases.wake()
 
     async def told(self, state: str, number: int = 1) -> Report:
@@ -565,7 +565,7 @@ async def test_what_a_signer_made_goes_with_the_trust_in_them(site: Site, truste
     async with site.started():
         pass
     with contextlib.closing(open_store(Settings(site.directory / "data", GATEWAY))) as store:
-        store.write(use).result(5)
+        store.write(use).result(20)
     async with site.started() as begun:
         assert begun.bundles.on_trial == (trusted > 0)
         places = [begun.bundles.now, begun.bundles.before]
@@ -710,7 +710,7 @@ async def test_what_an_update_can_not_read_any_more_does_not_keep_it_from_starti
         site.put("catalogue", catalogue("c-2"), 2)
         site.put("configuration", configuration(warmest_c=20), 2)
         await site.all_used(2)
-        site.store.write(lambda tx: tx.connection.execute("UPDATE applied SET content = x'5b'").rowcount).result(5)
+        site.store.write(lambda tx: tx.connection.execute("UPDATE applied SET content = x'5b'").rowcount).result(20)
     async with site.started() as begun:
         assert (begun.config, begun.door) == (site.config, site.door)
 
@@ -781,7 +781,7 @@ async def test_a_snapshot_withdraws_what_it_does_not_name(site: Site) -> None:
         site.put("catalogue", catalogue("c-2"))
         site.put("words", words("w-2"), snapshot=2)
         await site.all_used(2)
-        assert site.store.write(lambda tx: shelf.withdraw_unnamed(tx, 0, 2)).result(5) == 1
+        assert site.store.write(lambda tx: shelf.withdraw_unnamed(tx, 0, 2)).result(20) == 1
         site.releases.wake()
         await wait_until_async(lambda: site.hands.door.catalog is default_catalog(), 10, "gateway.toml's is used")
         assert site.hands.door.words.version == "w-2"

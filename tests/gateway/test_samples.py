@@ -296,7 +296,7 @@ async def test_an_hour_that_lies_ahead_does_not_stop_those_that_come(
     samples: Samples, summaries: Summaries, store: Store, hand_clock: HandClock, rows: Rows
 ) -> None:
     hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, HOUR_MS
-    store.write(lambda tx: tx.set_meta("summarised_hour", str(2 * NOON_MS // HOUR_MS))).result(5)
+    store.write(lambda tx: tx.set_meta("summarised_hour", str(2 * NOON_MS // HOUR_MS))).result(20)
     samples.greet(hello(uptime_ms=HOUR_MS))
     await feed(samples, hand_clock, 65)
     assert await summaries.turn()
@@ -311,9 +311,9 @@ async def test_a_store_that_fills_up_is_left_to_events(
     hand_clock.wall_ms, hand_clock.boot_ms = NOON_MS, HOUR_MS
     samples.greet(hello(uptime_ms=HOUR_MS))
     await feed(samples, hand_clock, 65)
-    small.write(lambda tx: tx.set_meta("filler", "x" * 260_000)).result(5)
+    small.write(lambda tx: tx.set_meta("filler", "x" * 260_000)).result(20)
     assert not await summaries.turn()
-    small.write(lambda tx: tx.set_meta("filler", "")).result(5)
+    small.write(lambda tx: tx.set_meta("filler", "")).result(20)
     assert await summaries.turn()
     small.close()
 

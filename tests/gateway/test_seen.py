@@ -27,7 +27,7 @@ def pour(store: Store, subject: str, sequence: int, confirmed: int | None = None
         if confirmed is not None:
             tx.set_meta("confirmed", str(confirmed))
 
-    store.write(work).result(5)
+    store.write(work).result(20)
     return added
 
 
@@ -50,7 +50,7 @@ def test_only_what_this_gateway_took_is_in_it(store: Store) -> None:
     own = pour(store, ANA, 1, confirmed=1)
     elsewhere = Profile()
     elsewhere.add(BucketKey("gw-2", DAY, "poured"), Sums(4, 4, 4, 4, (4,) + (0,) * 9))
-    store.write(lambda tx: tx.fold(ANA, elsewhere)).result(5)
+    store.write(lambda tx: tx.fold(ANA, elsewhere)).result(20)
     assert seen.digests(store).rows == (DigestRow(ANA, 1, own.digest("gw-1")),)
 
 

@@ -31,7 +31,7 @@ def pour(store: Store, sauce: str, times: int) -> None:
         for _ in range(times):
             site_pours.note(tx, sauce)
 
-    store.write(work).result(5)
+    store.write(work).result(20)
 
 
 def popularity(store: Store) -> dict[str, float]:

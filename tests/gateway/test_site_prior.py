@@ -70,7 +70,7 @@ def fold(store: Store, subject: str, pours: int, heat_shu: int, origin: str = "g
             tx.fold(subject, contribution(poured(heat_shu), origin, DAY))
         tx.fold(subject, contribution(rated(16_000_000, "too_hot"), origin, DAY))
 
-    store.write(work).result(5)
+    store.write(work).result(20)
 
 
 async def test_it_is_learned_from_this_site_s_own_customers_and_survives_a_restart(
@@ -105,5 +105,5 @@ def test_it_may_be_set_by_hand(store: Store, mean_shu: int | None, sd_octaves: f
 
 
 def test_what_a_damaged_disk_gives_back_is_learned_again(store: Store) -> None:
-    store.write(lambda tx: tx.set_meta(META, '{"mean_mo": "warm"}')).result(5)
+    store.write(lambda tx: tx.set_meta(META, '{"mean_mo": "warm"}')).result(20)
     assert SitePriors(store, None, None).current == BRAND

@@ -58,7 +58,7 @@ def test_rules_of_storage_hold_on_the_writer(store: Store) -> None:
         names = ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "max_page_count")
         return {name: tx.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
 
-    assert store.write(pragmas).result(5) == {
+    assert store.write(pragmas).result(20) == {
         "journal_mode": "wal",
         "synchronous": 2,  # FULL
         "secure_delete": 1,
@@ -80,8 +80,8 @@ def test_what_waits_is_committed_together(store: Store) -> None:
     futures = [store.write(append(n)) for n in range(1, 101)]
     before = store.figures.commits
     gate.set()
-    assert first.result(5)
-    assert [future.result(5) for future in futures] == list(range(1, 101))
+    assert first.result(20)
+    assert [future.result(20) for future in futures] == list(range(1, 101))
     assert store.figures.pieces >= 100
     assert store.figures.commits - before <= 3
 
@@ -101,14 +101,14 @@ def test_a_commit_is_counted_before_anybody_is_told_of_it(store: Store) -> None:
 
 def test_what_changes_nothing_fails_or_is_refused_is_no_commit(tmp_path: Path) -> None:
     store = open_store(Settings(tmp_path, "gw-1", quota_bytes=64 * 4096, ballast_bytes=0))
-    store.write(lambda _tx: None).result(5)
-    store.write(lambda tx: tx.meta("next_sequence")).result(5)
+    store.write(lambda _tx: None).result(20)
+    store.write(lambda tx: tx.meta("next_sequence")).result(20)
     with pytest.raises(KeyError):
-        store.write(lambda tx: (tx.append(fact(1)), tx.meta("nothing of the kind"))).result(5)
+        store.write(lambda tx: (tx.append(fact(1)), tx.meta("nothing of the kind"))).result(20)
     with pytest.raises(StoreFull):
-        store.write(lambda tx: tx.set_meta("filler", "x" * 64 * 4096)).result(5)
+        store.write(lambda tx: tx.set_meta("filler", "x" * 64 * 4096)).result(20)
     with pytest.raises(StoreFull):
-        store.write(append(1)).result(5)
+        store.write(append(1)).result(20)
     figures = store.figures
     assert (figures.commits, figures.pieces, len(figures.commit_s), len(figures.fsync_s)) == (0, 0, 0, 0)
     assert figures.full == 2
@@ -127,7 +127,7 @@ def test_a_result_is_told_when_another_connection_sees_it(store: Store) -> None:
     for n in range(1, 6):
         store.submit(append(n), done)
     gate.set()
-    assert waiting.result(5)
+    assert waiting.result(20)
     wait_until(lambda: len(seen) == 5, 5, "all results are told")
     assert seen == [(n, 5) for n in range(1, 6)]
 
@@ -142,10 +142,10 @@ def test_a_piece_that_fails_takes_only_itself_down(store: Store) -> None:
 
     futures: list[Future[Any]] = [store.write(append(1)), store.write(fail), store.write(append(3))]
     gate.set()
-    assert futures[0].result(5) == 1
+    assert futures[0].result(20) == 1
     with pytest.raises(RuntimeError, match="broken piece"):
-        futures[1].result(5)
-    assert futures[2].result(5) == 2
+        futures[1].result(20)
+    assert futures[2].result(20) == 2
     # what failed is not spent, so nothing above it counts as durable
     assert list(store.sequences.get("hot-bar-1", 7)) == [(1, 1), (3, 3)]
     assert store.sequences.durable("hot-bar-1", 7) == 1
@@ -155,13 +155,13 @@ def test_sequences_survive_reopening_and_melt_together(tmp_path: Path) -> None:
     settings = Settings(tmp_path, "gw-1")
     store = open_store(settings)
     for n in (1, 2, 5, 6, 3):
-        store.write(append(n)).result(5)
+        store.write(append(n)).result(20)
     store.close()
     store = open_store(settings)
     assert list(store.sequences.get("hot-bar-1", 7)) == [(1, 3), (5, 6)]
-    store.write(append(4)).result(5)
+    store.write(append(4)).result(20)
     assert store.sequences.durable("hot-bar-1", 7) == 6
-    assert store.write(lambda tx: tx.connection.execute("SELECT first, last FROM sequences").fetchall()).result(5) == [
+    assert store.write(lambda tx: tx.connection.execute("SELECT first, last FROM sequences").fetchall()).result(20) == [
         (1, 6)
     ]
     store.close()
@@ -177,7 +177,7 @@ def test_full_quota_refuses_writes_and_keeps_reads(tmp_path: Path) -> None:
     stored = 0
     with pytest.raises(StoreFull, match="full"):
         for n in range(1, 100_000):
-            store.write(append(n)).result(5)
+            store.write(append(n)).result(20)
             stored = n
     assert store.broken is None
     reader = store.reader()
@@ -185,13 +185,13 @@ def test_full_quota_refuses_writes_and_keeps_reads(tmp_path: Path) -> None:
     reader.close()
     assert store.sequences.durable("hot-bar-1", 7) == stored
     with pytest.raises(StoreFull):
-        store.write(lambda tx: tx.meta("confirmed")).result(5)
+        store.write(lambda tx: tx.meta("confirmed")).result(20)
     assert store.full is not None
     assert store.full.of == "quota"
     assert not store.has_room()
-    store.write(lambda tx: tx.connection.execute("DELETE FROM events"), upkeep=True).result(5)
+    store.write(lambda tx: tx.connection.execute("DELETE FROM events"), upkeep=True).result(20)
     wait_until(store.has_room, 5, "the store has found the room")
-    store.write(append(stored + 1)).result(5)
+    store.write(append(stored + 1)).result(20)
     store.close()
 
 
@@ -212,7 +212,7 @@ store = open_store(Settings(Path(sys.argv[1]), "gw-1"))
 n = store.sequences.durable("hot-bar-1", 7)
 while True:
     n += 1
-    store.write(append(n)).result(5)
+    store.write(append(n)).result(20)
     print(n, flush=True)
 """
 
@@ -242,7 +242,7 @@ def test_own_events_get_rising_sequences_and_every_start_a_generation(tmp_path: 
     ids = []
     for _ in range(2):
         store = open_store(Settings(tmp_path, "gw-1"))
-        ids += [store.write(lambda tx: tx.own_id()).result(5) for _ in range(3)]
+        ids += [store.write(lambda tx: tx.own_id()).result(20) for _ in range(3)]
         store.close()
     assert [event_id.sequence for event_id in ids] == [1, 2, 3] * 2
     assert len(set(ids)) == 6
@@ -268,7 +268,7 @@ def test_what_is_kept_while_the_store_is_full_is_done_first_and_bounded(store: S
     assert (refused, ran) == ([0, 5], [])
     store.write(lambda tx: tx.connection.execute("DELETE FROM events"), upkeep=True).result(10)
     wait_until(store.has_room, 10, "the store has found the room")
-    store.write(lambda _tx: ran.append(-2)).result(5)
+    store.write(lambda _tx: ran.append(-2)).result(20)
     assert ran == [*(n for n in range(1, KEPT_PIECES + 1) if n != 5), -1, -2]
 
 

@@ -108,10 +108,10 @@ async def test_a_share_on_trial_costs_no_regulars_and_a_larger_one_brings_them_b
     assert await _visit(store, clock, 10)
     assert count(store) == CUSTOMERS
     tried = Kept("configuration", "all", 1, "0" * 64, b"", None)
-    store.write(lambda tx: shelf.use(tx, tried, NOON_MS, on_trial=True)).result(5)
+    store.write(lambda tx: shelf.use(tx, tried, NOON_MS, on_trial=True)).result(20)
     await _visit(store, clock, smaller)
     assert count(store) == CUSTOMERS, "it may be taken back"
-    store.write(lambda tx: shelf.pass_trial(tx, "configuration")).result(5)
+    store.write(lambda tx: shelf.pass_trial(tx, "configuration")).result(20)
     await _visit(store, clock, smaller)
     assert count(store) < CUSTOMERS
     assert await _visit(store, clock, 10), "the scope has changed"

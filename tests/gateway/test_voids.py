@@ -43,19 +43,19 @@ class Bar:
         self.counter.send(body, session=session)
         return self.store.write(
             lambda tx: int(tx.connection.execute("SELECT max(position) FROM events").fetchone()[0])
-        ).result(5)
+        ).result(20)
 
     def claim(self) -> None:
         """The session's customer shows a token."""
         self.recommender.answer(Screen(), self.counter.hello, ask(1, token="token"), 0)  # type: ignore[arg-type]
-        self.store.write(lambda _tx: None).result(5)
+        self.store.write(lambda _tx: None).result(20)
 
     def void(self, position: int) -> Voided | Refused:
         when = stamp(self.clock.now(), self.boot, 0, sure=True)
-        return self.store.write(lambda tx: voids.void(tx, position, "leak", when, self.boot)).result(5)
+        return self.store.write(lambda tx: voids.void(tx, position, "leak", when, self.boot)).result(20)
 
     def profile(self, subject: str) -> Profile:
-        return self.store.write(lambda tx: read_profile(tx.connection, subject)).result(5)
+        return self.store.write(lambda tx: read_profile(tx.connection, subject)).result(20)
 
     async def keep_house(self) -> None:
         """Days are given, as far as they are known."""
@@ -64,7 +64,7 @@ class Bar:
         work = housekeeping.due(reader, self.clock.now(), self.boot)
         reader.close()
         if work is not None:
-            self.store.write(work).result(5)
+            self.store.write(work).result(20)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_who_opted_out_has_nothing_to_take_back(bar: Bar, door: Any) -> No
     bar.claim()
     data = ConsentChanged(store=door.store, region=door.region, channel="gateway", consent="none")
     when = stamp(bar.clock.now(), bar.boot, 0, sure=True)
-    bar.store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(5)
+    bar.store.write(lambda tx: consents.set_here(tx, ANNA, when, data)).result(20)
     done = bar.void(ghost)
     assert isinstance(done, Voided)
     assert done.data.consent == "none"
@@ -173,7 +173,7 @@ async def test_a_void_is_forgotten_with_its_pour(bar: Bar, rows: Rows) -> None:
     ghosts = [bar.pour(), bar.pour()]
     bar.void(ghosts[0])
     sql = "DELETE FROM events WHERE position <= ?"
-    bar.store.write(lambda tx: tx.connection.execute(sql, (ghosts[0],)).rowcount).result(5)
+    bar.store.write(lambda tx: tx.connection.execute(sql, (ghosts[0],)).rowcount).result(20)
     bar.void(ghosts[1])
     assert rows("SELECT position FROM voids") == [(ghosts[1],)]
 
@@ -198,7 +198,7 @@ async def test_what_is_told_again_after_a_restore_says_the_same(bar: Bar) -> Non
         tx.connection.execute("DELETE FROM events WHERE position > ?", (ghost,))
         tx.connection.execute("DELETE FROM voids")
 
-    bar.store.write(restore).result(5)
+    bar.store.write(restore).result(20)
     again = bar.void(ghost)
     assert isinstance(first, Voided)
     assert isinstance(again, Voided)
@@ -257,4 +257,4 @@ def _is_right(bar: Bar, rows: Rows, subject: str, day: int) -> None:
 
 
 def test_a_session_that_is_gone_holds_nothing(store: Store) -> None:
-    assert store.write(lambda tx: sessions.holds_own_sums(tx, SESSION, 1)).result(5) is False
+    assert store.write(lambda tx: sessions.holds_own_sums(tx, SESSION, 1)).result(20) is False

@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Config:
     config = gateway_in(tmp_path / "shop")
     store = open_in(config)
     pour(store, 5)
-    store.write(lambda tx: tx.set_meta("confirmed", "3")).result(5)
+    store.write(lambda tx: tx.set_meta("confirmed", "3")).result(20)
     store.close()
     return config
 

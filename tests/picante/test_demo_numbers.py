@@ -83,7 +83,7 @@ def test_a_hot_store_that_lacks_an_event_has_another_digest(tmp_path: Path) -> N
                 tx.append(event)
                 tx.fold(CUSTOMER, poured)
 
-            store.write(take).result(5)
+            store.write(take).result(20)
     lacking = Profile()
     lacking.fold(contribution(POURED, "gw-demo-1", DAY))
     for offset, profile, equal in ((7, lacking, False), (8, at_edge, True)):
@@ -106,8 +106,8 @@ def test_what_an_earlier_demo_brought_into_its_kafka_is_not_lost(
 
     with closing(open_store(Settings(tmp_path / "gateway", stage.gateway, ballast_bytes=0))) as store:
         events = [Event(EventId(SERIAL[0], 1, number), CUSTOMER, when, POURED) for number in range(1, 6)]
-        store.write(lambda tx: [tx.append(event) for event in events]).result(5)
-        store.write(lambda tx: tx.set_meta("confirmed", "3")).result(5)
+        store.write(lambda tx: [tx.append(event) for event in events]).result(20)
+        store.write(lambda tx: tx.set_meta("confirmed", "3")).result(20)
         monkeypatch.setattr(stage, "ask_sim", lambda do: units(5))
         stage.begin_to_count()
         numbers = stage.numbers()

@@ -255,7 +255,7 @@ class Inside:
         message = msgspec.structs.replace(bare, raw=encode_body(bare))
         settled = asyncio.Event()
         self.state.ingest.deliver(Delivery(message, hello, settled.set, settled.set))
-        await asyncio.wait_for(settled.wait(), 5)
+        await asyncio.wait_for(settled.wait(), 20)
 
     async def json(self, path: str) -> Any:
         """A good answer's JSON."""
@@ -307,7 +307,7 @@ async def inside_of(directory: Path, more: str = "", provisioning: str | None = 
             yield inside
         finally:
             state.stopping.set()
-            await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 5)
+            await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 20)
 
 
 async def _answers(client: httpx.AsyncClient) -> bool:

@@ -134,7 +134,7 @@ async def test_a_refused_pour_says_why_and_is_ordered_anew(inside: Inside) -> No
         (order,) = orders.newest(reader, "hot-bar-1", 10)
     now = inside.state.clock.now()
     ended = replace(order, state="refused", detail="a customer stands there", ended_ms=now.wall_ms)
-    store.write(lambda tx: orders.update(tx, ended, now)).result(5)
+    store.write(lambda tx: orders.update(tx, ended, now)).result(20)
     text = (await inside.client.get(path)).text
     assert "It was not carried out: a customer stands there." in text
     for _ in range(2):  # the second tap is of a step that has gone on
@@ -256,7 +256,7 @@ async def done(inside: Inside, command: bytes, measured: dict[str, int]) -> None
     assert order is not None
     now = inside.state.clock.now()
     ended = replace(order, state="done", measured=json.dumps(measured), ended_ms=now.wall_ms)
-    inside.state.store.write(lambda tx: orders.update(tx, ended, now)).result(5)
+    inside.state.store.write(lambda tx: orders.update(tx, ended, now)).result(20)
 
 
 def test_doses_that_differ_are_refused_and_grams_are_read_without_javascript(browser: Browser, shop: Shop) -> None:

@@ -120,7 +120,7 @@ async def test_streams_end_with_the_daemon(inside: Inside) -> None:
     async with events_of(inside, f"{PATH}/live") as events:
         await anext(events)
         inside.state.stopping.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             async for _ in events:
                 pass
 

@@ -58,7 +58,7 @@ async def test_a_row_says_what_does_not_add_up(inside: Inside) -> None:
     def spoil(tx: Transaction) -> None:
         tx.connection.execute("UPDATE ledger SET last = last + 5, sent = sent + 1 WHERE source = 'hot-bar-1'")
 
-    inside.state.store.write(spoil).result(5)
+    inside.state.store.write(spoil).result(20)
     assert set((await ledger_of(inside))["flaws"]) == {"dated_elsewhere", "pending_differs"}
     assert (await inside.json("/api/v1/ledger"))["agrees"] is False
     assert "the sums don&#39;t agree" in (await inside.client.get("/sync")).text

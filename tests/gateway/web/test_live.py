@@ -240,5 +240,5 @@ async def test_it_ends_with_the_web(sample: Sample, inside: Inside) -> None:
     async with opened(inside) as events:
         await next_parts(events)
         inside.state.stopping.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert [event async for event in events if event.parts()] == []

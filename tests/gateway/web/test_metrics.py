@@ -279,7 +279,7 @@ async def test_restarts_are_counted_by_part(inside: Inside) -> None:
         await asyncio.Event().wait()
 
     part = asyncio.create_task(inside.state.supervisor.run("serial:/dev/ttyUSB0", fail_twice))
-    await asyncio.wait_for(settled.wait(), 5)
+    await asyncio.wait_for(settled.wait(), 20)
     assert value(await scrape(inside), "picante_part_restarts_total", part="serial:/dev/ttyUSB0") == 2
     part.cancel()
 

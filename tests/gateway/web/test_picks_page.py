@@ -66,7 +66,7 @@ async def test_a_customer_is_shown_and_forgotten_by_a_typed_word(inside: Inside)
         for table in ("buckets", "flavours", "latest"):
             tx.connection.execute(f"UPDATE {table} SET subject = ?", (CUSTOMER,))  # noqa: S608 -- constants
 
-    inside.state.store.write(theirs).result(5)
+    inside.state.store.write(theirs).result(20)
     path = f"/picks/customers/{CUSTOMER}"
     assert "Last: Table Red" in (await inside.client.get(path)).text
     assert (await inside.client.post(f"{path}/consent", data={"confirm": "yes"})).status_code == 422

@@ -382,7 +382,7 @@ async def test_another_gateway_has_our_name(tmp_path: Path) -> None:
             *(200, "connecting"),
             None,
         )
-        await asyncio.wait_for(inside.state.uplink.wait_for_adoption(), 5)
+        await asyncio.wait_for(inside.state.uplink.wait_for_adoption(), 20)
         assert (await inside.client.post("/api/v1/uplink/adopt")).status_code == 409
 
 

@@ -124,7 +124,7 @@ async def test_answers_do_not_wait_for_the_acknowledgement_of_their_heads() -> N
 
     async with await asyncio.start_server(accepted, sock=listener):
         _, writer = await asyncio.open_connection(*listener.getsockname())
-        no_delay = await asyncio.wait_for(found.get(), 5)
+        no_delay = await asyncio.wait_for(found.get(), 20)
         writer.close()
         await writer.wait_closed()
     assert no_delay != 0

@@ -92,7 +92,7 @@ async def test_from_the_code_to_the_start(bare: Bare, tmp_path: Path, monkeypatc
     assert not (await bare.ask("POST", "/kafka/test", {"bootstrap": "no address"}))[1]["answers"]
 
     assert await bare.ask("POST", "/finish") == (202, {"starting": True})
-    await asyncio.wait_for(bare.restarted.wait(), 5)
+    await asyncio.wait_for(bare.restarted.wait(), 20)
     assert 'id = "gw-7"' in (tmp_path / "gateway" / "setup.toml").read_text()
     for method, path in (("GET", ""), ("PUT", "/store"), ("POST", "/finish"), ("POST", "")):
         body = {"code": code} if (method, path) == ("POST", "") else named
