@@ -33,8 +33,6 @@ from heat.quality import Refusal
 
 PRESSES_A_MINUTE = 60
 """At one dispenser; people can't press faster for long, a cat on the glass can."""
-WATCHERS = 4
-"""Open streams of one dispenser: a kiosk, its reload, and who looks at it from elsewhere."""
 
 
 class NotNow(PicanteError):

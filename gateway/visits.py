@@ -138,12 +138,6 @@ class Visits:
         if self._now.pop(dispenser, None) is not None:
             self._wake(dispenser)
 
-    def watchers(self, dispenser: str | None = None) -> int:
-        """How many watch a dispenser, or any."""
-        if dispenser is None:
-            return sum(len(each) for each in self._watchers.values())
-        return len(self._watchers.get(dispenser, ()))
-
     @contextmanager
     def watching(self, dispenser: str) -> Iterator[asyncio.Event]:
         """An event that is set whenever something changes there; the watcher clears it."""

@@ -3,66 +3,58 @@
     id: 9f2c4e1a.07d31b55         what is shown from then on, a tag for each part; a browser that comes back says it
     data: <hx-partial ...>        parts, which replace those in the document
 
+    event: samples   data: ...    what a page has beside its parts, for an element that draws itself: a chart
+    id: 9f2c4e1a.07d31b55~1790000000000      the same, and how far that went
+
     event: tick   data: {"now": ...}     after those, and every 5 s: silence means a dead line
     event: gone                          it is about something that is there no more, and ends
     event: full                          first, where this session has its streams: it ends, to be asked again in 5 s
 
-A browser opens six connections to one host, and a page must load while others are open: so one session has four streams
-at most. A stream ends when the web closes; browsers come back by themselves.
+A page has this one stream, and closes it in the background. It ends when the web closes; browsers come back by
+themselves, and say what they have.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Header, Path, Request
 from fastapi.sse import format_sse_event
 
 from gateway.web.feeds import Feed, Feeds
 from gateway.web.problems import Problem
-from gateway.web.shell import environment, language_of
-from gateway.web.stream import TICK_S, EventStream, Streaming, may_look_on
+from gateway.web.seats import AnySeat, Seat
+from gateway.web.shell import Told, environment, language_of
+from gateway.web.stream import TICK_S, EventStream, may_look_on
 from gateway.web.web import Web
-from gateway.web.who import Viewer, Who
 
 router = APIRouter(include_in_schema=False)
 
-MAX_OF_SESSION = 4
-"""Streams of one session."""
 BACK_MS, POLL_MS = 500, 5_000
 """ms after which a browser comes back: when it lost its stream, and when it could have none."""
 MAX_QUERY = 2_000
 """Characters of a page's query; a feed is kept for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Who looks, and whether their session has a stream to spare."""
+@dataclass(slots=True)
+class Seen:
+    """What a document shows."""
 
-    web: Web
-    who: Who
-    free: bool
+    tags: Sequence[str]
+    """Of its parts."""
+    at: str
+    """How far what it has beside them went."""
 
-
-async def take_seat(web: Streaming, who: Viewer) -> AsyncIterator[Seat]:
-    """The stream is the session's own until its answer ends."""
-    session = who.session or who.name
-    if web.streams_of[session] >= MAX_OF_SESSION:
-        yield Seat(web, who, free=False)
-        return
-    web.streams_of[session] += 1
-    try:
-        yield Seat(web, who, free=True)
-    finally:
-        web.streams_of[session] -= 1
-        web.streams_of += Counter()  # forgets whoever has none
+    @property
+    def id(self) -> str:
+        """What its browser says when it comes back."""
+        return ".".join(self.tags) + (f"~{self.at}" if self.at else "")
 
 
 @router.get("/live/{name}/{once}")
@@ -70,7 +62,7 @@ async def live(
     request: Request,
     name: str,
     once: Annotated[str, Path(pattern=r"^[\w-]{1,32}$")],
-    seat: Annotated[Seat, Depends(take_seat)],
+    seat: AnySeat,
     last_event_id: Annotated[str, Header(max_length=500)] = "",
 ) -> EventStream:
     """The parts of the page of this name, with the page's query, as they change; `once` is the document's."""
@@ -83,38 +75,48 @@ async def live(
         raise Problem(403, "not-allowed", f"{who.name} may not see this")
     feed = feeds.of(page, who, language_of(request, web, who), query)
     await feed.look(web)  # what is wrong with it is answered with a status
-    seen = last_event_id.split(".") if last_event_id else []
-    events = _follow(seat, feed, seen, once) if seat.free else _once(web, feed, seen, once)
-    return EventStream(events)
+    tags, _, at = last_event_id.partition("~")
+    return EventStream(_follow(seat, feed, query, Seen(tags.split(".") if tags else [], at), once))
 
 
-async def _follow(seat: Seat, feed: Feed, seen: list[str], once: str) -> AsyncGenerator[bytes]:
+async def _follow(seat: Seat, feed: Feed, query: Mapping[str, str], seen: Seen, once: str) -> AsyncGenerator[bytes]:
     told_s, web = float("-inf"), seat.web
-    while not web.closing.is_set() and may_look_on(web, seat.who):
-        try:
-            news, seen = await _news(web, feed, seen, once)
-        except Problem:  # what the page is about: loaded again, it says so
-            yield format_sse_event(event="gone", data_str="")
+    with feed.page.beside(web, query) as source:
+        told = await source.begin(seen.at)
+        if not seat.free:
+            news = await _news(web, feed, seen, once)
+            yield format_sse_event(event="full", data_str="") + news + _beside(told, seen) + _tick(POLL_MS)
             return
-        if news or time.monotonic() - told_s >= TICK_S:
-            told_s = time.monotonic()
-            yield news + _tick()
-        await web.pause(feed.page.every_s)
+        while not web.closing.is_set() and may_look_on(web, seat.who):
+            try:
+                news = await _news(web, feed, seen, once) + _beside(told, seen)
+            except Problem:  # what the page is about: loaded again, it says so
+                yield format_sse_event(event="gone", data_str="")
+                return
+            if news or time.monotonic() - told_s >= TICK_S:
+                told_s = time.monotonic()
+                yield news + _tick()
+            told = await source.next(feed.page.every_s)
 
 
-async def _once(web: Web, feed: Feed, seen: list[str], once: str) -> AsyncGenerator[bytes]:
-    news, _ = await _news(web, feed, seen, once)
-    yield format_sse_event(event="full", data_str="") + news + _tick(POLL_MS)
-
-
-async def _news(web: Web, feed: Feed, seen: list[str], once: str) -> tuple[bytes, list[str]]:
+async def _news(web: Web, feed: Feed, seen: Seen, once: str) -> bytes:
+    """The parts that changed; they are seen then."""
     parts = await feed.look(web)
-    changed = [each for each, tag in zip_longest(parts, seen[: len(parts)]) if each.tag != tag]
+    changed = [each for each, tag in zip_longest(parts, seen.tags[: len(parts)]) if each.tag != tag]
     if not changed:
-        return b"", seen
-    tags = [each.tag for each in parts]
+        return b""
+    seen.tags = [each.tag for each in parts]
     html = "".join(_partial(each.name.replace("/", "-"), each.of(once)) for each in changed)
-    return format_sse_event(data_str=html, id=".".join(tags)), tags
+    return format_sse_event(data_str=html, id=seen.id)
+
+
+def _beside(told: Sequence[Told], seen: Seen) -> bytes:
+    """What was told beside the parts; it is seen then."""
+    events = []
+    for each in told:
+        seen.at = each.at or seen.at
+        events.append(format_sse_event(event=each.name, data_str=each.data, id=seen.id))
+    return b"".join(events)
 
 
 def _partial(element: str, html: str) -> str:

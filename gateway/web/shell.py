@@ -11,10 +11,11 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 from zlib import crc32
 
@@ -35,6 +36,47 @@ _NUMBER = re.compile(r"[0-9]{1,15}\Z")
 
 Context = Callable[[Web, Who, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 """Gives the values that a page's templates show, as of now, for the page's path and query parameters."""
+
+
+class Told(NamedTuple):
+    """An event that a page's stream tells beside the page's parts."""
+
+    name: str
+    data: str
+    at: str = ""
+    """From where whoever comes back goes on; empty: as before."""
+
+
+class Source(Protocol):
+    """Where a page's stream has what it tells beside the parts, for one who looks."""
+
+    async def begin(self, at: str) -> Sequence[Told]:
+        """What is told first: all that there is, or what came since `at`."""
+
+    async def next(self, within_s: float) -> Sequence[Told]:
+        """What came next; nothing, once nothing has come for so long."""
+
+
+class Quiet:
+    """A source that has nothing to tell."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    async def begin(self, at: str) -> Sequence[Told]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
+    async def next(self, within_s: float) -> Sequence[Told]:
+        """Nothing, after so long."""
+        await self._web.pause(within_s)
+        return ()
+
+
+@contextmanager
+def quiet(web: Web, query: Mapping[str, str]) -> Iterator[Source]:  # noqa: ARG001
+    """What pages have beside their parts, unless they say otherwise."""
+    yield Quiet(web)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +101,8 @@ class Page:
     """What its query must have for it to be drawn: it is about one dispenser, or one of its nozzles."""
     menu: str = ""
     """The page of the menu that it hangs on, where it is not there itself."""
+    beside: Callable[[Web, Mapping[str, str]], AbstractContextManager[Source]] = quiet
+    """What its stream tells beside the parts: named events for an element of the page that draws itself."""
 
     def is_about(self, query: Mapping[str, str]) -> bool:
         """Whether a query has what it must have."""

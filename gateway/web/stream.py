@@ -13,10 +13,9 @@ import contextlib
 import sqlite3
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncGenerator
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from starlette.datastructures import Headers
@@ -24,7 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.web.glance import Status
 from gateway.web.problems import Problem, documented
-from gateway.web.web import TheWeb, Web
+from gateway.web.seats import FreeSeat
+from gateway.web.web import Web
 from gateway.web.who import Viewer, Who
 
 router = APIRouter(tags=["v1"])
@@ -35,8 +35,6 @@ RETRY_MS = 1000
 """ms after which a browser comes back."""
 GZIP, MEMORY_LEVEL = 16 + 13, 6
 """zlib's window of 8 KB with gzip's head, and its memory: 64 KB a stream, a quarter of what is usual."""
-MAX_STREAMS = 60
-"""Open streams; a forgotten script can't make the gateway hold more."""
 
 
 def may_look_on(web: Web, who: Who) -> bool:
@@ -85,23 +83,10 @@ async def _packed(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     yield packer.flush()
 
 
-async def _counted(web: TheWeb) -> AsyncIterator[Web]:
-    if web.streams >= MAX_STREAMS:
-        raise Problem(503, "too-many-streams", f"{MAX_STREAMS} streams are open", hint="Close pages that nobody reads")
-    web.streams += 1
-    try:
-        yield web
-    finally:
-        web.streams -= 1
-
-
-Streaming = Annotated[Web, Depends(_counted)]
-
-
 @router.get("/api/v1/stream", response_class=EventStream, responses=documented(503))
-async def stream(web: Streaming, who: Viewer) -> EventStream:
+async def stream(seat: FreeSeat, who: Viewer) -> EventStream:
     """The status: once whole, then what changes, at most twice a second."""
-    return EventStream(_follow(web, who))
+    return EventStream(_follow(seat.web, who))
 
 
 async def _follow(web: Web, who: Who) -> AsyncGenerator[bytes]:

@@ -44,10 +44,8 @@ class Web:
         """Held while a backup is made, sent or checked: one at a time."""
         self.changing = asyncio.Lock()
         """Held from the look at whether something is what was seen until it is changed: of two the later is told."""
-        self.streams = 0
-        """Event streams that are open."""
-        self.streams_of: Counter[str] = Counter()
-        """Those of pages, by session."""
+        self.streams: Counter[str] = Counter()
+        """Event streams that are open: by room, and by whose they are (`seats`)."""
         self._status: Status | None = None
         self._status_s = 0.0
 

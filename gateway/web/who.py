@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Request
 
 from gateway.access.roles import Role as Role  # noqa: PLC0414 -- for those who ask for a role's endpoint
+from gateway.access.tokens import KIOSK
 from gateway.web.problems import Problem
 
 
@@ -24,6 +25,11 @@ class Who:
     """What they chose; None: what their browser prefers."""
     scope: str | None = None
     """The scope of a token."""
+
+    @property
+    def is_kiosk(self) -> bool:
+        """Whether whoever asks is a dispenser's kiosk, and no person."""
+        return self.scope is not None and self.scope.startswith(KIOSK)
 
     @property
     def person(self) -> str | None:

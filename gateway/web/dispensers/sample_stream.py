@@ -1,22 +1,24 @@
 """A dispenser's sensors for a chart: what they said, drawn thin, and then each SAMPLE as it comes.
 
-    event: snapshot   data: a `Readings`                                        first
+    event: snapshot   data: a `Readings`                                        first; id: the last SAMPLE's last_ms
     event: samples    data: [last_ms, period_ms, [[channel, nozzle, [value, ...]], ...]]    id: last_ms
     event: missed     data: how many SAMPLEs went by, since the stream began, as they were read too slowly
     event: tick       data: Unix time, ms              each second in which nothing comes: silence means a dead line
 
 Who comes back with a `Last-Event-ID`, or `since`, gets no snapshot, but the SAMPLEs since, if these are not too many.
+A page has the same, but the ticks, in its own stream (`samples`); a stream of this alone is for programs.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from fastapi.sse import format_sse_event
 from pydantic import BeforeValidator
 
@@ -28,8 +30,9 @@ from gateway.state import GatewayState
 from gateway.web import reads
 from gateway.web.answers import Answer, example
 from gateway.web.dispensers.commands import Dispenser
-from gateway.web.live import MAX_OF_SESSION, Seat, take_seat
 from gateway.web.problems import Problem, documented
+from gateway.web.seats import FreeSeat, Seat
+from gateway.web.shell import Told
 from gateway.web.stream import EventStream, may_look_on
 from gateway.web.web import TheWeb
 from heat.identity import SAFE_INTEGER
@@ -46,6 +49,8 @@ ROWS = 5_000
 """SAMPLEs of an hour at most: 3,600 of one that pours all the time."""
 RESUMED_S = 120
 """s for which whoever comes back gets what was missed; later, a snapshot."""
+AHEAD_MS = 1_000
+"""ms; whoever has what is of later than this was told it before a clock was set back: all of it is told anew."""
 CHANNELS: dict[int, Literal["flow", "level", "temperature"]] = {
     FLOW: "flow",
     LEVEL: "level",
@@ -89,21 +94,16 @@ async def readings(
 
 @router.get("/samples/live", response_class=EventStream, responses=documented(404, 422, 503))
 async def live(
-    seat: Annotated[Seat, Depends(take_seat)],
+    seat: FreeSeat,
     dispenser: Dispenser,
     seconds: Annotated[Span, BeforeValidator(int), Query(description="How far back the snapshot goes")] = 600,
     since: Annotated[int | None, Query(ge=0, le=SAFE_INTEGER, description="As a Last-Event-ID")] = None,
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> EventStream:
     """What its sensors said, and then each SAMPLE as it comes. It reads ten times a second meanwhile."""
-    web = seat.web
-    _known(web.state, dispenser)
-    if not seat.free:
-        hint = "Close a page, or ask for .../readings now and then"
-        raise Problem(503, "too-many-streams", f"this session has its {MAX_OF_SESSION} streams", hint=hint)
-    if last_event_id and last_event_id.isascii() and last_event_id.isdecimal():
-        since = int(last_event_id)
-    return EventStream(_follow(seat, dispenser, seconds, since))
+    _known(seat.web.state, dispenser)
+    at = last_event_id or ("" if since is None else str(since))
+    return EventStream(_follow(seat, dispenser, seconds, at))
 
 
 async def thin(state: GatewayState, dispenser: str, seconds: Span) -> Readings:
@@ -123,10 +123,10 @@ async def thin(state: GatewayState, dispenser: str, seconds: Span) -> Readings:
         history.add_raws(unwritten)  # twice does no harm: what is kept is the least and the most
 
     await state.samples.in_thread(read)
-    return _told(dispenser, history)
+    return _answer(dispenser, history)
 
 
-def _told(dispenser: str, history: History) -> Readings:
+def _answer(dispenser: str, history: History) -> Readings:
     def scaled(sensor: Sensor, column: list[float | None]) -> list[float | None]:
         by = 100 if sensor.channel == TEMPERATURE else 1
         return [None if value is None else round(value / by, 2) for value in column]
@@ -146,34 +146,63 @@ def _told(dispenser: str, history: History) -> Readings:
     )
 
 
-async def _follow(seat: Seat, dispenser: str, seconds: Span, since_ms: int | None) -> AsyncGenerator[bytes]:
-    state = seat.web.state
+async def _follow(seat: Seat, dispenser: str, seconds: Span, at: str) -> AsyncGenerator[bytes]:
+    web = seat.web
+    with samples(web.state, dispenser, seconds) as source:
+        told = await source.begin(at)
+        while not web.closing.is_set() and may_look_on(web, seat.who):
+            for each in told:
+                yield format_sse_event(event=each.name, data_str=each.data, id=each.at or None)
+            told = await source.next(1.0) or [Told("tick", str(int(time.time() * 1000)))]
+
+
+@contextmanager
+def samples(state: GatewayState, dispenser: str, seconds: Span) -> Iterator[Samples]:
+    """A dispenser's SAMPLEs for one who looks. It reads ten times a second meanwhile."""
     with state.looking.at(dispenser) as eye:
+        yield Samples(state, dispenser, seconds, eye)
+
+
+class Samples:
+    """See `samples`: a `Source` for a page's stream."""
+
+    def __init__(self, state: GatewayState, dispenser: str, seconds: Span, eye: Eye) -> None:
+        self._state = state
+        self._dispenser = dispenser
+        self._seconds = seconds
+        self._eye = eye
+        self._missed = 0
+        self._told_ms = 0
+
+    async def begin(self, at: str) -> Sequence[Told]:
+        """A snapshot, or the SAMPLEs since `at`. Raises sqlite3.Error."""
+        state, dispenser = self._state, self._dispenser
         state.looking.ask(dispenser)
-        told_ms = 0
-        if since_ms is not None and time.time() * 1000 - since_ms < RESUMED_S * 1000:
-            for row in await _since(state, dispenser, since_ms):
-                told_ms = row.at_ms
-                yield _event(row.at_ms, row.period_ms, _raw.decode(row.body))
-        else:
-            snapshot = await thin(state, dispenser, seconds)
-            yield format_sse_event(event="snapshot", data_str=snapshot.model_dump_json(), retry=1000)
-        async for text in _come(seat, dispenser, eye, told_ms):
-            yield text
+        now_ms = int(time.time() * 1000)
+        since_ms = int(at) if at.isascii() and at.isdecimal() and len(at) < 17 else 0  # 2^53 has 16 digits
+        if now_ms - RESUMED_S * 1000 < since_ms <= now_ms + AHEAD_MS:
+            rows = await _since(state, dispenser, since_ms)
+            self._told_ms = rows[-1].at_ms if rows else since_ms
+            return [_told(row.at_ms, row.period_ms, _raw.decode(row.body)) for row in rows]
+        last = state.samples.readings.get(dispenser)
+        self._told_ms = 0 if last is None or last.newest is None else _unix_ms(state, last.at_ms)
+        snapshot = await thin(state, dispenser, self._seconds)
+        return [Told("snapshot", snapshot.model_dump_json(), str(self._told_ms))]
 
-
-async def _come(seat: Seat, dispenser: str, eye: Eye, told_ms: int) -> AsyncGenerator[bytes]:
-    web, missed = seat.web, 0
-    while not web.closing.is_set() and may_look_on(web, seat.who):
-        web.state.looking.ask(dispenser)
-        came = await eye.next(1.0)
-        if eye.missed > missed:
-            missed = eye.missed
-            yield format_sse_event(event="missed", data_str=str(missed))
-        if came is not None and (at_ms := _unix_ms(web.state, came.at_ms)) > told_ms:
-            yield _event(at_ms, came.period_ms, [(each.channel, each.nozzle, each.values) for each in came.series])
-        elif came is None:
-            yield format_sse_event(event="tick", data_str=str(int(time.time() * 1000)))
+    async def next(self, within_s: float) -> Sequence[Told]:
+        """The next SAMPLE, if one comes in this time."""
+        state, eye = self._state, self._eye
+        state.looking.ask(self._dispenser)
+        came = await eye.next(within_s)
+        told = []
+        if eye.missed > self._missed:
+            self._missed = eye.missed
+            told.append(Told("missed", str(eye.missed)))
+        if came is not None and (at_ms := _unix_ms(state, came.at_ms)) > self._told_ms:
+            told.append(
+                _told(at_ms, came.period_ms, [(each.channel, each.nozzle, each.values) for each in came.series])
+            )
+        return told
 
 
 async def _since(state: GatewayState, dispenser: str, since_ms: int) -> list[RawRow]:
@@ -184,10 +213,9 @@ async def _since(state: GatewayState, dispenser: str, since_ms: int) -> list[Raw
     return rows + [row for row in unwritten if row.at_ms > last_ms]
 
 
-def _event(at_ms: int, period_ms: int, series: Iterable[Any]) -> bytes:
+def _told(at_ms: int, period_ms: int, series: Iterable[Any]) -> Told:
     shown = [each for each in series if each[0] in CHANNELS]
-    data = json.dumps([at_ms, period_ms, shown], separators=(",", ":"))
-    return format_sse_event(event="samples", data_str=data, id=str(at_ms))
+    return Told("samples", json.dumps([at_ms, period_ms, shown], separators=(",", ":")), str(at_ms))
 
 
 def _dated(state: GatewayState, rows: list[RawRow]) -> list[RawRow]:

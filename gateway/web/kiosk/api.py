@@ -13,6 +13,7 @@ from gateway.web.kiosk.live import stream
 from gateway.web.kiosk.presses import Dispenser, Key, Wish
 from gateway.web.kiosk.screen import screen_of
 from gateway.web.problems import documented
+from gateway.web.seats import FreeSeat
 from gateway.web.shell import language_of
 from gateway.web.stream import EventStream
 from gateway.web.web import TheWeb, Web
@@ -43,13 +44,11 @@ async def look(request: Request, web: TheWeb, dispenser: Dispenser) -> KioskView
 
 @router.get("/live", response_class=EventStream, responses=documented(404, 422, 503))
 async def live(
-    request: Request, web: TheWeb, dispenser: Dispenser, last_event_id: Annotated[str | None, Header()] = None
+    request: Request, seat: FreeSeat, dispenser: Dispenser, last_event_id: Annotated[str | None, Header()] = None
 ) -> EventStream:
     """The same whenever it has changed: events `start` and `visit`, and ticks between them."""
-    told = language_of(request, web, asker(request))
-    return stream(
-        web, asker(request), dispenser, lambda screen: kiosk_view(screen, told).model_dump_json(), last_event_id
-    )
+    told = language_of(request, seat.web, seat.who)
+    return stream(seat, dispenser, lambda screen: kiosk_view(screen, told).model_dump_json(), last_event_id)
 
 
 @router.post("/visits/{visit}/rating", responses=documented(404, 409, 422, 429, 503))

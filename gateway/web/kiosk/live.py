@@ -4,6 +4,7 @@
     event: start   data: what is shown to nobody           id: of this very content
     event: visit   data: what is shown to a customer       the same
     event: tick    data: nothing                           every 2 s: silence means a dead line
+    event: full    first, on a page of a session that has its streams: it ends, to be asked again in 5 s
 
 Whoever comes back with `Last-Event-ID`, and has on its screen what is true now, gets a tick alone. Nothing is polled: a
 pick is on its way as soon as PICKS are written to the dispenser.
@@ -17,32 +18,23 @@ from collections.abc import AsyncGenerator, Callable
 
 from fastapi.sse import format_sse_event
 
-from gateway.kiosk import WATCHERS
 from gateway.web.kiosk.screen import Screen, screen_of
-from gateway.web.problems import Problem
+from gateway.web.seats import Seat
 from gateway.web.status import VERSION
 from gateway.web.stream import EventStream, may_look_on
-from gateway.web.web import Web
-from gateway.web.who import Who
 
 TICK_S = 2.0
-MOST = 100
-"""Open streams of all kiosks: half of the connections that the web takes."""
 
 Draw = Callable[[Screen], str]
 
 
-def stream(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str | None) -> EventStream:
-    """The stream of a dispenser's kiosk, which ends when `who` may look no more.
+def stream(seat: Seat, dispenser: str, draw: Draw, last_id: str | None) -> EventStream:
+    """The stream of a dispenser's kiosk, which ends when whoever looks may no more.
 
-    Raises a Problem where there is no such dispenser, or too many look.
+    Raises a Problem where there is no such dispenser.
     """
-    screen_of(web.state, dispenser)
-    visits = web.state.kiosk.visits
-    if visits.watchers(dispenser) >= WATCHERS or visits.watchers() >= MOST:
-        raise Problem(503, "too-many-streams", "too many kiosks of this dispenser are open", hint="Close the others")
-    events = _follow(web, who, dispenser, draw, last_id)
-    return EventStream(events)
+    screen_of(seat.web.state, dispenser)
+    return EventStream(_follow(seat, dispenser, draw, last_id))
 
 
 def tag(text: str) -> str:
@@ -50,13 +42,15 @@ def tag(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-async def _follow(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str | None) -> AsyncGenerator[bytes]:
-    before: Screen | None = None
+async def _follow(seat: Seat, dispenser: str, draw: Draw, last_id: str | None) -> AsyncGenerator[bytes]:
+    web, before = seat.web, None
     closing = asyncio.create_task(web.closing.wait())
     try:
         with web.state.kiosk.visits.watching(dispenser) as changed:
+            if not seat.free:
+                yield format_sse_event(event="full", data_str="")
             yield format_sse_event(event="page", data_str=VERSION)
-            while not closing.done() and may_look_on(web, who):
+            while not closing.done() and may_look_on(web, seat.who):
                 changed.clear()
                 screen = screen_of(web.state, dispenser)
                 if screen == before:
@@ -67,6 +61,8 @@ async def _follow(web: Web, who: Who, dispenser: str, draw: Draw, last_id: str |
                     name = "tick" if before is None and id_ == last_id else screen.state
                     yield format_sse_event(event=name, data_str="" if name == "tick" else text, id=id_)
                     before = screen
+                if not seat.free:
+                    return
                 await _pause(changed, closing)
     finally:
         closing.cancel()

@@ -61,13 +61,8 @@ async def let_be_kiosk(request: Request, web: Web, dispenser: str, who: Who) -> 
     return secret
 
 
-def is_kiosk(who: Who) -> bool:
-    """Whether whoever asks is a kiosk, and no person."""
-    return who.scope is not None and who.scope.startswith(KIOSK)
-
-
 def renew(request: Request, answer: Response) -> None:
     """Let a kiosk's cookie last from now on."""
     secret = request.cookies.get(cookies.KIOSK)
-    if secret is not None and is_kiosk(asker(request)):
+    if secret is not None and asker(request).is_kiosk:
         cookies.put(answer, cookies.KIOSK, secret, GOOD_FOR_S)

@@ -14,11 +14,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.web.kiosk import presses
 from gateway.web.kiosk.live import stream, tag
-from gateway.web.kiosk.making import is_kiosk, renew
+from gateway.web.kiosk.making import renew
 from gateway.web.kiosk.presses import Dispenser, Key, Pour, Wish
 from gateway.web.kiosk.screen import Screen, empty, screen_of
 from gateway.web.language import LANGUAGES, Language, language
 from gateway.web.problems import Problem
+from gateway.web.seats import AnySeat
 from gateway.web.shell import environment, language_of
 from gateway.web.status import VERSION
 from gateway.web.stream import EventStream
@@ -41,15 +42,15 @@ async def page(request: Request, web: TheWeb, dispenser: Dispenser, lang: str | 
 @router.get("/live")
 async def live(
     request: Request,
-    web: TheWeb,
+    seat: AnySeat,
     dispenser: Dispenser,
     lang: str | None = None,
     last: str | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventStream:
     """The same as it changes. `last` is `Last-Event-ID` of a stream that was opened anew."""
-    told, own = _languages(request, web, lang)
-    return stream(web, asker(request), dispenser, lambda screen: _draw(screen, told, own), last_event_id or last)
+    told, own = _languages(request, seat.web, lang)
+    return stream(seat, dispenser, lambda screen: _draw(screen, told, own), last_event_id or last)
 
 
 @router.post("/visits/{visit}/rating")
@@ -98,7 +99,7 @@ def _page(request: Request, web: Web, dispenser: str, lang: str | None, problem:
         **_values(screen, told, own),
         shown=shown,
         last="" if failed else tag(shown),
-        who=None if is_kiosk(who) else who,
+        who=None if who.is_kiosk else who,
         may_make=who.role >= Role.TECHNICIAN,
         start=None if screen.visit is None else empty(screen),
         version=VERSION,

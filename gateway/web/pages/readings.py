@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from gateway.web.dispensers.commands import Dispenser
-from gateway.web.dispensers.sample_stream import Span, thin
+from gateway.web.dispensers.sample_stream import Samples, Span, samples, thin
 from gateway.web.language import Text
 from gateway.web.pages.bottles_drawn import drawn
 from gateway.web.pages.dispenser import known
@@ -41,6 +42,10 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     }
 
 
+def _samples(web: Web, query: Mapping[str, str]) -> AbstractContextManager[Samples]:
+    return samples(web.state, query["dispenser"], _span(query))
+
+
 PAGE = Page(
     "readings",
     Text("Live readings"),
@@ -49,6 +54,7 @@ PAGE = Page(
     "readings/page.html",
     about=("dispenser",),
     menu="dispensers",
+    beside=_samples,
 )
 
 

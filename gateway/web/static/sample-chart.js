@@ -1,6 +1,6 @@
 // @ts-check
 // <sample-chart>: what a dispenser's sensors say, as lines: what was (thinned by the gateway), then each SAMPLE live.
-// It holds a span of time and no more, and neither listens nor draws while nobody sees it.
+// It hears them in the page's stream, which rests while nobody sees it, and holds a span of time and no more.
 
 /**
  * @typedef {import("../api").components["schemas"]["Thin"]["channel"]} Channel
@@ -14,7 +14,6 @@ const uPlot = Reflect.get(window, "uPlot");
 
 /** @type {Record<number, Channel>} */
 const CHANNELS = { 1: "flow", 2: "level", 3: "temperature" };
-const POLL_MS = 5_000;
 const GAP_S = 15; // an idle dispenser tells ten seconds at a time
 const MAX_POINTS = 9_000; // ten minutes at 10 Hz, and what lies before
 const DASHES = [[], [8, 4], [2, 4], [12, 4, 2, 4]]; // lines of one heat are told apart by them
@@ -62,12 +61,7 @@ class SampleChart extends HTMLElement {
   #lines = [];
   /** @type {Map<Channel, {columns: Columns, plot: any, box: HTMLElement}>} */
   #plots = new Map();
-  /** @type {EventSource | null} */
-  #source = null;
-  #lastId = "";
   #frame = 0;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #poll = undefined;
   /** @type {AbortController | null} */
   #ends = null;
 
@@ -76,7 +70,8 @@ class SampleChart extends HTMLElement {
     this.#lines = JSON.parse(this.dataset.lines ?? "[]");
     this.#ends = new AbortController();
     const until = { signal: this.#ends.signal };
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#stop() : this.#start()), until);
+    this.#hear("snapshot", (/** @type {Readings} */ readings) => this.#fill(readings), until);
+    this.#hear("samples", (/** @type {Samples} */ samples) => this.#take(samples), until);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#build(), until);
     const sizes = new ResizeObserver(() => this.#draw());
     sizes.observe(this);
@@ -87,11 +82,11 @@ class SampleChart extends HTMLElement {
       this.#plots.set(channel, { columns: new Columns(nozzles, this.#seconds), plot: null, box });
     }
     this.#build();
-    if (!document.hidden) this.#start();
   }
 
   disconnectedCallback() {
-    this.#stop();
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
     this.#ends?.abort();
     for (const each of this.#plots.values()) each.plot?.destroy();
     this.#plots.clear();
@@ -100,44 +95,10 @@ class SampleChart extends HTMLElement {
 
   // -- what comes -----------------------------------------------------------------------------------------------------
 
-  #start() {
-    if (this.#source) return;
-    const since = this.#lastId ? `&since=${this.#lastId}` : "";
-    const source = (this.#source = new EventSource(`${this.dataset.live}${since}`));
-    source.addEventListener("snapshot", (event) => this.#fill(JSON.parse(event.data)));
-    source.addEventListener("samples", (event) => this.#take(event.lastEventId, JSON.parse(event.data)));
-    source.addEventListener("missed", (event) => (this.dataset.missed = event.data));
-    source.addEventListener("open", () => (this.dataset.state = "live"));
-    source.addEventListener("error", () => {
-      this.dataset.state = "lost";
-      if (source.readyState === EventSource.CLOSED) this.#pollInstead();
-    });
-  }
-
-  #stop() {
-    this.#source?.close();
-    this.#source = null;
-    clearInterval(this.#poll);
-    this.#poll = undefined;
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
-  }
-
-  /** This browser has no stream to spare: what the gateway thinned is fetched now and then. */
-  #pollInstead() {
-    if (this.#poll !== undefined) return;
-    const fetched = async () => {
-      try {
-        const answer = await fetch(this.dataset.readings ?? "");
-        if (!answer.ok) return;
-        this.#fill(await answer.json());
-        this.dataset.state = "polling";
-      } catch {
-        this.dataset.state = "lost";
-      }
-    };
-    this.#poll = setInterval(fetched, POLL_MS);
-    fetched();
+  /** @param {string} name @param {(told: any) => void} take @param {AddEventListenerOptions} until */
+  #hear(name, take, until) {
+    const told = (/** @type {Event} */ event) => take(JSON.parse(/** @type {CustomEvent} */ (event).detail.data));
+    document.querySelector("#live")?.addEventListener(name, told, until);
   }
 
   /** @param {Readings} readings */
@@ -158,9 +119,9 @@ class SampleChart extends HTMLElement {
     this.#drawSoon();
   }
 
-  /** @param {string} id @param {Samples} samples */
-  #take(id, [lastMs, periodMs, series]) {
-    this.#lastId = this.dataset.at = id;
+  /** @param {Samples} samples */
+  #take([lastMs, periodMs, series]) {
+    this.dataset.at = String(lastMs);
     const length = Math.max(...series.map(([, , values]) => values.length), 0);
     for (const [channel, { columns }] of this.#plots) {
       const shown = columns.nozzles.map((nozzle) => series.find((one) => CHANNELS[one[0]] === channel && one[1] === nozzle)?.[2]);

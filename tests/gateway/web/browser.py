@@ -136,3 +136,31 @@ def hold(page: Page, button: Locator) -> None:
 def is_sent(page: Page) -> AbstractContextManager[Any]:
     """What begins inside is kept up until a form was sent."""
     return page.expect_request(lambda request: request.method == "POST")
+
+
+# -- a page that nobody sees ------------------------------------------------------------------------------------------
+
+
+def set_visibility(page: Page, state: Literal["visible", "hidden"]) -> None:
+    """What a browser tells its page when another tab comes in front."""
+    page.evaluate(
+        """(state) => {
+          Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+          Object.defineProperty(document, "hidden", {value: state === "hidden", configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
+
+
+def put_away(page: Page) -> None:
+    """The phone is put away: the page is hidden, it closes its stream, and its scripts are stopped."""
+    with page.expect_event("requestfailed", lambda request: "/live" in request.url):
+        set_visibility(page, "hidden")
+    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": "frozen"})
+
+
+def take_up(page: Page) -> None:
+    """The phone is taken up again."""
+    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": "active"})
+    set_visibility(page, "visible")

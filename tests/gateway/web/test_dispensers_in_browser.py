@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.gateway.web.browser import PHONE, WIDE, hold, visiting
 from tests.gateway.web.conftest import Shop, open_shop
-from tests.gateway.web.test_live_page import set_visibility
 
 LET_IN_MS = 20_000
 """ms in which an adopted dispenser opens its link, and its page says so: it says HELLO every 8 s at least."""
@@ -159,27 +158,12 @@ def test_a_held_button_pours_once_and_a_tapped_one_does_not(browser: Browser, sh
 def test_a_chart_is_drawn_and_goes_on(browser: Browser, shop: Shop, size: tuple[int, int]) -> None:
     with visiting(browser, shop, "/dispensers/hot-bar-1/readings", size, scheme="dark") as page:
         chart = page.locator("sample-chart")
-        expect(chart).to_have_attribute("data-state", "live")
         expect(chart.locator("canvas")).to_have_count(3)
         expect(chart).to_have_attribute("data-at", re.compile(r"\d{13}"), timeout=LET_IN_MS)
         before = chart.get_attribute("data-at") or ""
         expect(chart).not_to_have_attribute("data-at", before)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
         expect(page.locator("#readings-values tbody tr")).to_have_count(3)
-
-
-def test_a_chart_that_nobody_sees_rests_and_goes_on_where_it_was(browser: Browser, shop: Shop) -> None:
-    with visiting(browser, shop, "/dispensers/hot-bar-1/readings") as page:
-        chart = page.locator("sample-chart")
-        expect(chart).to_have_attribute("data-at", re.compile(r"\d{13}"), timeout=LET_IN_MS)
-        set_visibility(page, "hidden")
-        before = chart.get_attribute("data-at") or ""
-        page.wait_for_timeout(2_500)  # a SAMPLE comes each second
-        assert chart.get_attribute("data-at") == before
-        with page.expect_request(re.compile("samples/live")) as asked:
-            set_visibility(page, "visible")
-        assert asked.value.url.endswith(f"&since={before}"), "no snapshot: what was missed"
-        expect(chart).not_to_have_attribute("data-at", before)
 
 
 def test_readings_and_what_passes_are_read_without_javascript(browser: Browser, shop: Shop) -> None:

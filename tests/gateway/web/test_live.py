@@ -14,7 +14,6 @@ import pytest
 from gateway.web.feeds import MAX_FEEDS, Feed, Feeds
 from gateway.web.kiosk import live
 from gateway.web.language import language
-from gateway.web.live import BACK_MS, MAX_OF_SESSION, POLL_MS
 from gateway.web.stream import may_look_on
 from gateway.web.web import Web
 from gateway.web.who import CONSOLE, Role, Who
@@ -143,24 +142,6 @@ async def test_feeds_are_bounded(sample: Sample) -> None:
     for page in range(MAX_FEEDS):
         feeds.of(sample.page, CONSOLE, lang, {"page": f"b{page}"})
     assert feeds.of(sample.page, CONSOLE, lang, {}) is not first
-
-
-async def test_the_fifth_page_of_a_session_asks_every_five_seconds(sample: Sample, inside: Inside) -> None:
-    async with AsyncExitStack() as stack:
-        others = [await stack.enter_async_context(opened(inside)) for _ in range(MAX_OF_SESSION)]
-        for events in others:
-            await next_parts(events)
-        async with opened(inside) as events:
-            told = [event async for event in events]  # it ends
-        assert told[0].fields == {"event": "full", "data": ""}
-        assert told[1].parts() == ["sample-left", "sample-right"]
-        assert told[2].fields["retry"] == str(POLL_MS)
-
-    async def seated() -> bool:
-        async with opened(inside, seen=told[1].fields["id"]) as events:
-            return (await anext(events)).fields.get("retry") == str(BACK_MS)
-
-    await wait_until_async(seated, 5, "a stream is free once the others are left")
 
 
 async def test_a_page_that_is_not_there_has_no_stream(sample: Sample, inside: Inside) -> None:

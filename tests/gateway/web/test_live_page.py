@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.gateway.web import sample
-from tests.gateway.web.browser import context_of, visiting
+from tests.gateway.web.browser import context_of, set_visibility, visiting
 from tests.gateway.web.sample import Served
 from tests.waiting import wait_until
 
@@ -94,24 +94,6 @@ def test_an_error_is_told_at_once(browser: Browser, shop: Served) -> None:
         expect(page.locator(".left")).to_have_text("meanwhile")
 
 
-def test_a_page_that_slept_ten_minutes_is_fresh_within_two_seconds(browser: Browser, shop: Served) -> None:
-    with context_of(browser, shop) as context:
-        page = context.new_page()
-        page.clock.install()
-        page.goto(shop.url + "/sample")
-        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
-        page.get_by_label("Label").fill("half of a na")
-        asleep(page, shop)
-        shop.sample.values |= {"left": "news", "right": "more news"}
-        page.clock.fast_forward("10:00")
-        awake(page)
-        expect(page.locator(".left")).to_have_text("news", timeout=2_000)
-        expect(page.locator(".right")).to_have_text("more news", timeout=2_000)
-        expect(page.get_by_label("Label")).to_have_value("half of a na")
-        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
-        expect(page).to_have_url(shop.url + "/sample")
-
-
 def test_a_page_that_was_opened_in_the_background_waits_there(browser: Browser, shop: Served) -> None:
     with context_of(browser, shop) as context:
         page = context.new_page()
@@ -122,52 +104,3 @@ def test_a_page_that_was_opened_in_the_background_waits_there(browser: Browser, 
         shop.sample.values["left"] = "meanwhile"
         set_visibility(page, "visible")
         expect(page.locator(".left")).to_have_text("meanwhile", timeout=2_000)
-
-
-def asleep(page: Page, shop: Served) -> None:
-    """The phone is put away: the page is hidden, its stream closed, its scripts stopped."""
-    set_visibility(page, "hidden")
-    wait_until(lambda: not shop.web.streams, 10, "the page in the background has closed its stream")
-    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": "frozen"})
-
-
-def awake(page: Page) -> None:
-    """The phone is taken up again."""
-    page.context.new_cdp_session(page).send("Page.setWebLifecycleState", {"state": "active"})
-    set_visibility(page, "visible")
-
-
-def set_visibility(page: Page, state: str) -> None:
-    """What a browser tells its page when another tab comes in front."""
-    page.evaluate(
-        """(state) => {
-          Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
-          Object.defineProperty(document, "hidden", {value: state === "hidden", configurable: true});
-          document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        state,
-    )
-
-
-def test_the_seventh_tab_loads_and_stays_fresh(browser: Browser, shop: Served) -> None:
-    with context_of(browser, shop) as context:
-        tabs = [context.new_page() for _ in range(7)]
-        for tab in tabs:
-            tab.goto(shop.url + "/sample")
-        for tab in tabs[:4]:
-            expect(tab.locator("#connection")).to_have_attribute("data-state", "live")
-        for tab in tabs[4:]:
-            expect(tab.locator("#connection")).to_have_attribute("data-state", "polling")
-            expect(tab.locator("#connection")).to_have_text("every 5 s")
-        shop.sample.values["left"] = "for all"
-        for tab in tabs:
-            expect(tab.locator(".left")).to_have_text("for all")
-        set_visibility(tabs[6], "hidden")
-        shop.sample.values["left"] = "whoever looks"
-        expect(tabs[0].locator(".left")).to_have_text("whoever looks")
-        set_visibility(tabs[6], "visible")
-        expect(tabs[6].locator(".left")).to_have_text("whoever looks", timeout=2_000)  # and not after 5 s
-        tabs[0].close()
-        waiting = [tab.locator("#connection") for tab in tabs[4:]]  # who asks next gets its stream
-        wait_until(lambda: "live" in [each.get_attribute("data-state") for each in waiting], 15, "one of them has it")
-        assert len(shop.web.streams_of) == 1

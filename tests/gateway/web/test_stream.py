@@ -1,19 +1,17 @@
-"""Event streams: everything once, then what changes, and no more of them than the gateway can bear."""
+"""The stream for programs: everything once, then what changes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from firmware_bridge.bodies import PouredBody
-from gateway.web.stream import MAX_STREAMS
 from tests.gateway.web.conftest import Inside
-from tests.waiting import wait_until_async
 
 POUR = PouredBody(nozzle=1, sauce="table-red", volume_ul=3_000, duration_ms=900)
 
@@ -108,21 +106,3 @@ async def test_a_browser_that_leaves_is_no_news(inside: Inside, caplog: pytest.L
             await anext(events)  # leave while more is being sent
             await inside.deliver(hello, POUR)
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
-
-
-async def test_streams_are_counted_and_bounded(inside: Inside) -> None:
-    async with AsyncExitStack() as stack:
-        open_streams = [
-            await stack.enter_async_context(events_of(inside, "/api/v1/stream")) for _ in range(MAX_STREAMS)
-        ]
-        for events in open_streams:
-            await anext(events)
-        answer = await inside.client.get("/api/v1/stream")
-        assert answer.status_code == 503
-        assert answer.json()["type"] == "urn:picante:problem:too-many-streams"
-
-    async def taken_again() -> bool:
-        async with inside.client.stream("GET", "/api/v1/stream") as answer:
-            return answer.status_code == 200
-
-    await wait_until_async(taken_again, 5, "streams that were left are given back")

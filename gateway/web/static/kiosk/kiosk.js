@@ -10,6 +10,8 @@ const IDLE_MS = 30_000;
 const SILENCE_MS = 5_000;
 /** ms until a line that broke is tried again: with a start of the daemon in between it is back within 3 s of that. */
 const RETRY_MS = 500;
+/** ms from one look to the next where this session has its streams: nobody's kiosk, but a technician's tab. */
+const POLL_MS = 5_000;
 /** ms between two words to the gateway that somebody touches the screen. */
 const STAY_MS = 10_000;
 
@@ -25,6 +27,8 @@ class Kiosk extends HTMLElement {
   stayed = 0;
   /** @type {EventSource | null} */
   stream = null;
+  /** Whether there is no stream for this page. */
+  full = false;
   /** What is wrong with the line. @type {"lost" | "refused" | ""} */
   trouble = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -40,6 +44,7 @@ class Kiosk extends HTMLElement {
     this.addEventListener("click", (event) => this.chosen(event));
     for (const touch of ["pointerdown", "keydown"]) document.addEventListener(touch, () => this.touched());
     document.addEventListener("contextmenu", (event) => event.preventDefault());
+    document.addEventListener("visibilitychange", () => this.open());
     setInterval(() => this.listen(), RETRY_MS);
     this.open();
     this.wait();
@@ -55,21 +60,29 @@ class Kiosk extends HTMLElement {
 
   // -- what the gateway says ------------------------------------------------------------------------------------------
 
-  open() {
+  close() {
     this.stream?.close();
+    this.stream = null;
+  }
+
+  /** Listen, unless nobody can see it. */
+  open() {
+    this.close();
+    this.full = false;
     this.heard = Date.now();
+    if (document.hidden) return;
     const query = new URLSearchParams({ lang: this.language, last: this.last });
     const stream = new EventSource(`${this.path}/live?${query}`);
     this.stream = stream;
-    for (const name of ["page", "start", "visit", "tick"]) {
+    for (const name of ["full", "page", "start", "visit", "tick"]) {
       stream.addEventListener(name, (event) => {
         if (stream === this.stream) this.told(name, /** @type {MessageEvent<string>} */ (event));
       });
     }
     stream.addEventListener("error", () => {
       if (stream !== this.stream) return;
-      stream.close();
-      this.stream = null;
+      this.close();
+      if (this.full) return;
       this.suffer("lost");
       this.ask();
     });
@@ -77,7 +90,8 @@ class Kiosk extends HTMLElement {
 
   /** Look whether the line lives, and open another where it does not. */
   listen() {
-    if (this.stream && Date.now() - this.heard < SILENCE_MS) return;
+    const quiet = Date.now() - this.heard;
+    if ((this.stream && quiet < SILENCE_MS) || (this.full && quiet < POLL_MS)) return;
     if (this.stream) this.suffer("lost");
     this.open();
   }
@@ -85,6 +99,10 @@ class Kiosk extends HTMLElement {
   /** @param {string} name @param {MessageEvent<string>} event */
   told(name, event) {
     this.heard = Date.now();
+    if (name === "full") {
+      this.full = true;
+      return;
+    }
     if (name === "page") {
       if (event.data !== this.dataset.version && !this.visit) location.reload();
       return;
@@ -121,7 +139,7 @@ class Kiosk extends HTMLElement {
   suffer(trouble) {
     if (this.trouble !== trouble) this.notice(trouble);
     this.trouble = trouble;
-    this.dataset.line = trouble || "open";
+    this.dataset.line = trouble || (this.full ? "polling" : "open");
   }
 
   /** @param {"lost" | "refused" | "failed" | ""} which */
