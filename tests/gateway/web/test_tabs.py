@@ -44,6 +44,15 @@ def pours_today(page: Page) -> Locator:
     return page.locator("#dispenser-head .figures div", has_text="Pours today").locator("dd")
 
 
+def pour(shop: Shop) -> str:
+    """Somebody pours; how many did today."""
+    bar = "/api/v1" + BAR
+    before = shop.json(bar)["pours_today"]
+    shop.visit(pour="table-red", volume_ul=40_000)
+    wait_until(lambda: shop.json(bar)["pours_today"] > before, 10, "it is counted")
+    return str(before + 1)
+
+
 def drawn(chart: Page) -> int:
     """Up to which moment a chart is drawn, ms."""
     element = chart.locator("sample-chart")
@@ -69,12 +78,12 @@ def test_pages_that_slept_ten_minutes_are_fresh_within_two_seconds(browser: Brow
         name, dose = dispenser.get_by_label("What people call it"), meter.get_by_label("One dose")
         name.fill("half of a na")
         dose.fill("1")
-        before_ms, pours = drawn(chart), pours_today(dispenser).inner_text()
+        before_ms = drawn(chart)
         values = chart.locator("#readings-values tbody").inner_text()
         everyone = (chart, dispenser, meter, screen)
         for page in everyone:
             put_away(page)
-        shop.visit(pour="table-red", volume_ul=40_000)
+        poured = pour(shop)
         arrive(shop)
         for context in (phone, tablet):
             context.clock.fast_forward("10:00")
@@ -85,7 +94,7 @@ def test_pages_that_slept_ten_minutes_are_fresh_within_two_seconds(browser: Brow
         expect(chart.locator("#readings-values tbody")).not_to_have_text(values, timeout=AWAKE_MS)
         expect(chart.locator("sample-chart")).not_to_have_attribute("data-at", last.partition("~")[2], timeout=AWAKE_MS)
         take_up(dispenser)
-        expect(pours_today(dispenser)).to_have_text(str(int(pours) + 1), timeout=AWAKE_MS)
+        expect(pours_today(dispenser)).to_have_text(poured, timeout=AWAKE_MS)
         take_up(screen)
         expect(title(screen)).to_have_text("Picked for you", timeout=AWAKE_MS)
         take_up(meter)
@@ -106,19 +115,17 @@ def test_the_seventh_tab_loads_and_stays_fresh(browser: Browser, shop: Shop) -> 
         screen = context.new_page()
         screen.goto(shop.url + "/kiosk/hot-bar-1")
         expect(screen.locator("picante-kiosk")).to_have_attribute("data-line", "polling")
-        pours = int(pours_today(dispenser).inner_text())
-        shop.visit(pour="table-red")
+        poured = pour(shop)
         arrive(shop)
         expect(title(screen)).to_have_text("Picked for you")
         expect(screen.locator("picante-kiosk")).to_have_attribute("data-line", "polling")
-        expect(pours_today(dispenser)).to_have_text(str(pours + 1))
+        expect(pours_today(dispenser)).to_have_text(poured)
         before_ms = drawn(chart)
         wait_until(lambda: drawn(chart) > before_ms, 15, "it goes on")
         set_visibility(dispenser, "hidden")
-        shop.visit(pour="table-red")
-        wait_until(lambda: shop.json("/api/v1" + BAR)["pours_today"] == pours + 2, 10, "it is counted")
+        poured = pour(shop)
         set_visibility(dispenser, "visible")
-        expect(pours_today(dispenser)).to_have_text(str(pours + 2), timeout=AWAKE_MS)  # and not after 5 s
+        expect(pours_today(dispenser)).to_have_text(poured, timeout=AWAKE_MS)  # and not after 5 s
         live[0].close()
         alive = "#connection[data-state=live], picante-kiosk[data-line=open]"  # whoever asks next gets its stream
         polling = (dispenser, chart, screen)
