@@ -3,7 +3,7 @@
     homeassistant/device/STORE/_gateway/config   retained; no dispenser's name begins so
     picante/home/STORE/_gateway/state            retained: a JSON object
 
-What somebody lets be is not counted, and neither is what comes and goes while it is away.
+What somebody lets be is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS_CHARS = 200
 
 def state_of(repairs: Sequence[Repair]) -> dict[str, Any]:
     """How it is now, as the templates of `config_of` read it. The worst one comes first among `repairs`."""
-    there = [repair for repair in repairs if repair.snoozed is None and not repair.gone]
+    there = [repair for repair in repairs if repair.snoozed is None]
     worst = there[0] if there else None
     return {
         "repairs": len(there),

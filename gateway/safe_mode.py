@@ -13,6 +13,7 @@ import contextlib
 import logging
 import signal
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -86,7 +87,7 @@ class _Watch:
     async def look(self) -> None:
         """Try to start until it works."""
         while True:
-            self.safe.repairs = await self._found()
+            self.safe.repairs, self.safe.found = await self._found(), datetime.now(UTC)
             async with self.safe.looked:
                 self.safe.looked.notify_all()
             with contextlib.suppress(TimeoutError):

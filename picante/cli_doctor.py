@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def _ask(path: Path) -> dict[str, Any]:
     else:
         return answer
     found = ordered([examining.down(why), *asyncio.run(examining.examine(path))])
-    return repairs_view(found, language("en")).model_dump(mode="json")
+    return repairs_view(found, language("en"), datetime.now(UTC)).model_dump(mode="json")
 
 
 def _config(path: Path) -> Config:
@@ -79,4 +80,6 @@ def _in_words(told: dict[str, Any]) -> str:
         since = f", since {one['since']}" if one["since"] else ""
         lines += [f"{mark} {one['what']}  [{one['key']}{since}]", f"     {one['cost']}."]
         lines += [f"     {number}. {step}" for number, step in enumerate(one["steps"], 1)]
+        if let := one["snoozed"]:
+            lines.append(f"     {let['by']} lets it be until {let['until']}")
     return "\n".join([*lines, f"{told['urgent']} to fix, {told['later']} to look at"])

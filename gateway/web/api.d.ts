@@ -2374,6 +2374,8 @@ export interface components {
              * @example false
              */
             gone: boolean;
+            /** Looked */
+            looked: string | null;
             repair: components["schemas"]["RepairView"] | null;
         };
         /**
@@ -4924,12 +4926,6 @@ export interface components {
              * @example 1
              */
             count: number;
-            /**
-             * Gone
-             * @description It is not there now, but came and went so often that it is told of for ten minutes more.
-             * @default false
-             */
-            gone: boolean;
             snoozed?: components["schemas"]["SnoozeView"] | null;
         };
         /**
@@ -4937,6 +4933,11 @@ export interface components {
          * @description What is wrong, what can't wait first.
          */
         Repairs: {
+            /**
+             * Looked
+             * @description When that was found out: nothing in it is older. None: never yet.
+             */
+            looked: string | null;
             /**
              * Urgent
              * @description How many can't wait, but for those that somebody lets be.

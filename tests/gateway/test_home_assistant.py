@@ -138,12 +138,11 @@ def test_of_the_gateway_the_worst_repair_is_told_in_few_words() -> None:
     config = config_of_gateway(STORE, "gw-1", "1.0", OWN_STATE, AVAILABILITY)
     demand(OWN_CONFIG, config)
     let_be = snooze(Repair("under_voltage", Text("too little"), ()), datetime(2099, 1, 1, tzinfo=UTC), "Ada")
-    away = Repair("part_failing", Text("mqtt"), (), count=3, gone=True)
     long = Repair("dead_letters", Text("chilli " * 100), ())
-    state = state_of_gateway([long, away, let_be])
+    state = state_of_gateway([long, let_be])
     assert shown(config, state) == {"Repairs": "1"}
     assert (state["urgent"], state["code"], len(state["worst"])) == (0, "dead_letters", 200)
-    assert state_of_gateway([away, let_be])["worst"] is None
+    assert state_of_gateway([let_be])["worst"] is None
 
 
 MANY = tuple((nozzle, "table-red", 100) for nozzle in range(1, 81))

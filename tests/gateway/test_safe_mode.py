@@ -73,11 +73,15 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
         vera = {"cookie": f"{SESSION}={keys.cookies[Role.VIEWER]}"}
         read = httpx.get(f"http://127.0.0.1:{port}/", headers=vera).text
         assert ("balast_mb" in read, "/log.jsonl" in read) == (True, False), "a viewer reads no log here either"
+        assert httpx.get(f"http://127.0.0.1:{port}/bundle.zip", headers=vera).status_code == 403
+        thea = {"cookie": f"{SESSION}={keys.cookies[Role.TECHNICIAN]}"}
+        assert "/bundle.zip" in httpx.get(f"http://127.0.0.1:{port}/", headers=thea).text
+        taken = httpx.get(f"http://127.0.0.1:{port}/bundle.zip", headers=thea)
+        assert taken.content.startswith(b"PK"), "as they may of a gateway that runs"
         assert "/log.jsonl" in client.get("/").text
         by_console = CliRunner().invoke(doctor, ["--config", str(config), "--json"])
         assert [one["code"] for one in json.loads(by_console.output)["repairs"]] == ["config_invalid"]
         assert client.get("/log.jsonl").is_success
-        assert client.get("/bundle.zip").content.startswith(b"PK")
 
         (tmp_path / "gateway" / "gateway.db").mkdir()
         config.write_text(good)

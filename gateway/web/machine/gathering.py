@@ -28,7 +28,7 @@ async def wanted_parts(web: Web) -> list[Part]:
     """All files that a bundle may have; made of this moment."""
     state = web.state
     at_a_glance = await web.status()
-    repairs = repairs_view(web.board.repairs, language("en"))
+    repairs = repairs_view(web.board.repairs, language("en"), web.board.looked)
     figures = _figures(web)  # here: it reads with the event loop's own connection
     told: list[tuple[str, str, Callable[[], Any]]] = [
         ("repairs.json", "What is wrong, as the page tells it", lambda: repairs.model_dump(mode="json")),

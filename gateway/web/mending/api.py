@@ -6,7 +6,7 @@ import asyncio
 import os
 import tarfile
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path as FilePath
 from typing import Annotated, Literal
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from gateway.quarantine import DIRECTORY
+from gateway.web.language import Language
 from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem, documented
 from gateway.web.repairs.answers import Repairs, RepairView, repair_view, repairs_view
@@ -55,6 +56,8 @@ class Checked(BaseModel):
     """What *Check again* found."""
 
     gone: Annotated[bool, Field(examples=[False])]
+    looked: datetime | None
+    """When that was found out."""
     repair: RepairView | None
 
 
@@ -62,14 +65,14 @@ class Checked(BaseModel):
 async def all_repairs(request: Request, web: TheWeb, who: Viewer) -> Repairs:
     """What is wrong, what can't wait first, in the language of Accept-Language."""
     await web.board.fresh()
-    return repairs_view(web.board.repairs, language_of(request, web, who))
+    return repairs_view(web.board.repairs, language_of(request, web, who), web.board.looked)
 
 
 @router.post("/check", responses=documented(503))
 async def look_again(request: Request, web: TheWeb, who: Technician) -> Repairs:
     """Look at everything anew, and tell of it as a GET does."""
     await look_at_all(web)
-    return repairs_view(web.board.repairs, language_of(request, web, who))
+    return repairs_view(web.board.repairs, language_of(request, web, who), web.board.looked)
 
 
 async def look_at_all(web: Web) -> None:
@@ -88,8 +91,7 @@ async def one(request: Request, web: TheWeb, who: Viewer, key: Key) -> RepairVie
 async def check_again(request: Request, web: TheWeb, who: Technician, key: Key) -> Checked:
     """Try what failed now, where something can be tried, and look anew. It takes some seconds at most."""
     repair = await check(web.state, web.board, await found(web, key))
-    view = None if repair is None else repair_view(repair, language_of(request, web, who))
-    return Checked(gone=repair is None, repair=view)
+    return _checked(repair, web, language_of(request, web, who))
 
 
 @router.post("/{key}/fix/{button}", responses=documented(404, 409, 422, 503))
@@ -100,8 +102,12 @@ async def fix(
     await mend(web, await found(web, key), button, who, "" if pressed is None else pressed.confirm)
     await web.board.look()
     repair = await web.board.get(key)
-    view = None if repair is None else repair_view(repair, language_of(request, web, who))
-    return Checked(gone=repair is None, repair=view)
+    return _checked(repair, web, language_of(request, web, who))
+
+
+def _checked(repair: Repair | None, web: Web, said: Language) -> Checked:
+    view = None if repair is None else repair_view(repair, said)
+    return Checked(gone=repair is None, looked=web.board.looked, repair=view)
 
 
 @router.post("/{key}/snooze", responses=documented(404, 422, 503))

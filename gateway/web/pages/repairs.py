@@ -14,6 +14,7 @@ from gateway.web.mending.api import SPANS, Button, For, Key, look_at_all
 from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem
 from gateway.web.repairs.answers import steps
+from gateway.web.repairs.board import EVERY_S
 from gateway.web.repairs.checks import check
 from gateway.web.repairs.repair import Repair
 from gateway.web.shell import Page, show
@@ -34,8 +35,10 @@ async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str,
     return {
         "awake": awake,
         "asleep": [repair for repair in repairs if repair.snoozed is not None],
-        "urgent": sum(repair.presses for repair in awake),
-        "later": sum(not repair.presses for repair in awake),
+        "urgent": sum(repair.urgent for repair in awake),
+        "later": sum(not repair.urgent for repair in awake),
+        "looked": web.board.looked,
+        "every_s": EVERY_S,
         "steps": steps,
         "may": who.role >= Role.TECHNICIAN,
         "word": YES,

@@ -47,13 +47,14 @@ class RepairView(Answer):
     since: datetime | None
     count: Annotated[int, example(1)]
     """How often it came within the last hour."""
-    gone: bool = False
-    """It is not there now, but came and went so often that it is told of for ten minutes more."""
     snoozed: SnoozeView | None = None
 
 
 class Repairs(Answer):
     """What is wrong, what can't wait first."""
+
+    looked: datetime | None
+    """When that was found out: nothing in it is older. None: never yet."""
 
     urgent: Annotated[int, example(1)]
     """How many can't wait, but for those that somebody lets be."""
@@ -61,11 +62,12 @@ class Repairs(Answer):
     repairs: list[RepairView]
 
 
-def repairs_view(repairs: list[Repair], said: Language) -> Repairs:
+def repairs_view(repairs: list[Repair], said: Language, looked: datetime | None) -> Repairs:
     """The list."""
     awake = [repair for repair in repairs if repair.snoozed is None]
-    urgent = sum(repair.presses for repair in awake)
-    return Repairs(urgent=urgent, later=len(awake) - urgent, repairs=[repair_view(repair, said) for repair in repairs])
+    urgent = sum(repair.urgent for repair in awake)
+    views = [repair_view(repair, said) for repair in repairs]
+    return Repairs(looked=looked, urgent=urgent, later=len(awake) - urgent, repairs=views)
 
 
 def repair_view(repair: Repair, said: Language) -> RepairView:
@@ -81,7 +83,6 @@ def repair_view(repair: Repair, said: Language) -> RepairView:
         fixes=[_fix(repair, fix, said) for fix in repair.fixes],
         since=repair.since,
         count=repair.count,
-        gone=repair.gone,
         snoozed=None if repair.snoozed is None else SnoozeView(until=repair.snoozed.until, by=repair.snoozed.by),
     )
 

@@ -42,6 +42,9 @@ class Board:
         self.downloaded: set[str] = set()
         """Names of what was set aside and has been taken away since the start."""
         self.facts: Facts | None = None
+        self.looked: datetime | None = None
+        """When what is told was found out: nothing of it is older."""
+        self._read: datetime | None = None
         self._state = state
         self._watch = watch
         self._snoozes = state.access.snoozes
@@ -63,10 +66,13 @@ class Board:
 
     async def read(self) -> None:
         """Read what stands on disks and in the kernel's files."""
+        now = datetime.now(UTC)
         try:
             self.facts = await asyncio.to_thread(self._reader.read, self._state.store, self._state.clock.now().wall_ms)
         except (OSError, sqlite3.Error) as error:
             log.warning("what repairs are told by can't be read: %s", error)
+        else:
+            self._read = now
 
     async def look(self) -> None:
         """Look anew, whatever was found a moment ago. Raises sqlite3.Error."""
@@ -90,6 +96,7 @@ class Board:
         seen = self._history.look(ordered(found), now_s, now)
         self._dispensers, self._sync, self._looked_s = dispensers, sync, now_s
         self._repairs = ordered(self._let_be(seen, now))
+        self.looked = min(now, self._read or now)
 
     def _let_be(self, repairs: list[Repair], now: datetime) -> list[Repair]:
         snoozed = self._snoozes.all()

@@ -1,6 +1,7 @@
-"""When each repair was seen first, and how often it came: one that comes and goes is told of as one. In memory.
+"""Since when each repair is there, and how often it came: one that comes and goes is one entry with a count. In memory.
 
-Repairs are found anew at each look; this remembers their keys alone, at most `REMEMBERED` of them.
+Repairs are found anew at each look; this remembers their keys alone, at most `REMEMBERED` of them. What is not there is
+not told of, however often it came: the count is shown when it comes again.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from gateway.web.repairs.repair import FLAPS_FROM, Repair
+from gateway.web.repairs.repair import Repair
 
 WITHIN_S = 3_600.0
 """s; what came three times in so long comes and goes."""
-STAYS_S = 600.0
-"""s after it was there last for which one that comes and goes is still told of."""
 REMEMBERED = 512
 """Keys: the oldest goes for one more."""
 KEPT_TIMES = 99
@@ -24,9 +23,8 @@ KEPT_TIMES = 99
 
 @dataclass(slots=True)
 class _Seen:
-    repair: Repair
-    first: datetime
-    last_s: float
+    came: datetime
+    """The last time."""
     there: bool = True
     came_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_TIMES))
 
@@ -40,36 +38,32 @@ class History:
         self._looked = False
 
     def look(self, found: Iterable[Repair], now_s: float, now: datetime) -> list[Repair]:
-        """What was found now, with `since` and `count`, and those that come and go. `now_s`: the monotonic clock."""
+        """What was found now, with `since` and `count`. `now_s`: the monotonic clock."""
         told, there = [], set()
         for repair in found:
             there.add(repair.key)
             seen = self._note(repair, now_s, now)
-            told.append(replace(repair, since=repair.since or seen.first, count=len(seen.came_s)))
+            told.append(replace(repair, since=repair.since or seen.came, count=len(seen.came_s)))
         for key, seen in list(self._seen.items()):
             if key in there:
                 continue
             seen.there = False
             self._forget_old(seen, now_s)
-            if len(seen.came_s) < FLAPS_FROM or now_s - seen.last_s > STAYS_S:
-                if now_s - seen.last_s > WITHIN_S:
-                    del self._seen[key]
-            else:
-                told.append(replace(seen.repair, since=seen.first, count=len(seen.came_s), gone=True))
+            if not seen.came_s:
+                del self._seen[key]
         self._looked = True
         return told
 
     def _note(self, repair: Repair, now_s: float, now: datetime) -> _Seen:
         seen = self._seen.pop(repair.key, None)
         if seen is None:  # what the first look finds was there at the start
-            seen = _Seen(repair, now if self._looked else self._started, now_s)
+            seen = _Seen(now if self._looked else self._started)
             seen.came_s.append(now_s)
         elif not seen.there:
             seen.came_s.append(now_s)
-            if len(seen.came_s) < FLAPS_FROM:
-                seen.first = now
+            seen.came = now
         self._forget_old(seen, now_s)
-        seen.repair, seen.last_s, seen.there = repair, now_s, True
+        seen.there = True
         if len(self._seen) >= REMEMBERED:
             del self._seen[next(iter(self._seen))]
         self._seen[repair.key] = seen

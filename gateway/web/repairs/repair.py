@@ -52,8 +52,6 @@ class Repair:
     fixes: tuple[Fix, ...] = ()
     count: int = 1
     """How often it came within the last hour."""
-    gone: bool = False
-    """It came and went so often that it is told of a while longer."""
     snoozed: Snooze | None = None
 
     def __post_init__(self) -> None:
@@ -63,11 +61,6 @@ class Repair:
     def urgent(self) -> bool:
         """Whether it should not wait."""
         return KINDS[self.code].urgent
-
-    @property
-    def presses(self) -> bool:
-        """Whether it should not wait, and is there now."""
-        return self.urgent and not self.gone
 
     @property
     def cost(self) -> Text:
@@ -108,7 +101,7 @@ def ordered(repairs: Iterable[Repair]) -> list[Repair]:
     once: dict[str, Repair] = {}
     for repair in repairs:
         once.setdefault(repair.key, repair)
-    return sorted(once.values(), key=lambda each: (each.snoozed is not None, not each.presses))
+    return sorted(once.values(), key=lambda each: (each.snoozed is not None, not each.urgent))
 
 
 def split(error: str) -> tuple[str, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from gateway.web.machine.log_lines import scrubbed, select
 from gateway.web.problems import Problem
 from gateway.web.repairs.answers import Repairs, repairs_view
 from gateway.web.safe.safe import TheSafe
-from gateway.web.who import Owner, Role, Technician, Viewer
+from gateway.web.who import Role, Technician, Viewer
 
 TITLE = Text("Safe mode")
 LOG_LINES = 50
@@ -34,13 +34,15 @@ async def page(request: Request, safe: TheSafe, entry: TheEntry, who: Viewer) ->
     if who.role >= Role.TECHNICIAN:
         scrub = await asyncio.to_thread(support.scrubber, safe.config)
         lines = select(RING.lines(), scrub, "info", "", LOG_LINES).lines
-    return draw(request, entry, "safe/page.html", TITLE, 200, repairs=safe.repairs, lines=lines, who=who)
+    return draw(
+        request, entry, "safe/page.html", TITLE, 200, repairs=safe.repairs, found=safe.found, lines=lines, who=who
+    )
 
 
 @router.get("/api/v1/repairs")
 async def all_repairs(request: Request, safe: TheSafe, entry: TheEntry, who: Viewer) -> Repairs:  # noqa: ARG001
     """As the running gateway tells it."""
-    return repairs_view(safe.repairs, language_here(request, entry))
+    return repairs_view(safe.repairs, language_here(request, entry), safe.found)
 
 
 @router.post("/repairs/check")
@@ -54,7 +56,7 @@ async def check_again(safe: TheSafe, who: Technician) -> Response:  # noqa: ARG0
 async def check_again_by_program(request: Request, safe: TheSafe, entry: TheEntry, who: Technician) -> Repairs:  # noqa: ARG001
     """The same for programs."""
     await safe.look()
-    return repairs_view(safe.repairs, language_here(request, entry))
+    return repairs_view(safe.repairs, language_here(request, entry), safe.found)
 
 
 @router.get("/log.jsonl")
@@ -65,8 +67,8 @@ async def log(safe: TheSafe, who: Technician) -> PlainTextResponse:  # noqa: ARG
 
 
 @router.get("/bundle.zip")
-async def bundle(safe: TheSafe, who: Owner) -> StreamingResponse:  # noqa: ARG001
-    """A support bundle, as far as there is something to look at."""
+async def bundle(safe: TheSafe, who: Technician) -> StreamingResponse:  # noqa: ARG001
+    """A support bundle, as far as there is something to look at: no more than a technician gets of one that runs."""
     config = safe.config
     scrub = await asyncio.to_thread(support.scrubber, config)
     parts = support.parts(config, lambda: [f"{line.json}\n" for line in RING.lines()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,8 @@ class Safe:
     config: Config
     access: Access
     repairs: list[Repair] = field(default_factory=list)
+    found: datetime | None = None
+    """When they were found."""
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it to have everything looked at now."""
     looked: asyncio.Condition = field(default_factory=asyncio.Condition)
