@@ -125,8 +125,33 @@ def visiting(
 # -- a button that is held --------------------------------------------------------------------------------------------
 
 
+_BESIDE = """(apart) => {
+  const found = [], seen = (each) => each.checkVisibility() && each.getBoundingClientRect().width > 1;
+  const others = [...document.querySelectorAll("main :is(button:not(.danger), a.button, summary)")].filter(seen);
+  for (const held of [...document.querySelectorAll("hold-button button")].filter(seen)) {
+    const one = held.getBoundingClientRect();
+    for (const each of others) {
+      const two = each.getBoundingClientRect();
+      const beside = Math.max(one.left - two.right, two.left - one.right);
+      const above = Math.max(one.top - two.bottom, two.top - one.bottom);
+      if (Math.max(beside, above) < apart) found.push(`${held.innerText}: ${each.innerText}, ${beside}, ${above} px`);
+    }
+  }
+  return found;
+}"""
+APART_PX = 16
+"""px between a button that is held and whatever else can be pressed: a thumb that slips does not do the other thing."""
+
+
+def beside(page: Page) -> list[str]:
+    """What stands too near to buttons that are held."""
+    found: list[str] = page.evaluate(_BESIDE, APART_PX)
+    return found
+
+
 def hold(page: Page, button: Locator) -> None:
     """Hold it until what it does is sent: a busy browser begins to count its second late."""
+    assert beside(page) == []
     button.hover()
     with is_sent(page):
         page.mouse.down()

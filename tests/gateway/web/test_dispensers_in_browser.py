@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.gateway.web.browser import PHONE, WIDE, hold, visiting
 from tests.gateway.web.conftest import Shop, open_shop
@@ -15,6 +16,8 @@ LET_IN_MS = 20_000
 """ms in which an adopted dispenser opens its link, and its page says so: it says HELLO every 8 s at least."""
 GREY = "rgb(102, 91, 81)"
 """`--soft` of the light scheme."""
+HOLD_MS = 1_000
+"""ms for which a button is held; less is a slip."""
 GONE = r"net::ERR_|^error: htmx:"
 NEW = ("new-phone", "new-wide", "new-keys", "new-kill", "new-cut", "new-plain")
 
@@ -147,11 +150,31 @@ def test_a_held_button_pours_once_and_a_tapped_one_does_not(browser: Browser, sh
         button = page.get_by_role("button", name="Pour now")
         button.click()
         expect(page.locator("#dispenser-commands")).to_contain_text("Nothing yet")
+        hold_for_less(page, button)
+        expect(page.locator("#dispenser-commands")).to_contain_text("Nothing yet")
+        page.clock.resume()
         hold(page, button)
         page.wait_for_url("**#dispenser-commands")
         pours = page.locator("#dispenser-commands li", has_text="Test pour")
         expect(pours).to_have_count(1)
         expect(pours).to_contain_text(re.compile(r"done.*ml", re.DOTALL | re.IGNORECASE), timeout=LET_IN_MS)
+
+
+def hold_for_less(page: Page, button: Locator) -> None:
+    """For a second, less one millisecond: nothing is sent, and the word is asked for."""
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    began = datetime.now(UTC)
+    page.clock.install(time=began)
+    page.clock.pause_at(began + timedelta(seconds=5))
+    button.hover()
+    page.mouse.down()
+    page.clock.run_for(HOLD_MS - 1)
+    expect(page.locator("hold-button.holding")).to_have_count(1)
+    page.mouse.up()
+    expect(page.locator("hold-button.holding")).to_have_count(0)
+    page.clock.run_for(HOLD_MS)
+    assert "POST" not in sent
 
 
 @pytest.mark.parametrize("size", [PHONE, WIDE], ids=["phone", "wide"])
