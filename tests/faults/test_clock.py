@@ -312,3 +312,17 @@ def test_two_boots_that_never_knew_the_time_send_no_day_of_1970(tmp_path: Path, 
         test_nothing_went_up_with_a_wrong_day(topic)
         events = [event for partition in topic.values() for event in partition if event.id.source == "bar"]
         assert {str(event.id) for event in events if event.clock == "unknown"} == earlier
+
+
+def test_whoever_says_that_the_clock_is_right_is_believed(shop: Shop) -> None:
+    """The last one of this shop: its clock stays an hour ahead."""
+
+    def told(code: str) -> bool:
+        return any(repair["code"] == code for repair in shop.world.get("/api/v1/repairs")["repairs"])
+
+    shop.clock.wrong_by(HOUR_S)
+    wait_until(lambda: told("clock_jumped"), 10, "the jump is told of", promised=True)
+    press = "/api/v1/repairs/{}/fix/{}".format("clock_jumped", "right")
+    assert shop.world.console.post(press).status_code == 422, "it is held"
+    shop.world.console.post(press, json={"confirm": "yes"}).raise_for_status()
+    wait_until(lambda: not told("clock_jumped"), 10, "it is gone", promised=True)

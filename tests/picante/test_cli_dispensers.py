@@ -107,7 +107,7 @@ async def test_what_a_file_does_with_one_that_is_forgotten_is_said(tmp_path: Pat
     provisioned = tmp_path / "provisioning.toml"
     provisioned.touch(0o600)
     provisioned.write_text(f'[dispensers.bar-3]\nkey = "{KEY}"\n[dispensers.bar-4]\nname = "Hall"\n')
-    async with inside_of(tmp_path, provisioning="provisioning.toml") as inside:
+    async with inside_of(tmp_path, keys_too='provisioning = "provisioning.toml"') as inside:
         said = (await say(tmp_path, "forget", "bar-3", "--yes"))[1]
         assert "Its key stands in a file, and counts no more" in said
         assert "with a new key" not in said

@@ -289,12 +289,12 @@ class Inside:
 
 
 @contextlib.asynccontextmanager
-async def inside_of(directory: Path, more: str = "", provisioning: str | None = None) -> AsyncIterator[Inside]:
-    """A daemon's parts without its signals, and its web; both end at the end."""
+async def inside_of(directory: Path, more: str = "", keys_too: str = "", quota_mb: int = 512) -> AsyncIterator[Inside]:
+    """A daemon's parts without its signals, and its web; both end at the end. `keys_too` are lines of [keys]."""
     port = free_port()
     path = write_config(directory, port, more)
-    if provisioning is not None:
-        path.write_text(path.read_text().replace("[keys]", f'[keys]\nprovisioning = "{provisioning}"'))
+    text = path.read_text().replace("ballast_mb", f"quota_mb = {quota_mb}\nballast_mb")
+    path.write_text(text.replace("[keys]", f"[keys]\n{keys_too}"))
     config = load_config(path)
     async with assemble(config) as state, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         web = Web(state)

@@ -113,7 +113,7 @@ async def test_one_that_was_adopted_and_never_came_is_missed(tmp_path: Path) -> 
     provisioned = tmp_path / "provisioning.toml"
     provisioned.touch(0o600)
     provisioned.write_text('[dispensers.bar-3]\nname = "Hall"\n')
-    async with inside_of(tmp_path, provisioning="provisioning.toml") as inside:
+    async with inside_of(tmp_path, keys_too='provisioning = "provisioning.toml"') as inside:
         inside.state.started_s -= 60
         repair = await inside.repair("dispenser_offline")
         assert repair["what"] == "Hall (bar-3) is offline"

@@ -5,26 +5,18 @@ Real ones that come, go and are adopted are in test_repairs_page.py and test_dis
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from firmware_bridge.link import Link
 from firmware_bridge.messages import Hello, NozzleInfo
 from firmware_bridge.serial_link import SerialLink
 from firmware_bridge.verbs import Identify
 from gateway.adoption import STUBBORN, _Handing
-from gateway.bundle_folder import Bundles
-from gateway.bundle_trial import use_rankers
-from gateway.clock import Clock
 from gateway.home_assistant import HomeAssistant
 from gateway.menus import Menus
-from gateway.releases import Report
-from models.bundle import pretrained
 from tests.gateway.web.conftest import Down, Inside
 from tests.gateway.web.provoked.registry import provokes
 
@@ -125,53 +117,3 @@ async def _too_much(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     home._tell([replace(told, nozzles=many)], lambda _topic, _payload: None)
     yield
     home._tell([told], lambda _topic, _payload: None)
-
-
-# -- the clock ------------------------------------------------------------------------------------------------------
-
-
-@provokes("clock_unknown")
-async def _no_time(inside: Inside, directory: Path) -> AsyncIterator[None]:
-    before = inside.state.clock
-    inside.state.clock = Clock("ntp", synchronised=directory / "synchronized")
-    yield
-    (directory / "synchronized").touch()
-    assert inside.state.clock.now().known
-    inside.state.clock = before
-
-
-@provokes("clock_jumped", "right")
-async def _jumped(inside: Inside, _directory: Path) -> AsyncIterator[None]:
-    # a machine has one clock: the daemon is passed its own (a daemon with faked time: tests/faults/test_clock.py)
-    ahead_s = 0
-    before, inside.state.clock = (
-        inside.state.clock,
-        Clock(wall_ns=lambda: time.time_ns() + ahead_s * 1_000_000_000),
-    )
-    inside.state.clock.now()
-    ahead_s = 3_600
-    yield
-    inside.state.clock = before
-
-
-# -- what decides on picks ------------------------------------------------------------------------------------------
-
-
-@provokes("model_fallback")
-async def _damaged(inside: Inside, directory: Path) -> AsyncIterator[None]:
-    bundle = directory / "bundle"
-    shutil.copytree(pretrained(), bundle)
-    model = max(bundle.iterdir(), key=lambda file: file.stat().st_size)
-    model.write_bytes(model.read_bytes()[:-1])
-    state = inside.state
-    state.model_error = await use_rankers(state.recommender.rankers, Bundles(now=bundle), pretrained())
-    yield
-    state.model_error = await use_rankers(state.recommender.rankers, Bundles(), pretrained())
-
-
-@provokes("release_refused")
-async def _release(inside: Inside, _directory: Path) -> AsyncIterator[None]:
-    with pytest.MonkeyPatch.context() as patch:  # one from a real Kafka is in tests/gateway/test_releases.py
-        refused = Report("bundle", "gateway:gw-1", 7, "ab" * 32, "refused", "made for other features")
-        patch.setattr(inside.state.releases, "report", lambda: [refused])
-        yield

@@ -11,16 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from firmware_bridge import serial_link
 from gateway.config import MqttSection, SerialSection
 from gateway.parts import ports, run_mqtt
-from heat.errors import ConfigError, ForeignInstance, PortForbidden, SinkRefused, SinkUnavailable
+from heat.errors import ConfigError, PortForbidden, SinkRefused
 from tests.gateway.web.conftest import Inside
-from tests.gateway.web.provoked.registry import WITHIN_S, provokes
+from tests.gateway.web.provoked.registry import WITHIN_S, gone, provokes
 from tests.servers import MosquittoServer, free_port
 from tests.waiting import wait_until_async
 
@@ -148,12 +147,7 @@ async def _none(inside: Inside, directory: Path) -> AsyncIterator[None]:
     yield
     async with cable(inside, directory):
         await wait_until_async(lambda: inside.state.serial, WITHIN_S, "it is opened")
-
-        async def told() -> bool:
-            await inside.look()
-            return any(repair.code == "no_serial_port" for repair in inside.web.board.repairs)
-
-        assert not await told()
+        await gone(inside, "no_serial_port")
     # at the end of the test there is none again: what it asks for is in the line above
 
 
@@ -183,12 +177,7 @@ async def _broker_away(inside: Inside, directory: Path) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(broker.start)
         try:
-
-            async def gone() -> bool:
-                await inside.look()
-                return not any(repair.code == "part_failing" for repair in inside.web.board.repairs)
-
-            await wait_until_async(gone, WITHIN_S, "it is served again", promised=True)
+            await gone(inside, "part_failing")
         finally:
             broker.kill()
 
@@ -207,33 +196,16 @@ async def _stopped(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 
 
 # -- Kafka ----------------------------------------------------------------------------------------------------------
-# A real Kafka that is away, refuses a password, or has another gateway's events, is in test_repairs_page.py.
-
-
-def kafka(code: str, error: Any, button: str | None = None) -> None:
-    """Provoke it by what the way to Kafka meets."""
-
-    @provokes(code, button)
-    async def _meet(inside: Inside, _directory: Path) -> AsyncIterator[None]:
-        uplink = inside.state.uplink
-        assert uplink is not None
-        uplink._tell(error)
-        uplink.status.foreign_instance = "ab12" if button else None
-        yield
-        if button is None:
-            uplink._enter("idle")
-
-
-kafka("sync_unreachable", SinkUnavailable("kafka.example: no route", hint="Check the network"))
-kafka("sync_refused", SinkRefused("kafka.example refuses user gw-1", hint="Mend password_file"))
-kafka("sync_foreign", ForeignInstance("written by ab12", hint="Let this one go on"), "go-on")
+# One that is away, refuses a password, or has another gateway's events, is in test_repairs_page.py.
 
 
 @provokes("heartbeat_failing")
 async def _unheard(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     uplink = inside.state.uplink
     assert uplink is not None
-    uplink._enter("idle")
+    uplink._enter(
+        "idle"
+    )  # a Kafka that takes its events and not its heartbeat: rights that deploy/kafka/acls never gives
     uplink.pulse.failed(SinkRefused("no Write on picante.gateways.v1"))
     yield
     uplink.pulse.sent()
