@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 POLL_S = 0.01
 """Seconds between two looks: short beside anything that we wait for."""
-LOOKING = 0.1
-"""Of a processor at most looks may take, lest they keep what they wait for from it: dear ones are made less often."""
+LOOKING = 0.03
+"""Of a processor at most looks may take from whoever looks (those who answer have their own): dear ones are rarer."""
 SELDOM_S = 0.2
 """Seconds between two looks at most."""
 BUSY = 4
@@ -24,11 +24,14 @@ class TooLate(AssertionError):
     """What was waited for did not come before its deadline."""
 
 
-def wait_until(predicate: Callable[[], T], deadline_s: float, what: str, *, promised: bool = False) -> T:
+def wait_until(
+    predicate: Callable[[], T], deadline_s: float, what: str, *, promised: bool = False, brief: bool = False
+) -> T:
     """Return the predicate's first truthy value.
 
     `deadline_s` is a guess for a machine at rest; `patience_s` is what it gets. Where the documentation promises it to
-    somebody it is `promised`: exact, however busy the machine is.
+    somebody it is `promised`: exact, however busy the machine is. What is `brief` is over soon: it is looked for all
+    the time, whatever that costs.
 
     Raises:
         TooLate: naming `what` and the last value, when none came by then. The predicate is asked at least once, and
@@ -40,7 +43,7 @@ def wait_until(predicate: Callable[[], T], deadline_s: float, what: str, *, prom
         left_s = give_up - time.monotonic()
         if left_s <= 0:
             raise TooLate(_complaint(what, deadline_s, value))
-        time.sleep(min(_pause_s(began_s), left_s))
+        time.sleep(min(POLL_S if brief else _pause_s(began_s), left_s))
         began_s = time.process_time()
     return value
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from gateway.web import (
@@ -143,7 +145,7 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     """The application that shows these parts: for browsers and programs, and for the console's socket.
 
     All is ready then that the first to ask would wait for, and the event loop with them: routes and languages. That
-    takes 0.3 s of a PC: in a thread.
+    takes 0.3 s of a PC, once in a process: in a thread.
     """
     load_languages()
     application = FastAPI(
@@ -158,15 +160,23 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     application.state.feeds = Feeds(pages())
     application.state.entry = entry = Entry(web.access, web.state.config)
     application.state.setup = Setup(web.access, web.state.config, web.restart)
-    for module in (sign_in, setup_pages, *ROUTES, *SHOWN):
-        application.include_router(module.router)
-    application.mount("/static", statics, name="static")
+    application.router.routes += make_routes()
     refused = Refused(entry, web)
     handle_errors(application, refused)
-    for _ in iter_route_contexts(application.routes):
-        """Each is made when it is looked at, with the models of what comes in and goes out."""
     zipped = GZipMiddleware(application, minimum_size=1_000, compresslevel=5)
     return Guard(zipped, web.access, web.hosts, as_page=refused), Guard(zipped, web.access, console=True)
+
+
+@functools.cache
+def make_routes() -> tuple[BaseRoute, ...]:
+    """All routes, each with the models of what comes in and goes out; what they show, the application holds."""
+    made = FastAPI(openapi_url=None)
+    for module in (sign_in, setup_pages, *ROUTES, *SHOWN):
+        made.include_router(module.router)
+    made.mount("/static", statics, name="static")
+    for _ in iter_route_contexts(made.routes):
+        """It is made when it is looked at."""
+    return tuple(made.routes)
 
 
 def pages() -> dict[str, Page]:

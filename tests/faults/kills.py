@@ -246,7 +246,7 @@ class _Killer:
         shop = self._shop
         assert shop.gateway is not None
         with contextlib.suppress(TooLate):
-            wait_until(self._is_stopped_inside, OPEN_WITHIN_S, "the gateway is stopped in a transaction")
+            wait_until(self._is_stopped_inside, OPEN_WITHIN_S, "the gateway is stopped in a transaction", brief=True)
         shop.gateway.kill()
         transaction = self._transaction()
         left = asyncio.run(_left_open(shop)) if transaction is not None and transaction.open else []
@@ -288,7 +288,7 @@ class _Killer:
     def _aim(self) -> TransactionState | None:
         """Wait for an open transaction that is open some ms later still; what was known of it last."""
         with contextlib.suppress(TooLate):
-            wait_until(self._is_still_open, OPEN_WITHIN_S, "a transaction is open")
+            wait_until(self._is_still_open, OPEN_WITHIN_S, "a transaction is open", brief=True)
         return self._transaction()
 
     def _is_still_open(self) -> bool:

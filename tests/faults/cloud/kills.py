@@ -185,7 +185,7 @@ class _Killer:
         time.sleep(self._chance.uniform(0.0, REST_S))
         if where is not None:
             with contextlib.suppress(TooLate):
-                kill = wait_until(lambda: self._strike(part, where), AIM_S, f"{part.name} is {where}")
+                kill = wait_until(lambda: self._strike(part, where), AIM_S, f"{part.name} is {where}", brief=True)
         if kill is None:
             kill = self._strike(part, None)
         assert kill is not None
