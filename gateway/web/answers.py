@@ -108,11 +108,11 @@ class BucketView(Answer):
     origin: Annotated[str, example("gw-1")]
     day: Annotated[int, example(20776)]
     kind: Annotated[str, example("poured")]
-    n: int
-    w: int
-    wq: int
-    wqq: int
-    bands: list[int]
+    n: Annotated[int, example(3)]
+    w: Annotated[int, example(12)]
+    wq: Annotated[int, example(91812)]
+    wqq: Annotated[int, example(702454812)]
+    bands: Annotated[list[int], example([0, 0, 3, 0])]
 
 
 class FlavourView(Answer):
@@ -122,15 +122,15 @@ class FlavourView(Answer):
     day: Annotated[int, example(20776)]
     kind: Annotated[str, example("poured")]
     tag: Annotated[str, example("smoky")]
-    n: int
-    w: int
+    n: Annotated[int, example(3)]
+    w: Annotated[int, example(12)]
 
 
 class Digests(Answer):
     """SHA-256 of the profile's rows: equal where the same events were folded."""
 
-    all: str
-    own: str
+    all: Annotated[str, example("9f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d3355")]
+    own: Annotated[str, example("9f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d3355")]
     """Of the rows whose origin is this gateway."""
 
 
@@ -145,12 +145,12 @@ class ProfileView(Answer):
     """A heat profile."""
 
     subject: Annotated[str, example(PSEUDONYM)]
-    day: int
+    day: Annotated[int, example(20776)]
     """The UTC day on which it was read."""
-    evidence: int
+    evidence: Annotated[int, example(12)]
     state: StateView
     windows: list[WindowView]
-    flavours: dict[str, float]
+    flavours: Annotated[dict[str, float], example({"smoky": 0.8})]
     latest: LatestView | None
     buckets: list[BucketView]
     flavour_rows: list[FlavourView]
@@ -160,9 +160,9 @@ class ProfileView(Answer):
 class RankedPick(ScreenPick):
     """A pick and how it came about."""
 
-    slot: int
-    score: float
-    propensity: float
+    slot: Annotated[int, example(1)]
+    score: Annotated[float, example(1.7)]
+    propensity: Annotated[float, example(0.92)]
 
 
 class PicksView(Answer):
@@ -172,7 +172,7 @@ class PicksView(Answer):
     subject: Annotated[str | None, example(PSEUDONYM)]
     ranker: Annotated[str, example("rule")]
     state: StateView
-    candidates: int
+    candidates: Annotated[int, example(6)]
     """Sauces that could be poured."""
     picks: list[RankedPick]
 
@@ -185,11 +185,11 @@ class SyncView(Answer):
     state: Annotated[str, example("idle")]
     """connecting, idle, draining, unreachable, refused, foreign; or off."""
     since: datetime | None
-    stored: int
+    stored: Annotated[int, example(1042)]
     """The last position given out."""
-    confirmed: int
+    confirmed: Annotated[int, example(1040)]
     """Rows up to here are known to be in Kafka."""
-    pending: int
+    pending: Annotated[int, example(2)]
     oldest_age_s: int | None
     """Age of the first row that waits; null where none does, or its time is not known."""
     waits_for_time: bool
@@ -204,4 +204,4 @@ class SyncView(Answer):
     last_error: str | None = None
     foreign_instance: str | None = None
     instance: str | None = None
-    epoch: int
+    epoch: Annotated[int, example(1)]

@@ -2091,7 +2091,14 @@ export interface components {
             size_bytes: number;
             /** Sealed */
             sealed: boolean;
-            /** Files */
+            /**
+             * Files
+             * @example [
+             *       "gateway.db",
+             *       "access.db",
+             *       "keyring.toml"
+             *     ]
+             */
             files: string[];
         };
         /**
@@ -2183,15 +2190,35 @@ export interface components {
              * @example poured
              */
             kind: string;
-            /** N */
+            /**
+             * N
+             * @example 3
+             */
             n: number;
-            /** W */
+            /**
+             * W
+             * @example 12
+             */
             w: number;
-            /** Wq */
+            /**
+             * Wq
+             * @example 91812
+             */
             wq: number;
-            /** Wqq */
+            /**
+             * Wqq
+             * @example 702454812
+             */
             wqq: number;
-            /** Bands */
+            /**
+             * Bands
+             * @example [
+             *       0,
+             *       0,
+             *       3,
+             *       0
+             *     ]
+             */
             bands: number[];
         };
         /**
@@ -2233,7 +2260,10 @@ export interface components {
              * @example 2
              */
             nozzle: number;
-            /** Pulses Per Ml */
+            /**
+             * Pulses Per Ml
+             * @example 98.4
+             */
             pulses_per_ml: number;
         };
         /**
@@ -2246,7 +2276,23 @@ export interface components {
              * @example 2
              */
             nozzle: number;
-            /** Pours */
+            /**
+             * Pours
+             * @example [
+             *       {
+             *         "command": "9f2c4e1ab07d33559f2c4e1ab07d3350",
+             *         "volume_ml": 19.5
+             *       },
+             *       {
+             *         "command": "9f2c4e1ab07d33559f2c4e1ab07d3351",
+             *         "volume_ml": 19.5
+             *       },
+             *       {
+             *         "command": "9f2c4e1ab07d33559f2c4e1ab07d3352",
+             *         "volume_ml": 19.5
+             *       }
+             *     ]
+             */
             pours: components["schemas"]["Pour"][];
         };
         /**
@@ -2344,11 +2390,19 @@ export interface components {
              * @example /api/v1/dispensers/{dispenser}/name
              */
             route: string;
-            /** Parameters */
+            /**
+             * Parameters
+             * @example {
+             *       "dispenser": "hot-bar-1"
+             *     }
+             */
             parameters: {
                 [key: string]: string;
             };
-            /** Words */
+            /**
+             * Words
+             * @example called Bar, left, by Olga
+             */
             words: string;
         };
         /**
@@ -2457,6 +2511,10 @@ export interface components {
             /**
              * Arguments
              * @description As they travel; a key is withheld.
+             * @example {
+             *       "nozzle": 2,
+             *       "volume_ul": 20000
+             *     }
              */
             arguments: {
                 [key: string]: unknown;
@@ -2534,17 +2592,35 @@ export interface components {
          * @description The gateway in numbers; the last three since it started.
          */
         Counts: {
-            /** Stored */
+            /**
+             * Stored
+             * @example 1042
+             */
             stored: number;
-            /** In Kafka */
+            /**
+             * In Kafka
+             * @example 1040
+             */
             in_kafka: number;
-            /** Pending */
+            /**
+             * Pending
+             * @example 2
+             */
             pending: number;
-            /** Refused */
+            /**
+             * Refused
+             * @example 1
+             */
             refused: number;
-            /** Duplicates */
+            /**
+             * Duplicates
+             * @example 0
+             */
             duplicates: number;
-            /** Picks Shown */
+            /**
+             * Picks Shown
+             * @example 310
+             */
             picks_shown: number;
         };
         /**
@@ -2580,11 +2656,15 @@ export interface components {
          * @description SHA-256 of the profile's rows: equal where the same events were folded.
          */
         Digests: {
-            /** All */
+            /**
+             * All
+             * @example 9f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d3355
+             */
             all: string;
             /**
              * Own
              * @description Of the rows whose origin is this gateway.
+             * @example 9f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d3355
              */
             own: string;
         };
@@ -2713,11 +2793,13 @@ export interface components {
             /**
              * Openings
              * @description Links opened since the gateway started.
+             * @example 2
              */
             openings: number;
             /**
              * Events
              * @description Events delivered since the gateway started.
+             * @example 118
              */
             events: number;
             /** Nozzles */
@@ -2886,9 +2968,15 @@ export interface components {
          * @description One thing that is wrong with a request.
          */
         Fault: {
-            /** Where */
+            /**
+             * Where
+             * @example query.limit
+             */
             where: string;
-            /** What */
+            /**
+             * What
+             * @example Input should be less than or equal to 1000
+             */
             what: string;
         };
         /**
@@ -2991,9 +3079,15 @@ export interface components {
              * @example smoky
              */
             tag: string;
-            /** N */
+            /**
+             * N
+             * @example 3
+             */
             n: number;
-            /** W */
+            /**
+             * W
+             * @example 12
+             */
             w: number;
         };
         /**
@@ -3134,9 +3228,15 @@ export interface components {
             scorer: "onnx" | "numpy" | "rule";
             /** Clock Known */
             clock_known: boolean;
-            /** Database Bytes */
+            /**
+             * Database Bytes
+             * @example 31457280
+             */
             database_bytes: number;
-            /** Quota Bytes */
+            /**
+             * Quota Bytes
+             * @example 2147483648
+             */
             quota_bytes: number;
         };
         /**
@@ -3744,6 +3844,9 @@ export interface components {
             /**
              * More
              * @description What the line told beside that: dispenser, part, exception.
+             * @example {
+             *       "dispenser": "hot-bar-1"
+             *     }
              */
             more: {
                 [key: string]: string;
@@ -4229,11 +4332,20 @@ export interface components {
          * @description How long the last picks took, from the question's last byte to the answer's first.
          */
         PickTimes: {
-            /** Count */
+            /**
+             * Count
+             * @example 310
+             */
             count: number;
-            /** P50 Us */
+            /**
+             * P50 Us
+             * @example 1800
+             */
             p50_us: number | null;
-            /** P99 Us */
+            /**
+             * P99 Us
+             * @example 6400
+             */
             p99_us: number | null;
         };
         /**
@@ -4260,6 +4372,7 @@ export interface components {
             /**
              * Candidates
              * @description Sauces that could be poured.
+             * @example 6
              */
             candidates: number;
             /** Picks */
@@ -4286,7 +4399,12 @@ export interface components {
          * @description Sauces by nozzle; the others keep theirs.
          */
         PlanogramArguments: {
-            /** Placed */
+            /**
+             * Placed
+             * @example {
+             *       "2": "chipotle-honey"
+             *     }
+             */
             placed: {
                 [key: string]: string;
             };
@@ -4324,9 +4442,15 @@ export interface components {
          * @description A test pour, and what was read off the cylinder.
          */
         Pour: {
-            /** Command */
+            /**
+             * Command
+             * @example 9f2c4e1ab07d33559f2c4e1ab07d3355
+             */
             command: string;
-            /** Volume Ml */
+            /**
+             * Volume Ml
+             * @example 19.5
+             */
             volume_ml: number;
         };
         /**
@@ -4408,15 +4532,30 @@ export interface components {
          * @description An error, as RFC 9457 writes it, with a hint and the places of the faults.
          */
         ProblemDetails: {
-            /** Type */
+            /**
+             * Type
+             * @example urn:picante:problem:no-such-dispenser
+             */
             type: string;
-            /** Title */
+            /**
+             * Title
+             * @example No such dispenser
+             */
             title: string;
-            /** Status */
+            /**
+             * Status
+             * @example 404
+             */
             status: number;
-            /** Detail */
+            /**
+             * Detail
+             * @example there is no dispenser of this name
+             */
             detail: string;
-            /** Hint */
+            /**
+             * Hint
+             * @example /api/v1/dispensers lists those that there are
+             */
             hint: string;
             /**
              * Errors
@@ -4437,14 +4576,23 @@ export interface components {
             /**
              * Day
              * @description The UTC day on which it was read.
+             * @example 20776
              */
             day: number;
-            /** Evidence */
+            /**
+             * Evidence
+             * @example 12
+             */
             evidence: number;
             state: components["schemas"]["StateView"];
             /** Windows */
             windows: components["schemas"]["WindowView"][];
-            /** Flavours */
+            /**
+             * Flavours
+             * @example {
+             *       "smoky": 0.8
+             *     }
+             */
             flavours: {
                 [key: string]: number;
             };
@@ -4511,11 +4659,20 @@ export interface components {
              * @example close to your usual heat
              */
             why: string;
-            /** Slot */
+            /**
+             * Slot
+             * @example 1
+             */
             slot: number;
-            /** Score */
+            /**
+             * Score
+             * @example 1.7
+             */
             score: number;
-            /** Propensity */
+            /**
+             * Propensity
+             * @example 0.92
+             */
             propensity: number;
         };
         /**
@@ -4724,6 +4881,7 @@ export interface components {
             /**
              * Shed
              * @description SAMPLEs that it has not sent since its boot, for want of room on its line.
+             * @example 0
              */
             shed: number;
         };
@@ -5038,7 +5196,10 @@ export interface components {
              * @enum {string}
              */
             why: "backup" | "take back";
-            /** By */
+            /**
+             * By
+             * @example Olga
+             */
             by: string;
             /**
              * At
@@ -5419,7 +5580,13 @@ export interface components {
          * @description Sauces, of those on its nozzles, that are put on the screen.
          */
         ShowArguments: {
-            /** Sauces */
+            /**
+             * Sauces
+             * @example [
+             *       "table-red",
+             *       "chipotle-honey"
+             *     ]
+             */
             sauces: string[];
             /**
              * Why
@@ -5555,6 +5722,10 @@ export interface components {
             /**
              * Backlog
              * @description `pending` every 5 s, newest last.
+             * @example [
+             *       0,
+             *       2
+             *     ]
              */
             backlog: number[];
         };
@@ -5639,14 +5810,19 @@ export interface components {
             /**
              * Stored
              * @description The last position given out.
+             * @example 1042
              */
             stored: number;
             /**
              * Confirmed
              * @description Rows up to here are known to be in Kafka.
+             * @example 1040
              */
             confirmed: number;
-            /** Pending */
+            /**
+             * Pending
+             * @example 2
+             */
             pending: number;
             /**
              * Oldest Age S
@@ -5699,7 +5875,10 @@ export interface components {
             foreign_instance?: string | null;
             /** Instance */
             instance?: string | null;
-            /** Epoch */
+            /**
+             * Epoch
+             * @example 1
+             */
             epoch: number;
         };
         /**
@@ -5868,14 +6047,20 @@ export interface components {
          * @description An event as a sentence.
          */
         Told: {
-            /** Position */
+            /**
+             * Position
+             * @example 1042
+             */
             position: number;
             /**
              * Time
              * Format: date-time
              */
             time: string;
-            /** Clock */
+            /**
+             * Clock
+             * @example known
+             */
             clock: string;
             /**
              * Kind
@@ -6487,17 +6672,244 @@ export interface components {
             /**
              * Without
              * @default []
+             * @example [
+             *       "logs.jsonl"
+             *     ]
              */
             without: string[];
         };
     };
     responses: {
-        /** @description Problem */
-        Refused: {
+        /** @description Unauthorized */
+        Problem401: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:not-signed-in",
+                 *       "title": "Not signed in",
+                 *       "status": 401,
+                 *       "detail": "this needs a sign-in",
+                 *       "hint": "Sign in, or send a token",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Conflict */
+        Problem409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:not-now",
+                 *       "title": "Not now",
+                 *       "status": 409,
+                 *       "detail": "this does not fit what the gateway is about",
+                 *       "hint": "Look at what it is now, and try again",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Unprocessable Entity */
+        Problem422: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:invalid-parameters",
+                 *       "title": "Invalid parameters",
+                 *       "status": 422,
+                 *       "detail": "query.limit: Input should be less than or equal to 1000",
+                 *       "hint": "Mend these parameters; /openapi.json says what each may be",
+                 *       "errors": [
+                 *         {
+                 *           "where": "query.limit",
+                 *           "what": "Input should be less than or equal to 1000"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Too Many Requests */
+        Problem429: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:too-many-requests",
+                 *       "title": "Too many requests",
+                 *       "status": 429,
+                 *       "detail": "this was asked too often",
+                 *       "hint": "Try again in 2 s, and send less at once",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Request Entity Too Large */
+        Problem413: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:too-large",
+                 *       "title": "Too large",
+                 *       "status": 413,
+                 *       "detail": "the body is too large, or of unknown length",
+                 *       "hint": "Send at most 65,536 bytes",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Service Unavailable */
+        Problem503: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:not-stored",
+                 *       "title": "Not stored",
+                 *       "status": 503,
+                 *       "detail": "the disk is full",
+                 *       "hint": "Free space, and try again",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Forbidden */
+        Problem403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:not-allowed",
+                 *       "title": "Not allowed",
+                 *       "status": 403,
+                 *       "detail": "Vera may not do this",
+                 *       "hint": "Ask somebody who is technician here",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Bad Request */
+        Problem400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:bad-request",
+                 *       "title": "Bad request",
+                 *       "status": 400,
+                 *       "detail": "a name has 1 to 40 characters",
+                 *       "hint": "Take a first name",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Not Found */
+        Problem404: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:no-such-dispenser",
+                 *       "title": "No such dispenser",
+                 *       "status": 404,
+                 *       "detail": "there is no dispenser of this name",
+                 *       "hint": "/api/v1/dispensers lists those that there are",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Precondition Failed */
+        Problem412: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:changed-meanwhile",
+                 *       "title": "Changed meanwhile",
+                 *       "status": 412,
+                 *       "detail": "somebody else has changed this meanwhile",
+                 *       "hint": "Look at what it is now, and send the change again if it is still right",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Request Timeout */
+        Problem408: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:stalled",
+                 *       "title": "Stalled",
+                 *       "status": 408,
+                 *       "detail": "the file stopped coming",
+                 *       "hint": "Send it again",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
+        /** @description Insufficient Storage */
+        Problem507: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:no-room",
+                 *       "title": "No room",
+                 *       "status": 507,
+                 *       "detail": "it can't be written: No space left on device",
+                 *       "hint": "Free some space",
+                 *       "errors": []
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["ProblemDetails"];
             };
         };
@@ -6524,29 +6936,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "next": "store",
+                     *       "steps": [
+                     *         {
+                     *           "name": "store",
+                     *           "answered": true,
+                     *           "values": {
+                     *             "id": "gw-north-3",
+                     *             "region": "south",
+                     *             "store": "mercado-12"
+                     *           },
+                     *           "fixed": [
+                     *             "id"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
         };
     };
     enter_api_v1_setup_post: {
@@ -6558,6 +6971,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "code": "K7QF-3XMD"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Code"];
             };
         };
@@ -6568,50 +6986,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "key": "q0V5...",
+                     *       "setup": {
+                     *         "next": "store",
+                     *         "steps": [
+                     *           {
+                     *             "name": "store",
+                     *             "answered": true,
+                     *             "values": {
+                     *               "id": "gw-north-3",
+                     *               "region": "south",
+                     *               "store": "mercado-12"
+                     *             },
+                     *             "fixed": [
+                     *               "id"
+                     *             ]
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Opened"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     store_api_v1_setup_store_put: {
@@ -6623,6 +7027,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "store": "mercado-12",
+                 *       "region": "south",
+                 *       "id": "gw-north-3"
+                 *     }
+                 */
                 "application/json": components["schemas"]["StoreAnswer"];
             };
         };
@@ -6633,41 +7044,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "next": "store",
+                     *       "steps": [
+                     *         {
+                     *           "name": "store",
+                     *           "answered": true,
+                     *           "values": {
+                     *             "id": "gw-north-3",
+                     *             "region": "south",
+                     *             "store": "mercado-12"
+                     *           },
+                     *           "fixed": [
+                     *             "id"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     time_api_v1_setup_time_put: {
@@ -6679,6 +7082,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "timezone": "Europe/Madrid"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TimeAnswer"];
             };
         };
@@ -6689,41 +7097,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "next": "store",
+                     *       "steps": [
+                     *         {
+                     *           "name": "store",
+                     *           "answered": true,
+                     *           "values": {
+                     *             "id": "gw-north-3",
+                     *             "region": "south",
+                     *             "store": "mercado-12"
+                     *           },
+                     *           "fixed": [
+                     *             "id"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     technician_api_v1_setup_technician_put: {
@@ -6735,6 +7135,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Olga",
+                 *       "password": "three hot words"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TechnicianAnswer"];
             };
         };
@@ -6745,50 +7151,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "next": "store",
+                     *       "steps": [
+                     *         {
+                     *           "name": "store",
+                     *           "answered": true,
+                     *           "values": {
+                     *             "id": "gw-north-3",
+                     *             "region": "south",
+                     *             "store": "mercado-12"
+                     *           },
+                     *           "fixed": [
+                     *             "id"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     kafka_api_v1_setup_kafka_put: {
@@ -6800,6 +7189,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "bootstrap": "kafka-1.example:9092",
+                 *       "tls": false
+                 *     }
+                 */
                 "application/json": components["schemas"]["KafkaAnswer"];
             };
         };
@@ -6810,41 +7205,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "next": "store",
+                     *       "steps": [
+                     *         {
+                     *           "name": "store",
+                     *           "answered": true,
+                     *           "values": {
+                     *             "id": "gw-north-3",
+                     *             "region": "south",
+                     *             "store": "mercado-12"
+                     *           },
+                     *           "fixed": [
+                     *             "id"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     test_api_v1_setup_kafka_test_post: {
@@ -6856,6 +7243,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "bootstrap": "kafka-1.example:9092,kafka-2.example:9092"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Servers"];
             };
         };
@@ -6866,41 +7258,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "answers": true,
+                     *       "detail": "kafka-1.example:9092 answers"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Knocked"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     finish_api_v1_setup_finish_post: {
@@ -6918,41 +7289,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "starting": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["Starting"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     people_api_v1_people_get: {
@@ -6970,29 +7319,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "people": [
+                     *         {
+                     *           "name": "Olga",
+                     *           "role": "viewer",
+                     *           "language": "es",
+                     *           "created": "2026-05-01T09:30:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["PeopleView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     add_person_api_v1_people_post: {
@@ -7004,6 +7347,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Tomás",
+                 *       "password": "smoke and honey",
+                 *       "role": "viewer"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPerson"];
             };
         };
@@ -7014,61 +7364,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "Olga",
+                     *       "role": "viewer",
+                     *       "language": "es",
+                     *       "created": "2026-05-01T09:30:00Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["PersonView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     change_role_api_v1_people__name__role_put: {
@@ -7084,6 +7397,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "role": "viewer"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewRole"];
             };
         };
@@ -7094,72 +7412,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "Olga",
+                     *       "role": "viewer",
+                     *       "language": "es",
+                     *       "created": "2026-05-01T09:30:00Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["PersonView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            /** @description Problem */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     reset_password_api_v1_people__name__password_put: {
@@ -7173,6 +7445,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "smoke and honey"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPassword"];
             };
         };
@@ -7184,68 +7461,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     remove_person_api_v1_people__name__delete: {
@@ -7266,59 +7489,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     sessions_api_v1_sessions_get: {
@@ -7336,20 +7514,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sessions": [
+                     *         {
+                     *           "id": "3f2a9c0d1b7e",
+                     *           "person": "Olga",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "seen": "2026-05-01T09:30:00Z",
+                     *           "address": "192.168.1.40",
+                     *           "browser": "Mozilla/5.0 (Linux; Android 16)",
+                     *           "own": true
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["SessionsView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     end_session_api_v1_me_sessions__session__delete: {
@@ -7370,49 +7554,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     tokens_api_v1_tokens_get: {
@@ -7430,29 +7578,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "tokens": [
+                     *         {
+                     *           "id": "3f2a9c0d1b7e",
+                     *           "name": "prometheus",
+                     *           "scope": "metrics",
+                     *           "maker": "Olga",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires": "2026-05-01T09:30:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["TokensView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     add_token_api_v1_tokens_post: {
@@ -7464,6 +7608,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "prometheus",
+                 *       "scope": "metrics",
+                 *       "days": null
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewToken"];
             };
         };
@@ -7474,52 +7625,21 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "token": "picante_2bD7..."
+                     *     }
+                     */
                     "application/json": components["schemas"]["MadeToken"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     revoke_token_api_v1_tokens__token__delete: {
@@ -7540,49 +7660,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     changes_api_v1_audit_get: {
@@ -7606,39 +7690,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "changes": [
+                     *         {
+                     *           "number": 17,
+                     *           "at": "2026-05-01T09:30:00Z",
+                     *           "who": "Olga",
+                     *           "via": "session",
+                     *           "method": "PUT",
+                     *           "route": "/api/v1/dispensers/{dispenser}/name",
+                     *           "parameters": {
+                     *             "dispenser": "hot-bar-1"
+                     *           },
+                     *           "words": "called Bar, left, by Olga"
+                     *         }
+                     *       ],
+                     *       "before": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["ChangesView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     me_api_v1_me_get: {
@@ -7656,20 +7732,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "Olga",
+                     *       "role": "viewer",
+                     *       "via": "session",
+                     *       "language": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["MeView"];
                 };
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     change_own_password_api_v1_me_password_put: {
@@ -7681,6 +7756,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "smoke and honey",
+                 *       "before": "three hot words"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OwnPassword"];
             };
         };
@@ -7692,77 +7773,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     choose_language_api_v1_me_language_put: {
@@ -7774,6 +7792,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "language": "en"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OwnLanguage"];
             };
         };
@@ -7785,30 +7808,12 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            403: components["responses"]["Refused"];
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     healthz_healthz_get: {
@@ -7826,19 +7831,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Healthy"];
                 };
             };
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            503: components["responses"]["Problem503"];
         };
     };
     readyz_readyz_get: {
@@ -7856,7 +7857,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    /**
+                     * @example {
+                     *       "ready": true,
+                     *       "parts": [
+                     *         {
+                     *           "name": "store",
+                     *           "state": "ok",
+                     *           "needed": true,
+                     *           "detail": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Readiness"];
                 };
             };
             /** @description Not ready */
@@ -7865,6 +7879,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ready": true,
+                     *       "parts": [
+                     *         {
+                     *           "name": "store",
+                     *           "state": "ok",
+                     *           "needed": true,
+                     *           "detail": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
@@ -7885,11 +7912,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": unknown;
+                    /**
+                     * @example # TYPE picante_clock_known gauge
+                     *     picante_clock_known 1.0
+                     */
+                    "text/plain": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     status_api_v1_status_get: {
@@ -7907,11 +7938,206 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "now": "2026-05-01T09:30:00Z",
+                     *       "gateway": {
+                     *         "id": "gw-1",
+                     *         "store": "mercado-12",
+                     *         "region": "eu",
+                     *         "version": "0.1.0",
+                     *         "started": "2026-05-01T09:30:00Z",
+                     *         "ranker": "9f2c4e1ab07d",
+                     *         "scorer": "onnx",
+                     *         "clock_known": true,
+                     *         "database_bytes": 31457280,
+                     *         "quota_bytes": 2147483648
+                     *       },
+                     *       "repairs": [
+                     *         {
+                     *           "key": "dispenser_offline.hot-bar-1",
+                     *           "code": "dispenser_offline",
+                     *           "subject": "hot-bar-1",
+                     *           "urgent": true,
+                     *           "what": "hot-bar-1 is offline",
+                     *           "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *           "steps": [
+                     *             "Check its power",
+                     *             "Check its cable (ttyUSB0)"
+                     *           ],
+                     *           "fixes": [
+                     *             {
+                     *               "name": "adopt",
+                     *               "label": "Adopt it",
+                     *               "method": "POST",
+                     *               "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *               "hold": true
+                     *             }
+                     *           ],
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "count": 1,
+                     *           "snoozed": {
+                     *             "until": "2026-05-01T09:30:00Z",
+                     *             "by": "maria"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "counts": {
+                     *         "stored": 1042,
+                     *         "in_kafka": 1040,
+                     *         "pending": 2,
+                     *         "refused": 1,
+                     *         "duplicates": 0,
+                     *         "picks_shown": 310
+                     *       },
+                     *       "dispensers": [
+                     *         {
+                     *           "name": "hot-bar-1",
+                     *           "label": "Bar, left",
+                     *           "adopted": true,
+                     *           "waiting": {
+                     *             "reason": "unadopted",
+                     *             "why": "it has no key",
+                     *             "do": "picante dispensers adopt hot-bar-1",
+                     *             "first_seen": "2026-05-01T09:30:00Z",
+                     *             "times": 17
+                     *           },
+                     *           "rotating": false,
+                     *           "hardware": "PD-8 rev 2 no. 0042",
+                     *           "online": true,
+                     *           "link": "/dev/serial/by-id/usb-picante-0001",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "firmware": "1.4.2",
+                     *           "generation": "5e3a09c1",
+                     *           "openings": 2,
+                     *           "events": 118,
+                     *           "nozzles": [
+                     *             {
+                     *               "nozzle": 2,
+                     *               "sauce": "chipotle-honey",
+                     *               "name": "Chipotle Honey",
+                     *               "heat": {
+                     *                 "milli_octaves": 7651,
+                     *                 "shu": 3200
+                     *               },
+                     *               "level_ml": 412,
+                     *               "level_from": "sensor",
+                     *               "counted_ml": 420,
+                     *               "flaws": [
+                     *                 "leaks"
+                     *               ],
+                     *               "planned": null,
+                     *               "empty_in": {
+                     *                 "hours": 5.2,
+                     *                 "earliest_h": 3.9,
+                     *                 "latest_h": 8
+                     *               }
+                     *             }
+                     *           ],
+                     *           "screen": {
+                     *             "time": "2026-05-01T09:30:00Z",
+                     *             "dispenser": "hot-bar-1",
+                     *             "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *             "pick_id": "9f2c4e1ab07d3355",
+                     *             "latency_us": 1240,
+                     *             "picks": [
+                     *               {
+                     *                 "milli_octaves": 7651,
+                     *                 "shu": 3200,
+                     *                 "nozzle": 2,
+                     *                 "sauce": "chipotle-honey",
+                     *                 "name": "Chipotle Honey",
+                     *                 "why": "close to your usual heat"
+                     *               }
+                     *             ]
+                     *           },
+                     *           "readings": {
+                     *             "age_s": 3.2,
+                     *             "temperature_c": 20.31,
+                     *             "door_open": true,
+                     *             "drip_tray_full": true,
+                     *             "nozzles": [
+                     *               {
+                     *                 "nozzle": 2,
+                     *                 "level_ml": 412,
+                     *                 "flow_pulses": 0
+                     *               }
+                     *             ],
+                     *             "shed": 0
+                     *           },
+                     *           "pours_today": 31,
+                     *           "errors_last_hour": 0
+                     *         }
+                     *       ],
+                     *       "times": {
+                     *         "count": 310,
+                     *         "p50_us": 1800,
+                     *         "p99_us": 6400
+                     *       },
+                     *       "picks": [
+                     *         {
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "dispenser": "hot-bar-1",
+                     *           "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *           "pick_id": "9f2c4e1ab07d3355",
+                     *           "latency_us": 1240,
+                     *           "picks": [
+                     *             {
+                     *               "milli_octaves": 7651,
+                     *               "shu": 3200,
+                     *               "nozzle": 2,
+                     *               "sauce": "chipotle-honey",
+                     *               "name": "Chipotle Honey",
+                     *               "why": "close to your usual heat"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "events": [
+                     *         {
+                     *           "position": 1042,
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "clock": "known",
+                     *           "kind": "poured",
+                     *           "text": "hot-bar-1 poured Chipotle Honey, 5.2 mL",
+                     *           "heat": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           }
+                     *         }
+                     *       ],
+                     *       "sync": {
+                     *         "mode": "kafka",
+                     *         "state": "idle",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042,
+                     *         "confirmed": 1040,
+                     *         "pending": 2,
+                     *         "oldest_age_s": null,
+                     *         "waits_for_time": true,
+                     *         "in_flight": 0,
+                     *         "transactions": 0,
+                     *         "sent": 0,
+                     *         "dead_letters": 0,
+                     *         "redelivered": 0,
+                     *         "failures": 0,
+                     *         "refusals": 0,
+                     *         "last_error": null,
+                     *         "foreign_instance": null,
+                     *         "instance": null,
+                     *         "epoch": 1
+                     *       },
+                     *       "backlog": [
+                     *         0,
+                     *         2
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Status"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     dispensers_api_v1_dispensers_get: {
@@ -7939,21 +8165,98 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispensers": [
+                     *         {
+                     *           "name": "hot-bar-1",
+                     *           "label": "Bar, left",
+                     *           "adopted": true,
+                     *           "waiting": {
+                     *             "reason": "unadopted",
+                     *             "why": "it has no key",
+                     *             "do": "picante dispensers adopt hot-bar-1",
+                     *             "first_seen": "2026-05-01T09:30:00Z",
+                     *             "times": 17
+                     *           },
+                     *           "rotating": false,
+                     *           "hardware": "PD-8 rev 2 no. 0042",
+                     *           "online": true,
+                     *           "link": "/dev/serial/by-id/usb-picante-0001",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "firmware": "1.4.2",
+                     *           "generation": "5e3a09c1",
+                     *           "openings": 2,
+                     *           "events": 118,
+                     *           "nozzles": [
+                     *             {
+                     *               "nozzle": 2,
+                     *               "sauce": "chipotle-honey",
+                     *               "name": "Chipotle Honey",
+                     *               "heat": {
+                     *                 "milli_octaves": 7651,
+                     *                 "shu": 3200
+                     *               },
+                     *               "level_ml": 412,
+                     *               "level_from": "sensor",
+                     *               "counted_ml": 420,
+                     *               "flaws": [
+                     *                 "leaks"
+                     *               ],
+                     *               "planned": null,
+                     *               "empty_in": {
+                     *                 "hours": 5.2,
+                     *                 "earliest_h": 3.9,
+                     *                 "latest_h": 8
+                     *               }
+                     *             }
+                     *           ],
+                     *           "screen": {
+                     *             "time": "2026-05-01T09:30:00Z",
+                     *             "dispenser": "hot-bar-1",
+                     *             "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *             "pick_id": "9f2c4e1ab07d3355",
+                     *             "latency_us": 1240,
+                     *             "picks": [
+                     *               {
+                     *                 "milli_octaves": 7651,
+                     *                 "shu": 3200,
+                     *                 "nozzle": 2,
+                     *                 "sauce": "chipotle-honey",
+                     *                 "name": "Chipotle Honey",
+                     *                 "why": "close to your usual heat"
+                     *               }
+                     *             ]
+                     *           },
+                     *           "readings": {
+                     *             "age_s": 3.2,
+                     *             "temperature_c": 20.31,
+                     *             "door_open": true,
+                     *             "drip_tray_full": true,
+                     *             "nozzles": [
+                     *               {
+                     *                 "nozzle": 2,
+                     *                 "level_ml": 412,
+                     *                 "flow_pulses": 0
+                     *               }
+                     *             ],
+                     *             "shed": 0
+                     *           },
+                     *           "pours_today": 31,
+                     *           "errors_last_hour": 0
+                     *         }
+                     *       ],
+                     *       "total": 200,
+                     *       "page": 1,
+                     *       "pages": 9
+                     *     }
+                     */
                     "application/json": components["schemas"]["Dispensers"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     profile_api_v1_profiles__pseudonym__get: {
@@ -7973,41 +8276,80 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "day": 20776,
+                     *       "evidence": 12,
+                     *       "state": {
+                     *         "mean": {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200
+                     *         },
+                     *         "sd_milli_octaves": 900,
+                     *         "tolerance": {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200
+                     *         }
+                     *       },
+                     *       "windows": [
+                     *         {
+                     *           "days": 30,
+                     *           "pours": 12,
+                     *           "mean": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           }
+                     *         }
+                     *       ],
+                     *       "flavours": {
+                     *         "smoky": 0.8
+                     *       },
+                     *       "latest": {
+                     *         "sauce": "chipotle-honey",
+                     *         "verdict": "just_right"
+                     *       },
+                     *       "buckets": [
+                     *         {
+                     *           "origin": "gw-1",
+                     *           "day": 20776,
+                     *           "kind": "poured",
+                     *           "n": 3,
+                     *           "w": 12,
+                     *           "wq": 91812,
+                     *           "wqq": 702454812,
+                     *           "bands": [
+                     *             0,
+                     *             0,
+                     *             3,
+                     *             0
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "flavour_rows": [
+                     *         {
+                     *           "origin": "gw-1",
+                     *           "day": 20776,
+                     *           "kind": "poured",
+                     *           "tag": "smoky",
+                     *           "n": 3,
+                     *           "w": 12
+                     *         }
+                     *       ],
+                     *       "digest": {
+                     *         "all": "9f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *         "own": "9f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d33559f2c4e1ab07d3355"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["ProfileView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     picks_api_v1_picks_get: {
@@ -8029,41 +8371,46 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "ranker": "rule",
+                     *       "state": {
+                     *         "mean": {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200
+                     *         },
+                     *         "sd_milli_octaves": 900,
+                     *         "tolerance": {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200
+                     *         }
+                     *       },
+                     *       "candidates": 6,
+                     *       "picks": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "why": "close to your usual heat",
+                     *           "slot": 1,
+                     *           "score": 1.7,
+                     *           "propensity": 0.92
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["PicksView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     sync_api_v1_sync_get: {
@@ -8081,11 +8428,34 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "mode": "kafka",
+                     *       "state": "idle",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "stored": 1042,
+                     *       "confirmed": 1040,
+                     *       "pending": 2,
+                     *       "oldest_age_s": null,
+                     *       "waits_for_time": true,
+                     *       "in_flight": 0,
+                     *       "transactions": 0,
+                     *       "sent": 0,
+                     *       "dead_letters": 0,
+                     *       "redelivered": 0,
+                     *       "failures": 0,
+                     *       "refusals": 0,
+                     *       "last_error": null,
+                     *       "foreign_instance": null,
+                     *       "instance": null,
+                     *       "epoch": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["SyncView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     samples_api_v1_dispensers__dispenser__samples_get: {
@@ -8112,31 +8482,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "channel": "flow",
+                     *       "nozzle": 2,
+                     *       "unit": "ml",
+                     *       "resolution": "raw",
+                     *       "columns": {
+                     *         "time_ms": [
+                     *           1790000000000
+                     *         ],
+                     *         "value": [
+                     *           412
+                     *         ]
+                     *       },
+                     *       "next": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["SamplesView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     readings_api_v1_dispensers__dispenser__readings_get: {
@@ -8159,31 +8529,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "begin_ms": 1790000000000,
+                     *       "step_ms": 1000,
+                     *       "count": 600,
+                     *       "series": [
+                     *         {
+                     *           "channel": "level",
+                     *           "nozzle": 2,
+                     *           "least": [
+                     *             412,
+                     *             null
+                     *           ],
+                     *           "most": [
+                     *             413,
+                     *             null
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Readings"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     live_api_v1_dispensers__dispenser__samples_live_get: {
@@ -8210,41 +8584,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example event: start
+                     *     id: 17
+                     *     data: {}
+                     */
                     "text/event-stream": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            503: components["responses"]["Problem503"];
         };
     };
     one_api_v1_dispensers__dispenser__get: {
@@ -8264,31 +8616,92 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "hot-bar-1",
+                     *       "label": "Bar, left",
+                     *       "adopted": true,
+                     *       "waiting": {
+                     *         "reason": "unadopted",
+                     *         "why": "it has no key",
+                     *         "do": "picante dispensers adopt hot-bar-1",
+                     *         "first_seen": "2026-05-01T09:30:00Z",
+                     *         "times": 17
+                     *       },
+                     *       "rotating": false,
+                     *       "hardware": "PD-8 rev 2 no. 0042",
+                     *       "online": true,
+                     *       "link": "/dev/serial/by-id/usb-picante-0001",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "firmware": "1.4.2",
+                     *       "generation": "5e3a09c1",
+                     *       "openings": 2,
+                     *       "events": 118,
+                     *       "nozzles": [
+                     *         {
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "heat": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           },
+                     *           "level_ml": 412,
+                     *           "level_from": "sensor",
+                     *           "counted_ml": 420,
+                     *           "flaws": [
+                     *             "leaks"
+                     *           ],
+                     *           "planned": null,
+                     *           "empty_in": {
+                     *             "hours": 5.2,
+                     *             "earliest_h": 3.9,
+                     *             "latest_h": 8
+                     *           }
+                     *         }
+                     *       ],
+                     *       "screen": {
+                     *         "time": "2026-05-01T09:30:00Z",
+                     *         "dispenser": "hot-bar-1",
+                     *         "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *         "pick_id": "9f2c4e1ab07d3355",
+                     *         "latency_us": 1240,
+                     *         "picks": [
+                     *           {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200,
+                     *             "nozzle": 2,
+                     *             "sauce": "chipotle-honey",
+                     *             "name": "Chipotle Honey",
+                     *             "why": "close to your usual heat"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "readings": {
+                     *         "age_s": 3.2,
+                     *         "temperature_c": 20.31,
+                     *         "door_open": true,
+                     *         "drip_tray_full": true,
+                     *         "nozzles": [
+                     *           {
+                     *             "nozzle": 2,
+                     *             "level_ml": 412,
+                     *             "flow_pulses": 0
+                     *           }
+                     *         ],
+                     *         "shed": 0
+                     *       },
+                     *       "pours_today": 31,
+                     *       "errors_last_hour": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     forget_api_v1_dispensers__dispenser__delete: {
@@ -8308,44 +8721,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "hot-bar-1",
+                     *       "provisioned": true,
+                     *       "given": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["Forgotten"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     adopt_api_v1_dispensers__dispenser__adopt_post: {
@@ -8359,6 +8752,16 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "key": null,
+                 *       "name": "Bar, left",
+                 *       "planogram": {
+                 *         "1": "table-red",
+                 *         "2": "chipotle-honey"
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["Adopt"] | null;
             };
         };
@@ -8369,63 +8772,97 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "hot-bar-1",
+                     *       "label": "Bar, left",
+                     *       "adopted": true,
+                     *       "waiting": {
+                     *         "reason": "unadopted",
+                     *         "why": "it has no key",
+                     *         "do": "picante dispensers adopt hot-bar-1",
+                     *         "first_seen": "2026-05-01T09:30:00Z",
+                     *         "times": 17
+                     *       },
+                     *       "rotating": false,
+                     *       "hardware": "PD-8 rev 2 no. 0042",
+                     *       "online": true,
+                     *       "link": "/dev/serial/by-id/usb-picante-0001",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "firmware": "1.4.2",
+                     *       "generation": "5e3a09c1",
+                     *       "openings": 2,
+                     *       "events": 118,
+                     *       "nozzles": [
+                     *         {
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "heat": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           },
+                     *           "level_ml": 412,
+                     *           "level_from": "sensor",
+                     *           "counted_ml": 420,
+                     *           "flaws": [
+                     *             "leaks"
+                     *           ],
+                     *           "planned": null,
+                     *           "empty_in": {
+                     *             "hours": 5.2,
+                     *             "earliest_h": 3.9,
+                     *             "latest_h": 8
+                     *           }
+                     *         }
+                     *       ],
+                     *       "screen": {
+                     *         "time": "2026-05-01T09:30:00Z",
+                     *         "dispenser": "hot-bar-1",
+                     *         "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *         "pick_id": "9f2c4e1ab07d3355",
+                     *         "latency_us": 1240,
+                     *         "picks": [
+                     *           {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200,
+                     *             "nozzle": 2,
+                     *             "sauce": "chipotle-honey",
+                     *             "name": "Chipotle Honey",
+                     *             "why": "close to your usual heat"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "readings": {
+                     *         "age_s": 3.2,
+                     *         "temperature_c": 20.31,
+                     *         "door_open": true,
+                     *         "drip_tray_full": true,
+                     *         "nozzles": [
+                     *           {
+                     *             "nozzle": 2,
+                     *             "level_ml": 412,
+                     *             "flow_pulses": 0
+                     *           }
+                     *         ],
+                     *         "shed": 0
+                     *       },
+                     *       "pours_today": 31,
+                     *       "errors_last_hour": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     rename_api_v1_dispensers__dispenser__name_put: {
@@ -8439,6 +8876,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "Bar, left"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Rename"];
             };
         };
@@ -8449,54 +8891,97 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "hot-bar-1",
+                     *       "label": "Bar, left",
+                     *       "adopted": true,
+                     *       "waiting": {
+                     *         "reason": "unadopted",
+                     *         "why": "it has no key",
+                     *         "do": "picante dispensers adopt hot-bar-1",
+                     *         "first_seen": "2026-05-01T09:30:00Z",
+                     *         "times": 17
+                     *       },
+                     *       "rotating": false,
+                     *       "hardware": "PD-8 rev 2 no. 0042",
+                     *       "online": true,
+                     *       "link": "/dev/serial/by-id/usb-picante-0001",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "firmware": "1.4.2",
+                     *       "generation": "5e3a09c1",
+                     *       "openings": 2,
+                     *       "events": 118,
+                     *       "nozzles": [
+                     *         {
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "heat": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           },
+                     *           "level_ml": 412,
+                     *           "level_from": "sensor",
+                     *           "counted_ml": 420,
+                     *           "flaws": [
+                     *             "leaks"
+                     *           ],
+                     *           "planned": null,
+                     *           "empty_in": {
+                     *             "hours": 5.2,
+                     *             "earliest_h": 3.9,
+                     *             "latest_h": 8
+                     *           }
+                     *         }
+                     *       ],
+                     *       "screen": {
+                     *         "time": "2026-05-01T09:30:00Z",
+                     *         "dispenser": "hot-bar-1",
+                     *         "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *         "pick_id": "9f2c4e1ab07d3355",
+                     *         "latency_us": 1240,
+                     *         "picks": [
+                     *           {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200,
+                     *             "nozzle": 2,
+                     *             "sauce": "chipotle-honey",
+                     *             "name": "Chipotle Honey",
+                     *             "why": "close to your usual heat"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "readings": {
+                     *         "age_s": 3.2,
+                     *         "temperature_c": 20.31,
+                     *         "door_open": true,
+                     *         "drip_tray_full": true,
+                     *         "nozzles": [
+                     *           {
+                     *             "nozzle": 2,
+                     *             "level_ml": 412,
+                     *             "flow_pulses": 0
+                     *           }
+                     *         ],
+                     *         "shed": 0
+                     *       },
+                     *       "pours_today": 31,
+                     *       "errors_last_hour": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     plan_api_v1_dispensers__dispenser__planogram_get: {
@@ -8516,31 +9001,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "planogram": {
+                     *         "1": "table-red",
+                     *         "2": "chipotle-honey"
+                     *       },
+                     *       "told": {
+                     *         "1": "table-red",
+                     *         "2": "garden-green"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["PlanogramView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     place_api_v1_dispensers__dispenser__planogram_put: {
@@ -8556,6 +9035,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "planogram": {
+                 *         "1": "table-red",
+                 *         "2": "chipotle-honey"
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["Place"];
             };
         };
@@ -8566,73 +9053,98 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "hot-bar-1",
+                     *       "label": "Bar, left",
+                     *       "adopted": true,
+                     *       "waiting": {
+                     *         "reason": "unadopted",
+                     *         "why": "it has no key",
+                     *         "do": "picante dispensers adopt hot-bar-1",
+                     *         "first_seen": "2026-05-01T09:30:00Z",
+                     *         "times": 17
+                     *       },
+                     *       "rotating": false,
+                     *       "hardware": "PD-8 rev 2 no. 0042",
+                     *       "online": true,
+                     *       "link": "/dev/serial/by-id/usb-picante-0001",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "firmware": "1.4.2",
+                     *       "generation": "5e3a09c1",
+                     *       "openings": 2,
+                     *       "events": 118,
+                     *       "nozzles": [
+                     *         {
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "heat": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           },
+                     *           "level_ml": 412,
+                     *           "level_from": "sensor",
+                     *           "counted_ml": 420,
+                     *           "flaws": [
+                     *             "leaks"
+                     *           ],
+                     *           "planned": null,
+                     *           "empty_in": {
+                     *             "hours": 5.2,
+                     *             "earliest_h": 3.9,
+                     *             "latest_h": 8
+                     *           }
+                     *         }
+                     *       ],
+                     *       "screen": {
+                     *         "time": "2026-05-01T09:30:00Z",
+                     *         "dispenser": "hot-bar-1",
+                     *         "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *         "pick_id": "9f2c4e1ab07d3355",
+                     *         "latency_us": 1240,
+                     *         "picks": [
+                     *           {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200,
+                     *             "nozzle": 2,
+                     *             "sauce": "chipotle-honey",
+                     *             "name": "Chipotle Honey",
+                     *             "why": "close to your usual heat"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "readings": {
+                     *         "age_s": 3.2,
+                     *         "temperature_c": 20.31,
+                     *         "door_open": true,
+                     *         "drip_tray_full": true,
+                     *         "nozzles": [
+                     *           {
+                     *             "nozzle": 2,
+                     *             "level_ml": 412,
+                     *             "flow_pulses": 0
+                     *           }
+                     *         ],
+                     *         "shed": 0
+                     *       },
+                     *       "pours_today": 31,
+                     *       "errors_last_hour": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     rotate_key_api_v1_dispensers__dispenser__rotate_key_post: {
@@ -8652,53 +9164,96 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "hot-bar-1",
+                     *       "label": "Bar, left",
+                     *       "adopted": true,
+                     *       "waiting": {
+                     *         "reason": "unadopted",
+                     *         "why": "it has no key",
+                     *         "do": "picante dispensers adopt hot-bar-1",
+                     *         "first_seen": "2026-05-01T09:30:00Z",
+                     *         "times": 17
+                     *       },
+                     *       "rotating": false,
+                     *       "hardware": "PD-8 rev 2 no. 0042",
+                     *       "online": true,
+                     *       "link": "/dev/serial/by-id/usb-picante-0001",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "firmware": "1.4.2",
+                     *       "generation": "5e3a09c1",
+                     *       "openings": 2,
+                     *       "events": 118,
+                     *       "nozzles": [
+                     *         {
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "heat": {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200
+                     *           },
+                     *           "level_ml": 412,
+                     *           "level_from": "sensor",
+                     *           "counted_ml": 420,
+                     *           "flaws": [
+                     *             "leaks"
+                     *           ],
+                     *           "planned": null,
+                     *           "empty_in": {
+                     *             "hours": 5.2,
+                     *             "earliest_h": 3.9,
+                     *             "latest_h": 8
+                     *           }
+                     *         }
+                     *       ],
+                     *       "screen": {
+                     *         "time": "2026-05-01T09:30:00Z",
+                     *         "dispenser": "hot-bar-1",
+                     *         "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *         "pick_id": "9f2c4e1ab07d3355",
+                     *         "latency_us": 1240,
+                     *         "picks": [
+                     *           {
+                     *             "milli_octaves": 7651,
+                     *             "shu": 3200,
+                     *             "nozzle": 2,
+                     *             "sauce": "chipotle-honey",
+                     *             "name": "Chipotle Honey",
+                     *             "why": "close to your usual heat"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "readings": {
+                     *         "age_s": 3.2,
+                     *         "temperature_c": 20.31,
+                     *         "door_open": true,
+                     *         "drip_tray_full": true,
+                     *         "nozzles": [
+                     *           {
+                     *             "nozzle": 2,
+                     *             "level_ml": 412,
+                     *             "flow_pulses": 0
+                     *           }
+                     *         ],
+                     *         "shed": 0
+                     *       },
+                     *       "pours_today": 31,
+                     *       "errors_last_hour": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["DispenserView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     adopt_api_v1_uplink_adopt_post: {
@@ -8716,23 +9271,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "mode": "kafka",
+                     *       "state": "idle",
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "stored": 1042,
+                     *       "confirmed": 1040,
+                     *       "pending": 2,
+                     *       "oldest_age_s": null,
+                     *       "waits_for_time": true,
+                     *       "in_flight": 0,
+                     *       "transactions": 0,
+                     *       "sent": 0,
+                     *       "dead_letters": 0,
+                     *       "redelivered": 0,
+                     *       "failures": 0,
+                     *       "refusals": 0,
+                     *       "last_error": null,
+                     *       "foreign_instance": null,
+                     *       "instance": null,
+                     *       "epoch": 1
+                     *     }
+                     */
                     "application/json": components["schemas"]["SyncView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
         };
     };
     trace_api_v1_trace_post: {
@@ -8744,6 +9313,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "seconds": 60,
+                 *       "max_bytes": 10000000
+                 *     }
+                 */
                 "application/json": components["schemas"]["Wanted"];
             };
         };
@@ -8753,32 +9328,17 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
+                    /** @example {"link": "/dev/ttyUSB0", "message": "EVENT"} */
+                    "application/jsonl": string;
                 };
             };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     trace_one_api_v1_dispensers__dispenser__trace_get: {
@@ -8800,40 +9360,16 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
                 content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
+                    /** @example {"link": "/dev/ttyUSB0", "message": "EVENT"} */
+                    "application/jsonl": string;
                 };
             };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            422: components["responses"]["Problem422"];
         };
     };
     look_api_v1_profiles__pseudonym__consent_get: {
@@ -8853,31 +9389,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "consent": "none"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     change_api_v1_profiles__pseudonym__consent_put: {
@@ -8891,6 +9415,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "consent": "none"
+                 *     }
+                 */
                 "application/json": components["schemas"]["SetConsent"];
             };
         };
@@ -8901,44 +9430,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "consent": "none"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ConsentView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     commands_api_v1_dispensers__dispenser__commands_get: {
@@ -8960,31 +9468,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "commands": [
+                     *         {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["CommandList"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     tell_api_v1_dispensers__dispenser__commands_post: {
@@ -8998,6 +9510,17 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "expires_in_s": 60,
+                 *       "id": null,
+                 *       "asked_by": "api",
+                 *       "verb": "identify",
+                 *       "arguments": {
+                 *         "seconds": 10
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["ToldIdentify"] | components["schemas"]["ToldTare"] | components["schemas"]["ToldCalibrate"] | components["schemas"]["ToldTestPour"] | components["schemas"]["ToldPrime"] | components["schemas"]["ToldClean"] | components["schemas"]["ToldLock"] | components["schemas"]["ToldReboot"] | components["schemas"]["ToldSetPlanogram"] | components["schemas"]["ToldShowPicks"] | components["schemas"]["ToldShowAddress"];
             };
         };
@@ -9008,53 +9531,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *       "dispenser": "hot-bar-1",
+                     *       "verb": "test_pour",
+                     *       "arguments": {
+                     *         "nozzle": 2,
+                     *         "volume_ul": 20000
+                     *       },
+                     *       "state": "done",
+                     *       "ended": "2026-05-01T09:30:00Z",
+                     *       "detail": "a customer stands there",
+                     *       "measured": null,
+                     *       "asked_by": "api",
+                     *       "created": "2026-05-01T09:30:00Z",
+                     *       "expires_in_s": 60
+                     *     }
+                     */
                     "application/json": components["schemas"]["CommandView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     command_api_v1_dispensers__dispenser__commands__command__get: {
@@ -9075,31 +9580,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *       "dispenser": "hot-bar-1",
+                     *       "verb": "test_pour",
+                     *       "arguments": {
+                     *         "nozzle": 2,
+                     *         "volume_ul": 20000
+                     *       },
+                     *       "state": "done",
+                     *       "ended": "2026-05-01T09:30:00Z",
+                     *       "detail": "a customer stands there",
+                     *       "measured": null,
+                     *       "asked_by": "api",
+                     *       "created": "2026-05-01T09:30:00Z",
+                     *       "expires_in_s": 60
+                     *     }
+                     */
                     "application/json": components["schemas"]["CommandView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     calibrate_api_v1_dispensers__dispenser__calibrations_post: {
@@ -9113,6 +9618,25 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "nozzle": 2,
+                 *       "pours": [
+                 *         {
+                 *           "command": "9f2c4e1ab07d33559f2c4e1ab07d3350",
+                 *           "volume_ml": 19.5
+                 *         },
+                 *         {
+                 *           "command": "9f2c4e1ab07d33559f2c4e1ab07d3351",
+                 *           "volume_ml": 19.5
+                 *         },
+                 *         {
+                 *           "command": "9f2c4e1ab07d33559f2c4e1ab07d3352",
+                 *           "volume_ml": 19.5
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["Calibration"];
             };
         };
@@ -9123,63 +9647,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "nozzle": 2,
+                     *       "pulses_per_ml": 98.4,
+                     *       "spread": 0.012,
+                     *       "command": {
+                     *         "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *         "dispenser": "hot-bar-1",
+                     *         "verb": "test_pour",
+                     *         "arguments": {
+                     *           "nozzle": 2,
+                     *           "volume_ul": 20000
+                     *         },
+                     *         "state": "done",
+                     *         "ended": "2026-05-01T09:30:00Z",
+                     *         "detail": "a customer stands there",
+                     *         "measured": null,
+                     *         "asked_by": "api",
+                     *         "created": "2026-05-01T09:30:00Z",
+                     *         "expires_in_s": 60
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CalibrationView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     undo_api_v1_dispensers__dispenser__calibrations_undo_post: {
@@ -9193,6 +9695,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "nozzle": 2
+                 *     }
+                 */
                 "application/json": components["schemas"]["Undoing"];
             };
         };
@@ -9203,53 +9710,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "nozzle": 2,
+                     *       "pulses_per_ml": 98.4,
+                     *       "spread": 0.012,
+                     *       "command": {
+                     *         "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *         "dispenser": "hot-bar-1",
+                     *         "verb": "test_pour",
+                     *         "arguments": {
+                     *           "nozzle": 2,
+                     *           "volume_ul": 20000
+                     *         },
+                     *         "state": "done",
+                     *         "ended": "2026-05-01T09:30:00Z",
+                     *         "detail": "a customer stands there",
+                     *         "measured": null,
+                     *         "asked_by": "api",
+                     *         "created": "2026-05-01T09:30:00Z",
+                     *         "expires_in_s": 60
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["CalibrationView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     look_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_get: {
@@ -9270,31 +9764,63 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "by": "Tomás",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "unit": "g",
+                     *       "density": 1.05,
+                     *       "dose_ml": 20,
+                     *       "tared": true,
+                     *       "doses": [
+                     *         {
+                     *           "number": 1,
+                     *           "volume_ml": 19.5,
+                     *           "believed_ml": 20.1,
+                     *           "pulses": 1970
+                     *         }
+                     *       ],
+                     *       "spread": 0.012,
+                     *       "pulses_per_ml": {
+                     *         "before": 97.1,
+                     *         "now": 98.4
+                     *       },
+                     *       "deviation": 0.004,
+                     *       "good": true,
+                     *       "step": {
+                     *         "name": "pour-1-1-3f2a9c0d",
+                     *         "action": "pour",
+                     *         "phase": "todo",
+                     *         "number": 1,
+                     *         "attempt": 1,
+                     *         "command": {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     begin_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_post: {
@@ -9309,6 +9835,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "unit": "g",
+                 *       "dose_ml": 20,
+                 *       "density": 1.05
+                 *     }
+                 */
                 "application/json": components["schemas"]["Begin"];
             };
         };
@@ -9319,44 +9852,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "by": "Tomás",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "unit": "g",
+                     *       "density": 1.05,
+                     *       "dose_ml": 20,
+                     *       "tared": true,
+                     *       "doses": [
+                     *         {
+                     *           "number": 1,
+                     *           "volume_ml": 19.5,
+                     *           "believed_ml": 20.1,
+                     *           "pulses": 1970
+                     *         }
+                     *       ],
+                     *       "spread": 0.012,
+                     *       "pulses_per_ml": {
+                     *         "before": 97.1,
+                     *         "now": 98.4
+                     *       },
+                     *       "deviation": 0.004,
+                     *       "good": true,
+                     *       "step": {
+                     *         "name": "pour-1-1-3f2a9c0d",
+                     *         "action": "pour",
+                     *         "phase": "todo",
+                     *         "number": 1,
+                     *         "attempt": 1,
+                     *         "command": {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     stop_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_delete: {
@@ -9378,41 +9934,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     order_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_order_post: {
@@ -9427,6 +9956,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step": "pour-1-1-3f2a9c0d"
+                 *     }
+                 */
                 "application/json": components["schemas"]["About"];
             };
         };
@@ -9437,63 +9971,68 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "by": "Tomás",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "unit": "g",
+                     *       "density": 1.05,
+                     *       "dose_ml": 20,
+                     *       "tared": true,
+                     *       "doses": [
+                     *         {
+                     *           "number": 1,
+                     *           "volume_ml": 19.5,
+                     *           "believed_ml": 20.1,
+                     *           "pulses": 1970
+                     *         }
+                     *       ],
+                     *       "spread": 0.012,
+                     *       "pulses_per_ml": {
+                     *         "before": 97.1,
+                     *         "now": 98.4
+                     *       },
+                     *       "deviation": 0.004,
+                     *       "good": true,
+                     *       "step": {
+                     *         "name": "pour-1-1-3f2a9c0d",
+                     *         "action": "pour",
+                     *         "phase": "todo",
+                     *         "number": 1,
+                     *         "attempt": 1,
+                     *         "command": {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     skip_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_skip_post: {
@@ -9508,6 +10047,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step": "pour-1-1-3f2a9c0d"
+                 *     }
+                 */
                 "application/json": components["schemas"]["About"];
             };
         };
@@ -9518,53 +10062,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "by": "Tomás",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "unit": "g",
+                     *       "density": 1.05,
+                     *       "dose_ml": 20,
+                     *       "tared": true,
+                     *       "doses": [
+                     *         {
+                     *           "number": 1,
+                     *           "volume_ml": 19.5,
+                     *           "believed_ml": 20.1,
+                     *           "pulses": 1970
+                     *         }
+                     *       ],
+                     *       "spread": 0.012,
+                     *       "pulses_per_ml": {
+                     *         "before": 97.1,
+                     *         "now": 98.4
+                     *       },
+                     *       "deviation": 0.004,
+                     *       "good": true,
+                     *       "step": {
+                     *         "name": "pour-1-1-3f2a9c0d",
+                     *         "action": "pour",
+                     *         "phase": "todo",
+                     *         "number": 1,
+                     *         "attempt": 1,
+                     *         "command": {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     read_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_read_post: {
@@ -9579,6 +10137,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step": "pour-1-1-3f2a9c0d",
+                 *       "amount": 19.5
+                 *     }
+                 */
                 "application/json": components["schemas"]["Read"];
             };
         };
@@ -9589,63 +10153,68 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "by": "Tomás",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "unit": "g",
+                     *       "density": 1.05,
+                     *       "dose_ml": 20,
+                     *       "tared": true,
+                     *       "doses": [
+                     *         {
+                     *           "number": 1,
+                     *           "volume_ml": 19.5,
+                     *           "believed_ml": 20.1,
+                     *           "pulses": 1970
+                     *         }
+                     *       ],
+                     *       "spread": 0.012,
+                     *       "pulses_per_ml": {
+                     *         "before": 97.1,
+                     *         "now": 98.4
+                     *       },
+                     *       "deviation": 0.004,
+                     *       "good": true,
+                     *       "step": {
+                     *         "name": "pour-1-1-3f2a9c0d",
+                     *         "action": "pour",
+                     *         "phase": "todo",
+                     *         "number": 1,
+                     *         "attempt": 1,
+                     *         "command": {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     again_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_again_post: {
@@ -9660,6 +10229,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step": "pour-1-1-3f2a9c0d"
+                 *     }
+                 */
                 "application/json": components["schemas"]["About"];
             };
         };
@@ -9670,53 +10244,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "by": "Tomás",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "unit": "g",
+                     *       "density": 1.05,
+                     *       "dose_ml": 20,
+                     *       "tared": true,
+                     *       "doses": [
+                     *         {
+                     *           "number": 1,
+                     *           "volume_ml": 19.5,
+                     *           "believed_ml": 20.1,
+                     *           "pulses": 1970
+                     *         }
+                     *       ],
+                     *       "spread": 0.012,
+                     *       "pulses_per_ml": {
+                     *         "before": 97.1,
+                     *         "now": 98.4
+                     *       },
+                     *       "deviation": 0.004,
+                     *       "good": true,
+                     *       "step": {
+                     *         "name": "pour-1-1-3f2a9c0d",
+                     *         "action": "pour",
+                     *         "phase": "todo",
+                     *         "number": 1,
+                     *         "attempt": 1,
+                     *         "command": {
+                     *           "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *           "dispenser": "hot-bar-1",
+                     *           "verb": "test_pour",
+                     *           "arguments": {
+                     *             "nozzle": 2,
+                     *             "volume_ul": 20000
+                     *           },
+                     *           "state": "done",
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "detail": "a customer stands there",
+                     *           "measured": null,
+                     *           "asked_by": "api",
+                     *           "created": "2026-05-01T09:30:00Z",
+                     *           "expires_in_s": 60
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     undo_api_v1_dispensers__dispenser__nozzles__nozzle__calibration_undo_post: {
@@ -9731,6 +10319,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "step": "pour-1-1-3f2a9c0d"
+                 *     }
+                 */
                 "application/json": components["schemas"]["About"];
             };
         };
@@ -9741,53 +10334,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "command": {
+                     *         "id": "9f2c4e1ab07d33559f2c4e1ab07d3355",
+                     *         "dispenser": "hot-bar-1",
+                     *         "verb": "test_pour",
+                     *         "arguments": {
+                     *           "nozzle": 2,
+                     *           "volume_ul": 20000
+                     *         },
+                     *         "state": "done",
+                     *         "ended": "2026-05-01T09:30:00Z",
+                     *         "detail": "a customer stands there",
+                     *         "measured": null,
+                     *         "asked_by": "api",
+                     *         "created": "2026-05-01T09:30:00Z",
+                     *         "expires_in_s": 60
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Undone"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     events_api_v1_events_get: {
@@ -9825,21 +10402,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "events": [
+                     *         {
+                     *           "position": 1042,
+                     *           "id": "hot-bar-1:5e3a09c1:42",
+                     *           "type": "picante.poured.v1",
+                     *           "source": "hot-bar-1",
+                     *           "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "day": 20776,
+                     *           "clock": "known",
+                     *           "data": null,
+                     *           "refusal": {
+                     *             "reason": "unknown_sauce",
+                     *             "detail": "'sriracha' is not in the catalogue"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next": 1142,
+                     *       "looked_to": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["Events"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     export_api_v1_events_export_get: {
@@ -9876,22 +10467,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/jsonl": unknown;
-                    "text/csv": unknown;
+                    /** @example {"position": 1042, "source": "hot-bar-1"} */
+                    "application/jsonl": string;
+                    /**
+                     * @example position,source
+                     *     1042,hot-bar-1
+                     */
+                    "text/csv": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     event_api_v1_events__position__get: {
@@ -9911,31 +10498,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "position": 1042,
+                     *       "id": "hot-bar-1:5e3a09c1:42",
+                     *       "type": "picante.poured.v1",
+                     *       "source": "hot-bar-1",
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "time": "2026-05-01T09:30:00Z",
+                     *       "day": 20776,
+                     *       "clock": "known",
+                     *       "data": null,
+                     *       "refusal": {
+                     *         "reason": "unknown_sauce",
+                     *         "detail": "'sriracha' is not in the catalogue"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["EventView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     void_api_v1_events__position__void_post: {
@@ -9949,6 +10535,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "leak"
+                 *     }
+                 */
                 "application/json": components["schemas"]["VoidAsked"];
             };
         };
@@ -9959,53 +10550,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "position": 1043,
+                     *       "id": "gw-1:9d0c3b1e:5230447129331742",
+                     *       "voided": "hot-bar-1:5e3a09c1:42",
+                     *       "sauce": "chipotle-honey",
+                     *       "volume_ul": 4800,
+                     *       "reason": "leak"
+                     *     }
+                     */
                     "application/json": components["schemas"]["VoidView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     look_api_v1_dispensers__dispenser__nozzles__nozzle__bottle_get: {
@@ -10026,31 +10591,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "now": {
+                     *         "sauce": "chipotle-honey",
+                     *         "lot": "L2026-118",
+                     *         "best_before": "2026-05-01",
+                     *         "volume_ml": 750,
+                     *         "hung_by": "Ada",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "until": "2026-05-01T09:30:00Z",
+                     *         "unfit": "expired"
+                     *       },
+                     *       "before": [
+                     *         {
+                     *           "sauce": "chipotle-honey",
+                     *           "lot": "L2026-118",
+                     *           "best_before": "2026-05-01",
+                     *           "volume_ml": 750,
+                     *           "hung_by": "Ada",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "unfit": "expired"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["NozzleBottles"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     change_api_v1_dispensers__dispenser__nozzles__nozzle__bottle_put: {
@@ -10067,6 +10642,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "sauce": "chipotle-honey",
+                 *       "lot": "L2026-118",
+                 *       "best_before": "2027-06-30",
+                 *       "volume_ml": 750
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewBottle"];
             };
         };
@@ -10077,73 +10660,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "nozzle": 2,
+                     *       "now": {
+                     *         "sauce": "chipotle-honey",
+                     *         "lot": "L2026-118",
+                     *         "best_before": "2026-05-01",
+                     *         "volume_ml": 750,
+                     *         "hung_by": "Ada",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "until": "2026-05-01T09:30:00Z",
+                     *         "unfit": "expired"
+                     *       },
+                     *       "before": [
+                     *         {
+                     *           "sauce": "chipotle-honey",
+                     *           "lot": "L2026-118",
+                     *           "best_before": "2026-05-01",
+                     *           "volume_ml": 750,
+                     *           "hung_by": "Ada",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "unfit": "expired"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["NozzleBottles"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     recalls_api_v1_lots_get: {
@@ -10161,21 +10718,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "recalls": [
+                     *         {
+                     *           "lot": "L2026-118",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "recalled_by": "Ada",
+                     *           "reason": "glass in a bottle"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Recalls"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     look_api_v1_lots__lot__get: {
@@ -10197,21 +10757,50 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "lot": "L2026-118",
+                     *       "recall": {
+                     *         "lot": "L2026-118",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "recalled_by": "Ada",
+                     *         "reason": "glass in a bottle"
+                     *       },
+                     *       "bottles": [
+                     *         {
+                     *           "sauce": "chipotle-honey",
+                     *           "lot": "L2026-118",
+                     *           "best_before": "2026-05-01",
+                     *           "volume_ml": 750,
+                     *           "hung_by": "Ada",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "unfit": "expired",
+                     *           "dispenser": "hot-bar-1",
+                     *           "nozzle": 2
+                     *         }
+                     *       ],
+                     *       "pours": [
+                     *         {
+                     *           "position": 1042,
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "dispenser": "hot-bar-1",
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "customer": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *           "volume_ml": 4.8,
+                     *           "taken_back": true
+                     *         }
+                     *       ],
+                     *       "next": 1142
+                     *     }
+                     */
                     "application/json": components["schemas"]["LotView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     pours_api_v1_lots__lot__pours_csv_get: {
@@ -10231,22 +10820,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
-                    "text/csv": unknown;
+                    /**
+                     * @example time,dispenser,nozzle
+                     *     2026-05-01T09:30:00+00:00,hot-bar-1,2
+                     */
+                    "text/csv": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     recall_api_v1_lots__lot__recall_put: {
@@ -10260,6 +10843,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "glass in a bottle"
+                 *     }
+                 */
                 "application/json": components["schemas"]["RecallAsked"];
             };
         };
@@ -10270,34 +10858,54 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "lot": "L2026-118",
+                     *       "recall": {
+                     *         "lot": "L2026-118",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "recalled_by": "Ada",
+                     *         "reason": "glass in a bottle"
+                     *       },
+                     *       "bottles": [
+                     *         {
+                     *           "sauce": "chipotle-honey",
+                     *           "lot": "L2026-118",
+                     *           "best_before": "2026-05-01",
+                     *           "volume_ml": 750,
+                     *           "hung_by": "Ada",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "unfit": "expired",
+                     *           "dispenser": "hot-bar-1",
+                     *           "nozzle": 2
+                     *         }
+                     *       ],
+                     *       "pours": [
+                     *         {
+                     *           "position": 1042,
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "dispenser": "hot-bar-1",
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "customer": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *           "volume_ml": 4.8,
+                     *           "taken_back": true
+                     *         }
+                     *       ],
+                     *       "next": 1142
+                     *     }
+                     */
                     "application/json": components["schemas"]["LotView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     lift_api_v1_lots__lot__recall_delete: {
@@ -10317,44 +10925,55 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "lot": "L2026-118",
+                     *       "recall": {
+                     *         "lot": "L2026-118",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "recalled_by": "Ada",
+                     *         "reason": "glass in a bottle"
+                     *       },
+                     *       "bottles": [
+                     *         {
+                     *           "sauce": "chipotle-honey",
+                     *           "lot": "L2026-118",
+                     *           "best_before": "2026-05-01",
+                     *           "volume_ml": 750,
+                     *           "hung_by": "Ada",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "unfit": "expired",
+                     *           "dispenser": "hot-bar-1",
+                     *           "nozzle": 2
+                     *         }
+                     *       ],
+                     *       "pours": [
+                     *         {
+                     *           "position": 1042,
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "dispenser": "hot-bar-1",
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "customer": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *           "volume_ml": 4.8,
+                     *           "taken_back": true
+                     *         }
+                     *       ],
+                     *       "next": 1142
+                     *     }
+                     */
                     "application/json": components["schemas"]["LotView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     the_ledger_api_v1_ledger_get: {
@@ -10377,21 +10996,65 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "day": 20776,
+                     *       "source": null,
+                     *       "rows": [
+                     *         {
+                     *           "source": "hot-bar-1",
+                     *           "day": 20776,
+                     *           "date": "2026-11-19",
+                     *           "sequences": [
+                     *             {
+                     *               "generation": 1581910465,
+                     *               "first": 1041,
+                     *               "last": 1072
+                     *             }
+                     *           ],
+                     *           "generated": 412,
+                     *           "stored": 408,
+                     *           "pending": 12,
+                     *           "in_kafka": 396,
+                     *           "refused": 3,
+                     *           "refused_in_kafka": 3,
+                     *           "replayed": 1,
+                     *           "lost": 2,
+                     *           "missing": [
+                     *             {
+                     *               "generation": 1581910465,
+                     *               "first": 1041,
+                     *               "last": 1072
+                     *             }
+                     *           ],
+                     *           "flaws": [
+                     *             "missing"
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "gaps": [
+                     *         {
+                     *           "generation": 1581910465,
+                     *           "first": 1041,
+                     *           "last": 1072,
+                     *           "source": "hot-bar-1",
+                     *           "day": 20776,
+                     *           "date": "2026-11-19"
+                     *         }
+                     *       ],
+                     *       "agrees": true,
+                     *       "counted": true,
+                     *       "days": [
+                     *         "2026-05-01"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["LedgerView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     dead_letters_api_v1_dead_letters_get: {
@@ -10415,21 +11078,45 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "letters": [
+                     *         {
+                     *           "position": 1042,
+                     *           "id": "hot-bar-1:5e3a09c1:42",
+                     *           "source": "hot-bar-1",
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "clock": "known",
+                     *           "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *           "reason": "unknown_sauce",
+                     *           "detail": "'sriracha' is not in the catalogue",
+                     *           "type": "poured",
+                     *           "body": {
+                     *             "duration_ms": 900,
+                     *             "nozzle": 2,
+                     *             "sauce": "sriracha",
+                     *             "volume_ul": 5200
+                     *           },
+                     *           "state": "open",
+                     *           "in_kafka": true,
+                     *           "ended": "2026-05-01T09:30:00Z",
+                     *           "ended_by": "maria",
+                     *           "note": "the dispenser was being tried out",
+                     *           "became": 2077
+                     *         }
+                     *       ],
+                     *       "next": 977,
+                     *       "open": {
+                     *         "unknown_sauce": 3
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["LettersView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     replay_all_api_v1_dead_letters_replay_post: {
@@ -10441,6 +11128,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "reason": "unknown_sauce"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ReplayAll"];
             };
         };
@@ -10451,34 +11143,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "replayed": 12,
+                     *       "refused": 1,
+                     *       "left": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["Replayed"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     dead_letter_api_v1_dead_letters__position__get: {
@@ -10498,31 +11179,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "position": 1042,
+                     *       "id": "hot-bar-1:5e3a09c1:42",
+                     *       "source": "hot-bar-1",
+                     *       "time": "2026-05-01T09:30:00Z",
+                     *       "clock": "known",
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "reason": "unknown_sauce",
+                     *       "detail": "'sriracha' is not in the catalogue",
+                     *       "type": "poured",
+                     *       "body": {
+                     *         "duration_ms": 900,
+                     *         "nozzle": 2,
+                     *         "sauce": "sriracha",
+                     *         "volume_ul": 5200
+                     *       },
+                     *       "state": "open",
+                     *       "in_kafka": true,
+                     *       "ended": "2026-05-01T09:30:00Z",
+                     *       "ended_by": "maria",
+                     *       "note": "the dispenser was being tried out",
+                     *       "became": 2077
+                     *     }
+                     */
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     replay_one_api_v1_dead_letters__position__replay_post: {
@@ -10536,6 +11224,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "type": "poured",
+                 *       "body": null
+                 *     }
+                 */
                 "application/json": components["schemas"]["Replay"];
             };
         };
@@ -10546,53 +11240,42 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "position": 1042,
+                     *       "id": "hot-bar-1:5e3a09c1:42",
+                     *       "source": "hot-bar-1",
+                     *       "time": "2026-05-01T09:30:00Z",
+                     *       "clock": "known",
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "reason": "unknown_sauce",
+                     *       "detail": "'sriracha' is not in the catalogue",
+                     *       "type": "poured",
+                     *       "body": {
+                     *         "duration_ms": 900,
+                     *         "nozzle": 2,
+                     *         "sauce": "sriracha",
+                     *         "volume_ul": 5200
+                     *       },
+                     *       "state": "open",
+                     *       "in_kafka": true,
+                     *       "ended": "2026-05-01T09:30:00Z",
+                     *       "ended_by": "maria",
+                     *       "note": "the dispenser was being tried out",
+                     *       "became": 2077
+                     *     }
+                     */
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     dismiss_one_api_v1_dead_letters__position__dismiss_post: {
@@ -10606,6 +11289,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "why": "the dispenser was being tried out"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Dismiss"];
             };
         };
@@ -10616,53 +11304,42 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "position": 1042,
+                     *       "id": "hot-bar-1:5e3a09c1:42",
+                     *       "source": "hot-bar-1",
+                     *       "time": "2026-05-01T09:30:00Z",
+                     *       "clock": "known",
+                     *       "subject": "p1-3f2a9c0d1b7e4f6a8c5d2e1f0a9b8c7d",
+                     *       "reason": "unknown_sauce",
+                     *       "detail": "'sriracha' is not in the catalogue",
+                     *       "type": "poured",
+                     *       "body": {
+                     *         "duration_ms": 900,
+                     *         "nozzle": 2,
+                     *         "sauce": "sriracha",
+                     *         "volume_ul": 5200
+                     *       },
+                     *       "state": "open",
+                     *       "in_kafka": true,
+                     *       "ended": "2026-05-01T09:30:00Z",
+                     *       "ended_by": "maria",
+                     *       "note": "the dispenser was being tried out",
+                     *       "became": 2077
+                     *     }
+                     */
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     sync_rates_api_v1_sync_rates_get: {
@@ -10680,11 +11357,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "stored_per_s": 3.2,
+                     *       "sent_per_s": 410,
+                     *       "over_s": 60,
+                     *       "caught_up_in_s": 35
+                     *     }
+                     */
                     "application/json": components["schemas"]["Rates"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     model_api_v1_model_get: {
@@ -10702,11 +11387,45 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ranker": "9f0c2f1be0a4",
+                     *       "scorer": "onnx",
+                     *       "release": {
+                     *         "number": 7,
+                     *         "target": "region:south",
+                     *         "sha256": "9f0c2f1be0000000000000000000000000000000000000000000000000000000",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "signed_by": "brand-2026",
+                     *         "on_trial": true
+                     *       },
+                     *       "before": "51c0ffee1234",
+                     *       "experiment": {
+                     *         "name": "milder-start",
+                     *         "percent": 50
+                     *       },
+                     *       "looks_on": {
+                     *         "slates": 31,
+                     *         "wanted": 50,
+                     *         "same": 28
+                     *       },
+                     *       "error": null,
+                     *       "releases": [
+                     *         {
+                     *           "kind": "bundle",
+                     *           "target": "region:south",
+                     *           "number": 8,
+                     *           "state": "refused",
+                     *           "detail": "taken back by maria. Used instead: what gateway.toml names"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ModelView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     take_back_api_v1_model_take_back_post: {
@@ -10724,23 +11443,48 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ranker": "9f0c2f1be0a4",
+                     *       "scorer": "onnx",
+                     *       "release": {
+                     *         "number": 7,
+                     *         "target": "region:south",
+                     *         "sha256": "9f0c2f1be0000000000000000000000000000000000000000000000000000000",
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "signed_by": "brand-2026",
+                     *         "on_trial": true
+                     *       },
+                     *       "before": "51c0ffee1234",
+                     *       "experiment": {
+                     *         "name": "milder-start",
+                     *         "percent": 50
+                     *       },
+                     *       "looks_on": {
+                     *         "slates": 31,
+                     *         "wanted": 50,
+                     *         "same": 28
+                     *       },
+                     *       "error": null,
+                     *       "releases": [
+                     *         {
+                     *           "kind": "bundle",
+                     *           "target": "region:south",
+                     *           "number": 8,
+                     *           "state": "refused",
+                     *           "detail": "taken back by maria. Used instead: what gateway.toml names"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ModelView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
         };
     };
     too_hot_api_v1_picks_too_hot_get: {
@@ -10758,11 +11502,45 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "all": {
+                     *         "rated": 120,
+                     *         "too_hot": 9,
+                     *         "share": 0.075,
+                     *         "low": 0.04,
+                     *         "high": 0.14
+                     *       },
+                     *       "sauces": [
+                     *         {
+                     *           "rated": 120,
+                     *           "too_hot": 9,
+                     *           "share": 0.075,
+                     *           "low": 0.04,
+                     *           "high": 0.14,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey"
+                     *         }
+                     *       ],
+                     *       "rankers": [
+                     *         {
+                     *           "rated": 120,
+                     *           "too_hot": 9,
+                     *           "share": 0.075,
+                     *           "low": 0.04,
+                     *           "high": 0.14,
+                     *           "ranker": "9f0c2f1be0a4",
+                     *           "arm": "challenger"
+                     *         }
+                     *       ],
+                     *       "events": 100000
+                     *     }
+                     */
                     "application/json": components["schemas"]["TooHot"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     all_repairs_api_v1_repairs_get: {
@@ -10780,11 +11558,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "looked": "2026-05-01T09:30:00Z",
+                     *       "urgent": 1,
+                     *       "later": 2,
+                     *       "repairs": [
+                     *         {
+                     *           "key": "dispenser_offline.hot-bar-1",
+                     *           "code": "dispenser_offline",
+                     *           "subject": "hot-bar-1",
+                     *           "urgent": true,
+                     *           "what": "hot-bar-1 is offline",
+                     *           "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *           "steps": [
+                     *             "Check its power",
+                     *             "Check its cable (ttyUSB0)"
+                     *           ],
+                     *           "fixes": [
+                     *             {
+                     *               "name": "adopt",
+                     *               "label": "Adopt it",
+                     *               "method": "POST",
+                     *               "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *               "hold": true
+                     *             }
+                     *           ],
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "count": 1,
+                     *           "snoozed": {
+                     *             "until": "2026-05-01T09:30:00Z",
+                     *             "by": "maria"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Repairs"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     look_again_api_v1_repairs_check_post: {
@@ -10802,24 +11616,51 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "looked": "2026-05-01T09:30:00Z",
+                     *       "urgent": 1,
+                     *       "later": 2,
+                     *       "repairs": [
+                     *         {
+                     *           "key": "dispenser_offline.hot-bar-1",
+                     *           "code": "dispenser_offline",
+                     *           "subject": "hot-bar-1",
+                     *           "urgent": true,
+                     *           "what": "hot-bar-1 is offline",
+                     *           "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *           "steps": [
+                     *             "Check its power",
+                     *             "Check its cable (ttyUSB0)"
+                     *           ],
+                     *           "fixes": [
+                     *             {
+                     *               "name": "adopt",
+                     *               "label": "Adopt it",
+                     *               "method": "POST",
+                     *               "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *               "hold": true
+                     *             }
+                     *           ],
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "count": 1,
+                     *           "snoozed": {
+                     *             "until": "2026-05-01T09:30:00Z",
+                     *             "by": "maria"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Repairs"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     one_api_v1_repairs__key__get: {
@@ -10839,31 +11680,42 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "key": "dispenser_offline.hot-bar-1",
+                     *       "code": "dispenser_offline",
+                     *       "subject": "hot-bar-1",
+                     *       "urgent": true,
+                     *       "what": "hot-bar-1 is offline",
+                     *       "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *       "steps": [
+                     *         "Check its power",
+                     *         "Check its cable (ttyUSB0)"
+                     *       ],
+                     *       "fixes": [
+                     *         {
+                     *           "name": "adopt",
+                     *           "label": "Adopt it",
+                     *           "method": "POST",
+                     *           "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *           "hold": true
+                     *         }
+                     *       ],
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "count": 1,
+                     *       "snoozed": {
+                     *         "until": "2026-05-01T09:30:00Z",
+                     *         "by": "maria"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     check_again_api_v1_repairs__key__check_post: {
@@ -10883,34 +11735,49 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "gone": false,
+                     *       "looked": "2026-05-01T09:30:00Z",
+                     *       "repair": {
+                     *         "key": "dispenser_offline.hot-bar-1",
+                     *         "code": "dispenser_offline",
+                     *         "subject": "hot-bar-1",
+                     *         "urgent": true,
+                     *         "what": "hot-bar-1 is offline",
+                     *         "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *         "steps": [
+                     *           "Check its power",
+                     *           "Check its cable (ttyUSB0)"
+                     *         ],
+                     *         "fixes": [
+                     *           {
+                     *             "name": "adopt",
+                     *             "label": "Adopt it",
+                     *             "method": "POST",
+                     *             "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *             "hold": true
+                     *           }
+                     *         ],
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "count": 1,
+                     *         "snoozed": {
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "by": "maria"
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Checked"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     fix_api_v1_repairs__key__fix__button__post: {
@@ -10925,6 +11792,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": "yes"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Pressed"] | null;
             };
         };
@@ -10935,53 +11807,50 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "gone": false,
+                     *       "looked": "2026-05-01T09:30:00Z",
+                     *       "repair": {
+                     *         "key": "dispenser_offline.hot-bar-1",
+                     *         "code": "dispenser_offline",
+                     *         "subject": "hot-bar-1",
+                     *         "urgent": true,
+                     *         "what": "hot-bar-1 is offline",
+                     *         "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *         "steps": [
+                     *           "Check its power",
+                     *           "Check its cable (ttyUSB0)"
+                     *         ],
+                     *         "fixes": [
+                     *           {
+                     *             "name": "adopt",
+                     *             "label": "Adopt it",
+                     *             "method": "POST",
+                     *             "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *             "hold": true
+                     *           }
+                     *         ],
+                     *         "since": "2026-05-01T09:30:00Z",
+                     *         "count": 1,
+                     *         "snoozed": {
+                     *           "until": "2026-05-01T09:30:00Z",
+                     *           "by": "maria"
+                     *         }
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Checked"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     snooze_api_v1_repairs__key__snooze_post: {
@@ -10995,6 +11864,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "span": "hour"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Snooze"];
             };
         };
@@ -11005,44 +11879,46 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "key": "dispenser_offline.hot-bar-1",
+                     *       "code": "dispenser_offline",
+                     *       "subject": "hot-bar-1",
+                     *       "urgent": true,
+                     *       "what": "hot-bar-1 is offline",
+                     *       "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *       "steps": [
+                     *         "Check its power",
+                     *         "Check its cable (ttyUSB0)"
+                     *       ],
+                     *       "fixes": [
+                     *         {
+                     *           "name": "adopt",
+                     *           "label": "Adopt it",
+                     *           "method": "POST",
+                     *           "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *           "hold": true
+                     *         }
+                     *       ],
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "count": 1,
+                     *       "snoozed": {
+                     *         "until": "2026-05-01T09:30:00Z",
+                     *         "by": "maria"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     wake_api_v1_repairs__key__snooze_delete: {
@@ -11062,44 +11938,46 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "key": "dispenser_offline.hot-bar-1",
+                     *       "code": "dispenser_offline",
+                     *       "subject": "hot-bar-1",
+                     *       "urgent": true,
+                     *       "what": "hot-bar-1 is offline",
+                     *       "cost": "It shows no picks; its events are kept on it until its memory is full",
+                     *       "steps": [
+                     *         "Check its power",
+                     *         "Check its cable (ttyUSB0)"
+                     *       ],
+                     *       "fixes": [
+                     *         {
+                     *           "name": "adopt",
+                     *           "label": "Adopt it",
+                     *           "method": "POST",
+                     *           "path": "/api/v1/repairs/dispenser_unadopted.hot-bar-1/fix/adopt",
+                     *           "hold": true
+                     *         }
+                     *       ],
+                     *       "since": "2026-05-01T09:30:00Z",
+                     *       "count": 1,
+                     *       "snoozed": {
+                     *         "until": "2026-05-01T09:30:00Z",
+                     *         "by": "maria"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     quarantined_api_v1_repairs__key__quarantined_tar_get: {
@@ -11119,31 +11997,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-tar": unknown;
+                    "application/x-tar": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     system_api_v1_system_get: {
@@ -11161,21 +12021,96 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "gateway": "gw-1",
+                     *       "started": "2026-05-01T09:30:00Z",
+                     *       "clock": {
+                     *         "time": "2026-05-01T09:30:00Z",
+                     *         "known": true,
+                     *         "trust": "system",
+                     *         "steps": 0,
+                     *         "doubted_off_s": null,
+                     *         "waits_s": null
+                     *       },
+                     *       "disk": {
+                     *         "database_bytes": 31457280,
+                     *         "quota_bytes": 536870912,
+                     *         "samples_bytes": 4194304,
+                     *         "kept_bytes": 0,
+                     *         "free_bytes": 24000000000,
+                     *         "total_bytes": 31000000000,
+                     *         "full": "disk",
+                     *         "events_an_hour": 420.5,
+                     *         "autonomy_h": 1900
+                     *       },
+                     *       "machine": {
+                     *         "model": "Raspberry Pi 4 Model B Rev 1.4",
+                     *         "power": {
+                     *           "under_voltage": true,
+                     *           "throttled": true,
+                     *           "under_voltage_before": true,
+                     *           "throttled_before": true
+                     *         },
+                     *         "temperature_c": 48.3,
+                     *         "flash": {
+                     *           "name": "mmcblk0",
+                     *           "kind": "eMMC",
+                     *           "size_bytes": 31914983424,
+                     *           "written_bytes": 2147483648,
+                     *           "worn_percent": 30,
+                     *           "spare": "normal",
+                     *           "years": 20.3,
+                     *           "worn": true
+                     *         },
+                     *         "memory_bytes": 1963372544,
+                     *         "memory_free_bytes": 1433600000,
+                     *         "daemon_bytes": 150000000,
+                     *         "load": 0.42,
+                     *         "cores": 4,
+                     *         "up_s": 86400
+                     *       },
+                     *       "certificates": [
+                     *         {
+                     *           "key": "kafka.certificate",
+                     *           "subject": "CN=gw-1",
+                     *           "issuer": "CN=mercado root",
+                     *           "not_before": "2026-05-01T09:30:00Z",
+                     *           "not_after": "2026-05-01T09:30:00Z",
+                     *           "days_left": 290
+                     *         }
+                     *       ],
+                     *       "versions": {
+                     *         "picante": "1.0.0",
+                     *         "python": "3.11.2",
+                     *         "sqlite": "3.40.1",
+                     *         "openssl": "OpenSSL 3.0.19 27 Jan 2026",
+                     *         "kernel": "6.6.31+rpt-rpi-v8"
+                     *       },
+                     *       "parts": [
+                     *         {
+                     *           "name": "uplink",
+                     *           "state": "running",
+                     *           "since": "2026-05-01T09:30:00Z",
+                     *           "restarts": 0,
+                     *           "error": null
+                     *         }
+                     *       ],
+                     *       "restored": {
+                     *         "why": "backup",
+                     *         "by": "Olga",
+                     *         "at": "2026-05-01T09:30:00Z",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["SystemView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            503: components["responses"]["Problem503"];
         };
     };
     settings_api_v1_system_settings_get: {
@@ -11193,11 +12128,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "settings": [
+                     *         {
+                     *           "key": "gateway.quota_mb",
+                     *           "value": "512",
+                     *           "given": true
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Settings"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     vouch_api_v1_system_clock_vouch_post: {
@@ -11215,32 +12161,24 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "time": "2026-05-01T09:30:00Z",
+                     *       "known": true,
+                     *       "trust": "system",
+                     *       "steps": 0,
+                     *       "doubted_off_s": null,
+                     *       "waits_s": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["ClockView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
         };
     };
     restart_api_v1_system_restart_post: {
@@ -11252,6 +12190,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": ""
+                 *     }
+                 */
                 "application/json": components["schemas"]["Confirmed"];
             };
         };
@@ -11262,33 +12205,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "restarting": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     log_api_v1_system_log_get: {
@@ -11310,30 +12240,29 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "lines": [
+                     *         {
+                     *           "number": 12,
+                     *           "time": "2026-05-01T09:30:00Z",
+                     *           "level": "debug",
+                     *           "logger": "gateway.web",
+                     *           "text": "the page is at http://localhost:8080/",
+                     *           "more": {
+                     *             "dispenser": "hot-bar-1"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "left_out": 0
+                     *     }
+                     */
                     "application/json": components["schemas"]["LogLines"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            422: components["responses"]["Problem422"];
         };
     };
     bundle_preview_api_v1_system_bundle_get: {
@@ -11351,20 +12280,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "files": [
+                     *         {
+                     *           "name": "logs.jsonl",
+                     *           "what": "The last lines of the daemon's log",
+                     *           "size_bytes": 120000
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["BundlePreview"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
         };
     };
     bundle_api_v1_system_bundle_post: {
@@ -11376,6 +12307,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "without": [
+                 *         "logs.jsonl"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["Without"];
             };
         };
@@ -11389,30 +12327,12 @@ export interface operations {
                     "application/zip": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     bundle_file_api_v1_system_bundle__name__get: {
@@ -11432,40 +12352,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example {"level": "info", "message": "the page is at http://127.0.0.1:8080/"} */
                     "text/plain": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     backup_api_v1_system_backup_post: {
@@ -11477,6 +12371,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "passphrase": null
+                 *     }
+                 */
                 "application/json": components["schemas"]["Passphrase"];
             };
         };
@@ -11490,39 +12389,12 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     restore_state_api_v1_system_restore_get: {
@@ -11540,21 +12412,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sent": {
+                     *         "gateway": "gw-1",
+                     *         "store": "mercado-12",
+                     *         "software": "1.0.0",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042,
+                     *         "confirmed": 1040,
+                     *         "size_bytes": 31457280,
+                     *         "sealed": true,
+                     *         "files": [
+                     *           "gateway.db",
+                     *           "access.db",
+                     *           "keyring.toml"
+                     *         ]
+                     *       },
+                     *       "checked": true,
+                     *       "ordered": true,
+                     *       "restored": {
+                     *         "why": "backup",
+                     *         "by": "Olga",
+                     *         "at": "2026-05-01T09:30:00Z",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042
+                     *       },
+                     *       "at_stake": 3
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            503: components["responses"]["Problem503"];
         };
     };
     send_api_v1_system_restore_put: {
@@ -11576,71 +12468,46 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sent": {
+                     *         "gateway": "gw-1",
+                     *         "store": "mercado-12",
+                     *         "software": "1.0.0",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042,
+                     *         "confirmed": 1040,
+                     *         "size_bytes": 31457280,
+                     *         "sealed": true,
+                     *         "files": [
+                     *           "gateway.db",
+                     *           "access.db",
+                     *           "keyring.toml"
+                     *         ]
+                     *       },
+                     *       "checked": true,
+                     *       "ordered": true,
+                     *       "restored": {
+                     *         "why": "backup",
+                     *         "by": "Olga",
+                     *         "at": "2026-05-01T09:30:00Z",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042
+                     *       },
+                     *       "at_stake": 3
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
-            /** @description Problem */
-            507: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            507: components["responses"]["Problem507"];
         };
     };
     drop_api_v1_system_restore_delete: {
@@ -11658,32 +12525,43 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sent": {
+                     *         "gateway": "gw-1",
+                     *         "store": "mercado-12",
+                     *         "software": "1.0.0",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042,
+                     *         "confirmed": 1040,
+                     *         "size_bytes": 31457280,
+                     *         "sealed": true,
+                     *         "files": [
+                     *           "gateway.db",
+                     *           "access.db",
+                     *           "keyring.toml"
+                     *         ]
+                     *       },
+                     *       "checked": true,
+                     *       "ordered": true,
+                     *       "restored": {
+                     *         "why": "backup",
+                     *         "by": "Olga",
+                     *         "at": "2026-05-01T09:30:00Z",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042
+                     *       },
+                     *       "at_stake": 3
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
         };
     };
     check_api_v1_system_restore_check_post: {
@@ -11695,6 +12573,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "passphrase": null
+                 *     }
+                 */
                 "application/json": components["schemas"]["Passphrase"];
             };
         };
@@ -11705,42 +12588,44 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sent": {
+                     *         "gateway": "gw-1",
+                     *         "store": "mercado-12",
+                     *         "software": "1.0.0",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042,
+                     *         "confirmed": 1040,
+                     *         "size_bytes": 31457280,
+                     *         "sealed": true,
+                     *         "files": [
+                     *           "gateway.db",
+                     *           "access.db",
+                     *           "keyring.toml"
+                     *         ]
+                     *       },
+                     *       "checked": true,
+                     *       "ordered": true,
+                     *       "restored": {
+                     *         "why": "backup",
+                     *         "by": "Olga",
+                     *         "at": "2026-05-01T09:30:00Z",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042
+                     *       },
+                     *       "at_stake": 3
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     order_api_v1_system_restore_order_post: {
@@ -11752,6 +12637,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": ""
+                 *     }
+                 */
                 "application/json": components["schemas"]["Confirmed"];
             };
         };
@@ -11762,42 +12652,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "restarting": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     take_back_api_v1_system_restore_take_back_post: {
@@ -11809,6 +12677,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": ""
+                 *     }
+                 */
                 "application/json": components["schemas"]["Confirmed"];
             };
         };
@@ -11819,42 +12692,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "restarting": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     settle_api_v1_system_restore_settle_post: {
@@ -11866,6 +12717,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": ""
+                 *     }
+                 */
                 "application/json": components["schemas"]["Confirmed"];
             };
         };
@@ -11876,42 +12732,44 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "sent": {
+                     *         "gateway": "gw-1",
+                     *         "store": "mercado-12",
+                     *         "software": "1.0.0",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042,
+                     *         "confirmed": 1040,
+                     *         "size_bytes": 31457280,
+                     *         "sealed": true,
+                     *         "files": [
+                     *           "gateway.db",
+                     *           "access.db",
+                     *           "keyring.toml"
+                     *         ]
+                     *       },
+                     *       "checked": true,
+                     *       "ordered": true,
+                     *       "restored": {
+                     *         "why": "backup",
+                     *         "by": "Olga",
+                     *         "at": "2026-05-01T09:30:00Z",
+                     *         "made": "2026-05-01T09:30:00Z",
+                     *         "stored": 1042
+                     *       },
+                     *       "at_stake": 3
+                     *     }
+                     */
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     wipe_api_v1_system_wipe_post: {
@@ -11923,6 +12781,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": "",
+                 *       "what": "customers"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Wipe"];
             };
         };
@@ -11933,42 +12797,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "restarting": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
-            401: components["responses"]["Refused"];
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     look_api_v1_kiosk__dispenser__get: {
@@ -11988,31 +12830,66 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "online": true,
+                     *       "state": "start",
+                     *       "visit": "3f2a9c0d1b7e4f6a",
+                     *       "asked": true,
+                     *       "picks": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "flames": 2,
+                     *           "word": "Medium",
+                     *           "like": "as hot as a jalapeño",
+                     *           "at": 33.1,
+                     *           "why": "close to your usual heat",
+                     *           "poured": true
+                     *         }
+                     *       ],
+                     *       "menu": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "flames": 2,
+                     *           "word": "Medium",
+                     *           "like": "as hot as a jalapeño",
+                     *           "at": 33.1
+                     *         }
+                     *       ],
+                     *       "line": {
+                     *         "low": 21.5,
+                     *         "middle": 38,
+                     *         "high": 54.5,
+                     *         "hurts": 61.2,
+                     *         "own": true,
+                     *         "dial": null
+                     *       },
+                     *       "question": {
+                     *         "sauce": "chipotle-honey",
+                     *         "name": "Chipotle Honey",
+                     *         "pour": 1043,
+                     *         "verdict": "too_hot"
+                     *       },
+                     *       "standing": "anonymous",
+                     *       "card": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
         };
     };
     live_api_v1_kiosk__dispenser__live_get: {
@@ -12034,41 +12911,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example event: start
+                     *     id: 17
+                     *     data: {}
+                     */
                     "text/event-stream": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            503: components["responses"]["Problem503"];
         };
     };
     rate_api_v1_kiosk__dispenser__visits__visit__rating_post: {
@@ -12083,6 +12938,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "verdict": "just_right"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Rating"];
             };
         };
@@ -12093,62 +12953,70 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "online": true,
+                     *       "state": "start",
+                     *       "visit": "3f2a9c0d1b7e4f6a",
+                     *       "asked": true,
+                     *       "picks": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "flames": 2,
+                     *           "word": "Medium",
+                     *           "like": "as hot as a jalapeño",
+                     *           "at": 33.1,
+                     *           "why": "close to your usual heat",
+                     *           "poured": true
+                     *         }
+                     *       ],
+                     *       "menu": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "flames": 2,
+                     *           "word": "Medium",
+                     *           "like": "as hot as a jalapeño",
+                     *           "at": 33.1
+                     *         }
+                     *       ],
+                     *       "line": {
+                     *         "low": 21.5,
+                     *         "middle": 38,
+                     *         "high": 54.5,
+                     *         "hurts": 61.2,
+                     *         "own": true,
+                     *         "dial": null
+                     *       },
+                     *       "question": {
+                     *         "sauce": "chipotle-honey",
+                     *         "name": "Chipotle Honey",
+                     *         "pour": 1043,
+                     *         "verdict": "too_hot"
+                     *       },
+                     *       "standing": "anonymous",
+                     *       "card": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     press_api_v1_kiosk__dispenser__visits__visit___wish__post: {
@@ -12170,62 +13038,70 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "dispenser": "hot-bar-1",
+                     *       "online": true,
+                     *       "state": "start",
+                     *       "visit": "3f2a9c0d1b7e4f6a",
+                     *       "asked": true,
+                     *       "picks": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "flames": 2,
+                     *           "word": "Medium",
+                     *           "like": "as hot as a jalapeño",
+                     *           "at": 33.1,
+                     *           "why": "close to your usual heat",
+                     *           "poured": true
+                     *         }
+                     *       ],
+                     *       "menu": [
+                     *         {
+                     *           "milli_octaves": 7651,
+                     *           "shu": 3200,
+                     *           "nozzle": 2,
+                     *           "sauce": "chipotle-honey",
+                     *           "name": "Chipotle Honey",
+                     *           "flames": 2,
+                     *           "word": "Medium",
+                     *           "like": "as hot as a jalapeño",
+                     *           "at": 33.1
+                     *         }
+                     *       ],
+                     *       "line": {
+                     *         "low": 21.5,
+                     *         "middle": 38,
+                     *         "high": 54.5,
+                     *         "hurts": 61.2,
+                     *         "own": true,
+                     *         "dial": null
+                     *       },
+                     *       "question": {
+                     *         "sauce": "chipotle-honey",
+                     *         "name": "Chipotle Honey",
+                     *         "pour": 1043,
+                     *         "verdict": "too_hot"
+                     *       },
+                     *       "standing": "anonymous",
+                     *       "card": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     make_token_api_v1_kiosk__dispenser__token_post: {
@@ -12245,44 +13121,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "token": "picante_2bD7..."
+                     *     }
+                     */
                     "application/json": components["schemas"]["KioskToken"];
                 };
             };
-            /** @description Problem */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            409: components["responses"]["Refused"];
-            413: components["responses"]["Refused"];
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "application/json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            429: components["responses"]["Refused"];
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
         };
     };
     stream_api_v1_stream_get: {
@@ -12300,21 +13154,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example event: start
+                     *     id: 17
+                     *     data: {}
+                     */
                     "text/event-stream": string;
                 };
             };
-            401: components["responses"]["Refused"];
-            403: components["responses"]["Refused"];
-            /** @description Problem */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                    "text/event-stream": components["schemas"]["ProblemDetails"];
-                };
-            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            503: components["responses"]["Problem503"];
         };
     };
 }

@@ -62,7 +62,7 @@ async def profile(
 @router.get("/picks", responses=documented(400, 404, 422))
 async def picks(
     web: TheWeb,
-    dispenser: Annotated[str, Query(pattern=SOURCE)],
+    dispenser: Annotated[str, Query(pattern=SOURCE, examples=["hot-bar-1"])],
     subject: Annotated[
         str | None,
         Query(json_schema_extra=A_SUBJECT, description="A pseudonym or session; without it, somebody new"),

@@ -14,11 +14,14 @@ from gateway.web import views
 from gateway.web.answers import SyncView
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.dispensers.commands import Dispenser
+from gateway.web.examples import as_text
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
+
+LINES = as_text("application/jsonl", '{"link": "/dev/ttyUSB0", "message": "EVENT"}\n')
 
 
 @router.post("/uplink/adopt", responses=documented(409))
@@ -41,13 +44,17 @@ class Wanted(BaseModel):
     max_bytes: Annotated[int, Field(ge=1_000, le=tracing.MAX_BYTES)] = 10_000_000
 
 
-@router.post("/trace", response_class=StreamingResponse, responses=documented(409, 422))
+@router.post("/trace", response_class=StreamingResponse, responses={200: LINES, **documented(409, 422)})
 async def trace(web: TheWeb, wanted: Wanted) -> StreamingResponse:
     """What passes on all links from now on, without secrets: JSON lines, until it is over or the reader goes."""
     return await _traced(web, wanted)
 
 
-@router.get("/dispensers/{dispenser}/trace", response_class=StreamingResponse, responses=documented(404, 409, 422))
+@router.get(
+    "/dispensers/{dispenser}/trace",
+    response_class=StreamingResponse,
+    responses={200: LINES, **documented(404, 409, 422)},
+)
 async def trace_one(
     web: TheWeb,
     dispenser: Dispenser,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
-from gateway.web import cookies
+from gateway.web import cookies, examples
 from gateway.web.guard import BY_KEY, OPEN
-from gateway.web.problems import documented
+from gateway.web.problems import MEDIA_TYPE, documented
 
 SCHEMES = {
     "token": {
@@ -48,10 +50,10 @@ def describe(application: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> None:
-    refused = documented(403)[403]
-    components = document.setdefault("components", {})
+    components = document["components"]
     components["securitySchemes"] = SCHEMES | KEY
-    components["responses"] = {"Refused": {"description": "Problem", "content": refused["content"]}}
+    responses: dict[str, Any] = {}
+    components["responses"] = responses
     for path, operations in document["paths"].items():
         for method in _METHODS:
             if (operation := operations.get(method)) is None:
@@ -64,4 +66,18 @@ def _complete(document: dict[str, Any]) -> None:
             refusals = [] if is_open else [401, 403]
             refusals += [409, 413, 429] if method != "get" else []
             for status in refusals:
-                answers.setdefault(str(status), {"$ref": "#/components/responses/Refused"})
+                answers.setdefault(str(status), documented(status)[status])
+            for status, answer in answers.items():
+                if MEDIA_TYPE in answer.get("content", {}):
+                    responses.setdefault(f"Problem{status}", _problem(int(status)))
+                    answers[status] = {"$ref": f"#/components/responses/Problem{status}"}
+            for told in (operation.get("requestBody", {}), *answers.values()):
+                if (content := told.get("content", {}).get("application/json")) is not None:
+                    with contextlib.suppress(KeyError):  # a test sees that each has one
+                        content.setdefault("example", examples.composed(content["schema"], document))
+
+
+def _problem(status: int) -> dict[str, Any]:
+    content = documented(status)[status]["content"][MEDIA_TYPE]
+    what = HTTPStatus(status).phrase
+    return {"description": what, "content": {MEDIA_TYPE: content | {"example": examples.error(status)}}}

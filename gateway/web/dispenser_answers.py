@@ -34,7 +34,7 @@ class ReadingsView(Answer):
     door_open: bool | None
     drip_tray_full: bool | None
     nozzles: list[NozzleReadings]
-    shed: int
+    shed: Annotated[int, example(0)]
     """SAMPLEs that it has not sent since its boot, for want of room on its line."""
 
 
@@ -108,9 +108,9 @@ class DispenserView(Answer):
     """When it came, or was lost: of one that was there when the gateway ended, the gateway's start."""
     firmware: Annotated[str, example("1.4.2")]
     generation: Annotated[str, example("5e3a09c1")]
-    openings: int
+    openings: Annotated[int, example(2)]
     """Links opened since the gateway started."""
-    events: int
+    events: Annotated[int, example(118)]
     """Events delivered since the gateway started."""
     nozzles: list[NozzleView]
     screen: ShownView | None

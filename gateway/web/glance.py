@@ -14,28 +14,28 @@ from models.ranker import Scorer
 class Counts(Answer):
     """The gateway in numbers; the last three since it started."""
 
-    stored: int
-    in_kafka: int
-    pending: int
-    refused: int
-    duplicates: int
-    picks_shown: int
+    stored: Annotated[int, example(1042)]
+    in_kafka: Annotated[int, example(1040)]
+    pending: Annotated[int, example(2)]
+    refused: Annotated[int, example(1)]
+    duplicates: Annotated[int, example(0)]
+    picks_shown: Annotated[int, example(310)]
 
 
 class PickTimes(Answer):
     """How long the last picks took, from the question's last byte to the answer's first."""
 
-    count: int
-    p50_us: int | None
-    p99_us: int | None
+    count: Annotated[int, example(310)]
+    p50_us: Annotated[int | None, example(1800)]
+    p99_us: Annotated[int | None, example(6400)]
 
 
 class Told(Answer):
     """An event as a sentence."""
 
-    position: int
+    position: Annotated[int, example(1042)]
     time: datetime
-    clock: str
+    clock: Annotated[str, example("known")]
     kind: Annotated[str, example("poured")]
     text: Annotated[str, example("hot-bar-1 poured Chipotle Honey, 5.2 mL")]
     heat: HeatAt | None = None
@@ -53,8 +53,8 @@ class GatewayView(Answer):
     """The bundle that ranks, or `rule`."""
     scorer: Scorer
     clock_known: bool
-    database_bytes: int
-    quota_bytes: int
+    database_bytes: Annotated[int, example(31457280)]
+    quota_bytes: Annotated[int, example(2147483648)]
 
 
 class Status(Answer):
@@ -72,5 +72,5 @@ class Status(Answer):
     events: list[Told]
     """The last events, newest first; impressions are among the picks."""
     sync: SyncView
-    backlog: list[int]
+    backlog: Annotated[list[int], example([0, 2])]
     """`pending` every 5 s, newest last."""

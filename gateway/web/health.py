@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.web.answers import Answer, example
+from gateway.web.examples import as_text
 from gateway.web.problems import Problem, documented
 from gateway.web.web import TheWeb, Web
 
@@ -47,7 +48,7 @@ async def healthz(web: TheWeb) -> Healthy:
     return Healthy()
 
 
-@router.get("/readyz", responses={503: {"description": "Not ready", "model": Readiness}})
+@router.get("/readyz", response_model=Readiness, responses={503: {"description": "Not ready", "model": Readiness}})
 async def readyz(web: TheWeb) -> JSONResponse:
     """Whether the gateway takes events and answers customers. What may be away (Kafka, links) is told, and no more."""
     parts = [*_needed(web), *_others(web)]
@@ -85,7 +86,10 @@ def _others(web: Web) -> list[PartState]:
     return parts
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+FIGURES = as_text("text/plain", "# TYPE picante_clock_known gauge\npicante_clock_known 1.0\n")
+
+
+@router.get("/metrics", response_class=Response, responses={200: FIGURES})
 async def metrics(web: TheWeb) -> Response:
     """Figures for Prometheus."""
     await web.board.fresh()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -28,18 +28,18 @@ PROGRAMS = ("/api/", "/metrics", "/openapi.json", "/live", "/static/")
 class Fault(BaseModel):
     """One thing that is wrong with a request."""
 
-    where: str
-    what: str
+    where: Annotated[str, Field(examples=["query.limit"])]
+    what: Annotated[str, Field(examples=["Input should be less than or equal to 1000"])]
 
 
 class ProblemDetails(BaseModel):
     """An error, as RFC 9457 writes it, with a hint and the places of the faults."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    hint: str
+    type: Annotated[str, Field(examples=["urn:picante:problem:no-such-dispenser"])]
+    title: Annotated[str, Field(examples=["No such dispenser"])]
+    status: Annotated[int, Field(examples=[404])]
+    detail: Annotated[str, Field(examples=["there is no dispenser of this name"])]
+    hint: Annotated[str, Field(examples=["/api/v1/dispensers lists those that there are"])]
     errors: list[Fault] = []
 
 

@@ -21,6 +21,7 @@ from fastapi.sse import format_sse_event
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from gateway.web.examples import as_text
 from gateway.web.glance import Status
 from gateway.web.problems import Problem, documented
 from gateway.web.seats import FreeSeat
@@ -83,7 +84,10 @@ async def _packed(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     yield packer.flush()
 
 
-@router.get("/api/v1/stream", response_class=EventStream, responses=documented(503))
+STREAM = as_text("text/event-stream", "event: start\nid: 17\ndata: {}\n\n")
+
+
+@router.get("/api/v1/stream", response_class=EventStream, responses={200: STREAM, **documented(503)})
 async def stream(seat: FreeSeat, who: Viewer) -> EventStream:
     """The status: once whole, then what changes, at most twice a second."""
     return EventStream(_follow(seat.web, who))

@@ -19,7 +19,7 @@ from gateway.web.web import TheWeb, Web
 
 router = APIRouter(prefix="/api/v1/dispensers", tags=["v1"])
 
-Dispenser = Annotated[str, Path(pattern=SOURCE)]
+Dispenser = Annotated[str, Path(pattern=SOURCE, examples=["hot-bar-1"])]
 Planogram = Annotated[
     dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(max_length=32)]],
     Field(

@@ -27,7 +27,7 @@ from heat.errors import DataError, StoreError
 
 router = APIRouter(prefix="/api/v1/dispensers/{dispenser}/nozzles/{nozzle}/bottle", tags=["v1"])
 
-NozzleNumber = Annotated[int, Path(ge=0, le=255)]
+NozzleNumber = Annotated[int, Path(ge=0, le=255, examples=[2])]
 KEPT = 10
 """Bottles of a nozzle that are told of."""
 MAX_ML = 20_000

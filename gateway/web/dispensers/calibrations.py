@@ -35,18 +35,21 @@ class CalibrationView(Answer):
     command: CommandView
 
 
+THREE = [{"command": f"9f2c4e1ab07d33559f2c4e1ab07d335{each}", "volume_ml": 19.5} for each in range(POURS)]
+
+
 class Pour(Model):
     """A test pour, and what was read off the cylinder."""
 
-    command: Annotated[str, Field(pattern=ID)]
-    volume_ml: Annotated[float, Field(ge=MIN_ML, le=MAX_ML)]
+    command: Annotated[str, Field(pattern=ID, examples=["9f2c4e1ab07d33559f2c4e1ab07d3355"])]
+    volume_ml: Annotated[float, Field(ge=MIN_ML, le=MAX_ML, examples=[19.5])]
 
 
 class Calibration(Model):
     """Three test pours through one nozzle."""
 
     nozzle: Nozzle
-    pours: Annotated[list[Pour], Field(min_length=POURS, max_length=10)]
+    pours: Annotated[list[Pour], Field(min_length=POURS, max_length=10, examples=[THREE])]
 
 
 class Undoing(Model):

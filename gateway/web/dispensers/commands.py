@@ -30,8 +30,8 @@ from heat.errors import StoreError
 PREFIX = "/api/v1/dispensers/{dispenser}"
 router = APIRouter(prefix=PREFIX, tags=["v1"])
 
-Dispenser = Annotated[str, Path(pattern=SOURCE)]
-Id = Annotated[str, Path(pattern=ID)]
+Dispenser = Annotated[str, Path(pattern=SOURCE, examples=["hot-bar-1"])]
+Id = Annotated[str, Path(pattern=ID, examples=["9f2c4e1ab07d33559f2c4e1ab07d3355"])]
 
 
 class CommandView(Answer):
@@ -40,7 +40,7 @@ class CommandView(Answer):
     id: Annotated[str, example("9f2c4e1ab07d33559f2c4e1ab07d3355")]
     dispenser: Annotated[str, example("hot-bar-1")]
     verb: Annotated[str, example("test_pour")]
-    arguments: dict[str, Any]
+    arguments: Annotated[dict[str, Any], example({"nozzle": 2, "volume_ul": 20000})]
     """As they travel; a key is withheld."""
     state: Annotated[str, example("done")]
     """queued, sent, running; done, refused, failed, expired, interrupted, unsupported, dropped; or unknown."""

@@ -22,11 +22,13 @@ from gateway.web.answers import PSEUDONYM, Answer, example
 from gateway.web.audited import audit
 from gateway.web.dispensers.bottles import BottleView, bottle_view
 from gateway.web.dispensers.told import Model
+from gateway.web.examples import as_text
 from gateway.web.problems import Fault, Problem, documented
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Technician
 from heat.errors import DataError, StoreError
 
+CSV = as_text("text/csv", "time,dispenser,nozzle\r\n2026-05-01T09:30:00+00:00,hot-bar-1,2\r\n")
 router = APIRouter(prefix="/api/v1/lots", tags=["v1"])
 
 Lot = Annotated[str, Path(max_length=64, examples=["L2026-118"])]
@@ -103,7 +105,7 @@ async def look(web: TheWeb, lot: Lot, after: Annotated[int, Query(ge=0, le=2**53
     return await lot_view(web, checked(lot), after)
 
 
-@router.get("/{lot}/pours.csv", responses={200: {"content": {"text/csv": {}}}, **documented(422)})
+@router.get("/{lot}/pours.csv", response_class=StreamingResponse, responses={200: CSV, **documented(422)})
 async def pours(web: TheWeb, lot: Lot) -> StreamingResponse:
     """Everything that was poured from a lot, as a table."""
     return csv_of(web, checked(lot))

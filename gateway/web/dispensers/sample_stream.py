@@ -33,7 +33,7 @@ from gateway.web.dispensers.commands import Dispenser
 from gateway.web.problems import Problem, documented
 from gateway.web.seats import FreeSeat, Seat
 from gateway.web.shell import Told
-from gateway.web.stream import EventStream, may_look_on
+from gateway.web.stream import STREAM, EventStream, may_look_on
 from gateway.web.web import TheWeb
 from heat.identity import SAFE_INTEGER
 
@@ -92,7 +92,7 @@ async def readings(
     return await thin(web.state, dispenser, seconds)
 
 
-@router.get("/samples/live", response_class=EventStream, responses=documented(404, 422, 503))
+@router.get("/samples/live", response_class=EventStream, responses={200: STREAM, **documented(404, 422, 503)})
 async def live(
     seat: FreeSeat,
     dispenser: Dispenser,

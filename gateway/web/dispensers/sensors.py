@@ -49,7 +49,7 @@ class SamplesView(Answer):
 @router.get("/dispensers/{dispenser}/samples", responses=documented(404, 422))
 async def samples(
     web: TheWeb,
-    dispenser: Annotated[str, Path(pattern=SOURCE)],
+    dispenser: Annotated[str, Path(pattern=SOURCE, examples=["hot-bar-1"])],
     channel: SensorName,
     nozzle: Annotated[int, Query(ge=0, le=255, description="0: of the whole dispenser")] = 0,
     since: Annotated[int | None, Query(ge=0, le=SAFE_INTEGER, description="Unix time, ms; else the last hour")] = None,

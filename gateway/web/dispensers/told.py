@@ -75,7 +75,7 @@ class TareArguments(NozzleArgument):
 class CalibrateArguments(NozzleArgument):
     """A flow meter's factor."""
 
-    pulses_per_ml: Annotated[float, Field(ge=0.001, le=4_000_000)]
+    pulses_per_ml: Annotated[float, Field(ge=0.001, le=4_000_000, examples=[98.4])]
 
 
 class TestPourArguments(NozzleArgument):
@@ -105,13 +105,16 @@ class LockArguments(Model):
 class PlanogramArguments(Model):
     """Sauces by nozzle; the others keep theirs."""
 
-    placed: Annotated[dict[Annotated[int, Field(ge=0, le=255)], str], Field(min_length=1, max_length=12)]
+    placed: Annotated[
+        dict[Annotated[int, Field(ge=0, le=255)], str],
+        Field(min_length=1, max_length=12, examples=[{"2": "chipotle-honey"}]),
+    ]
 
 
 class ShowArguments(Model):
     """Sauces, of those on its nozzles, that are put on the screen."""
 
-    sauces: Annotated[list[str], Field(min_length=1, max_length=6)]
+    sauces: Annotated[list[str], Field(min_length=1, max_length=6, examples=[["table-red", "chipotle-honey"]])]
     why: Annotated[str, Field(max_length=48)] = "from the staff"
     seconds: Annotated[int, Field(ge=1, le=3600)] = 60
 

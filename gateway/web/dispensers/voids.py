@@ -23,7 +23,7 @@ from heat.identity import SAFE_INTEGER
 
 router = APIRouter(prefix="/api/v1/events", tags=["v1"])
 
-Position = Annotated[int, Path(ge=1, le=SAFE_INTEGER)]
+Position = Annotated[int, Path(ge=1, le=SAFE_INTEGER, examples=[1042])]
 
 _WHY: dict[Refused, tuple[int, str, str]] = {
     "no-such-event": (404, "no event is at this position (any more)", "GET /api/v1/events tells what is"),

@@ -131,8 +131,8 @@ class ChangeView(Answer):
     via: Annotated[str, example("session")]
     method: Annotated[str, example("PUT")]
     route: Annotated[str, example("/api/v1/dispensers/{dispenser}/name")]
-    parameters: dict[str, str]
-    words: str
+    parameters: Annotated[dict[str, str], example({"dispenser": "hot-bar-1"})]
+    words: Annotated[str, example("called Bar, left, by Olga")]
 
 
 class ChangesView(Answer):

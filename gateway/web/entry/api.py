@@ -36,6 +36,8 @@ from heat.identity import SAFE_INTEGER
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
+Id = Annotated[str, Path(examples=["3f2a9c0d1b7e"])]
+"""Of a session or a token; it opens nothing."""
 PersonName = Annotated[str, Path(examples=["Tomás"])]
 """Paths have it as `{name:path}`: a slash in it is one, however it is written."""
 
@@ -98,7 +100,7 @@ async def sessions(entry: TheEntry, who: Viewer) -> SessionsView:
 
 
 @router.delete("/me/sessions/{session}", status_code=204, responses=documented(401, 403, 404, 422))
-async def end_session(request: Request, entry: TheEntry, who: Viewer, session: str) -> Response:
+async def end_session(request: Request, entry: TheEntry, who: Viewer, session: Id) -> Response:
     """End a session of one's own; an owner may end anybody's."""
     await acts.end_session(request, entry.access, who, session)
     return Response(status_code=204)
@@ -118,7 +120,7 @@ async def add_token(request: Request, entry: TheEntry, who: Owner, told: NewToke
 
 
 @router.delete("/tokens/{token}", status_code=204, responses=documented(401, 403, 404, 422))
-async def revoke_token(request: Request, entry: TheEntry, who: Owner, token: str) -> Response:  # noqa: ARG001
+async def revoke_token(request: Request, entry: TheEntry, who: Owner, token: Id) -> Response:  # noqa: ARG001
     """End a token."""
     await acts.revoke(request, entry.access, token)
     return Response(status_code=204)

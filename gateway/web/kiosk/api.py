@@ -15,7 +15,7 @@ from gateway.web.kiosk.screen import screen_of
 from gateway.web.problems import documented
 from gateway.web.seats import FreeSeat
 from gateway.web.shell import language_of
-from gateway.web.stream import EventStream
+from gateway.web.stream import STREAM, EventStream
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import asker
 from heat.events import Verdict
@@ -42,7 +42,7 @@ async def look(request: Request, web: TheWeb, dispenser: Dispenser) -> KioskView
     return _view(request, web, dispenser)
 
 
-@router.get("/live", response_class=EventStream, responses=documented(404, 422, 503))
+@router.get("/live", response_class=EventStream, responses={200: STREAM, **documented(404, 422, 503)})
 async def live(
     request: Request, seat: FreeSeat, dispenser: Dispenser, last_event_id: Annotated[str | None, Header()] = None
 ) -> EventStream:

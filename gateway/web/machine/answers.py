@@ -124,7 +124,7 @@ class RestoredView(Answer):
     """A backup that was put back, while what was there before is kept."""
 
     why: Literal["backup", "take back"]
-    by: str
+    by: Annotated[str, example("Olga")]
     at: datetime
     made: datetime
     """When the backup was taken."""
@@ -160,7 +160,7 @@ class LogLine(Answer):
     level: Literal["debug", "info", "warning", "error", "critical"]
     logger: Annotated[str, example("gateway.web")]
     text: Annotated[str, example("the page is at http://localhost:8080/")]
-    more: dict[str, str]
+    more: Annotated[dict[str, str], example({"dispenser": "hot-bar-1"})]
     """What the line told beside that: dispenser, part, exception."""
 
 
@@ -189,7 +189,7 @@ class BackupView(Answer):
     confirmed: Annotated[int, example(1040)]
     size_bytes: Annotated[int, example(31_457_280)]
     sealed: bool
-    files: list[str]
+    files: Annotated[list[str], example(["gateway.db", "access.db", "keyring.toml"])]
 
 
 class RestoreView(Answer):

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from cloud_sync.log_ring import RING
 from gateway import support
 from gateway.web.confirm import YES, must_be_confirmed
+from gateway.web.examples import as_bytes, as_text
 from gateway.web.language import Text
 from gateway.web.machine import doing
 from gateway.web.machine.answers import (
@@ -37,9 +38,8 @@ router = APIRouter(prefix="/api/v1/system", tags=["system"])
 
 RESTORE, TAKE_BACK, WIPE, RESTART = Text("restore"), Text("take back"), Text("wipe"), Text("restart")
 """Words that are typed, or said by holding the button."""
-ZIP = {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
-TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
-BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+ZIP, BINARY = as_bytes("application/zip"), as_bytes("application/octet-stream")
+TEXT = as_text("text/plain", '{"level": "info", "message": "the page is at http://127.0.0.1:8080/"}\n')
 
 
 class Confirmed(BaseModel):
@@ -62,7 +62,7 @@ class Without(BaseModel):
     """What is left out of a bundle."""
 
     model_config = ConfigDict(extra="forbid")
-    without: Annotated[list[str], Body(max_length=50)] = []
+    without: Annotated[list[str], Body(max_length=50, examples=[["logs.jsonl"]])] = []
     """Names of files."""
 
 
@@ -127,7 +127,7 @@ async def bundle_preview(web: TheWeb, who: Technician) -> BundlePreview:  # noqa
 
 
 @router.get("/bundle/{name}", response_class=Response, responses={200: TEXT, **documented(403, 404, 422)})
-async def bundle_file(web: TheWeb, who: Technician, name: str) -> Response:  # noqa: ARG001
+async def bundle_file(web: TheWeb, who: Technician, name: Annotated[str, Path(examples=["logs.jsonl"])]) -> Response:  # noqa: ARG001
     """One file of the bundle, as it would leave."""
     return Response(await file_of_bundle(web, name), media_type="text/plain; charset=utf-8")
 

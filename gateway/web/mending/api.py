@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from gateway.quarantine import DIRECTORY
+from gateway.web.examples import as_bytes
 from gateway.web.language import Language
 from gateway.web.mending.fixes import mend
 from gateway.web.problems import Problem, documented
@@ -127,7 +128,7 @@ async def wake(request: Request, web: TheWeb, who: Technician, key: Key) -> Repa
 @router.get(
     "/{key}/quarantined.tar",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/x-tar": {}}}, **documented(404, 422)},
+    responses={200: as_bytes("application/x-tar"), **documented(404, 422)},
 )
 async def quarantined(web: TheWeb, who: Owner, key: Key) -> StreamingResponse:  # noqa: ARG001
     """A database that was set aside, as it is. It holds pseudonyms, and what customers said."""

