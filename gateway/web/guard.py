@@ -198,13 +198,12 @@ class Guard:
         details = problem.details
         if details.status != 401:
             return answered(scope, problem, self._as_page)
+        headers = Headers(scope=scope)
+        # a script of a page has no use for another page; it loads its own anew, and that is a person's way
+        person = headers.get("sec-fetch-mode", "navigate") == "navigate" and "authorization" not in headers
+        if person and not scope["path"].startswith(PROGRAMS):
+            return RedirectResponse("/setup" if details.type.endswith(":not-set-up") else _sign_in(scope), 303)
         answer = problem.response()
-        if not scope["path"].startswith(PROGRAMS) and "authorization" not in Headers(scope=scope):
-            where = "/setup" if details.type.endswith(":not-set-up") else _sign_in(scope)
-            if "hx-request" in Headers(scope=scope):
-                answer.headers["hx-redirect"] = where
-            else:
-                return RedirectResponse(where, 303)
         answer.headers["www-authenticate"] = 'Bearer realm="picante"'
         return answer
 

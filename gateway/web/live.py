@@ -1,7 +1,7 @@
 """A page's event stream: the parts of the page, first all of them, then those that changed.
 
     id: 9f2c4e1a.07d31b55         what is shown from then on, a tag for each part; a browser that comes back says it
-    data: <hx-partial ...>        parts, which replace those in the document
+    data: <...>                   parts (macros/live.html), which replace those in the document
 
     event: samples   data: ...    what a page has beside its parts, for an element that draws itself: a chart
     id: 9f2c4e1a.07d31b55~1790000000000      the same, and how far that went

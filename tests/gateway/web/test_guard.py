@@ -108,6 +108,8 @@ async def test_pages_lead_to_the_sign_in_and_back(inside: Inside, anyone: httpx.
     for path in ("/", "/dispensers?search=bar", "/nothing", "/kiosk/hot-bar-1"):
         answer = await anyone.get(path)
         assert answer.status_code == 303, path
+        asked_by_script = await anyone.get(path, headers={"sec-fetch-mode": "cors"})
+        assert (asked_by_script.status_code, kind(asked_by_script)) == (401, "not-signed-in"), path
     answer = await anyone.get("/dispensers?search=bar%20a&x=1")
     assert answer.headers["location"] == "/sign-in?next=/dispensers%3Fsearch%3Dbar%2520a%26x%3D1"
     form = {"name": "OLGA ", "password": PASSWORD, "next": "/dispensers?search=bar"}

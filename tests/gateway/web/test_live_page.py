@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Browser, expect
 
+from gateway.web.cookies import SESSION
+from gateway.web.who import Role
+from tests.access import NAMES, give_cookie
 from tests.gateway.web import sample
 from tests.gateway.web.browser import context_of, set_visibility, visiting
 from tests.gateway.web.sample import Served
@@ -29,6 +32,17 @@ def test_what_it_is_about_is_gone(browser: Browser, shop: Served) -> None:
     with visiting(browser, shop, "/sample", tolerate="404") as page:
         shop.sample.values["gone"] = True
         expect(page.locator("main")).to_contain_text("there is no dispenser of this name")
+
+
+def test_whoever_is_signed_out_elsewhere_is_led_to_the_sign_in_and_back(browser: Browser, shop: Served) -> None:
+    with context_of(browser, shop, role=None, tolerate="401|sse:error") as context:
+        own = shop.web.access.sessions.begin_now(NAMES[Role.OWNER], "127.0.0.1", "a test")
+        give_cookie(context, shop.url, SESSION, own)
+        page = context.new_page()
+        page.goto(shop.url + "/sample")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        assert context.request.post(f"{shop.url}/sign-out", headers={"origin": shop.url}).ok
+        expect(page).to_have_url(f"{shop.url}/sign-in?next=/sample")
 
 
 def test_what_somebody_is_at_stays(browser: Browser, shop: Served) -> None:
