@@ -86,9 +86,8 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
         (tmp_path / "gateway" / "gateway.db").mkdir()
         config.write_text(good)
         client.post("/api/v1/repairs/check")
-        wait_until(
-            lambda: [one["code"] for one in told()] == ["store_unusable"], 60, "the database is the next trouble"
-        )
+        is_next = lambda: [one["code"] for one in told()] == ["store_unusable"]  # noqa: E731
+        wait_until(is_next, 10, "the database is the next trouble", promised=True)
 
         (tmp_path / "gateway" / "gateway.db").rmdir()
         wait_until(ready, 60, "it starts by itself")

@@ -27,6 +27,7 @@ from gateway.menus import Menus
 from gateway.named_certificates import ISSUER, LEAF, Certificate
 from gateway.parts import ports
 from gateway.releases import Report
+from gateway.web.repairs.board import LONGEST_URGENT
 from gateway.web.repairs.of_machine import certificate_repairs
 from heat.errors import (
     BrokerUnreachable,
@@ -471,6 +472,26 @@ async def test_a_dispenser_that_can_not_ask_whether_it_is_meant(inside: Inside) 
     assert link is not None
     link.session.version = 2
     await inside.no_repairs()
+
+
+async def test_what_somebody_lets_be_has_their_name_and_an_end(inside: Inside) -> None:
+    inside.hello((1, "ketchup", 500))
+    key = (await inside.repair("unknown_sauce"))["key"]
+    week = await inside.client.post(f"/api/v1/repairs/{key}/snooze", json={"span": "week"})
+    let = week.raise_for_status().json()["snoozed"]
+    assert let["by"] == "tests", "whose token it is"
+    assert datetime.fromisoformat(let["until"]) - datetime.now(UTC) <= LONGEST_URGENT, "it can't wait so long"
+    told = await inside.json("/api/v1/repairs")
+    assert (told["urgent"], [one["key"] for one in told["repairs"]]) == (0, [key]), "it is told of, and not counted"
+    repair = await inside.web.board.get(key)
+    assert repair is not None
+    await inside.web.board.snooze(repair, timedelta(seconds=1), "Ada")
+
+    async def awake() -> bool:
+        return bool((await inside.json("/api/v1/repairs"))["urgent"] == 1)
+
+    assert not await awake()
+    await wait_until_async(awake, 10, "it has an end")
 
 
 async def test_what_is_urgent_comes_first(inside: Inside) -> None:

@@ -1,6 +1,7 @@
-"""Dispensers, the clock, and what decides on picks. The dispensers say HELLO on links without a line.
+"""Dispensers, which say HELLO on links without a line.
 
-Real ones that come, go and are adopted are in test_repairs_page.py and test_dispensers_in_browser.py.
+Real ones that come, go, are adopted and do not do what they are told are in test_repairs_page.py, test_told_again.py and
+test_dispensers_in_browser.py.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ async def _offline(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 
 @provokes("command_failed")
 async def _failed(inside: Inside, _directory: Path) -> AsyncIterator[None]:
+    # the simulator fails in no command that it begins, but by a power cut: tests/faults has those
     hello, commands = inside.hello(), inside.state.commands
     order = await commands.enqueue(hello.dispenser, Identify(seconds=1), 60, asked_by="test")
     commands.unhappy[hello.dispenser] = replace(order, state="failed", ended_ms=order.created_ms)
@@ -93,7 +95,9 @@ async def _differs(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 async def _stubborn(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     inside.hello()
     handings = inside.state.adoption._handings
-    handings["hot-bar-1", bytes] = _Handing(bytes(32), tries=STUBBORN)  # it was sent for minutes
+    handings["hot-bar-1", bytes] = _Handing(
+        bytes(32), tries=STUBBORN
+    )  # it was sent for minutes: see test_told_again.py
     yield
     del handings["hot-bar-1", bytes]
 
@@ -101,6 +105,7 @@ async def _stubborn(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 @provokes("limit_unconfirmed")
 async def _hot(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     inside.hello((2, "reaper-raw", 500))
+    # the limit is gateway.toml's, and read at the start
     before = inside.state.recommender.menus
     inside.state.recommender.menus = Menus(inside.state.catalog, 50_000)
     yield

@@ -121,7 +121,7 @@ async def _locked_out(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 
 @provokes("restored", "seen")
 async def _restored(inside: Inside, _directory: Path) -> AsyncIterator[None]:
-    put_back(inside.state.store.settings.data_dir)
+    put_back(inside.state.store.settings.data_dir)  # a whole backup is put back in test_restore.py
     yield
 
 

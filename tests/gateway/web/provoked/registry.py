@@ -16,7 +16,7 @@ from tests.waiting import wait_until_async
 
 WITHIN_S = 10.0
 """s within which a repair is told of, and gone: by the daemon's own looks, which nobody hurries."""
-ASKED_S = 0.05
+ASKED_S = 0.25
 """s between two questions."""
 
 Provoke = Callable[[Inside, Path], AbstractAsyncContextManager[Inside | None]]
