@@ -1,7 +1,7 @@
 """Dispensers, which say HELLO on links without a line.
 
-Real ones that come, go, are adopted and do not do what they are told are in test_repairs_page.py, test_told_again.py and
-test_dispensers_in_browser.py.
+Real ones that come, go, are adopted and do not do what they are told are in test_repairs_page.py, test_told_again.py
+and test_dispensers_in_browser.py.
 """
 
 from __future__ import annotations
@@ -95,9 +95,8 @@ async def _differs(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 async def _stubborn(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     inside.hello()
     handings = inside.state.adoption._handings
-    handings["hot-bar-1", bytes] = _Handing(
-        bytes(32), tries=STUBBORN
-    )  # it was sent for minutes: see test_told_again.py
+    # it was sent for minutes: a dispenser to which it is sent in vain is in test_told_again.py
+    handings["hot-bar-1", bytes] = _Handing(bytes(32), tries=STUBBORN)
     yield
     del handings["hot-bar-1", bytes]
 

@@ -203,9 +203,8 @@ async def _stopped(inside: Inside, _directory: Path) -> AsyncIterator[None]:
 async def _unheard(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     uplink = inside.state.uplink
     assert uplink is not None
-    uplink._enter(
-        "idle"
-    )  # a Kafka that takes its events and not its heartbeat: rights that deploy/kafka/acls never gives
+    # no Kafka takes events and no heartbeat by the rights of deploy/kafka/acls: somebody has to grant others
+    uplink._enter("idle")
     uplink.pulse.failed(SinkRefused("no Write on picante.gateways.v1"))
     yield
     uplink.pulse.sent()
