@@ -65,7 +65,7 @@ def test_whatever_hangs_the_watchdog_ends_it_and_nothing_is_lost(tmp_path: Path,
             (partial(_fsfreeze, "--freeze", disk), partial(_fsfreeze, "--unfreeze", disk)),
         ):
             _store_more(shop)
-            wait_until(lambda: systemd.count("WATCHDOG"), 30, "the daemon beats")
+            wait_until(lambda: systemd.count("WATCHDOG"), 90, "the daemon beats")
             freeze()
             back_s = time.monotonic() + BACK_S
             try:

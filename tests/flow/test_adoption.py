@@ -203,7 +203,7 @@ def takes_another_key(shop: World, first: bytes) -> bytes:
     assert "takes a new key now" in say(shop, "rotate-key", "bar-7")
     kill(shop)
     wait_until(lambda: held_key(shop) != first, 30, "it has another key")
-    wait_until(lambda: is_online(shop) and not view(shop)["rotating"], 30, "which is proved")
+    wait_until(lambda: is_online(shop) and not view(shop)["rotating"], 60, "which is proved")
     return held_key(shop)
 
 
@@ -218,7 +218,7 @@ def is_forgotten_and_let_in_with_its_key(shop: World, held: bytes) -> None:
     say(shop, "adopt", "bar-7", "--key-file", str(key_file))
     key_file.unlink()
     replug(shop)
-    wait_until(lambda: is_online(shop), 20, "it is back with its own key")
+    wait_until(lambda: is_online(shop), 60, "it is back with its own key")
 
 
 def replug(shop: World) -> None:
@@ -237,7 +237,7 @@ def is_reset(shop: World) -> bytes:
     wait_until(lambda: view(shop).get("waiting"), 30, "it waits as a new one")
     say(shop, "adopt", "bar-7")
     replug(shop)
-    wait_until(lambda: is_online(shop), 20, "it is let in")
+    wait_until(lambda: is_online(shop), 60, "it is let in")
     return held_key(shop)
 
 

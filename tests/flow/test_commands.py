@@ -54,7 +54,7 @@ class Counter:
         broker = f'[mqtt]\nhost = "{mqtt.host}"\nport = {mqtt.port}\n'
         self.config = write_config(directory, self.port, broker if link == "mqtt" else ports, keys="sim/keys.toml")
         self.sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
-        wait_until((directory / "sim" / "keys.toml").exists, 20, "the simulator has made its keys")
+        wait_until((directory / "sim" / "keys.toml").exists, 60, "the simulator has made its keys")
         self.start_gateway()
 
     def start_gateway(self) -> None:

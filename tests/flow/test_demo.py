@@ -80,7 +80,7 @@ def test_ctrl_c_ends_everything_in_time_with_a_browsers_stream_open(tmp_path: Pa
         return (tmp_path / "out").read_text(errors="replace")
 
     try:
-        wait_until(lambda: "6 dispensers online" in said(), 30, f"the dispensers are online: {said()}")
+        wait_until(lambda: "6 dispensers online" in said(), 90, f"the dispensers are online: {said()}")
         password = re.search(r"sign in as demo with the password (\S+)", said())
         assert password is not None
         form = {"name": "demo", "password": password[1]}

@@ -43,7 +43,7 @@ def bar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     config = write_config(tmp_path, port, ports, keys="sim/keys.toml")
     sim = Process(tmp_path, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
     try:
-        wait_until((tmp_path / "sim" / "keys.toml").exists, 20, "the simulator has made its keys")
+        wait_until((tmp_path / "sim" / "keys.toml").exists, 60, "the simulator has made its keys")
         gateway = Process(tmp_path, "gateway", "gateway", "run", "--config", str(config))
         try:
             socket = tmp_path / "sim" / SOCKET_NAME

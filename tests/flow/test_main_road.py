@@ -234,10 +234,10 @@ ring = 8192
             status: dict[str, Any] = call(shop.socket, {"do": "status"})["dispensers"]["full-bar"]
             return status
 
-        wait_until(shop.socket.exists, 20, "the simulator answers")
+        wait_until(shop.socket.exists, 60, "the simulator answers")
         wait_until(lambda: device()["held"] >= TOTAL, 60, "5,000 events wait on the dispenser")
         shop.start_gateway()
-        wait_until(lambda: device()["online"], 20, "the dispenser is online")
+        wait_until(lambda: device()["online"], 60, "the dispenser is online")
         visit = call(shop.socket, {"do": "visit", "dispenser": "full-bar", "pour": ""})
         held = device()["held"]
         assert len(visit["picks"]) == 3

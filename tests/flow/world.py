@@ -119,7 +119,7 @@ class World:
             self.directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim", *arguments
         )
         keys = self.directory / "sim" / "keys.toml"
-        wait_until(lambda: keys.exists() or self.sim_ended(), 20, "the simulator has made its keys")
+        wait_until(lambda: keys.exists() or self.sim_ended(), 60, "the simulator has made its keys")
         return self.sim
 
     def without_dispensers(self) -> None:

@@ -52,10 +52,10 @@ def daemon(tmp_path: Path, systemd: Systemd, page: str) -> Iterator[Process]:
 def test_an_idle_daemon_says_when_it_is_ready_beats_and_says_when_it_stops(
     daemon: Process, systemd: Systemd, page: str
 ) -> None:
-    wait_until(lambda: systemd.count("READY"), 30, daemon.said())
+    wait_until(lambda: systemd.count("READY"), 90, daemon.said())
     assert httpx.get(f"{page}/readyz").is_success
     assert systemd.told[0] == {"READY": "1", "STATUS": "0 dispensers online, Kafka: none"}
-    wait_until(lambda: systemd.count("WATCHDOG") >= 3 or systemd.expired(), 30, daemon.said())
+    wait_until(lambda: systemd.count("WATCHDOG") >= 3 or systemd.expired(), 90, daemon.said())
     assert not systemd.expired()
     assert daemon.stop() == 0
     assert systemd.count("STOPPING") == systemd.count("READY") == 1
@@ -63,7 +63,7 @@ def test_an_idle_daemon_says_when_it_is_ready_beats_and_says_when_it_stops(
 
 @pytest.mark.parametrize("freeze", [signal.SIGUSR1, signal.SIGUSR2], ids=["loop", "writer"])
 def test_what_is_frozen_beats_no_more(daemon: Process, systemd: Systemd, page: str, freeze: signal.Signals) -> None:
-    wait_until(lambda: systemd.count("WATCHDOG"), 30, daemon.said())
+    wait_until(lambda: systemd.count("WATCHDOG"), 90, daemon.said())
     daemon.process.send_signal(freeze)
     wait_until(systemd.expired, 4 * LIMIT_S, "the beats stop")
     assert daemon.process.poll() is None

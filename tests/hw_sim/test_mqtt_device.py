@@ -122,7 +122,7 @@ def pour(unit: Unit, count: int) -> None:
         unit.pour(1, 100 + number)
 
 
-async def drained(unit: Unit, deadline_s: float = 20) -> None:
+async def drained(unit: Unit, deadline_s: float = 60) -> None:
     await wait_until_async(lambda: unit.header.held == 0, deadline_s, "the ring is empty")
 
 

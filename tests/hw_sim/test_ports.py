@@ -50,7 +50,7 @@ def pour(unit: Unit, count: int) -> None:
         unit.pour(1, 100 + number)
 
 
-async def drained(unit: Unit, deadline_s: float = 10) -> None:
+async def drained(unit: Unit, deadline_s: float = 60) -> None:
     await wait_until_async(lambda: unit.header.held == 0, deadline_s, "the ring is empty")
 
 
@@ -121,7 +121,7 @@ async def test_a_port_that_nobody_reads_fills_up_and_goes_on(plugged: MakeUnit, 
             line.wake()
             return line._unwritten != b""
 
-        await wait_until_async(full, 20, "the kernel takes no more")
+        await wait_until_async(full, 60, "the kernel takes no more")
         begun_s = time.process_time()
         assert await unit.ask() is None
         assert time.process_time() - begun_s < 0.5

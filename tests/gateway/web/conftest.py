@@ -173,7 +173,7 @@ def open_shop(
     sim = Process(directory, "sim", "sim", "run", "--scenario", "scenario.toml", "--state", "sim")
     shop = Shop(directory, port, sim, sim, set_up(directory / "gateway"), secure="issuer" in http)
     try:
-        wait_until((directory / "sim" / "keys.toml").exists, 20, "the simulator has made its keys")
+        wait_until((directory / "sim" / "keys.toml").exists, 60, "the simulator has made its keys")
         shop.start_gateway()
         yield shop
     finally:

@@ -81,7 +81,7 @@ async def at_bar(directory: Path) -> AsyncIterator[Bar]:
             needed = ports(state, serial).run(), state.commands.run(state.dispensers.reach), keep_adopting(state)
             running = [asyncio.create_task(part) for part in needed]
             try:
-                await wait_until_async((directory / "sim" / "keys.toml").exists, 20, "the simulator runs")
+                await wait_until_async((directory / "sim" / "keys.toml").exists, 60, "the simulator runs")
                 await wait_until_async(lambda: any(state.dispensers.strangers), 20, "the dispenser is plugged in")
                 await bar.press("dispenser_unadopted", "adopt")
                 await gone(inside, "dispenser_unadopted")
