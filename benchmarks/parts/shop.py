@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -26,7 +27,8 @@ from benchmarks.parts.events import (
 )
 from benchmarks.parts.watched import FILE
 from gateway import letters
-from gateway.store import Settings, Store, open_store
+from gateway.migrations import m0013_ledger
+from gateway.store import DATABASE, Settings, Store, open_store
 from gateway.transaction import Transaction
 from gateway.web.application import SHOWN
 from heat.events import Event, Poured, Stamp
@@ -38,6 +40,8 @@ DAYS = 30
 """That the pours are spread over, to the present one."""
 REFUSED_EVERY = 5_000
 """Events of which one was refused."""
+BLOCK = 25_000
+"""Events after which all begins anew: each customer has poured, each dispenser has sent as many."""
 BODY = b"\xa1\x01\x02"
 REFUSAL = Refusal("unknown_sauce", "'sriracha' is not in the catalogue")
 TIMES = 5
@@ -49,6 +53,22 @@ BESIDES = (
 """Asked for beside the pages themselves."""
 ANSWERS = {"/picks/customers"}
 """To a form, and to nothing else."""
+_REPEAT = (
+    "CREATE TEMP TABLE block AS SELECT *, position - 1 AS nth FROM events",
+    """
+    WITH RECURSIVE again(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM again WHERE number < :most),
+    shifted AS (SELECT *, nth + number * :block AS n FROM again CROSS JOIN block WHERE nth + number * :block < :count),
+    timed AS (SELECT *, :now_ms - (:count - n) * :span_ms / :count AS at_ms FROM shifted)
+    INSERT INTO events
+    SELECT n + 1, source, generation, sequence + number * :block / :dispensers, type, subject, at_ms, n,
+           at_ms / :day_ms, clock, data, reason, detail
+    FROM timed
+    """,
+    *("DELETE FROM letters", m0013_ledger.FILE),
+    *("DELETE FROM ledger", m0013_ledger.COUNT),
+    "UPDATE sequences SET last = (SELECT max(last) FROM ledger WHERE source = sequences.source)",
+)
+"""What has a block of events again and again, and what is kept beside them."""
 
 
 def named(number: int) -> str:
@@ -56,29 +76,53 @@ def named(number: int) -> str:
     return f"bar-{number}"
 
 
-def fill_shop(directory: Path, gateway: str, count: int, dispensers: int = DISPENSERS) -> None:
-    """Make a gateway's database of a shop with `count` events of so many dispensers, none of which Kafka has."""
+def fill_shop(directory: Path, gateway: str, count: int) -> None:
+    """Make a gateway's database of a shop with `count` events of all dispensers, none of which Kafka has.
+
+    The first ones come through the store, as any event does; the others are these again, by SQL: a million in seconds.
+    """
     admitted = [the_door().admit(pour(number), "profile", None) for number in range(len(SAUCES))]
     pours = [data for data in admitted if isinstance(data, Poured)]
     customers = [pseudonym(str(number), KEY, 1) for number in range(CUSTOMERS)]
     now_ms = time.time_ns() // 1_000_000
     store = open_store(Settings(directory, gateway, QUOTA_BYTES))
-    _meet(store, dispensers, now_ms)
+    _meet(store, DISPENSERS, now_ms)
 
     def append(tx: Transaction, first: int) -> None:
         for n in range(first, min(first + ROWS_A_TRANSACTION, count)):
             at_ms = now_ms - (count - n) * DAYS * DAY_MS // count
             when = Stamp(at_ms, n, at_ms // DAY_MS, "known")
-            event_id = EventId(named(n % dispensers + 1), 1, n // dispensers + 1)
+            event_id = EventId(named(n % DISPENSERS + 1), 1, n // DISPENSERS + 1)
             if n % REFUSED_EVERY == REFUSED_EVERY - 1:
                 position = tx.append_refusal(event_id, REFUSAL, BODY, when)
                 letters.file(tx, position, event_id, REFUSAL, BODY, when, None)
             else:
                 tx.append(Event(event_id, customers[n // POURS % CUSTOMERS], when, pours[n % len(pours)]))
 
-    for first in range(0, count, ROWS_A_TRANSACTION):
+    for first in range(0, min(count, BLOCK), ROWS_A_TRANSACTION):
         store.write(lambda tx, first=first: append(tx, first)).result()  # type: ignore[misc]
     store.close()
+    if count > BLOCK:
+        _repeat(directory / DATABASE, count, now_ms)
+
+
+def _repeat(path: Path, count: int, now_ms: int) -> None:
+    """Fill a database that has one block of events with so many in all."""
+    values = {
+        "count": count,
+        "block": BLOCK,
+        "most": -(-count // BLOCK) - 1,
+        "now_ms": now_ms,
+        "span_ms": DAYS * DAY_MS,
+        "day_ms": DAY_MS,
+        "dispensers": DISPENSERS,
+    }
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        for statement in _REPEAT:
+            connection.execute(statement, values)
+        connection.commit()
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _meet(store: Store, dispensers: int, now_ms: int) -> None:

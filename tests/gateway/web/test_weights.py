@@ -33,7 +33,7 @@ KB = 1_000
 PAGE, CHART, KIOSK = 60 * KB, 90 * KB, 40 * KB
 LIMITS = {"readings": CHART, "kiosk": KIOSK}
 """Bytes that a page may have; the others have `PAGE`."""
-EVENTS, DISPENSERS = 3_000, 200
+EVENTS = 3_000
 CHARTED_S = 600
 LEAST = 3 * KB
 """A page that weighs less was not weighed."""
@@ -44,7 +44,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """200 dispensers, of which two are here, a month of pours, and a chart of ten minutes in which all flowed."""
     with open_shop(tmp_path_factory.mktemp("shop"), scenario=SCENARIO + NEW) as opened:
         opened.gateway.stop()
-        fill_shop(opened.directory / "gateway", "gw-1", EVENTS, DISPENSERS)
+        fill_shop(opened.directory / "gateway", "gw-1", EVENTS)
         chart(opened, "hot-bar-1")
         config = str(opened.directory / "gateway.toml")
         opened.gateway = Process(opened.directory, "gateway", "gateway", "run", "--config", config)
