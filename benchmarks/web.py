@@ -25,6 +25,7 @@ from benchmarks.parts.daemon import MB, Daemon
 from benchmarks.parts.simulated import ONLINE_WITHIN_S, simulating
 from benchmarks.parts.table import Line, show
 from gateway.access.access import open_access
+from gateway.access.roles import Role
 from hw_sim.control import SOCKET_NAME, call
 from tests.access import Keys, let_in
 
@@ -171,8 +172,8 @@ def open_pages(browser: Browser, url: str, process: psutil.Process, keys: Keys, 
     """What the gateway takes with five pages open, and with none."""
     alone = cost(process, sizes.watched_s)
     with ExitStack() as stack:
-        for path in OPEN:
-            stack.enter_context(phone(browser, url, keys)).new_page().goto(url + path)
+        for path, role in zip(OPEN, itertools.cycle(Role)):  # a session has four streams
+            stack.enter_context(phone(browser, url, keys, role)).new_page().goto(url + path)
         watched = cost(process, sizes.watched_s)
     what = f"with 5 pages open, {sizes.dispensers} dispensers"
     yield Line(

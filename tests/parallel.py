@@ -42,6 +42,7 @@ SLOWEST_FIRST = (
     "tests/gateway/web/test_system_page.py",
     "tests/gateway/web/test_schema.py",
     "tests/gateway/web/test_live_page.py",
+    "tests/gateway/web/test_tabs.py",
     "tests/benchmarks/test_web.py",
     "tests/benchmarks/test_pages.py",
     "tests/gateway/web/test_axe.py",

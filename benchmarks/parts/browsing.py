@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
 from benchmarks.parts.machine import ROOT
+from gateway.access.roles import Role
 from tests.access import Keys, sign_in
 from tests.chromium import FLAGS
 from tests.chromium import chromium as find_chromium
@@ -56,12 +57,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def phone(browser: Browser, url: str, keys: Keys | None) -> Iterator[BrowserContext]:
-    """A browser with nothing in its cache, signed in as an owner."""
+def phone(browser: Browser, url: str, keys: Keys | None, role: Role = Role.OWNER) -> Iterator[BrowserContext]:
+    """A browser with nothing in its cache, signed in."""
     context = browser.new_context(viewport=SIZE, reduced_motion="reduce")  # type: ignore[arg-type]
     if keys is not None:
         parts = urlsplit(url)
-        sign_in(context, f"{parts.scheme}://{parts.netloc}", keys)
+        sign_in(context, f"{parts.scheme}://{parts.netloc}", keys, role)
     try:
         yield context
     finally:

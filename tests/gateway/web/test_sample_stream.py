@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from firmware_bridge.messages import Channel, Hello, Series
+from gateway.web.dispensers.sample_stream import RESUMED_S
 from tests.gateway.web.conftest import Inside, Shop, open_shop
+from tests.gateway.web.test_live import opened
 from tests.gateway.web.test_sensors import sampled
 from tests.gateway.web.test_stream import events_of, next_of
 
@@ -76,6 +78,31 @@ async def test_who_comes_back_gets_what_was_missed_and_nothing_twice(inside: Ins
     async with events_of(inside, f"{LIVE}?since={last_ms}") as events:
         name, text = await anext(events)
         assert (name, json.loads(text)[2]) == ("samples", [[Channel.LEVEL, 1, [508]]])
+
+
+async def test_a_page_hears_both_in_one_stream_and_goes_on_with_both(inside: Inside, hello: Hello) -> None:
+    page = "/live/readings/doc?dispenser=hot-bar-1&seconds=600"
+    sampled(inside, hello, Series(Channel.LEVEL, 1, (510,)), back_ms=5_000)
+    async with opened(inside, page) as events:
+        first = await anext(events)
+        assert first.parts() == ["readings-values"]
+        snapshot = await anext(events)
+        assert lasts(json.loads(snapshot.data), "level") == [510]
+        sampled(inside, hello, Series(Channel.LEVEL, 1, (509,)), back_ms=2_000)
+        told = snapshot
+        while told.fields.get("event") != "samples" or told.parts():
+            told = await anext(events)
+        at_ms = json.loads(told.data)[0]
+        tag, _, at = told.fields["id"].partition("~")
+        assert (int(at), len(tag)) == (at_ms, 8)
+    sampled(inside, hello, Series(Channel.LEVEL, 1, (508,)), back_ms=1_000)
+    async with opened(inside, page, seen=told.fields["id"]) as events:
+        names = [(await anext(events)).fields.get("event") for _ in range(2)]
+    assert names in ([None, "samples"], ["samples", "tick"]), "what changed, and what was missed: no snapshot"
+    for ago_s in (RESUMED_S + 1, -60):  # too long ago; and a clock that was set back
+        seen = f"{tag}~{int(time.time() * 1000) - ago_s * 1000}"
+        async with opened(inside, page, seen=seen) as events:
+            assert "snapshot" in [(await anext(events)).fields.get("event") for _ in range(2)]
 
 
 async def test_one_that_never_came_has_no_chart(inside: Inside) -> None:
