@@ -166,7 +166,7 @@ def hold_for_less(page: Page, button: Locator) -> None:
     page.on("request", lambda request: sent.append(request.method))
     began = datetime.now(UTC)
     page.clock.install(time=began)
-    page.clock.pause_at(began + timedelta(seconds=5))
+    page.clock.pause_at(began + timedelta(seconds=10))  # its stream is called lost after 12 s
     button.hover()
     page.mouse.down()
     page.clock.run_for(HOLD_MS - 1)
