@@ -3,6 +3,7 @@
 Where texts are made, secrets are left out already. This goes on the assumption that somebody forgot it. It takes away
 
 - the secrets that this gateway knows, however they are written (plain, hex, base64);
+- what somebody wrote into a wrong place of the configuration: `(got 'hunter2')`;
 - what a label calls a secret (`password=...`, `Bearer ...`), passwords in URLs, hashes of passwords, PEM blocks;
 - every word that is neither made of letters alone, nor a short number, nor one of the names that are known to be
   harmless (dispensers, ports, hosts): a loyalty token, a pseudonym, a session, a key that nobody knows of.
@@ -31,6 +32,8 @@ _LABELLED = re.compile(
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _IN_URL = re.compile(r"(?<=//)[^\s/@]+@")
+_GOT = re.compile(r"""(?<=\(got ['"]).+?(?=['"]\))""")
+"""What somebody wrote where it does not belong, as errors of the configuration repeat it."""
 _ARGON2 = re.compile(r"\$argon2\w*\$[^\s\"']+")
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.DOTALL)
 _MOMENT = re.compile(r"\b(?:19|20)\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\w)")
@@ -59,6 +62,8 @@ class Scrubber:
     def text(self, text: str) -> str:
         """A text without what must not leave."""
         text = self._without_known(text)
+        for got in _GOT.findall(text):
+            text = text.replace(got, GONE)
         text = _PEM.sub(GONE, text)
         text = _ARGON2.sub(GONE, text)
         text = _IN_URL.sub(f"{GONE}@", text)

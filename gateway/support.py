@@ -14,12 +14,14 @@ import sqlite3
 import ssl
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import msgspec
@@ -38,7 +40,11 @@ MAX_ROWS = 200
 """Of commands and of days of the ledger."""
 MOST_COUNTED = 100_000
 """Rows; a table that has more is told to have so many."""
+MOST_DOCUMENTS, MOST_SECRET_BYTES = 20, 65_536
+"""TOML files in which names of files are looked for, and bytes of such a file."""
 CUT = "(what is too much was left out here)"
+
+_QUOTED = re.compile(r"""["']([^"'\n]{1,300})["']""")
 
 Content = str | list[Any] | dict[str, Any]
 
@@ -104,12 +110,13 @@ def known_secrets(config: Config) -> set[bytes]:
         (name, path) for name, path in named_files(config) if not name.endswith((".ca", ".certificate", ".issuer"))
     ]
     data_dir = config.path(config.gateway.data_dir)
-    for name, path in [*paths, ("keyring", data_dir / KEYRING), ("setup code", data_dir / CODE)]:
+    paths += [("keyring", data_dir / KEYRING), ("setup code", data_dir / CODE)]
+    for name, path in [*paths, *_quoted(config)]:
         try:
             content = path.read_bytes()
         except OSError:
             continue
-        if name.endswith("password_file"):
+        if name.endswith("password_file") or (name == "quoted" and b"\n" not in content.rstrip(b"\r\n")):
             found.add(content.rstrip(b"\r\n"))
         if b"PRIVATE KEY" in content:
             found |= {line for line in content.splitlines() if len(line) >= 16 and b"-" not in line}
@@ -117,6 +124,25 @@ def known_secrets(config: Config) -> set[bytes]:
             found |= {content.strip(), content.strip().replace(b"-", b"")}
         found |= {bytes.fromhex(text.decode()) for text in re.findall(rb"\b(?:[0-9a-fA-F]{2}){16,}\b", content)}
     return found
+
+
+def _quoted(config: Config) -> Iterator[tuple[str, Path]]:
+    """Files of nobody else's business that some TOML beside gateway.toml names, and those of a data directory.
+
+    Where it can't be used, the configuration is what was salvaged of it, and has lost which files have passwords.
+    """
+    for document in islice(config.directory.glob("*.toml"), MOST_DOCUMENTS):
+        try:
+            names = set(_QUOTED.findall(document.read_text(errors="replace")))
+        except OSError:
+            continue
+        for name in names:
+            with suppress(OSError, ValueError, RuntimeError):  # no file, no path, no such home
+                about = (path := config.path(name)).stat()
+                if S_ISDIR(about.st_mode):
+                    yield from (("keyring", path / KEYRING), ("setup code", path / CODE))
+                elif not about.st_mode & 0o077 and about.st_size <= MOST_SECRET_BYTES:
+                    yield "quoted", path
 
 
 # -- the zip --------------------------------------------------------------------------------------------------------

@@ -10,22 +10,35 @@ import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
 from cloud_sync.log import BoundedHandler, JsonFormatter
 from cloud_sync.log_ring import RING
 from firmware_bridge.bodies import StatedBody
-from gateway import support
+from gateway import doctor, support
+from gateway.certificates import new_key, pem_of
+from gateway.config import load_config
+from gateway.salvage import salvage
 from gateway.scrub import Scrubber
+from gateway.web.safe.application import make_safe_applications
+from gateway.web.safe.safe import Safe
+from heat.errors import ConfigError
 from picante.cli import main
 from tests.gateway.backup_shop import write_keyring
 from tests.gateway.web.conftest import DISPENSER_KEY, PSEUDONYM_KEY, Inside, inside_of
 
-KAFKA_PASSWORD = "hunter-of-canaries"
-KEPT_KEY = bytes(range(100, 132))
+KAFKA_PASSWORD, MQTT_PASSWORD = "hunter-of-canaries", "tabascoandsilence"
+KEPT_KEY, SERIAL_KEY = bytes(range(100, 132)), bytes(range(132, 164))
+MISPLACED = "saffronandpatience"
+CARD = "LOY-4006381-333931"
+WEB_KEY = pem_of(new_key()).decode()
 CANARIES = {
     "kafka password": KAFKA_PASSWORD.encode(),
+    "mqtt password": MQTT_PASSWORD.encode(),
+    "provisioned key": SERIAL_KEY,
+    "key of the page's issuer": WEB_KEY.splitlines()[1].encode(),
     "dispenser key": DISPENSER_KEY,
     "adopted key": KEPT_KEY,
     "pseudonym key": PSEUDONYM_KEY,
@@ -33,8 +46,26 @@ CANARIES = {
     "API token": b"picante_3kXv9TqLrW2mZp7Y",
     "setup code": b"KXQM-ZXPD",
     "argon2 hash": b"$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0$Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5",
-    "loyalty token": b"LOY-4006381-333931",
+    "loyalty token": CARD.encode(),
 }
+SECRETS = {
+    "kafka-password": f"{KAFKA_PASSWORD}\n",
+    "mqtt-password": f"{MQTT_PASSWORD}\n",
+    "web-issuer.key": WEB_KEY,
+    "provisioning.toml": f'[dispensers.hot-bar-8]\nname = "Hall"\nkey = "{SERIAL_KEY.hex()}"\n',
+}
+"""The files that gateway.toml names."""
+CONFIG = f"""
+# Jane of the kitchen has the card {CARD}, and the broker lets {MQTT_PASSWORD} in
+[kafka]
+bootstrap = "127.0.0.1:9"
+username = "{CARD}"
+password_file = "kafka-password"
+[mqtt]
+port = 9
+username = "{CARD}"
+password_file = "mqtt-password"
+"""
 TOLD = [
     "{} was seen",
     "password={}",
@@ -68,11 +99,11 @@ def needles(secret: bytes) -> set[str]:
 @pytest.fixture
 async def planted(tmp_path: Path) -> AsyncIterator[Inside]:
     """A daemon whose configuration, log and events have every canary."""
-    (tmp_path / "kafka-password").touch(0o600)
-    (tmp_path / "kafka-password").write_text(KAFKA_PASSWORD + "\n")
-    more = '[kafka]\nbootstrap = "127.0.0.1:9"\nusername = "gw-1"\npassword_file = "kafka-password"\n'
+    for name, text in SECRETS.items():
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(text)
     (tmp_path / "gateway").mkdir()
-    async with inside_of(tmp_path, more) as inside:
+    async with inside_of(tmp_path, CONFIG, "provisioning.toml") as inside:
         (tmp_path / "gateway" / "setup-code").write_text("KXQM-ZXPD\n")
         write_keyring(inside.state.config, **{"hot-bar-9": KEPT_KEY.hex()})
         with (tmp_path / "daemon.log").open("w") as stream:
@@ -164,6 +195,38 @@ async def test_on_the_console_with_the_daemon_dead_and_its_database_broken(plant
     assert "files.json" not in listed.output
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 1, "what is there is not written over"
+
+
+BROKEN = {
+    "an unknown key": f'passwrod = "{KAFKA_PASSWORD}"\n',
+    "the card in a wrong place": f'home_assistant = "{CARD}"\n',
+    "a password in a wrong place": f'home_assistant = "{MISPLACED}"\n',
+    "no TOML": f'pass word = "{MQTT_PASSWORD}" {CARD}\n',
+}
+"""What somebody wrote into gateway.toml, so that the gateway can't start."""
+
+
+@pytest.mark.parametrize("wrong", BROKEN.values(), ids=BROKEN)
+async def test_none_leaves_in_safe_mode(planted: Inside, tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(path.read_text() + wrong)
+    with pytest.raises(ConfigError) as refused:
+        load_config(path)
+    logging.getLogger("gateway.safe_mode").critical(
+        "the gateway can't run, and says why on its page: %s", refused.value
+    )
+    found = [*await doctor.examine(path, database=False), doctor.invalid("start", refused.value)]
+    application, _ = make_safe_applications(Safe(salvage(path), planted.state.access, found), frozenset)
+    transport = httpx.ASGITransport(application)
+    headers = planted.keys.headers
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+        files = unpack((await client.get("/bundle.zip")).content)
+        assert "the gateway can't run" in files["logs.jsonl"]
+        assert "gateway.test" in files["logs.jsonl"]
+        files["log"] = (await client.get("/log.jsonl")).raise_for_status().text
+        assert "gateway.toml" in (await client.get("/api/v1/repairs")).text
+    check_clean(files)
+    assert MISPLACED not in str(files)
 
 
 async def test_the_last_lines_stay_where_there_are_too_many(planted: Inside) -> None:
