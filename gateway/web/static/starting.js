@@ -1,5 +1,5 @@
 // @ts-check
-/** The gateway starts anew: go to its first page as soon as it answers, even where it can only say what is wrong. */
+/** The gateway starts anew: go where the page's link leads as soon as it answers, even if only to say what is wrong. */
 
 const EVERY_MS = 700;
 
@@ -8,7 +8,7 @@ async function look() {
   const told = await fetch("/readyz", { cache: "no-store" }).then((answer) => answer.json()).catch(() => null);
   const isSetup = told?.parts?.some((part) => part.name === "setup");
   if (told !== null && !isSetup) {
-    location.assign("/");
+    location.assign(document.querySelector("main a.button")?.getAttribute("href") ?? "/");
   } else {
     setTimeout(look, EVERY_MS);
   }

@@ -88,7 +88,7 @@ def test_a_restore_from_the_phone_cut_and_killed_in_the_middle(browser: Browser,
         assert (shop.directory / "gateway/restore/before/gateway.db").exists(), "what was there is kept"
         audit = shop.json("/api/v1/audit")["changes"]
         assert f"the backup of {shop.json('/api/v1/system')['gateway']}, made on" in str(audit)
-        page.goto(f"{shop.url}/system")
+        page.wait_for_url(f"{shop.url}/system")  # it goes on by itself
         expect(page.locator("#system-restored")).to_contain_text("A backup was put back")
     with visiting(browser, shop, "/system/backups", WIDE, javascript=False, tolerate="status of 422") as page:
         restored = page.locator("#restored")
