@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import functools
+import ipaddress
 import json
 import os
 import runpy
@@ -25,7 +27,7 @@ import traceback
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gateway.loading import WEB
 
@@ -38,6 +40,8 @@ LOADED = (
 """What the commands import that tests start most."""
 EARLY = ("LD_", "PYTHON", "FAKETIME", "MALLOC_", "OPENBLAS_", "OMP_")
 """How the names of variables begin that a process reads while it starts."""
+ALONE = "PICANTE_TEST_ALONE"
+"""Whoever has this variable finds no network beyond this machine."""
 _BEFORE = dict(os.environ)
 _BACKLOG = 64
 
@@ -189,9 +193,23 @@ def main() -> None:
     import_module("gateway.web.application").make_routes()  # 0.3 s of each daemon
     arguments = Template(sys.argv[1]).serve()
     if arguments is not None:
+        if ALONE in os.environ:
+            sys.addaudithook(_stay_here)
         sys.argv = ["picante", *arguments]
         sys.orig_argv = [sys.executable, "-m", "picante", *arguments]
         leave(_run_picante())
+
+
+def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
+    """As a kernel whose cable is pulled: no route to anybody, and nobody who knows a name."""
+    if event in {"socket.connect", "socket.sendto"} and isinstance(arguments[1], tuple):
+        if not ipaddress.ip_address(arguments[1][0]).is_loopback:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+    elif event == "socket.getaddrinfo" and arguments[0] not in {None, "", "localhost", b"localhost"}:
+        try:
+            ipaddress.ip_address(os.fsdecode(arguments[0]))
+        except ValueError:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution") from None
 
 
 def _run_picante() -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -98,6 +99,7 @@ class _Headers:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 keep_to_itself(message)
+                del MutableHeaders(scope=message)["cross-origin-opener-policy"]  # in clear it is an error on consoles
             await send(message)
 
         if scope["type"] == "http":

@@ -1,4 +1,4 @@
-"""What keeps people out of a page, in each language, light and dark, and on a phone at 200 %.
+"""What keeps people out of a page, in each language, light and dark, on a phone and wide, at 100 and 200 %.
 
 axe-core says what it finds (WCAG 2.2 A and AA, and its own best practices), and we what does not fit where it stands.
 
@@ -7,24 +7,53 @@ axe-core says what it finds (WCAG 2.2 A and AA, and its own best practices), and
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from gateway.web import cookies
-from gateway.web.language import LANGUAGES
 from tests.access import give_cookie
-from tests.gateway.web.browser import PHONE
+from tests.gateway.web.browser import PHONE, WIDE
 from tests.web_tools import MODULES
 
 SCRIPT = MODULES / "axe-core" / "axe.min.js"
-ZOOMED = {"width": PHONE[0] // 2, "height": PHONE[1] // 2}
-"""px; what 200 % leaves of a phone."""
+ZOOM = 2
+"""200 %: half as many px on the same screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How somebody has a page before them."""
+
+    language: str
+    scheme: Literal["light", "dark"]
+    size: tuple[int, int]
+    zoom: int
+
+    @property
+    def viewport(self) -> ViewportSize:
+        """What a page has left of the screen."""
+        return {"width": self.size[0] // self.zoom, "height": self.size[1] // self.zoom}
+
+
+LOOKS = (
+    Look("en", "light", PHONE, 1),
+    Look("en", "dark", WIDE, ZOOM),
+    Look("es", "light", PHONE, ZOOM),
+    Look("es", "dark", WIDE, 1),
+    Look("de", "light", WIDE, 1),
+    Look("de", "dark", PHONE, ZOOM),
+)
+"""All 24 would take axe four times as long. In these six is each pair: each language light and dark, at both sizes and
+both zooms; each size light and dark, and zoomed light and dark. All rules are tried in each."""
 _CUT = """() => {
   const found = [], width = document.documentElement.clientWidth, beside = document.documentElement.scrollWidth;
   if (beside > width) found.push(`the page is ${beside} px wide`);
@@ -42,22 +71,38 @@ _CUT = """() => {
 }"""
 
 
-def looked_at(page: Page) -> dict[str, list[str]]:
-    """What is wrong with the page in each language, loaded anew; forms are sent again. In the end it is light."""
+def looked_at(page: Page, load: Callable[[str], object] | None = None) -> dict[str, dict[str, list[str]]]:
+    """What is wrong with the page by language and by how it is looked at. In the end it is as a phone has it, light.
+
+    `load` loads it in a language; if it is not given the page is reloaded with the cookie, which sends forms again.
+    """
     found = {}
-    for language in LANGUAGES:
-        speak(page, language)
-        page.reload()
+    for language, looks in groupby(LOOKS, lambda look: look.language):
+        (load or functools.partial(_reload, page))(language)
         expect(page.locator("html")).to_have_attribute("lang", language)
-        wrong = violations(page)
-        with zoomed(page):
-            wrong += cut(page)
-            page.emulate_media(color_scheme="dark")
-            wrong += violations(page, "color-contrast", "target-size")
-            page.emulate_media(color_scheme="light")
-        if wrong:
+        if wrong := looked_at_as_it_is(page, *looks):
             found[language] = wrong
     return found
+
+
+def looked_at_as_it_is(page: Page, *looks: Look) -> dict[str, list[str]]:
+    """What is wrong with a page that can't be loaded again, or is looked at in one language."""
+    found = {}
+    for look in looks or LOOKS[:2]:
+        page.set_viewport_size(look.viewport)
+        page.emulate_media(color_scheme=look.scheme)
+        if wrong := violations(page) + cut(page):
+            found[str(look)] = wrong
+    page.emulate_media(color_scheme="light")
+    with zoomed(page):  # words are longest where there is least room
+        if wrong := cut(page):
+            found["zoomed"] = wrong
+    return found
+
+
+def _reload(page: Page, language: str) -> None:
+    speak(page, language)
+    page.reload()
 
 
 def speak(page: Page, language: str) -> None:
@@ -68,10 +113,10 @@ def speak(page: Page, language: str) -> None:
 
 @contextmanager
 def zoomed(page: Page) -> Iterator[None]:
-    """A phone at 200 %."""
-    page.set_viewport_size(ZOOMED)  # type: ignore[arg-type]
+    """A phone at 200 %; afterwards at 100 %."""
+    page.set_viewport_size(Look("", "light", PHONE, ZOOM).viewport)
     yield
-    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    page.set_viewport_size(Look("", "light", PHONE, 1).viewport)
 
 
 def cut(page: Page) -> list[str]:
@@ -80,8 +125,8 @@ def cut(page: Page) -> list[str]:
     return found
 
 
-def violations(page: Page, *rules: str) -> list[str]:
-    """Each violation (of these rules, if any are named) with the elements that have it.
+def violations(page: Page) -> list[str]:
+    """Each violation of any of axe's rules, with the elements that have it.
 
     axe comes in by the debugger's door, which no CSP shuts.
     """
@@ -91,7 +136,7 @@ def violations(page: Page, *rules: str) -> list[str]:
     there = session.send("Runtime.evaluate", {"expression": "typeof axe === 'object'", "returnByValue": True})
     if not there["result"]["value"]:
         session.send("Runtime.evaluate", {"expression": SCRIPT.read_text("utf-8")})
-    options = json.dumps({"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {}))
+    options = json.dumps({"resultTypes": ["violations"]})
     ran = session.send(
         "Runtime.evaluate",
         {

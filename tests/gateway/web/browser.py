@@ -36,8 +36,8 @@ class Addressed(Protocol):
 class Overheard:
     """What pages of a context say and ask, to be judged when the visit ends."""
 
-    def __init__(self, host: str, tolerated: str | None) -> None:
-        self._host = host
+    def __init__(self, tolerated: str | None, *hosts: str) -> None:
+        self._hosts = hosts
         self._tolerated = re.compile(tolerated) if tolerated else None
         self._said: list[str] = []
         self._left: list[str] = []
@@ -54,7 +54,7 @@ class Overheard:
 
     def _asked(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.netloc != self._host and parts.scheme not in {"data", "blob", "about"}:
+        if parts.netloc not in self._hosts and parts.scheme not in {"data", "blob", "about"}:
             self._left.append(url)
 
     def judge(self) -> None:
@@ -62,6 +62,11 @@ class Overheard:
         said = [text for text in self._said if not (self._tolerated and self._tolerated.search(text))]
         assert said == [], f"the page's console: {said}"
         assert self._left == [], "requests that left the gateway"
+
+
+def failed_to_load(*whys: str) -> str:
+    """A pattern of nothing but requests that failed for exactly these reasons."""
+    return rf"\Aerror: Failed to load resource: (?:{'|'.join(map(re.escape, whys))})\Z"
 
 
 class Look(TypedDict, total=False):
@@ -93,7 +98,7 @@ def context_of(
         java_script_enabled=look.get("javascript", True),
         reduced_motion="no-preference" if look.get("motion") else "reduce",
     )
-    overheard = Overheard(urlsplit(shop.url).netloc, look.get("tolerate"))
+    overheard = Overheard(look.get("tolerate"), urlsplit(shop.url).netloc)
     context.on("page", overheard.listen)
     sign_in(context, shop, look.get("role", Role.OWNER))
     try:

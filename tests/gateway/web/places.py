@@ -57,5 +57,5 @@ def places(shop: Shop) -> dict[str, str]:
     }
 
 
-ELSEWHERE = {"restarting": "while a backup is put back: test_system_page"}
+ELSEWHERE = {"restarting": "while the gateway starts anew: test_axe"}
 """Pages that are there at times only, and who looks at them."""

@@ -1,6 +1,7 @@
-"""Every page as people with other eyes and hands meet it: in each language, light and dark, and on a phone at 200 %.
+"""Every page as people with other eyes and hands meet it: in each language, light and dark, on a phone, wide, at 200 %.
 
-Nothing that axe-core finds, nothing wider than its screen, nothing cut.
+Nothing that axe-core finds, nothing wider than its screen, nothing cut. `axe.LOOKS` says what is tried together. The
+page in clear is looked at in test_reach, the kiosk with somebody before it in test_kiosk_page.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import astuple
+from itertools import combinations, product
 
 import httpx
 import pytest
@@ -16,10 +19,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from gateway.access.lockout import FREE_TRIES
 from gateway.web import application
+from gateway.web.cookies import SESSION
+from gateway.web.language import LANGUAGES
+from gateway.web.who import Role
 from tests.flow.world import Process, World
 from tests.gateway.web import test_first_boot
-from tests.gateway.web.axe import cut, looked_at, speak, violations, zoomed
-from tests.gateway.web.browser import context_of
+from tests.gateway.web.axe import LOOKS, cut, looked_at, looked_at_as_it_is, speak, violations, zoomed
+from tests.gateway.web.browser import context_of, hold
 from tests.gateway.web.conftest import SCENARIO, Shop, open_shop
 from tests.gateway.web.places import ELSEWHERE, SIGN_IN, places, visited
 from tests.servers import free_port
@@ -33,7 +39,7 @@ nozzles = ["table-red", "mango-fresno"]
 """
 PARTS = 4
 """Of the pages, a test each."""
-REFUSED = r"status of (400|401|404|422|429|503)"
+REFUSED = r"status of (400|401|403|404|422|429|503)"
 bare = test_first_boot.bare
 
 
@@ -45,6 +51,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         opened.ask("visit", dispenser="hot-bar-1", word="lukewarm")
         wait_until(lambda: {"adopt", "letter"} <= set(places(opened)), 20, "somebody waits, and something was refused")
         yield opened
+
+
+def test_each_language_scheme_size_and_zoom_meets_each_other() -> None:
+    looks = [astuple(look) for look in LOOKS]
+    values = [sorted({look[at] for look in looks}) for at in range(4)]
+    assert [len(each) for each in values] == [len(LANGUAGES), 2, 2, 2]
+    for one, other in combinations(range(4), 2):
+        met = {(look[one], look[other]) for look in looks}
+        assert met == set(product(values[one], values[other])), (one, other)
 
 
 def test_every_page_is_looked_at(shop: Shop) -> None:
@@ -63,6 +78,31 @@ def test_nobody_is_kept_out(browser: Browser, shop: Shop, part: int) -> None:
             found[name] = looked_at(page)
             page.close()
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_nobody_is_kept_out_of_what_they_may_less(browser: Browser, shop: Shop) -> None:
+    """The pages that a viewer and a technician are given otherwise than an owner, and the refusals."""
+    found, seen = {}, set[tuple[str, ...]]()
+    for role in (Role.VIEWER, Role.TECHNICIAN):
+        with context_of(browser, shop, role=role, tolerate=REFUSED) as context:
+            page = context.new_page()
+            for name, path in places(shop).items():
+                is_like = shape(shop, path, role)
+                if is_like in {shape(shop, path, Role.OWNER)} | seen:
+                    continue
+                seen.add(is_like)
+                page.goto(shop.url + path)
+                found[f"{name} of a {role.name}"] = looked_at_as_it_is(page)
+    assert len(found) > 5
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def shape(shop: Shop, path: str, role: Role) -> tuple[str, ...]:
+    """Of which elements a page is made for somebody, each named once: how many rows there are is no difference."""
+    cookies = {SESSION: shop.keys.cookies[role]}
+    answer = httpx.get(shop.url + path, cookies=cookies)
+    made = re.findall(r"""<([a-z-]+)(?:[^>]*? (action|class|name)="([^"?]*))?""", answer.text)
+    return (str(answer.status_code), *sorted({"".join(each) for each in made}))
 
 
 def test_nobody_is_kept_out_by_what_they_did_wrong(browser: Browser, shop: Shop) -> None:
@@ -106,7 +146,7 @@ def test_setup_keeps_nobody_out(browser: Browser, bare: World) -> None:
     context, overheard = test_first_boot.visitor(browser, bare, (390, 844), locale="en", reduced_motion="reduce")
     page = context.new_page()
     page.goto(bare.url)
-    found = {}
+    found: dict[str, object] = {}
 
     def step(name: str, wrong: dict[str, str], button: str, right: dict[str, str], after: str) -> None:
         filled(page, wrong, button)
@@ -125,6 +165,10 @@ def test_setup_keeps_nobody_out(browser: Browser, bare: World) -> None:
     step("kafka", {"Kafka servers": f"127.0.0.1:{free_port()}"}, "Test the connection", {}, "Skip: no Kafka yet")
     expect(page.get_by_role("button", name="Start")).to_be_visible()
     found["done"] = looked_at(page)
+    page.route("**/readyz", lambda route: route.fulfill(status=204))  # it stands still
+    page.locator("main form button").last.click()
+    expect(page.locator("main [role=status]")).to_be_visible()
+    found["starting"] = looked_at_as_it_is(page)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     overheard.judge()
     context.close()
@@ -156,6 +200,27 @@ def test_what_is_wrong_is_found(browser: Browser, shop: Shop) -> None:
         }""")
         with zoomed(page):
             assert any("<h2" in line for line in cut(page))
+
+
+def test_a_gateway_that_starts_anew_keeps_nobody_out(browser: Browser, shop: Shop) -> None:
+    began = shop.json("/api/v1/status")["gateway"]["started"]
+    with context_of(browser, shop, tolerate=f"{REFUSED}|net::ERR_|htmx:") as context:
+        page = context.new_page()
+        page.goto(f"{shop.url}/system")
+        hold(page, page.get_by_role("button", name="Start anew"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("The gateway starts anew")
+        page.route("**/readyz", lambda route: route.fulfill(status=204))  # it stands still
+        assert looked_at_as_it_is(page) == {}
+        expect(page.get_by_role("heading", level=1)).to_have_text("The gateway starts anew")
+    wait_until(lambda: started(shop) not in {None, began}, 60, "it has started anew")
+
+
+def started(shop: Shop) -> object:
+    """Since when the gateway runs; None while it does not."""
+    try:
+        return shop.json("/api/v1/status")["gateway"]["started"]
+    except httpx.HTTPError:
+        return None
 
 
 def test_safe_mode_keeps_nobody_out(browser: Browser, shop: Shop) -> None:

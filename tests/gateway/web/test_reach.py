@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from playwright.sync_api import Browser, Error, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from gateway.certificates import Request, general_names, load_certificate, load_key, new_key, pem_of, sign
-from gateway.web.language import LANGUAGES
+from gateway.config import load_config
+from gateway.web.reach import card
+from picante import label
 from picante.web_pki import make_issuer, make_root
 from tests.chromium import chromium
-from tests.gateway.web.axe import cut, violations, zoomed
+from tests.gateway.web.axe import looked_at
+from tests.gateway.web.browser import Overheard
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.servers import free_port
 from tests.waiting import wait_until
@@ -77,27 +83,29 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
         stranger.close()
 
 
+@contextmanager
+def visiting(browser: Browser, reached: Reached) -> Iterator[Page]:
+    """A page on a phone, that must say nothing and ask nobody but the gateway's two ports."""
+    with closing(browser.new_context(viewport=PHONE)) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        overheard = Overheard(None, urlsplit(reached.plain).netloc, urlsplit(reached.secure).netloc)
+        overheard.listen(page)
+        yield page
+        overheard.judge()
+
+
 def test_the_page_in_clear_hands_out_the_root(reached: Reached) -> None:
-    context = reached.stranger.new_context(viewport=PHONE)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.goto(reached.plain)
-    fingerprint = page.locator(".fingerprint").inner_text().replace(":", "")
-    with page.expect_download() as downloaded:
-        page.get_by_role("link", name="Get the certificate").click()
-    der = Path(downloaded.value.path()).read_bytes()
-    assert x509.load_der_x509_certificate(der) == reached.root
-    assert reached.root.fingerprint(SHA256()).hex().upper() == fingerprint
-    page.get_by_role("link", name="Deutsch").click()
-    expect(page.locator("html")).to_have_attribute("lang", "de")
-    for language in LANGUAGES:
-        page.goto(f"{reached.plain}?language={language}")
-        wrong = violations(page)
-        with zoomed(page):
-            wrong += cut(page)
-            page.emulate_media(color_scheme="dark")
-            assert wrong + violations(page, "color-contrast") == [], language
-            page.emulate_media(color_scheme="light")
-    context.close()
+    with visiting(reached.stranger, reached) as page:
+        page.goto(reached.plain)
+        fingerprint = page.locator(".fingerprint").inner_text().replace(":", "")
+        with page.expect_download() as downloaded:
+            page.get_by_role("link", name="Get the certificate").click()
+        der = Path(downloaded.value.path()).read_bytes()
+        assert x509.load_der_x509_certificate(der) == reached.root
+        assert reached.root.fingerprint(SHA256()).hex().upper() == fingerprint
+        page.get_by_role("link", name="Deutsch").click()
+        expect(page.locator("html")).to_have_attribute("lang", "de")
+        assert looked_at(page, lambda language: page.goto(f"{reached.plain}?language={language}")) == {}
 
 
 def test_in_clear_there_is_nothing_else(reached: Reached) -> None:
@@ -111,20 +119,30 @@ def test_in_clear_there_is_nothing_else(reached: Reached) -> None:
 
 
 def test_whoever_knows_the_root_sees_no_warning(reached: Reached) -> None:
-    context = reached.phone.new_context(viewport=PHONE)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.goto(reached.plain)
-    page.get_by_role("link", name=reached.secure).click()
-    page.wait_for_url(reached.secure + "**")
-    assert page.evaluate("window.isSecureContext") is True
-    context.close()
+    with visiting(reached.phone, reached) as page:
+        page.goto(reached.plain)
+        page.get_by_role("link", name=reached.secure).click()
+        page.wait_for_url(reached.secure + "**")
+        assert page.evaluate("window.isSecureContext") is True
+
+
+def test_what_a_label_says_is_shown_before_anybody_signs_in(reached: Reached) -> None:
+    printed = card(load_config(reached.shop.directory / "gateway.toml"))
+    with visiting(reached.phone, reached) as page:
+        page.goto(label.said(printed, None))
+        expect(page).to_have_url(f"{reached.secure}sign-in")
+        shown = page.get_by_role("region", name="The label")
+        expect(shown).to_contain_text("gw-1")
+        colons = re.findall("..", reached.root.fingerprint(SHA256()).hex().upper())
+        expect(shown.get_by_text(":".join(colons))).to_be_visible()
 
 
 def test_whoever_does_not_is_warned(reached: Reached) -> None:
-    context = reached.stranger.new_context()
-    with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
-        context.new_page().goto(reached.secure)
-    context.close()
+    with (
+        visiting(reached.stranger, reached) as page,
+        pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"),
+    ):
+        page.goto(reached.secure)
 
 
 def test_a_bank_that_the_root_signed_for_is_refused(reached: Reached, tmp_path: Path) -> None:
