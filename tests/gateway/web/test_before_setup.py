@@ -31,7 +31,7 @@ HEADERS = {
     "by htmx": {"sec-fetch-site": "same-origin", "hx-request": "true"},
 }
 """Of the gateway's own page: another's gets a 403 before that."""
-OPEN = re.compile(r"/(healthz|readyz|setup|setup/.*|static)\Z")
+OPEN = re.compile(r"/(healthz|readyz|(api/v1/)?setup(/.*)?|static)\Z")
 """What answers: setup, what it looks like, and whether the daemon lives."""
 GOES_BACK = "/language"
 """Sets the language of what is read before anybody has signed in."""

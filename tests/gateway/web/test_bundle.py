@@ -103,7 +103,7 @@ async def planted(tmp_path: Path) -> AsyncIterator[Inside]:
         (tmp_path / name).touch(0o600)
         (tmp_path / name).write_text(text)
     (tmp_path / "gateway").mkdir()
-    async with inside_of(tmp_path, CONFIG, "provisioning.toml") as inside:
+    async with inside_of(tmp_path, CONFIG, 'provisioning = "provisioning.toml"') as inside:
         (tmp_path / "gateway" / "setup-code").write_text("KXQM-ZXPD\n")
         write_keyring(inside.state.config, **{"hot-bar-9": KEPT_KEY.hex()})
         with (tmp_path / "daemon.log").open("w") as stream:
