@@ -167,11 +167,15 @@ def make_applications(web: Web) -> tuple[ASGIApp, ASGIApp]:
     return Guard(zipped, web.access, web.hosts, as_page=refused), Guard(zipped, web.access, console=True)
 
 
-@functools.cache
 def make_routes() -> tuple[BaseRoute, ...]:
     """All routes, each with the models of what comes in and goes out; what they show, the application holds."""
+    return _routes_of((sign_in, setup_pages, *ROUTES, *SHOWN))
+
+
+@functools.lru_cache(2)
+def _routes_of(modules: tuple[ModuleType, ...]) -> tuple[BaseRoute, ...]:
     made = FastAPI(openapi_url=None)
-    for module in (sign_in, setup_pages, *ROUTES, *SHOWN):
+    for module in modules:
         made.include_router(module.router)
     made.mount("/static", statics, name="static")
     for _ in iter_route_contexts(made.routes):
