@@ -14,13 +14,15 @@ What it takes in clear on `bootstrap`, as every KafkaServer does, is for the tes
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cloud.kafka_admin import Admin
 from cloud.librdkafka import Cluster
 from cloud.rights import Table, parse, rights_of
 from cloud.topic_plan import differences
-from cloud_sync.topics import ALL
+from cloud_sync.topics import ALL, GATEWAYS
 from tests.certificates import Authority
 from tests.servers import HERE, KafkaServer, free_port
 
@@ -83,6 +85,17 @@ class SecureKafka(KafkaServer):
         """Give USER and CLIENT the rights of this gateway, too."""
         for principal in (f"User:{USER}", f"User:CN={CLIENT}"):
             Admin(Cluster(self.bootstrap)).grant(principal, rights_of(acls(), ["gateway"], gateway))
+
+    @contextmanager
+    def mute(self, gateway: str) -> Iterator[None]:
+        """USER may send events, and no heartbeats."""
+        rights = [right for right in rights_of(acls(), ["gateway"], gateway) if right.name == GATEWAYS.name]
+        admin, principal = Admin(Cluster(self.bootstrap)), f"User:{USER}"
+        admin.revoke(principal, rights)
+        try:
+            yield
+        finally:
+            admin.grant(principal, rights)
 
     def cloud_toml(self, directory: Path, part: str) -> Path:
         """A cloud.toml that logs a part in: `pipeline`, `lake`, `reader`, ... (see deploy/kafka/acls)."""

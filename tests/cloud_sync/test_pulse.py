@@ -135,6 +135,8 @@ async def test_what_kafka_refuses_and_what_cannot_be_read_waits_for_long(caplog:
     pulse.failed(SinkRefused("no right"))
     hand.now_s += LONGEST_S - 0.01
     assert not await comes(pulse)
+    pulse.hurry()
+    assert await comes(pulse), "somebody mended it, and does not want to wait"
     assert [record.message for record in caplog.records] == [
         "Heartbeats wait for 600 s: the database can't be read",
         "Heartbeats wait for 600 s: no right",

@@ -30,6 +30,10 @@ async def _try(state: GatewayState, repair: Repair) -> None:
         case "sync_unreachable" | "sync_refused":
             await _hurry(state, "uplink", lambda: _connected(state))
             state.supervisor.hurry("downlink")
+        case "heartbeat_failing" if state.uplink is not None:
+            pulse, said = state.uplink.pulse, state.uplink.pulse.last_error
+            pulse.hurry()
+            await _until(lambda: pulse.last_error is not said)
         case "port_in_use" | "port_forbidden" | "port_unreachable" | "port_unusable":
             part = f"serial:{repair.subject}"
             await _hurry(state, part, lambda: _opened(state, repair.subject))

@@ -51,6 +51,7 @@ ELSEWHERE = {
     "sync_unreachable": IN_A_SHOP,
     "sync_refused": IN_A_SHOP,
     "sync_foreign": IN_A_SHOP,
+    "heartbeat_failing": IN_A_SHOP,
     "clock_unknown": IN_A_SHOP,
     "clock_jumped": "tests/faults/test_clock.py",
 }

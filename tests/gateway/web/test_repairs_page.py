@@ -56,7 +56,7 @@ def card(page: Page, code: str) -> Locator:
     return page.locator(f"[data-code={code}]")
 
 
-def seen(pages: tuple[Page, Page], code: str, what: str, within_ms: int = WITHIN_MS) -> None:
+def seen(pages: tuple[Page, ...], code: str, what: str, within_ms: int = WITHIN_MS) -> None:
     """It is there, with since when it is, what it costs, and what to do."""
     for page in pages:
         expect(card(page, code).locator("h2")).to_contain_text(what, timeout=within_ms)
@@ -154,6 +154,18 @@ def test_the_way_to_kafka_is_shut_three_times_over(browser: Browser, troubled: T
         gone(pages, "sync_foreign")
         troubled.shop.visit()
         wait_until(lambda: troubled.shop.json("/api/v1/sync")["pending"] == 0, 20, "all went to Kafka")
+
+
+def test_kafka_takes_events_and_no_heartbeat(browser: Browser, troubled: Troubled) -> None:
+    with visiting(browser, troubled.shop, "/", PHONE) as page, opened(troubled):
+        wait_until(lambda: troubled.shop.json("/api/v1/sync")["state"] == "idle", 20, "events go to Kafka")
+        with troubled.kafka.mute(troubled.gateway):
+            troubled.power("50005")  # which is told at once
+            seen((page,), "heartbeat_failing", "not told how this gateway is", 2 * WITHIN_MS)
+        check_again(page, "heartbeat_failing")
+        gone((page,), "heartbeat_failing")
+        troubled.power("50000")
+        gone((page,), "under_voltage")
 
 
 def test_what_is_held_is_held_by_keyboard_too(browser: Browser, troubled: Troubled) -> None:

@@ -89,6 +89,8 @@ class Troubled:
     """The port at which the gateway looks for Kafka."""
     silent: Path
     """The port at which nobody speaks."""
+    gateway: str
+    """Its name: Kafka is not this shop's alone."""
 
     @property
     def directory(self) -> Path:
@@ -132,7 +134,7 @@ def open_troubled(directory: Path, kafka: SecureKafka) -> Iterator[Troubled]:
     silent = directory / "sim" / "ports" / "usb-picante-silent"
     try:
         with open_shop(directory, CONFIG.format(port=door, user=USER), SCENARIO, gateway=gateway) as shop:
-            opened = Troubled(shop, kafka, door, silent)
+            opened = Troubled(shop, kafka, door, silent, gateway)
             opened.power("50005")
             silent.symlink_to(os.ttyname(slave))
             yield opened

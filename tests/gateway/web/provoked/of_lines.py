@@ -1,4 +1,4 @@
-"""Lines: serial ports that are real PTYs, a broker that is away, and what the way to Kafka meets."""
+"""Lines: serial ports that are real PTYs, and a broker that is away. A real Kafka is in test_repairs_page.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from firmware_bridge import serial_link
 from gateway.config import MqttSection, SerialSection
 from gateway.parts import ports, run_mqtt
-from heat.errors import ConfigError, PortForbidden, SinkRefused
+from heat.errors import ConfigError, PortForbidden
 from tests.gateway.web.conftest import Inside
 from tests.gateway.web.provoked.registry import WITHIN_S, gone, provokes
 from tests.servers import MosquittoServer, free_port
@@ -193,18 +193,3 @@ async def _stopped(inside: Inside, _directory: Path) -> AsyncIterator[None]:
     await supervisor.run("mqtt", run)
     yield
     del supervisor.parts["mqtt"]  # as after a restart
-
-
-# -- Kafka ----------------------------------------------------------------------------------------------------------
-# One that is away, refuses a password, or has another gateway's events, is in test_repairs_page.py.
-
-
-@provokes("heartbeat_failing")
-async def _unheard(inside: Inside, _directory: Path) -> AsyncIterator[None]:
-    uplink = inside.state.uplink
-    assert uplink is not None
-    # no Kafka takes events and no heartbeat by the rights of deploy/kafka/acls: somebody has to grant others
-    uplink._enter("idle")
-    uplink.pulse.failed(SinkRefused("no Write on picante.gateways.v1"))
-    yield
-    uplink.pulse.sent()
