@@ -2560,17 +2560,6 @@ export interface components {
             expires_in_s: number;
         };
         /**
-         * Confirmed
-         * @description That somebody means it.
-         */
-        Confirmed: {
-            /**
-             * Confirm
-             * @default
-             */
-            confirm: string;
-        };
-        /**
          * ConsentView
          * @description What a customer allows. Who said nothing is known by the token.
          */
@@ -5157,6 +5146,17 @@ export interface components {
             left: number;
         };
         /**
+         * RestartConfirmed
+         * @description The daemon is to begin anew.
+         */
+        RestartConfirmed: {
+            /**
+             * Confirm
+             * @constant
+             */
+            confirm: "restart";
+        };
+        /**
          * Restarting
          * @description The daemon begins anew: it answers again in some seconds.
          */
@@ -5167,6 +5167,17 @@ export interface components {
              * @constant
              */
             restarting: true;
+        };
+        /**
+         * RestoreConfirmed
+         * @description What was checked is to be put back.
+         */
+        RestoreConfirmed: {
+            /**
+             * Confirm
+             * @constant
+             */
+            confirm: "restore";
         };
         /**
          * RestoreView
@@ -5527,6 +5538,17 @@ export interface components {
         Settings: {
             /** Settings */
             settings: components["schemas"]["SettingView"][];
+        };
+        /**
+         * SettleConfirmed
+         * @description All is well after a restore.
+         */
+        SettleConfirmed: {
+            /**
+             * Confirm
+             * @constant
+             */
+            confirm: "yes";
         };
         /**
          * SetupStep
@@ -5905,6 +5927,17 @@ export interface components {
             /** Parts */
             parts: components["schemas"]["DaemonPart"][];
             restored?: components["schemas"]["RestoredView"] | null;
+        };
+        /**
+         * TakeBackConfirmed
+         * @description What was there before a restore is to be put back.
+         */
+        TakeBackConfirmed: {
+            /**
+             * Confirm
+             * @constant
+             */
+            confirm: "take back";
         };
         /**
          * TareArguments
@@ -6654,15 +6687,15 @@ export interface components {
          */
         Wipe: {
             /**
-             * Confirm
-             * @default
-             */
-            confirm: string;
-            /**
              * What
              * @enum {string}
              */
             what: "customers" | "everything";
+            /**
+             * Confirm
+             * @constant
+             */
+            confirm: "wipe";
         };
         /**
          * Without
@@ -6780,6 +6813,25 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemDetails"];
             };
         };
+        /** @description Bad Request */
+        Problem400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:picante:problem:bad-request",
+                 *       "title": "Bad request",
+                 *       "status": 400,
+                 *       "detail": "a name has 1 to 40 characters",
+                 *       "hint": "Take a first name",
+                 *       "errors": []
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ProblemDetails"];
+            };
+        };
         /** @description Service Unavailable */
         Problem503: {
             headers: {
@@ -6812,25 +6864,6 @@ export interface components {
                  *       "status": 403,
                  *       "detail": "Vera may not do this",
                  *       "hint": "Ask somebody who is technician here",
-                 *       "errors": []
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["ProblemDetails"];
-            };
-        };
-        /** @description Bad Request */
-        Problem400: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "type": "urn:picante:problem:bad-request",
-                 *       "title": "Bad request",
-                 *       "status": 400,
-                 *       "detail": "a name has 1 to 40 characters",
-                 *       "hint": "Take a first name",
                  *       "errors": []
                  *     }
                  */
@@ -7011,6 +7044,7 @@ export interface operations {
                     "application/json": components["schemas"]["Opened"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -7066,6 +7100,7 @@ export interface operations {
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -7119,6 +7154,7 @@ export interface operations {
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -7173,6 +7209,7 @@ export interface operations {
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -7227,6 +7264,7 @@ export interface operations {
                     "application/json": components["schemas"]["SetupView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -7267,6 +7305,7 @@ export interface operations {
                     "application/json": components["schemas"]["Knocked"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -7808,6 +7847,7 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -9333,6 +9373,7 @@ export interface operations {
                     "application/jsonl": string;
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -9552,6 +9593,7 @@ export interface operations {
                     "application/json": components["schemas"]["CommandView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -9736,6 +9778,7 @@ export interface operations {
                     "application/json": components["schemas"]["CalibrationView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -9905,6 +9948,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -10115,6 +10159,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -10297,6 +10342,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -10357,6 +10403,7 @@ export interface operations {
                     "application/json": components["schemas"]["Undone"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -10563,6 +10610,7 @@ export interface operations {
                     "application/json": components["schemas"]["VoidView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -10899,6 +10947,7 @@ export interface operations {
                     "application/json": components["schemas"]["LotView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -11153,6 +11202,7 @@ export interface operations {
                     "application/json": components["schemas"]["Replayed"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -11268,6 +11318,7 @@ export interface operations {
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -11332,6 +11383,7 @@ export interface operations {
                     "application/json": components["schemas"]["LetterView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -11843,6 +11895,7 @@ export interface operations {
                     "application/json": components["schemas"]["Checked"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -11911,6 +11964,7 @@ export interface operations {
                     "application/json": components["schemas"]["RepairView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
@@ -12192,10 +12246,10 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "confirm": ""
+                 *       "confirm": "restart"
                  *     }
                  */
-                "application/json": components["schemas"]["Confirmed"];
+                "application/json": components["schemas"]["RestartConfirmed"];
             };
         };
         responses: {
@@ -12213,6 +12267,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12327,6 +12382,7 @@ export interface operations {
                     "application/zip": string;
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12389,6 +12445,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12620,6 +12677,7 @@ export interface operations {
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12639,10 +12697,10 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "confirm": ""
+                 *       "confirm": "restore"
                  *     }
                  */
-                "application/json": components["schemas"]["Confirmed"];
+                "application/json": components["schemas"]["RestoreConfirmed"];
             };
         };
         responses: {
@@ -12660,6 +12718,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12679,10 +12738,10 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "confirm": ""
+                 *       "confirm": "take back"
                  *     }
                  */
-                "application/json": components["schemas"]["Confirmed"];
+                "application/json": components["schemas"]["TakeBackConfirmed"];
             };
         };
         responses: {
@@ -12700,6 +12759,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12719,10 +12779,10 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "confirm": ""
+                 *       "confirm": "yes"
                  *     }
                  */
-                "application/json": components["schemas"]["Confirmed"];
+                "application/json": components["schemas"]["SettleConfirmed"];
             };
         };
         responses: {
@@ -12764,6 +12824,7 @@ export interface operations {
                     "application/json": components["schemas"]["RestoreView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -12783,8 +12844,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "confirm": "",
-                 *       "what": "customers"
+                 *       "what": "customers",
+                 *       "confirm": "wipe"
                  *     }
                  */
                 "application/json": components["schemas"]["Wipe"];
@@ -12805,6 +12866,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restarting"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
@@ -13009,6 +13071,7 @@ export interface operations {
                     "application/json": components["schemas"]["KioskView"];
                 };
             };
+            400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];

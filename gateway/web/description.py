@@ -65,6 +65,7 @@ def _complete(document: dict[str, Any]) -> None:
             answers = operation["responses"]
             refusals = [] if is_open else [401, 403]
             refusals += [409, 413, 429] if method != "get" else []
+            refusals += [400] if "requestBody" in operation else []  # it can't be read at all
             for status in refusals:
                 answers.setdefault(str(status), documented(status)[status])
             for status, answer in answers.items():

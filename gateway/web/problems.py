@@ -141,6 +141,9 @@ def _http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 404:
         hint = "The page is at /, the API's description at /openapi.json"
         return Problem(404, "no-such-path", "there is nothing at this path", hint=hint)
+    if error.status_code == 400:
+        hint = "Send JSON, in UTF-8; /openapi.json says what belongs in it"
+        return Problem(400, "unreadable-body", "the body can't be read", hint=hint)
     return Problem(error.status_code, "http-error", error.detail)
 
 

@@ -12,6 +12,7 @@ from gateway.web.answers import SOURCE, Answer, example
 from gateway.web.dispenser_answers import DispenserView, Forgotten
 from gateway.web.dispenser_views import dispenser_view
 from gateway.web.dispensers import planograms
+from gateway.web.dispensers.told import BY_NOZZLE
 from gateway.web.etags import check_match
 from gateway.web.explained import Explained
 from gateway.web.problems import Problem, documented
@@ -25,7 +26,7 @@ Planogram = Annotated[
     Field(
         max_length=12,
         examples=[{"1": "table-red", "2": "chipotle-honey"}],
-        json_schema_extra={"propertyNames": {"pattern": "^(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])$"}},
+        json_schema_extra=BY_NOZZLE,
     ),
 ]
 
@@ -37,7 +38,7 @@ class _Asked(BaseModel):
 class Adopt(_Asked):
     """How a dispenser is adopted. All of it may be left out."""
 
-    key: SecretStr | None = None
+    key: Annotated[SecretStr, Field(json_schema_extra={"pattern": "^[0-9a-fA-F]{64}$"})] | None = None
     """The key that it has, 64 hex digits; without it, one is made and told to it."""
     name: Annotated[str, Field(max_length=200, examples=["Bar, left"])] | None = None
     """What people call it."""

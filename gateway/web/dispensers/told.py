@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,8 @@ from gateway.web.problems import Fault, Problem
 from heat.catalog import Catalog
 
 Nozzle = Annotated[int, Field(ge=0, le=255, examples=[2])]
+BY_NOZZLE: dict[str, Any] = {"propertyNames": {"pattern": "^(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])$"}}
+"""Of an object that has something for each nozzle: JSON has no numbers for keys."""
 FlowS = Annotated[float, Field(gt=0, le=MAX_FLOW_MS / 1000)]
 ID = r"^[0-9a-f]{32}$"
 EXPIRES_S = 60.0
@@ -107,7 +109,7 @@ class PlanogramArguments(Model):
 
     placed: Annotated[
         dict[Annotated[int, Field(ge=0, le=255)], str],
-        Field(min_length=1, max_length=12, examples=[{"2": "chipotle-honey"}]),
+        Field(min_length=1, max_length=12, examples=[{"2": "chipotle-honey"}], json_schema_extra=BY_NOZZLE),
     ]
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.access.audit import Change
-from gateway.access.people import Person
+from gateway.access.passwords import LONGEST, SHORTEST
+from gateway.access.people import LONGEST_NAME, Person
 from gateway.access.roles import Role
 from gateway.access.sessions import Session
 from gateway.access.tokens import Token
-from gateway.web.answers import Answer, example
+from gateway.web.answers import SOURCE, Answer, example
 
+A_PASSWORD: dict[str, Any] = {"minLength": SHORTEST, "maxLength": LONGEST}
+A_NAME: dict[str, Any] = {"minLength": 1, "maxLength": LONGEST_NAME}
+A_LABEL: dict[str, Any] = {"minLength": 1, "maxLength": 60}
+A_SCOPE: dict[str, Any] = {"pattern": f"^(read|service|owner|metrics|kiosk:{SOURCE[1:-1]})$"}
+"""What `gateway.access` wants, for whoever reads the schema; who gives something else gets its hint."""
+Password = Annotated[str, Field(max_length=1_000, examples=["smoke and honey"], json_schema_extra=A_PASSWORD)]
 RoleName = Literal["viewer", "technician", "owner"]
 
 
@@ -26,8 +33,8 @@ class Told(BaseModel):
 class NewPerson(Told):
     """Somebody to let in."""
 
-    name: Annotated[str, Field(max_length=200, examples=["Tomás"])]
-    password: Annotated[str, Field(max_length=1_000, examples=["smoke and honey"])]
+    name: Annotated[str, Field(max_length=200, examples=["Tomás"], json_schema_extra=A_NAME)]
+    password: Password
     role: RoleName = "technician"
 
 
@@ -40,7 +47,7 @@ class NewRole(Told):
 class NewPassword(Told):
     """Somebody's next password."""
 
-    password: Annotated[str, Field(max_length=1_000, examples=["smoke and honey"])]
+    password: Password
 
 
 class OwnPassword(NewPassword):
@@ -58,8 +65,8 @@ class OwnLanguage(Told):
 class NewToken(Told):
     """A token to make."""
 
-    name: Annotated[str, Field(max_length=200, examples=["prometheus"])]
-    scope: Annotated[str, Field(max_length=100, examples=["metrics"])]
+    name: Annotated[str, Field(max_length=200, examples=["prometheus"], json_schema_extra=A_LABEL)]
+    scope: Annotated[str, Field(max_length=100, examples=["metrics"], json_schema_extra=A_SCOPE)]
     """`read`, `service`, `owner`, `metrics`, `kiosk:DISPENSER`."""
     days: Annotated[int | None, Field(ge=1, le=3_650)] = None
 

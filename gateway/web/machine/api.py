@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 
 from cloud_sync.log_ring import RING
 from gateway import support
-from gateway.web.confirm import YES, must_be_confirmed
 from gateway.web.examples import as_bytes, as_text
 from gateway.web.language import Text
 from gateway.web.machine import doing
@@ -43,11 +42,33 @@ TEXT = as_text("text/plain", '{"level": "info", "message": "the page is at http:
 
 
 class Confirmed(BaseModel):
-    """That somebody means it."""
+    """That somebody means it: by the word of what is done, as an API has no button to be held."""
 
     model_config = ConfigDict(extra="forbid")
-    confirm: Annotated[str, Body(max_length=40)] = ""
-    """The word: `restore`, `take back`, `wipe`, `restart`, `yes`."""
+
+
+class RestartConfirmed(Confirmed):
+    """The daemon is to begin anew."""
+
+    confirm: Literal["restart"]
+
+
+class RestoreConfirmed(Confirmed):
+    """What was checked is to be put back."""
+
+    confirm: Literal["restore"]
+
+
+class TakeBackConfirmed(Confirmed):
+    """What was there before a restore is to be put back."""
+
+    confirm: Literal["take back"]
+
+
+class SettleConfirmed(Confirmed):
+    """All is well after a restore."""
+
+    confirm: Literal["yes"]
 
 
 class Passphrase(BaseModel):
@@ -70,6 +91,7 @@ class Wipe(Confirmed):
     """What is to be wiped."""
 
     what: Literal["customers", "everything"]
+    confirm: Literal["wipe"]
 
 
 @router.get("", responses=documented(503))
@@ -92,9 +114,8 @@ async def vouch(web: TheWeb, who: Technician) -> ClockView:
 
 
 @router.post("/restart", status_code=202, responses=documented(403, 422))
-async def restart(web: TheWeb, who: Technician, body: Confirmed) -> Restarting:
+async def restart(web: TheWeb, who: Technician, body: RestartConfirmed) -> Restarting:  # noqa: ARG001 -- it is confirmed
     """Have the daemon begin anew. It answers again in some seconds; dispensers keep their events meanwhile."""
-    must_be_confirmed(body.confirm, RESTART)
     doing.restart(web, f"{who.name} said so")
     return Restarting()
 
@@ -188,25 +209,22 @@ async def check(web: TheWeb, who: Owner, body: Passphrase) -> RestoreView:  # no
 
 
 @router.post("/restore/order", status_code=202, responses=documented(403, 409, 422))
-async def order(request: Request, web: TheWeb, who: Owner, body: Confirmed) -> Restarting:
+async def order(request: Request, web: TheWeb, who: Owner, body: RestoreConfirmed) -> Restarting:  # noqa: ARG001
     """Put back what was checked: the daemon begins anew with it. What is there now is kept aside."""
-    must_be_confirmed(body.confirm, RESTORE)
     await doing.order(request, web, who.name)
     return Restarting()
 
 
 @router.post("/restore/take-back", status_code=202, responses=documented(403, 409, 422))
-async def take_back(web: TheWeb, who: Owner, body: Confirmed) -> Restarting:
+async def take_back(web: TheWeb, who: Owner, body: TakeBackConfirmed) -> Restarting:  # noqa: ARG001
     """Put back what was there before the last restore."""
-    must_be_confirmed(body.confirm, TAKE_BACK)
     await doing.take_back(web, who.name)
     return Restarting()
 
 
 @router.post("/restore/settle", responses=documented(403, 409, 422))
-async def settle(web: TheWeb, who: Owner, body: Confirmed) -> RestoreView:  # noqa: ARG001
+async def settle(web: TheWeb, who: Owner, body: SettleConfirmed) -> RestoreView:  # noqa: ARG001
     """All is well: delete what was there before the last restore."""
-    must_be_confirmed(body.confirm, YES)
     await doing.settle(web)
     return await doing.restore_view(web)
 
@@ -221,6 +239,5 @@ async def drop(web: TheWeb, who: Owner) -> RestoreView:  # noqa: ARG001
 @router.post("/wipe", status_code=202, responses=documented(403, 409, 422))
 async def wipe(request: Request, web: TheWeb, who: Owner, body: Wipe) -> Restarting:
     """Wipe what customers left here, or everything; the daemon begins anew. It can't be taken back."""
-    must_be_confirmed(body.confirm, WIPE)
     await doing.wipe(request, web, body.what, who.name)
     return Restarting()

@@ -302,6 +302,17 @@ async def test_who_asks_without_end_is_told_to_wait(
     assert (await anyone.get("/sign-in", headers=mine)).status_code == 303
 
 
+async def test_somebody_with_a_slash_in_their_name_is_found_by_it(inside: Inside) -> None:
+    told = {"name": "Ada/Bo", "password": PASSWORD, "role": "viewer"}
+    assert (await inside.client.post("/api/v1/people", json=told)).status_code == 201
+    for path in ("/api/v1/people/ada%2Fbo", "/api/v1/people/Ada/Bo"):
+        answer = await inside.client.put(f"{path}/role", json={"role": "technician"})
+        assert (answer.status_code, answer.json()["name"]) == (200, "Ada/Bo")
+        assert (await inside.client.put(f"{path}/password", json={"password": PASSWORD})).status_code == 204
+    assert (await inside.client.delete("/api/v1/people/Ada%2FBo")).status_code == 204
+    assert inside.state.access.people.get("Ada/Bo") is None
+
+
 async def test_every_change_is_in_the_audit_log(inside: Inside) -> None:
     made = {"name": "Nuria", "password": "smoke and honey", "role": "viewer"}
     assert (await inside.client.post("/api/v1/people", json=made)).status_code == 201

@@ -136,7 +136,7 @@ async def test_a_wipe_must_be_meant(pi: Inside) -> None:
     assert answer.status_code == 422
     assert not pi.state.stopping.is_set()
     assert (await put(pi, "POST", "/restore/settle", json={})).status_code == 422, "nor what was before a restore"
-    answer = await put(pi, "POST", "/wipe", json={"what": "everything", "confirm": "Wipe"})
+    answer = await put(pi, "POST", "/wipe", json={"what": "everything", "confirm": "wipe"})
     assert answer.status_code == 202
     assert pi.state.restart
     assert (pi.state.store.settings.data_dir / "wipe").exists()
