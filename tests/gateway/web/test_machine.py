@@ -59,7 +59,7 @@ async def test_what_the_machine_tells(pi: Inside) -> None:
 async def test_the_configuration_has_no_secrets_and_says_what_was_set(pi: Inside) -> None:
     settings = {one["key"]: one for one in (await pi.json("/api/v1/system/settings"))["settings"]}
     assert settings["gateway.id"] == {"key": "gateway.id", "value": "gw-1", "given": True}
-    assert settings["gateway.quota_mb"] == {"key": "gateway.quota_mb", "value": "512", "given": False}
+    assert settings["clock.hold_hours"] == {"key": "clock.hold_hours", "value": "72", "given": False}
     assert PSEUDONYM_KEY.hex() not in str(settings)
 
 
