@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from gateway.access.access import open_access
 from gateway.web.seats import MAX_OF_SESSION
-from tests.gateway.web.browser import context_of, put_away, set_visibility, take_up
+from tests.gateway.web.browser import context_of, put_away, take_up
 from tests.gateway.web.conftest import Shop, open_shop
 from tests.gateway.web.test_kiosk_page import arrive, is_live, kiosk_context, title
 from tests.gateway.web.test_sample_stream import SAMPLING
@@ -122,10 +122,6 @@ def test_the_seventh_tab_loads_and_stays_fresh(browser: Browser, shop: Shop) -> 
         expect(pours_today(dispenser)).to_have_text(poured)
         before_ms = drawn(chart)
         wait_until(lambda: drawn(chart) > before_ms, 15, "it goes on")
-        set_visibility(dispenser, "hidden")
-        poured = pour(shop)
-        set_visibility(dispenser, "visible")
-        expect(pours_today(dispenser)).to_have_text(poured, timeout=AWAKE_MS)  # and not after 5 s
         live[0].close()
         alive = "#connection[data-state=live], picante-kiosk[data-line=open]"  # whoever asks next gets its stream
         polling = (dispenser, chart, screen)
