@@ -31,7 +31,7 @@ from heat.errors import DataError, StoreError
 CSV = as_text("text/csv", "time,dispenser,nozzle\r\n2026-05-01T09:30:00+00:00,hot-bar-1,2\r\n")
 router = APIRouter(prefix="/api/v1/lots", tags=["v1"])
 
-A_LOT: dict[str, Any] = {"pattern": "^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,30}[A-Za-z0-9])?$"}
+A_LOT: dict[str, Any] = {"pattern": "^ *[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,30}[A-Za-z0-9])? *$"}
 Lot = Annotated[str, Path(max_length=64, examples=["L2026-118"], json_schema_extra=A_LOT)]
 PAGE = 500
 """Pours in one answer."""
