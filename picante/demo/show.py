@@ -63,10 +63,8 @@ class Show:
                 f" {cloud.lake_rows} rows in the lake;"
                 f" {same} of {cloud.customers} customers have the digest that the gateway has"
             )
-        self.tell(
-            f"picks: {numbers.picks_shown} shown, {accepted} accepted;"
-            f" ASK → PICKS p50 {picks['p50']:.1f} ms, p99 {picks['p99']:.1f} ms"
-        )
+        took = f"; ASK → PICKS p50 {picks['p50']:.1f} ms, p99 {picks['p99']:.1f} ms" if picks["p99"] else ""
+        self.tell(f"picks: {numbers.picks_shown} shown, {accepted} accepted{took}")
 
 
 def _tables(numbers: Numbers) -> list[Table]:
