@@ -1,7 +1,7 @@
 """Since when each repair is there, and how often it came: one that comes and goes is one entry with a count. In memory.
 
-Repairs are found anew at each look; this remembers their keys alone, at most `REMEMBERED` of them. What is not there is
-not told of, however often it came: the count is shown when it comes again.
+Repairs are found anew at each look; this remembers the keys alone of those that are there, and of `REMEMBERED` that went.
+What is not there is not told of, however often it came: the count is shown when it comes again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.web.repairs.repair import Repair
 WITHIN_S = 3_600.0
 """s; what came three times in so long comes and goes."""
 REMEMBERED = 512
-"""Keys: the oldest goes for one more."""
+"""Keys of what went: the oldest goes for one more. What is there is as much as there is of dispensers and ports."""
 KEPT_TIMES = 99
 """Times that one key came."""
 
@@ -44,15 +44,18 @@ class History:
             there.add(repair.key)
             seen = self._note(repair, now_s, now)
             told.append(replace(repair, since=repair.since or seen.came, count=len(seen.came_s)))
-        for key, seen in list(self._seen.items()):
-            if key in there:
-                continue
-            seen.there = False
-            self._forget_old(seen, now_s)
-            if not seen.came_s:
-                del self._seen[key]
+        self._let_go(there, now_s)
         self._looked = True
         return told
+
+    def _let_go(self, there: set[str], now_s: float) -> None:
+        gone = [key for key in self._seen if key not in there]  # what is there was put behind them
+        for key in gone:
+            self._seen[key].there = False
+            self._forget_old(self._seen[key], now_s)
+        for place, key in enumerate(reversed(gone)):
+            if place >= REMEMBERED or not self._seen[key].came_s:
+                del self._seen[key]
 
     def _note(self, repair: Repair, now_s: float, now: datetime) -> _Seen:
         seen = self._seen.pop(repair.key, None)
@@ -64,8 +67,6 @@ class History:
             seen.came = now
         self._forget_old(seen, now_s)
         seen.there = True
-        if len(self._seen) >= REMEMBERED:
-            del self._seen[next(iter(self._seen))]
         self._seen[repair.key] = seen
         return seen
 

@@ -48,7 +48,15 @@ def test_it_remembers_so_many_and_no_more() -> None:
     history = History(START)
     for number in range(REMEMBERED + 50):
         look(history, number, Repair("port_silent", Text("Nothing"), (), f"port-{number}"))
-    assert len(history._seen) <= REMEMBERED
+    assert len(history._seen) == REMEMBERED + 1, "of what went, and what is there"
+
+
+def test_of_more_than_it_remembers_each_is_there_since_it_came() -> None:
+    history = History(START)
+    many = [Repair("bottle_low", Text("Low"), (), f"bar-{number}") for number in range(REMEMBERED + 50)]
+    for at_s in (0, 5, 10):
+        told = look(history, at_s, *many)
+    assert {(one.since, one.count) for one in told} == {(START, 1)}
 
 
 def test_a_key_is_a_segment_of_a_path_and_tells_subjects_apart() -> None:
