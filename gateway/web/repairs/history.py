@@ -1,6 +1,6 @@
 """Since when each repair is there, and how often it came: one that comes and goes is one entry with a count. In memory.
 
-Repairs are found anew at each look; this remembers the keys alone of those that are there, and of `REMEMBERED` that went.
+Repairs are found anew at each look; this remembers keys alone: of those that are there, and of `REMEMBERED` that went.
 What is not there is not told of, however often it came: the count is shown when it comes again.
 """
 
