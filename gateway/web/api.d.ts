@@ -5192,10 +5192,10 @@ export interface components {
             restored?: components["schemas"]["RestoredView"] | null;
             /**
              * At Stake
-             * @description Events of now that Kafka has not: they are set aside with the database of now.
+             * @description Events of now that Kafka has not: they are set aside with the database of now. Null where it can't be read.
              * @example 3
              */
-            at_stake: number;
+            at_stake?: number | null;
         };
         /**
          * RestoredView

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import closing
 from typing import Annotated
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from gateway.access.access import Access
+from gateway.backup import wiping
+from gateway.config import Config
 from gateway.state import GatewayState
 from gateway.web.glance import Status
 from gateway.web.leaf import Leaf, addresses
@@ -68,6 +71,16 @@ class Web:
     def access(self) -> Access:
         """Who may come in."""
         return self.state.access
+
+    @property
+    def config(self) -> Config:
+        """The configuration as it counts now."""
+        return self.state.config
+
+    def at_stake(self) -> int:
+        """Events that Kafka has not. Reads: in a thread. Raises sqlite3.Error."""
+        with closing(self.state.store.reader()) as reader:
+            return wiping.at_stake(reader)
 
     def restart(self) -> None:
         """Have the daemon start anew."""

@@ -199,8 +199,8 @@ class RestoreView(Answer):
     checked: bool
     ordered: bool
     restored: RestoredView | None = None
-    at_stake: Annotated[int, example(3)]
-    """Events of now that Kafka has not: they are set aside with the database of now."""
+    at_stake: Annotated[int | None, example(3)] = None
+    """Events of now that Kafka has not: they are set aside with the database of now. Null where it can't be read."""
 
 
 class BundleFile(Answer):

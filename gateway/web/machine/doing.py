@@ -6,10 +6,9 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
@@ -17,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from gateway.backup import making, restoring, wiping
 from gateway.backup.archive import Header
 from gateway.backup.making import SPARE_BYTES
+from gateway.config import Config
 from gateway.web.audited import audit
 from gateway.web.machine.answers import BackupView, RestoreView
 from gateway.web.machine.look import restored_view
@@ -33,11 +33,27 @@ PIECE_BYTES = 256 * 1024
 """Bytes of an upload that are written at once, in a thread: a card that is slow must not hold up picks."""
 
 
-def restart(web: Web, why: str) -> None:
+class Place(Protocol):
+    """Where a backup is put back: a gateway that runs, or its safe mode."""
+
+    keeping: asyncio.Lock
+    """Held while a backup is made, sent or checked: one at a time."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration as it counts now."""
+
+    def at_stake(self) -> int | None:
+        """Events that Kafka has not; None where the database can't be read. Reads: in a thread."""
+
+    def restart(self) -> None:
+        """Have the daemon begin anew."""
+
+
+def restart(place: Place, why: str) -> None:
     """Have the daemon begin anew, in the same process."""
     log.info("the gateway begins anew: %s", why)
-    web.state.restart = True
-    web.state.stopping.set()
+    place.restart()
 
 
 def vouch_for_the_clock(web: Web, who: str) -> None:
@@ -76,15 +92,14 @@ async def _closing(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
             await asyncio.shield(asyncio.to_thread(close))
 
 
-async def receive(request: Request, web: Web, pieces: AsyncIterator[bytes]) -> RestoreView:
+async def receive(request: Request, place: Place, pieces: AsyncIterator[bytes]) -> RestoreView:
     """Take a backup's file in. Raises a Problem: it is none, or too large for the disk."""
-    async with _alone(web):
-        audit(request, said_of(await take_in(_data_dir(web), pieces)))
-    return await restore_view(web)
+    async with _alone(place):
+        audit(request, _said_of(await _take_in(_data_dir(place), pieces)))
+    return await restore_view(place)
 
 
-async def take_in(data_dir: Path, pieces: AsyncIterator[bytes]) -> Header:
-    """The same, whether a gateway runs or not; what the file says of itself."""
+async def _take_in(data_dir: Path, pieces: AsyncIterator[bytes]) -> Header:
     _see_that_nothing_is_ordered(data_dir)
     path = restoring.incoming(data_dir)
     part = path.with_suffix(".part")
@@ -133,32 +148,32 @@ async def _steady(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def check(web: Web, passphrase: str | None) -> RestoreView:
+async def check(place: Place, passphrase: str | None) -> RestoreView:
     """Check the file that came. Raises a Problem."""
-    async with _alone(web):
-        _see_that_nothing_is_ordered(_data_dir(web))
+    async with _alone(place):
+        _see_that_nothing_is_ordered(_data_dir(place))
         try:
-            await asyncio.to_thread(restoring.check, web.state.config, passphrase)
+            await asyncio.to_thread(restoring.check, place.config, passphrase)
         except BackupUnusable as error:
             raise _refused(error) from error
-    return await restore_view(web)
+    return await restore_view(place)
 
 
-def said_of(header: Header) -> str:
+def _said_of(header: Header) -> str:
     """Which backup it is, for the audit log."""
     made = datetime.fromtimestamp(header.made_ms / 1000, UTC)
     return f"the backup of {header.gateway}, made on {made:%Y-%m-%d %H:%M} UTC, up to event {header.stored}"
 
 
-async def order(request: Request, web: Web, who: str) -> None:
+async def order(request: Request, place: Place, who: str) -> None:
     """Put back what was checked, by beginning anew. Raises a Problem."""
-    async with _alone(web):
+    async with _alone(place):
         try:
-            plan = await asyncio.to_thread(restoring.order, _data_dir(web), who)
+            plan = await asyncio.to_thread(restoring.order, _data_dir(place), who)
         except BackupUnusable as error:
             raise _refused(error) from error
-    audit(request, said_of(plan.header))
-    restart(web, f"{who} has a backup put back")
+    audit(request, _said_of(plan.header))
+    restart(place, f"{who} has a backup put back")
 
 
 async def take_back(web: Web, who: str) -> None:
@@ -178,35 +193,33 @@ async def settle(web: Web) -> None:
         await asyncio.to_thread(restoring.settle, _data_dir(web))
 
 
-async def drop(web: Web) -> None:
+async def drop(place: Place) -> None:
     """Forget the file that came."""
-    async with _alone(web):
-        await asyncio.to_thread(restoring.drop, _data_dir(web))
+    async with _alone(place):
+        await asyncio.to_thread(restoring.drop, _data_dir(place))
 
 
-async def restore_view(web: Web) -> RestoreView:
+async def restore_view(place: Place) -> RestoreView:
     """How far a restore is."""
-    return await asyncio.to_thread(_restore_view, web)
+    return await asyncio.to_thread(_restore_view, place)
 
 
-def _restore_view(web: Web) -> RestoreView:
-    data_dir = _data_dir(web)
+def _restore_view(place: Place) -> RestoreView:
+    data_dir = _data_dir(place)
     try:
         header = restoring.arrived(data_dir)
     except BackupUnusable:
         header = None
-    with closing(web.state.store.reader()) as reader:
-        lost = wiping.at_stake(reader)
     return RestoreView(
-        sent=None if header is None else backup_view(header),
+        sent=None if header is None else _backup_view(header),
         checked=restoring.staged(data_dir) is not None,
         ordered=restoring.ordered(data_dir),
         restored=restored_view(data_dir),
-        at_stake=lost,
+        at_stake=place.at_stake(),
     )
 
 
-def backup_view(header: Header) -> BackupView:
+def _backup_view(header: Header) -> BackupView:
     """What a backup says of itself."""
     return BackupView(
         gateway=header.gateway,
@@ -236,16 +249,16 @@ async def wipe(request: Request, web: Web, what: Literal["customers", "everythin
     restart(web, f"{who} has {what} wiped")
 
 
-def _data_dir(web: Web) -> Path:
-    return web.state.store.settings.data_dir
+def _data_dir(place: Place) -> Path:
+    return place.config.path(place.config.gateway.data_dir)
 
 
-def _alone(web: Web) -> asyncio.Lock:
+def _alone(place: Place) -> asyncio.Lock:
     """One thing at a time. Raises a Problem."""
-    if web.keeping.locked():
+    if place.keeping.locked():
         hint = "Wait until it is done; large databases take a minute"
         raise Problem(409, "busy", "a backup is being made, sent or checked", hint=hint)
-    return web.keeping
+    return place.keeping
 
 
 def _see_that_nothing_is_ordered(data_dir: Path) -> None:

@@ -6,14 +6,18 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.web.entry import api as entry_api
 from gateway.web.entry import sign_in
 from gateway.web.entry.bare import Entry
 from gateway.web.entry.refused import Refused
 from gateway.web.guard import Guard, Hosts
 from gateway.web.problems import handle_errors
-from gateway.web.safe import pages, restore
+from gateway.web.safe import api, pages, restore
 from gateway.web.safe.safe import Safe
 from gateway.web.statics import statics
+
+ROUTES = (sign_in, entry_api, api, restore, pages)
+"""The last answers whatever is left."""
 
 
 def make_safe_applications(safe: Safe, hosts: Hosts) -> tuple[ASGIApp, ASGIApp]:
@@ -21,10 +25,9 @@ def make_safe_applications(safe: Safe, hosts: Hosts) -> tuple[ASGIApp, ASGIApp]:
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application.state.safe = safe
     application.state.entry = entry = Entry(safe.access, safe.config)
-    application.include_router(sign_in.router)
-    application.include_router(restore.router)
     application.mount("/static", statics, name="static")
-    application.include_router(pages.router)  # the last: it answers whatever is left
+    for module in ROUTES:
+        application.include_router(module.router)
     refused = Refused(entry)
     handle_errors(application, refused)
     return Guard(application, safe.access, hosts, as_page=refused), Guard(application, safe.access, console=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -31,11 +30,15 @@ class Safe:
     """Set it to have everything looked at now."""
     looked: asyncio.Condition = field(default_factory=asyncio.Condition)
     """Notified after each look."""
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a backup is sent or checked: one at a time."""
 
-    @property
-    def data_dir(self) -> Path:
-        """Where the gateway's files are."""
-        return self.config.path(self.config.gateway.data_dir)
+    def at_stake(self) -> None:
+        """How many events Kafka lacks, the database can't tell."""
+
+    def restart(self) -> None:
+        """Have the order seen that the next start carries out."""
+        self.woken.set()
 
     async def look(self) -> None:
         """Have everything looked at now, and wait for that."""

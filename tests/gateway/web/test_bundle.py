@@ -225,6 +225,18 @@ async def test_none_leaves_in_safe_mode(planted: Inside, tmp_path: Path, wrong: 
         assert "gateway.test" in files["logs.jsonl"]
         files["log"] = (await client.get("/log.jsonl")).raise_for_status().text
         assert "gateway.toml" in (await client.get("/api/v1/repairs")).text
+        assert "gateway.toml" in files["repairs.json"]
+        assert [line["text"] for line in (await client.get("/api/v1/system/log?search=says+why")).json()["lines"]]
+        listed = {file["name"] for file in (await client.get("/api/v1/system/bundle")).json()["files"]}
+        files["log again"] = (await client.get("/api/v1/system/log")).raise_for_status().text
+        taken = await client.post("/api/v1/system/bundle", json={"without": ["machine.json"]})
+        assert listed - unpack(taken.content).keys() == {"machine.json"}
+        one = await client.get("/api/v1/system/bundle/repairs.json")
+        assert (one.json(), one.status_code) == (json.loads(files["repairs.json"]), 200)
+        assert (await client.get("/api/v1/system/bundle/gateway.db")).status_code == 404
+        for method, asked in (("POST", "/api/v1/events/1/void"), ("GET", "/openapi.json"), ("POST", "/system/restart")):
+            answer = await client.request(method, asked)
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:picante:problem:safe-mode"), asked
     check_clean(files)
     assert MISPLACED not in str(files)
 

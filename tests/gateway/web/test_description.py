@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from gateway.web import application
 from gateway.web.entry import setup_pages, sign_in
 from gateway.web.problems import MEDIA_TYPE
+from gateway.web.safe import application as safe_application
 from tests.gateway.web.conftest import Inside
 
 NOT_JSON = {"application/octet-stream", "application/zip", "application/x-tar"}
@@ -164,22 +165,55 @@ BROWSERS_OWN = {"/sign-in"}
 """Gives a browser its cookie. A program has a token, and signs in nowhere."""
 
 
+BACKUPS = "/system/backups"
+SAFE_PAGES: dict[str, dict[str, str]] = {
+    "GET /": {f"GET {API}/repairs": ".repairs", f"GET {API}/system/log": "safe.gathering.newest"},
+    "GET /log.jsonl": {f"GET {API}/system/log": "safe.gathering.scrubber_of"},
+    "GET /bundle.zip": {f"POST {API}/system/bundle": "safe.gathering.zipped"},
+    f"GET {BACKUPS}": {f"GET {API}/system/restore": "machine.doing.restore_view"},
+    "POST /repairs/check": {f"POST {API}/repairs/check": ".look"},
+    **{f"POST {path}": FORMS[path] for path in ("/sign-out", "/language")},
+    **{f"POST {BACKUPS}/{act}": FORMS[f"{BACKUPS}/{act}"] for act in ("send", "check", "drop", "order")},
+}
+"""The same of safe mode, for what its pages show, too."""
+NO_DEED = {"GET /sign-in", "POST /sign-in", "GET /setup", "GET /healthz", "GET /readyz"}
+
+
 def test_what_a_form_does_the_api_does_by_the_same_function() -> None:
-    forms, operations = {}, {}
-    for module in (sign_in, setup_pages, *application.ROUTES, *application.SHOWN):
-        for route in module.router.routes:
-            for method in (getattr(route, "methods", None) or set()) - {"GET", "HEAD"}:
-                assert isinstance(route, APIRoute)
-                if route.include_in_schema:
-                    operations[f"{method} {route.path_format}"] = route.endpoint
-                else:
-                    forms[route.path_format] = route.endpoint
+    found = routes_of((sign_in, setup_pages, *application.ROUTES, *application.SHOWN))
+    operations = {name: route for name, route in found.items() if route.include_in_schema}
+    forms = {name.partition(" ")[2]: found[name] for name in found.keys() - operations if not name.startswith("GET ")}
     assert forms.keys() - BROWSERS_OWN == FORMS.keys(), "each form has its operation here"
-    for path, done in FORMS.items():
+    see_that_both_come_to_it(FORMS, forms, operations)
+
+
+def test_safe_mode_has_the_api_s_operations_of_what_its_pages_do() -> None:
+    found = routes_of(safe_application.ROUTES)
+    operations = {name: route for name, route in found.items() if route.include_in_schema}
+    elsewhere = {name for name in found if name.endswith(" /{path}")}
+    assert found.keys() - operations - elsewhere - NO_DEED == SAFE_PAGES.keys(), "each has its operation here"
+    see_that_both_come_to_it(SAFE_PAGES, found, operations)
+    running = routes_of(application.ROUTES)
+    for name, route in operations.items():  # one description tells of both
+        told = running[name]
+        assert (route.response_model, route.status_code) == (told.response_model, told.status_code), name
+
+
+def see_that_both_come_to_it(
+    deeds: dict[str, dict[str, str]], pages: dict[str, APIRoute], operations: dict[str, APIRoute]
+) -> None:
+    """What a page does and its operation are one function."""
+    for path, done in deeds.items():
         for operation, act in done.items():
             assert operation in operations, f"{operation} is not in the API"
-            assert act in reached(forms[path]), f"the form {path} does not come to {act}"
-            assert act in reached(operations[operation]), f"{operation} does not come to {act}"
+            assert act in reached(pages[path].endpoint), f"the page {path} does not come to {act}"
+            assert act in reached(operations[operation].endpoint), f"{operation} does not come to {act}"
+
+
+def routes_of(modules: Iterable[ModuleType]) -> dict[str, APIRoute]:
+    """Their routes, by method and path."""
+    routes = [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)]
+    return {f"{method} {route.path_format}": route for route in routes for method in route.methods or ()}
 
 
 def reached(endpoint: Callable[..., Any]) -> set[str]:

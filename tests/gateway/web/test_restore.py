@@ -92,6 +92,12 @@ def test_a_backup_is_put_back_where_the_gateway_can_not_run(shop: Shop) -> None:
     wait_until(lambda: status_of(shop, "/readyz") == 503, 60, "safe mode answers")
     assert "Put a backup back" in shop.get("/", headers={"accept-language": "en"}).text
 
+    sent_and_checked(shop, backup)
+    assert shop.json("/api/v1/system/restore")["at_stake"] is None, "the database can't tell"
+    none = shop.client.post("/api/v1/system/restore/order", json={"confirm": "yes"})
+    assert (none.status_code, shop.json("/api/v1/system/restore")["ordered"]) == (422, False)
+    assert shop.client.post("/system/backups/drop").status_code == 303, "it is forgotten, for another"
+    assert shop.json("/api/v1/system/restore") | {"sent": None, "checked": False} == shop.json("/api/v1/system/restore")
     sent = shop.client.post("/system/backups/send", files={"file": ("b", backup)})
     assert sent.status_code == 303, sent.text
     wrong = shop.client.post("/system/backups/check", data={"passphrase": "another passphrase"})
@@ -99,7 +105,7 @@ def test_a_backup_is_put_back_where_the_gateway_can_not_run(shop: Shop) -> None:
     assert "the passphrase is not the backup&#39;s" in wrong.text
     assert shop.client.post("/system/backups/check", data={"passphrase": PASSPHRASE}).status_code == 303
     assert shop.client.post("/system/backups/order", data={"confirm": "no"}).status_code == 422
-    assert shop.client.post("/system/backups/order", data={"confirm": "restore"}).status_code == 200
+    assert shop.client.post("/system/backups/order", data={"confirm": "restore"}).status_code == 200, "it is told"
     wait_until(lambda: status_of(shop, "/readyz") == 200, 90, "the gateway runs by itself")
     assert shop.json("/api/v1/system/restore")["restored"]["stored"] in range(stored, by_then + 1)
     assert shop.gateway.process.poll() is None
