@@ -20,6 +20,7 @@ from gateway import setup_file
 from gateway.access import secret
 from gateway.access.access import Access, write_private
 from gateway.access.notes import SETUP
+from gateway.access.people import fold
 from gateway.access.roles import Role
 from gateway.config import Config, own_pseudonym_path, pseudonym_path
 from gateway.web.language import Text
@@ -113,8 +114,9 @@ class Setup:
                 if values["timezone"] not in available_timezones() and not self.fixed(step):
                     wrong["timezone"] = Text("Choose one of the list")
             case "technician":
-                values = {"name": said.get("name", "").strip()}
                 await self._let_in(said, wrong)
+                person = self.access.people.get(said.get("name", ""))
+                values = {"name": person.name if person is not None else ""}
             case _:
                 values = {"bootstrap": said.get("bootstrap", "").strip() or None, "tls": said.get("tls") == "yes"}
                 try:
@@ -129,12 +131,14 @@ class Setup:
 
     async def _let_in(self, said: Mapping[str, str], wrong: dict[str, Text | str]) -> None:
         """The first owner; who was answered before is replaced."""
-        name, password, before = said.get("name", ""), said.get("password", ""), self.kept().get("technician")
+        name, password = said.get("name", ""), said.get("password", "")
+        before = self.kept().get("technician", {}).get("name")
+        same = before is not None and fold(before) == fold(name)  # however it is written
         if password != said.get("again", password):
             wrong["again"] = Text("This is not the same")
             return
         try:
-            if before is not None and not password and before["name"] == name.strip():
+            if same and not password:
                 return  # looked at again, and left as it was
             if self.access.people.get(name) is not None:
                 await self.access.set_password(name, password)
@@ -144,8 +148,8 @@ class Setup:
         except DataError as error:
             wrong["password" if "password" in error.args[0] else "name"] = str(error.args[0])
             return
-        if before is not None and self.access.people.get(before["name"]) and before["name"] != name.strip():
-            await self.access.people.remove(before["name"])
+        if before is not None and not same and self.access.people.get(before):
+            await self.access.people.remove(before)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,8 @@ async def test_from_the_code_to_the_start(bare: Bare, tmp_path: Path, monkeypatc
         ("technician", {"name": "Olga", "password": "smoke and honey"}, "kafka"),
         ("kafka", {}, "done"),
         ("technician", {"name": "Ona", "password": "smoke and honey"}, "done"),  # one may go back
+        ("technician", {"name": "ona", "password": "smoke and oranges"}, "done"),  # and is still the same
+        ("technician", {"name": "ONA ", "password": ""}, "done"),
     ):
         status, told = await bare.ask("PUT", f"/{step}", said)
         assert (status, told["next"]) == (200, comes)
