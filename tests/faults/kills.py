@@ -4,12 +4,12 @@
         outcome = run(directory / "run", cluster, seed=7)
 
 Dispensers on PTYs and on Mosquitto make events all the while; `seed` gives them, the order of the kills and their
-moments. A gateway is stopped (SIGSTOP) and killed where it stands if its transaction is open; else it goes on, and is
-stopped again a little later. Whether it is open is not guessed: its coordinator in Kafka is asked, and asked again
-right after the kill, when nobody is left to end it; that answer is logged. Before the next gateway comes up and aborts
-it, the records that it holds are read: those events must come again. A broker is killed when a transaction is still
-open some ms after it was seen. It comes back by itself, beside the next kills; the next broker is killed when all
-replicas are in sync again, since two of three must be there.
+moments. A gateway is stopped (SIGSTOP) and killed where it stands if its transaction is open, and mostly if it has
+records, too; else it goes on, and is stopped again a little later. Whether it is open is not guessed: its coordinator
+in Kafka is asked, and asked again right after the kill, when nobody is left to end it; that answer is logged. Before
+the next gateway comes up and aborts it, the records that it holds are read: those events must come again. A broker is
+killed when a transaction is still open some ms after it was seen. It comes back by itself, beside the next kills; the
+next broker is killed when all replicas are in sync again, since two of three must be there.
 
 Every kill is a line of `kills.jsonl`, in the order in which they fell.
 """
@@ -56,6 +56,8 @@ OPEN_WITHIN_S = 15.0
 """Seconds to wait for an open transaction; after that the kill falls without one, and the log says so."""
 INTO_IT_S = 0.02
 """Seconds at most from the first sight of a transaction to the kill: about as long as one is open here."""
+EARLY = 0.2
+"""Share of the gateway's kills that may fall into a transaction before it has a record."""
 PATIENCE_S = 180.0
 """Seconds for whatever must happen in the end; 90 were too few for JVMs on a machine with ten times its work."""
 
@@ -298,14 +300,15 @@ class _Killer:
         return self._is_open()
 
     def _is_stopped_inside(self) -> bool:
-        """Stop the gateway at some moment; if no transaction is open then, it goes on."""
+        """Stop the gateway at some moment; if no transaction is open then, or has no record yet, it goes on."""
         assert self._shop.gateway is not None
         process = self._shop.gateway.process
         time.sleep(self._chance.uniform(0.0, INTO_IT_S))
         process.send_signal(signal.SIGSTOP)
         inside = False
         try:
-            inside = self._is_open()
+            early = self._chance.random() < EARLY
+            inside = self._is_open() and (early or bool(asyncio.run(_left_open(self._shop))))
         finally:
             if not inside:
                 process.send_signal(signal.SIGCONT)
@@ -357,7 +360,7 @@ def _judge(outcome: Outcome, shop: World, since: Offsets) -> None:
 
 
 async def _left_open(shop: World) -> list[str]:
-    """The ids in a dead gateway's open transaction: what follows the last stable offset."""
+    """The ids in a dead or stopped gateway's open transaction: what follows the last stable offset."""
 
     async def look() -> list[str] | None:
         with contextlib.suppress(KafkaError):  # a broker may be on its way back
