@@ -300,9 +300,11 @@ class _Killer:
         return self._is_open()
 
     def _is_stopped_inside(self) -> bool:
-        """Stop the gateway at some moment; if no transaction is open then, or has no record yet, it goes on."""
+        """Stop the gateway some ms into a transaction; if none is open then, or has no record yet, it goes on."""
         assert self._shop.gateway is not None
         process = self._shop.gateway.process
+        if not self._is_open():
+            return False
         time.sleep(self._chance.uniform(0.0, INTO_IT_S))
         process.send_signal(signal.SIGSTOP)
         inside = False
