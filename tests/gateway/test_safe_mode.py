@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import ssl
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 from click.testing import CliRunner
 
+from gateway.access.access import open_access
 from gateway.access.roles import Role
 from gateway.salvage import salvage
-from gateway.web.cookies import SESSION
+from gateway.web.cookies import KIOSK, SESSION
 from picante.cli import main
 from picante.cli_doctor import doctor
 from picante.web_pki import make_issuer, make_root
@@ -43,6 +45,8 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
     port = free_port()
     config = write_config(tmp_path, port)
     keys = set_up(tmp_path / "gateway")
+    with closing(open_access(tmp_path / "gateway")) as access:
+        screen = access.tokens.add_now("a screen", "kiosk:hot-bar-1", "a test", None)
     good = config.read_text()
     config.write_text(good.replace("ballast_mb", "balast_mb"))
     gateway = Process(tmp_path, "gateway", "gateway", "run", "--config", str(config))
@@ -78,6 +82,9 @@ def test_a_gateway_that_can_not_start_tells_why_and_goes_on_once_it_can(tmp_path
         assert "/bundle.zip" in httpx.get(f"http://127.0.0.1:{port}/", headers=thea).text
         taken = httpx.get(f"http://127.0.0.1:{port}/bundle.zip", headers=thea)
         assert taken.content.startswith(b"PK"), "as they may of a gateway that runs"
+        on_screen = httpx.get(f"http://127.0.0.1:{port}/kiosk/hot-bar-1", headers={"cookie": f"{KIOSK}={screen}"})
+        assert (on_screen.status_code, 'http-equiv="refresh" content="5"' in on_screen.text) == (503, True)
+        assert "balast_mb" not in on_screen.text, "customers read no more than that it takes a moment"
         assert "/log.jsonl" in client.get("/").text
         by_console = CliRunner().invoke(doctor, ["--config", str(config), "--json"])
         assert [one["code"] for one in json.loads(by_console.output)["repairs"]] == ["config_invalid"]

@@ -21,6 +21,7 @@ from gateway.web.safe.safe import TheSafe
 from gateway.web.who import Role, Technician, Viewer
 
 TITLE = Text("Safe mode")
+ONE_MOMENT = Text("One moment, please")
 LOG_LINES = 50
 
 router = APIRouter(include_in_schema=False)
@@ -61,6 +62,12 @@ async def bundle(safe: TheSafe, who: Technician) -> StreamingResponse:  # noqa: 
 async def setup(request: Request, entry: TheEntry) -> HTMLResponse:
     """Nobody can sign in yet: no word of what is wrong, but where it is told."""
     return draw(request, entry, "safe/closed.html", TITLE, 503)
+
+
+@router.get("/kiosk/{dispenser}")
+async def kiosk(request: Request, entry: TheEntry) -> HTMLResponse:
+    """A screen that was switched on meanwhile looks again and again: nobody is there who would lead it back."""
+    return draw(request, entry, "safe/kiosk.html", ONE_MOMENT, 503)
 
 
 @router.get("/healthz")

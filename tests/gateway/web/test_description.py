@@ -176,7 +176,7 @@ SAFE_PAGES: dict[str, dict[str, str]] = {
     **{f"POST {BACKUPS}/{act}": FORMS[f"{BACKUPS}/{act}"] for act in ("send", "check", "drop", "order")},
 }
 """The same of safe mode, for what its pages show, too."""
-NO_DEED = {"GET /sign-in", "POST /sign-in", "GET /setup", "GET /healthz", "GET /readyz"}
+NO_DEED = {"GET /sign-in", "POST /sign-in", "GET /setup", "GET /kiosk/{dispenser}", "GET /healthz", "GET /readyz"}
 
 
 def test_what_a_form_does_the_api_does_by_the_same_function() -> None:
