@@ -179,6 +179,7 @@ class Kiosk:
             if subject is not None:
                 self._recommender.forget(subject)
         visit.opted_out, visit.belief, visit.dial_mo = True, None, None
+        visit.changes += 1
         if visit.picks is not None:  # why they were picked is what was known
             visit.picks = tuple(msgspec.structs.replace(pick, why="") for pick in visit.picks)
         self._on_commit()
@@ -206,6 +207,7 @@ class Kiosk:
         async with self._pressing:
             await asyncio.wrap_future(self._store.write(work))
         visit.opted_out, visit.behind = False, True
+        visit.changes += 1
         self._on_commit()
         self.visits.stay(visit)
 

@@ -88,6 +88,8 @@ class Visit:
     card: str | None = field(default=None, repr=False)
     """The pseudonym of the card that was shown."""
     opted_out: bool = False
+    changes: int = 0
+    """How often they had themselves forgotten, or remembered."""
     dose: Dose | None = None
 
     @property

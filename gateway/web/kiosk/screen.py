@@ -86,6 +86,8 @@ class Screen:
     standing: Standing
     card: bool
     """Whether a card was shown."""
+    changes: int
+    """How often this customer was forgotten or remembered: who changes their mind again presses another button."""
     steps: tuple[tuple[Text | str, float], ...]
     """The scale's words, and where each begins."""
 
@@ -116,6 +118,7 @@ def screen_of(state: GatewayState, dispenser: str) -> Screen:
         question=_question(state, visit),
         standing=visit.standing if visit is not None else "anonymous",
         card=visit is not None and visit.card is not None,
+        changes=visit.changes if visit is not None else 0,
         steps=tuple(zip(heats.names, heats.ends(), strict=True)),
     )
 
@@ -123,7 +126,7 @@ def screen_of(state: GatewayState, dispenser: str) -> Screen:
 def empty(screen: Screen) -> Screen:
     """The same with nobody there."""
     return replace(
-        screen, visit=None, asked=False, picks=(), line=None, question=None, standing="anonymous", card=False
+        screen, visit=None, asked=False, picks=(), line=None, question=None, standing="anonymous", card=False, changes=0
     )
 
 
