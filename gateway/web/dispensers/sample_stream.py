@@ -6,6 +6,7 @@
     event: tick       data: Unix time, ms              each second in which nothing comes: silence means a dead line
 
 Who comes back with a `Last-Event-ID`, or `since`, gets no snapshot, but the SAMPLEs since, if these are not too many.
+When a clock is set back, another snapshot begins it anew.
 A page has the same, but the ticks, in its own stream (`samples`); a stream of this alone is for programs.
 """
 
@@ -190,7 +191,7 @@ class Samples:
         return [Told("snapshot", snapshot.model_dump_json(), str(self._told_ms))]
 
     async def next(self, within_s: float) -> Sequence[Told]:
-        """The next SAMPLE, if one comes in this time."""
+        """The next SAMPLE, if one comes in this time; a snapshot where a clock was set back. Raises sqlite3.Error."""
         state, eye = self._state, self._eye
         state.looking.ask(self._dispenser)
         came = await eye.next(within_s)
@@ -198,10 +199,13 @@ class Samples:
         if eye.missed > self._missed:
             self._missed = eye.missed
             told.append(Told("missed", str(eye.missed)))
-        if came is not None and (at_ms := _unix_ms(state, came.at_ms)) > self._told_ms:
-            told.append(
-                _told(at_ms, came.period_ms, [(each.channel, each.nozzle, each.values) for each in came.series])
-            )
+        at_ms = 0 if came is None else _unix_ms(state, came.at_ms)
+        if came is not None and at_ms < self._told_ms - AHEAD_MS:
+            told += await self.begin("")
+        elif came is not None and at_ms > self._told_ms:
+            self._told_ms = at_ms
+            series = [(each.channel, each.nozzle, each.values) for each in came.series]
+            told.append(_told(at_ms, came.period_ms, series))
         return told
 
 

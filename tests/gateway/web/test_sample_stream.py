@@ -62,6 +62,10 @@ async def test_a_stream_begins_with_a_snapshot_and_goes_on_with_each_sample(insi
         assert lasts(json.loads(await next_of(events, "snapshot")), "level") == [510]
         sampled(inside, hello, Series(Channel.LEVEL, 1, (509, 508)), Series(Channel.DOOR, 0, (1,)), period_ms=100)
         at_ms, period_ms, series = json.loads(await next_of(events, "samples"))
+        sampled(inside, hello, Series(Channel.LEVEL, 1, (507,)), back_ms=60_000)  # as when a clock is set back
+        assert 507 in lasts(json.loads(await next_of(events, "snapshot")), "level")
+        sampled(inside, hello, Series(Channel.LEVEL, 1, (506,)), back_ms=50_000)
+        assert json.loads(await next_of(events, "samples"))[2] == [[Channel.LEVEL, 1, [506]]], "it goes on from there"
     assert abs(at_ms - time.time() * 1000) < 5_000
     assert (period_ms, series) == (100, [[Channel.LEVEL, 1, [509, 508]]])
 
