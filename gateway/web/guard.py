@@ -29,7 +29,7 @@ from gateway.access.roles import Role
 from gateway.access.throttle import Throttle
 from gateway.web import audited, cookies
 from gateway.web.language import LANGUAGES
-from gateway.web.once import AGAIN, Once, key_of
+from gateway.web.once import AGAIN, UPLOADS, Once, key_of
 from gateway.web.problems import PROGRAMS, AsPage, Problem, answered
 from gateway.web.who import CONSOLE, Who, not_allowed
 
@@ -37,8 +37,6 @@ OUR_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?\Z", r
 """Any port: a tunnel may end on another one than ours."""
 MAX_BODY_BYTES = 65_536
 """Bytes of a body: the longest, a planogram of 12 nozzles, has less than 2,000."""
-UPLOADS = frozenset({"/api/v1/system/restore", "/system/backups/send"})
-"""Paths that take a file of any size: their routes count its bytes as they come."""
 
 OPEN = re.compile(r"/(healthz|readyz|sign-in|language|(api/v1/)?setup(/.*)?|static/.*)\Z")
 """What needs nobody."""

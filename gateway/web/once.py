@@ -2,8 +2,9 @@
 
 The key is the header `Idempotency-Key`, or `once` in the query of a form's action. The answer of the first request is
 kept for a day and given to every later one of the same key and person; who comes while the first still runs waits for
-it. Between the deed and the kept answer the daemon may be killed: what is ordered from a dispenser takes `once_id` for
-its id, and has one effect however often it is sent.
+it. The same key for something else is refused, and another body is something else: it would look done, and is not.
+Between the deed and the kept answer the daemon may be killed: what is ordered from a dispenser takes `once_id` for its
+id, and has one effect however often it is sent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import hashlib
 import secrets
 import sqlite3
+from collections import deque
 from urllib.parse import parse_qs
 
 from fastapi import Request
@@ -25,6 +27,8 @@ from gateway.web.who import Who
 
 ID, AGAIN, SECRET = "picante.once", "picante.again", "picante.secret"
 LONGEST_KEY = 200
+UPLOADS = frozenset({"/api/v1/system/restore", "/system/backups/send"})
+"""Paths that take a file of any size: their routes count its bytes as they come."""
 _KEPT_HEADERS = frozenset({"content-type", "content-encoding", "location", "etag"})
 
 
@@ -63,9 +67,12 @@ class Once:
         who, said = key
         sender = who.person or who.session or who.name  # programs may share a name; who signs in anew is the same
         digest = hashlib.sha256(f"{who.via}\0{sender}\0{said}".encode()).digest()
+        request = f"{scope['method']} {scope['path']}"
+        if scope["path"] not in UPLOADS:
+            body, receive = await _read_ahead(receive)
+            request += f" {body}"
         while (running := self._running.get(digest)) is not None:
             await asyncio.shield(running)
-        request = f"{scope['method']} {scope['path']}"
         if (kept := self._access.answers.find(digest)) is not None:
             scope[AGAIN] = True  # so that it is not in the audit log twice
             await _again(kept, request, send)
@@ -87,6 +94,20 @@ class Once:
             await self._access.answers.keep(digest, answer)
         except sqlite3.Error:
             return  # it is done: whoever asks again does it with the same id
+
+
+async def _read_ahead(receive: Receive) -> tuple[str, Receive]:
+    """What a body is, in short, and what gives it once more. The guard has seen that it is small."""
+    read: deque[Message] = deque()
+    summed = hashlib.sha256()
+    while not read or read[-1].get("more_body", False):
+        read.append(await receive())
+        summed.update(read[-1].get("body", b""))
+
+    async def receive_again() -> Message:
+        return read.popleft() if read else await receive()
+
+    return summed.hexdigest()[:16], receive_again
 
 
 async def _again(kept: KeptAnswer, request: str, send: Send) -> None:

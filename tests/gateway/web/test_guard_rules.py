@@ -150,6 +150,9 @@ async def test_a_key_is_its_senders_and_a_secret_is_not_kept(
     for done in (5, 6):
         assert told(await client.post("/secret?once=s", headers=OURS | senders[0]))[1] == done
     assert [change.route for change in access.audit.page(None, 9)] == ["/secret"] * 2 + ["/x"] * 4
+    said = [await client.post("/x?once=b", headers=OURS | senders[0], content=body) for body in ("1", "1", "2")]
+    assert [answer.status_code for answer in said] == [200, 200, 422], "what was not done does not look done"
+    assert said[0].content == said[1].content
 
 
 async def test_a_packed_answer_is_given_again_as_packed(access: Access, keys: Keys) -> None:
