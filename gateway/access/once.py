@@ -21,7 +21,7 @@ class KeptAnswer:
     """An answer, to be given again."""
 
     request: str
-    """Method and path: a key is for one request alone."""
+    """Method, path, and in short what the body is: a key is for one request alone."""
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes

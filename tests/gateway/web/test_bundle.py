@@ -234,6 +234,7 @@ async def test_none_leaves_in_safe_mode(planted: Inside, tmp_path: Path, wrong: 
         one = await client.get("/api/v1/system/bundle/repairs.json")
         assert (one.json(), one.status_code) == (json.loads(files["repairs.json"]), 200)
         assert (await client.get("/api/v1/system/bundle/gateway.db")).status_code == 404
+        assert (await client.get("/api/v1/people")).is_success, "who came in by a leak is put out here, too"
         for method, asked in (("POST", "/api/v1/events/1/void"), ("GET", "/openapi.json"), ("POST", "/system/restart")):
             answer = await client.request(method, asked)
             assert (answer.status_code, answer.json()["type"]) == (503, "urn:picante:problem:safe-mode"), asked

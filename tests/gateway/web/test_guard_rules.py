@@ -124,13 +124,18 @@ async def test_the_page_in_clear_has_our_name_and_is_not_ours(
 
 
 async def test_a_body_is_short_and_its_length_is_told(client: httpx.AsyncClient, keys: Keys) -> None:
+    read = []
+
     async def pieces() -> AsyncIterator[bytes]:
+        read.append(1)
         yield b"x"
 
     headers = signed_in(keys) | OURS
     for content, status in ((b"x" * MAX_BODY_BYTES, 200), (b"x" * (MAX_BODY_BYTES + 1), 413), (pieces(), 413)):
         assert (await client.post("/people/add", headers=headers, content=content)).status_code == status
-    assert (await client.put("/api/v1/system/restore", headers=headers, content=pieces())).is_success
+    for key in ({}, {"idempotency-key": "an upload"}):
+        assert (await client.put("/api/v1/system/restore", headers=headers | key, content=pieces())).is_success
+    assert read == [], "a file of any size is read by its route alone"
 
 
 async def test_a_key_is_its_senders_and_a_secret_is_not_kept(
