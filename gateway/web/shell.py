@@ -150,14 +150,17 @@ environment.filters |= {
 async def show(
     request: Request, web: Web, page: Page, query: Mapping[str, str] | None = None, status: int = 200, **more: Any
 ) -> HTMLResponse:
-    """The whole document. `more` goes to the templates, beside what `page.context` gives (a form's errors, say)."""
+    """The whole document. `more` goes to the templates, beside what `page.context` gives (a form's errors, say).
+
+    What says that something was refused (`status`) has no stream: parts that come in would take the reason away.
+    """
     who = asker(request)
     told = language_of(request, web, who)
     asked = query if query is not None else dict(request.query_params)
     values = dict(await page.context(web, who, asked))
     values |= more
     once = secrets.token_urlsafe(12)
-    values["stream"] = f"/live/{page.name}/{once}?{urlencode(asked)}" if page.parts else None
+    values["stream"] = f"/live/{page.name}/{once}?{urlencode(asked)}" if page.parts and status < 400 else None
     html = await _render(page.template, {**surroundings(web, who, told, page), **values, "once": once})
     return HTMLResponse(html, status)
 

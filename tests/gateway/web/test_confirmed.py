@@ -50,4 +50,5 @@ async def test_nothing_is_done_without_the_word(inside: Inside) -> None:
         answer = await inside.client.post(path.format_map(IDS), params={"lot": "L-1"}, data=sent)
         assert answer.status_code == 422, path
         assert re.search("was not confirmed|type the word", answer.text), f"{path} says why"
+        assert 'id="live"' not in answer.text, "and nothing that comes in takes the reason away"
     assert not inside.state.stopping.is_set()
