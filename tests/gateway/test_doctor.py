@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,11 +15,27 @@ from click.testing import CliRunner
 from gateway import doctor
 from gateway.check import check
 from gateway.config import load_config
+from gateway.store import Settings, open_store
 from heat.errors import ConfigError
+from models.bundle import pretrained
 from picante.cli_doctor import doctor as command
 from tests.access import set_up
+from tests.faults.test_corruption import spoil_header
+from tests.gateway.test_store import append
 from tests.gateway.web.conftest import open_shop, write_config
+from tests.gateway.web.provoked.of_machine import THROTTLED
+from tests.gateway.web.troubled import damage
 from tests.servers import free_port
+from tests.waiting import wait_until
+
+MUCH = """\
+[system]
+root = "machine"
+
+[clock]
+trust = "ntp"
+synchronised = "synchronized"
+"""
 
 
 async def codes(config: Path) -> list[str]:
@@ -66,6 +84,23 @@ async def test_a_damaged_database_is_told_of_and_left_alone(tmp_path: Path) -> N
     assert path.read_bytes() == before
 
 
+async def test_what_is_wrong_with_the_machine_is_told_as_the_page_tells_it(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port(), MUCH)
+    (tmp_path / "synchronized").touch()
+    with closing(open_store(Settings(tmp_path / "gateway", "gw-1"))) as store:
+        store.write(append(1)).result(10)
+    assert await codes(config) == []
+    (tmp_path / "machine" / THROTTLED).parent.mkdir(parents=True)
+    (tmp_path / "machine" / THROTTLED).write_text("50005\n")
+    (tmp_path / "synchronized").unlink()
+    shutil.copytree(pretrained(), tmp_path / "bundle")
+    damage(tmp_path / "bundle")
+    config.write_text(config.read_text() + '[picks]\nbundle = "bundle"\n')
+    spoil_header(tmp_path / "gateway" / "gateway.db", random.Random(7))
+    open_store(Settings(tmp_path / "gateway", "gw-1")).close()  # a start sets it aside
+    assert await codes(config) == ["clock_unknown", "under_voltage", "store_quarantined", "model_fallback"]
+
+
 async def test_who_may_sign_in_is_looked_at(tmp_path: Path) -> None:
     config, path = write_config(tmp_path, free_port()), tmp_path / "gateway" / "access.db"
     set_up(path.parent)
@@ -102,3 +137,7 @@ def test_it_asks_the_daemon(tmp_path: Path) -> None:
     with open_shop(tmp_path) as shop:
         told = CliRunner().invoke(command, ["--config", str(shop.directory / "gateway.toml")])
         assert (told.exit_code, told.output) == (0, "All good\n")
+        shop.ask("visit", dispenser="hot-bar-1", word="lukewarm")
+        wait_until(lambda: shop.json("/api/v1/repairs")["later"], 20, "an event was refused")
+        told = CliRunner().invoke(command, ["--config", str(shop.directory / "gateway.toml"), "--json"])
+        assert (told.exit_code, [one["code"] for one in json.loads(told.output)["repairs"]]) == (1, ["dead_letters"])
