@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -197,6 +198,15 @@ def test_safe_mode_has_the_api_s_operations_of_what_its_pages_do() -> None:
     for name, route in operations.items():  # one description tells of both
         told = running[name]
         assert (route.response_model, route.status_code) == (told.response_model, told.status_code), name
+        assert taken_by(route) == taken_by(told), f"{name}: by whom, and with what"
+
+
+def taken_by(route: APIRoute) -> dict[str, str]:
+    """Who may, and what is sent, as the code has it."""
+    parameters = inspect.signature(route.endpoint).parameters.items()
+    return {
+        name: str(one.annotation) for name, one in parameters if name in {"who", "body", "level", "search", "limit"}
+    }
 
 
 def see_that_both_come_to_it(

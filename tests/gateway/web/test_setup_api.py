@@ -99,6 +99,8 @@ async def test_from_the_code_to_the_start(bare: Bare, tmp_path: Path, monkeypatc
     for method, path in (("GET", ""), ("PUT", "/store"), ("POST", "/finish"), ("POST", "")):
         body = {"code": code} if (method, path) == ("POST", "") else named
         assert await bare.ask(method, path, body) == (409, "set-up"), "it never comes back by itself"
+    bare.access.new_code()  # the console has it come back
+    assert await bare.ask("GET") == (401, "code-needed"), "for whoever has the new code"
 
 
 async def test_who_guesses_the_code_waits_and_whoever_has_the_key_goes_on(
