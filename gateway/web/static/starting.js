@@ -1,5 +1,5 @@
 // @ts-check
-/** The gateway starts anew: go where the page's link leads as soon as it answers, even if only to say what is wrong. */
+/** The gateway starts anew, or can not: go where the link leads as soon as it answers, if only to say what is wrong. */
 
 const EVERY_MS = 700;
 
