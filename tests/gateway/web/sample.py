@@ -53,6 +53,10 @@ TEMPLATES = {
         {% call ui.form("/sample") %}
         {{ ui.field("Label", "label", "old") }}{{ ui.button("Save", "primary") }}
         {% endcall %}
+        {% call ui.form("/sample", key="kind") %}
+        {{ ui.choice("Kind", "kind", [("1", "one"), ("2", "two"), ("3", "three"), ("7", "seven")], values.right) }}
+        {% endcall %}
+        {% call ui.form("/sample", key="sure") %}{{ ui.tick("Sure", "sure", values.right == "2") }}{% endcall %}
         {% call ui.form("/sample", key="pour") %}{{ ui.hold_button("Test pour", "POUR") }}{% endcall %}
         </section>
     """,

@@ -48,7 +48,9 @@ def test_whoever_is_signed_out_elsewhere_is_led_to_the_sign_in_and_back(browser:
 def test_what_somebody_is_at_stays(browser: Browser, shop: Served) -> None:
     with visiting(browser, shop, "/sample") as page:
         page.get_by_text("More", exact=True).last.click()
-        label = page.get_by_label("Label")
+        label, kind, sure = (page.get_by_label(each, exact=True) for each in ("Label", "Kind", "Sure"))
+        kind.select_option("seven")
+        sure.check()
         label.fill("half of a na")
         shop.sample.values["right"] = "2"
         expect(page.locator(".right")).to_have_text("2")
@@ -59,6 +61,8 @@ def test_what_somebody_is_at_stays(browser: Browser, shop: Served) -> None:
         shop.sample.values["right"] = "3"
         expect(page.locator(".right")).to_have_text("3")
         expect(label).to_have_value("half of a na")
+        expect(kind).to_have_value("7")
+        expect(sure).to_be_checked()
 
 
 def test_ages_grow_and_what_is_old_is_grey(browser: Browser, shop: Served) -> None:
@@ -70,6 +74,19 @@ def test_ages_grow_and_what_is_old_is_grey(browser: Browser, shop: Served) -> No
         expect(reading.locator("time")).to_have_text(re.compile(r"[4-9] sec\. ago"))
         shop.sample.values["since"] = datetime.now(UTC) + timedelta(seconds=60)  # a newer one: true again
         expect(reading).to_have_class("reading")
+
+
+def test_ages_are_by_the_gateways_clock(browser: Browser, shop: Served) -> None:
+    with context_of(browser, shop) as context:
+        context.clock.install(time=datetime.now() + timedelta(hours=1))  # noqa: DTZ005  the browser's
+        shop.sample.values["since"] = datetime.now(UTC) + timedelta(seconds=60)
+        page = context.new_page()
+        page.goto(shop.url + "/sample")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        shop.sample.values["left"] = "told"  # with what time it is
+        expect(page.locator(".left")).to_have_text("told")
+        page.clock.run_for(2_000)
+        expect(page.locator(".reading")).to_have_class("reading")
 
 
 def test_ages_are_told_in_the_readers_language(browser: Browser, shop: Served) -> None:
