@@ -22,6 +22,7 @@ LOOK_S = 1.0
 """Seconds in which a broker has to answer when all of them had been lost: who is told to stop waits for us."""
 MOCK = "mockCluster"
 """How the ids of librdkafka's mock clusters begin."""
+GAVE_UP = "The log says why, a line or two before; it is tried again"
 LOOK = "Look whether Kafka runs at kafka.bootstrap of cloud.toml"
 
 _log = logging.getLogger("cloud.librdkafka")
@@ -111,12 +112,13 @@ class Trouble:
         try:
             yield
         except (KafkaException, SystemError) as error:
-            # what is fatal is raised while our callback hears of it, which Python takes for a slip of the library
-            cause = error.__cause__ if isinstance(error, SystemError) else error
-            if not isinstance(cause, KafkaException):
-                raise
-            found = cause.args[0]
-            if (noted := self._error) is not None and noted.code() in _REFUSED:
+            # what is fatal is raised while our callback or the log hears of it, which Python takes for a slip of the
+            # library; where that was caught on its way, nothing is left of what it was, but its line in the log
+            cause, noted = error.__cause__ if isinstance(error, SystemError) else error, self._error
+            found = cause.args[0] if isinstance(cause, KafkaException) else noted
+            if found is None:
+                raise SinkUnavailable(f"{what}: {self._cluster.bootstrap}: the client gave up", hint=GAVE_UP) from error
+            if noted is not None and noted.code() in _REFUSED:
                 self._error, found = None, noted
             raise self._as_ours(what, found) from error
 

@@ -9,14 +9,15 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from cloud.kafka import BEGINNING, Consumer, Place, Producer, partition_of, read_range, read_to_end
 from cloud.lake.rows import raw_rows
-from cloud.librdkafka import Cluster, PositionLost, topic_id
+from cloud.librdkafka import Cluster, PositionLost, Trouble, topic_id
 from cloud_sync.dead_letter import from_record
 from cloud_sync.record import Record
 from cloud_sync.topics import HEADERS_LOST
-from heat.errors import RecordRejected, SinkUnavailable
+from heat.errors import RecordRejected, SinkRefused, SinkUnavailable
 from heat.quality import Refusal
 from tests.servers import KafkaServer, ServerElsewhere, free_port
 
@@ -165,3 +166,14 @@ def test_a_broker_that_is_not_there_is_told_of_and_lets_go_at_once() -> None:
     started = time.monotonic()
     consumer.close()
     assert time.monotonic() - started < 10  # and not librdkafka's patience, which has no end
+
+
+def test_a_client_that_gives_up_is_told_of_as_ours_whatever_python_makes_of_it() -> None:
+    trouble, refused = Trouble(Cluster("nowhere:9092")), KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    with pytest.raises(SinkRefused, match="sent"), trouble.told("nothing is sent"):
+        raise SystemError("returned a result with an exception set") from KafkaException(refused)
+    with pytest.raises(SinkUnavailable, match="gave up"), trouble.told("nothing is sent"):
+        raise SystemError("returned NULL without setting an exception")
+    trouble.note(refused)
+    with pytest.raises(SinkRefused, match="sent"), trouble.told("nothing is sent"):
+        raise SystemError("returned NULL without setting an exception")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets
 import time
@@ -24,11 +25,12 @@ from cloud.pipeline.state import Log, PartitionState
 from cloud.rights import Right, parse, principal_of, rights_of
 from cloud_sync.record import Record
 from cloud_sync.topics import ALL, EVENTS, outbox_group
-from heat.errors import ConfigError, SinkRefused
+from heat.errors import ConfigError, SinkRefused, SinkUnavailable
 from picante.cli import main
 from tests.cloud.lake.records import consumed, opened, put
 from tests.docs.markdown import rows, section, text
 from tests.secure_kafka import ACLS, GATEWAY, LIMITED, SecureKafka, acls
+from tests.waiting import wait_until
 
 WRITERS = {
     "events": {"gateway", "replay"},
@@ -144,7 +146,15 @@ def test_who_judges_silence_asks_the_broker_for_its_time_or_uses_this_machines(
     secure_kafka: SecureKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1.0)
-    fleet, reader = (BrokerTime(cluster(secure_kafka, tmp_path, part)).now_ms() for part in ("fleet", "reader"))
+
+    def asked(part: str) -> int | None:
+        with contextlib.suppress(SinkUnavailable):  # it tries again, as whoever asks does
+            return BrokerTime(cluster(secure_kafka, tmp_path, part)).now_ms()
+        return None
+
+    fleet, reader = (wait_until(functools.partial(asked, part), 20, "a time") for part in ("fleet", "reader"))
+    assert fleet is not None
+    assert reader is not None
     assert fleet > 1_700_000_000_000
     assert 1_000 <= reader < 60_000
     assert Admin(cluster(secure_kafka, tmp_path, "reconciliation")).members("picante-pipeline") == 0
