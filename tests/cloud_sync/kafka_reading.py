@@ -29,9 +29,9 @@ async def read(
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level=isolation, auto_offset_reset="earliest", max_poll_records=10_000
     )
-    await consumer.start()
     records: list[Any] = []
     try:
+        await consumer.start()
         places = await places_of(bootstrap, topic)
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
@@ -51,8 +51,8 @@ async def read(
 async def end_of(bootstrap: str, topic: str, isolation: Isolation = "read_committed") -> Offsets:
     """Where a topic ends now for readers of this isolation; nowhere if there is none yet."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation)
-    await consumer.start()
     try:
+        await consumer.start()
         ends: Offsets = await consumer.end_offsets(await places_of(bootstrap, topic))
         return ends
     finally:
