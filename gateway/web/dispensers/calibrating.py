@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 from fastapi import Request
@@ -17,6 +17,7 @@ from gateway.calibration_run import USUAL_DENSITY, Run, Step, Unit
 from gateway.orders import Order
 from gateway.transaction import Transaction
 from gateway.web.audited import audit
+from gateway.web.dispensers.bottles import check_nozzle
 from gateway.web.dispensers.calibrations import set_factor, take_back
 from gateway.web.dispensers.commands import CommandView, command_view, give, measured
 from gateway.web.problems import Problem
@@ -34,6 +35,12 @@ class Bench:
     web: Web
     dispenser: str
     nozzle: int
+
+    @classmethod
+    def of(cls, web: Web, dispenser: str, nozzle: int) -> Self:
+        """The bench of a nozzle that there is. Raises Problem."""
+        check_nozzle(web, dispenser, nozzle)
+        return cls(web, dispenser, nozzle)
 
     def run(self) -> Run | None:
         """The run that is under way."""

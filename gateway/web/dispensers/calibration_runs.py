@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from gateway import calibration_run
@@ -24,7 +24,7 @@ from gateway.calibration_run import (
 )
 from gateway.web import reads
 from gateway.web.answers import Answer, example
-from gateway.web.dispensers.bottles import NozzleNumber, check_nozzle
+from gateway.web.dispensers.bottles import NozzleNumber
 from gateway.web.dispensers.calibrating import Bench, Deed
 from gateway.web.dispensers.commands import PREFIX, CommandView, Dispenser, command_view
 from gateway.web.dispensers.told import Model
@@ -116,88 +116,54 @@ class Undone(Answer):
     """What gives the meter its factor of before."""
 
 
-def _bench(web: TheWeb, dispenser: Dispenser, nozzle: NozzleNumber) -> Bench:
-    check_nozzle(web, dispenser, nozzle)
-    return Bench(web, dispenser, nozzle)
+async def _bench(web: TheWeb, dispenser: Dispenser, nozzle: NozzleNumber) -> Bench:
+    """A coroutine, since what it reads is the event loop's. Raises Problem."""
+    return Bench.of(web, dispenser, nozzle)
+
+
+TheBench = Annotated[Bench, Depends(_bench)]
 
 
 @router.get("", responses=documented(404, 422))
-async def look(web: TheWeb, dispenser: Dispenser, nozzle: NozzleNumber) -> RunView:
+async def look(bench: TheBench) -> RunView:
     """Where the run of a nozzle stands. It is forgotten a day after it was begun."""
-    return _view(_bench(web, dispenser, nozzle))
+    return _view(bench)
 
 
 @router.post("", status_code=201, responses=documented(404, 422, 503))
-async def begin(web: TheWeb, dispenser: Dispenser, nozzle: NozzleNumber, who: Technician, told: Begin) -> RunView:
+async def begin(who: Technician, bench: TheBench, told: Begin) -> RunView:
     """Begin a run: tare, three doses, the factor, a dose that verifies it. One that is under way goes on as it is."""
-    bench = _bench(web, dispenser, nozzle)
     await bench.begin(bench.new_run(who.name, told.unit, told.dose_ml, told.density))
     return _view(bench)
 
 
 @router.post("/order", status_code=202, responses=documented(400, 404, 409, 422, 503))
-async def order(
-    request: Request,
-    web: TheWeb,
-    dispenser: Dispenser,
-    nozzle: NozzleNumber,
-    who: Technician,  # noqa: ARG001 -- its role is checked
-    about: About,
-) -> RunView:
+async def order(request: Request, who: Technician, bench: TheBench, about: About) -> RunView:  # noqa: ARG001 -- its role
     """Give the command of a step: tare, pour a dose, set the factor. One that failed is given anew."""
-    return await _act(request, _bench(web, dispenser, nozzle), "order", about.step)
+    return await _act(request, bench, "order", about.step)
 
 
 @router.post("/skip", responses=documented(404, 409, 422, 503))
-async def skip(
-    request: Request,
-    web: TheWeb,
-    dispenser: Dispenser,
-    nozzle: NozzleNumber,
-    who: Technician,  # noqa: ARG001 -- its role is checked
-    about: About,
-) -> RunView:
+async def skip(request: Request, who: Technician, bench: TheBench, about: About) -> RunView:  # noqa: ARG001 -- its role
     """Leave the tare out: this nozzle has no scale, or it does not matter."""
-    return await _act(request, _bench(web, dispenser, nozzle), "skip", about.step)
+    return await _act(request, bench, "skip", about.step)
 
 
 @router.post("/read", responses=documented(400, 404, 409, 422, 503))
-async def read(
-    request: Request,
-    web: TheWeb,
-    dispenser: Dispenser,
-    nozzle: NozzleNumber,
-    who: Technician,  # noqa: ARG001 -- its role is checked
-    told: Read,
-) -> RunView:
+async def read(request: Request, who: Technician, bench: TheBench, told: Read) -> RunView:  # noqa: ARG001 -- its role
     """Say what was read off after a dose, also after the one that verifies."""
-    return await _act(request, _bench(web, dispenser, nozzle), "read", told.step, told.amount)
+    return await _act(request, bench, "read", told.step, told.amount)
 
 
 @router.post("/again", responses=documented(404, 409, 422, 503))
-async def again(
-    request: Request,
-    web: TheWeb,
-    dispenser: Dispenser,
-    nozzle: NozzleNumber,
-    who: Technician,  # noqa: ARG001 -- its role is checked
-    about: About,
-) -> RunView:
+async def again(request: Request, who: Technician, bench: TheBench, about: About) -> RunView:  # noqa: ARG001 -- its role
     """Of doses that differ too much, leave out the one furthest from the others: it is poured again."""
-    return await _act(request, _bench(web, dispenser, nozzle), "again", about.step)
+    return await _act(request, bench, "again", about.step)
 
 
 @router.post("/undo", status_code=202, responses=documented(404, 409, 422, 503))
-async def undo(
-    request: Request,
-    web: TheWeb,
-    dispenser: Dispenser,
-    nozzle: NozzleNumber,
-    who: Technician,  # noqa: ARG001 -- its role is checked
-    about: About,
-) -> Undone:
+async def undo(request: Request, who: Technician, bench: TheBench, about: About) -> Undone:  # noqa: ARG001 -- its role
     """Give the meter the factor that it had before the run, and forget the run."""
-    bench = _bench(web, dispenser, nozzle)
     _run(bench, about.step)
     view = await bench.undo(request)
     assert view is not None, "a run is under way"
@@ -205,9 +171,9 @@ async def undo(
 
 
 @router.delete("", status_code=204, responses=documented(404, 422, 503))
-async def stop(web: TheWeb, dispenser: Dispenser, nozzle: NozzleNumber, who: Technician) -> Response:  # noqa: ARG001
+async def stop(who: Technician, bench: TheBench) -> Response:  # noqa: ARG001 -- its role
     """Forget the run. What was set stays set."""
-    await _bench(web, dispenser, nozzle).stop()
+    await bench.stop()
     return Response(status_code=204)
 
 

@@ -22,7 +22,7 @@ from gateway.calibration_run import (
 )
 from gateway.web.confirm import confirmed
 from gateway.web.dispensers import planograms
-from gateway.web.dispensers.bottles import NozzleNumber, check_nozzle
+from gateway.web.dispensers.bottles import NozzleNumber
 from gateway.web.dispensers.calibrating import Bench, Deed
 from gateway.web.dispensers.commands import Dispenser, command_view
 from gateway.web.hearsay import heard
@@ -50,8 +50,7 @@ UNITS: dict[Unit, tuple[Text, str, str]] = {
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:
     dispenser, nozzle = query["dispenser"], int(query["nozzle"])
-    check_nozzle(web, dispenser, nozzle)
-    bench = Bench(web, dispenser, nozzle)
+    bench = Bench.of(web, dispenser, nozzle)
     run = bench.run()
     step = None if run is None else bench.stands(run)
     sauce = planograms.told(web, dispenser)[nozzle]
@@ -116,8 +115,7 @@ async def act(  # noqa: PLR0913, PLR0917 -- a form's parts
     amount: Annotated[str, Form(max_length=16)] = "",
 ) -> Response:
     """One step: begin, order, skip, read, again, undo or stop."""
-    check_nozzle(web, dispenser, nozzle)
-    bench = Bench(web, dispenser, nozzle)
+    bench = Bench.of(web, dispenser, nozzle)
     query = {"dispenser": dispenser, "nozzle": str(nozzle)}
     begun = {"unit": unit, "dose_ml": dose_ml, "density": density}
 
