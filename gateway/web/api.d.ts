@@ -4101,6 +4101,7 @@ export interface components {
             name: string;
             /**
              * Scope
+             * @description `read`, `service`, `owner`, `metrics`, `kiosk:DISPENSER`.
              * @example metrics
              */
             scope: string;

@@ -27,7 +27,7 @@ RoleName = Literal["viewer", "technician", "owner"]
 class Told(BaseModel):
     """Base of what is told."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 class NewPerson(Told):

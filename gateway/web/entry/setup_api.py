@@ -9,22 +9,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.web.answers import Answer, example
 from gateway.web.entry import setup_acts
+from gateway.web.entry.answers import Told
 from gateway.web.entry.setup import STEPS, Setup, StepName
 from gateway.web.entry.setup_acts import TheSetup
 from gateway.web.entry.sign_in import address_of
 from gateway.web.problems import Fault, Problem, documented
 
 router = APIRouter(prefix="/api/v1/setup", tags=["setup"])
-
-
-class Told(BaseModel):
-    """Base of what is told."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 class Code(Told):
