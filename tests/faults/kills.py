@@ -56,6 +56,8 @@ OPEN_WITHIN_S = 15.0
 """Seconds to wait for an open transaction; after that the kill falls without one, and the log says so."""
 INTO_IT_S = 0.02
 """Seconds at most from the first sight of a transaction to the kill: about as long as one is open here."""
+AIMED_S = 3.0
+"""Seconds for a look at a stopped gateway's records: its transaction is aborted when it has been open for ten."""
 EARLY = 0.2
 """Share of the gateway's kills that may fall into a transaction before it has a record."""
 PATIENCE_S = 180.0
@@ -310,7 +312,7 @@ class _Killer:
         inside = False
         try:
             early = self._chance.random() < EARLY
-            inside = self._is_open() and (early or bool(asyncio.run(_left_open(self._shop))))
+            inside = self._is_open() and (early or bool(asyncio.run(_left_open(self._shop, AIMED_S, promised=True))))
         finally:
             if not inside:
                 process.send_signal(signal.SIGCONT)
@@ -361,8 +363,11 @@ def _judge(outcome: Outcome, shop: World, since: Offsets) -> None:
         outcome.integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
 
 
-async def _left_open(shop: World) -> list[str]:
-    """The ids in a dead or stopped gateway's open transaction: what follows the last stable offset."""
+async def _left_open(shop: World, within_s: float = OPEN_WITHIN_S, *, promised: bool = False) -> list[str]:
+    """The ids in a dead or stopped gateway's open transaction: what follows the last stable offset.
+
+    Nothing if that can't be read in time.
+    """
 
     async def look() -> list[str] | None:
         with contextlib.suppress(KafkaError):  # a broker may be on its way back
@@ -371,7 +376,7 @@ async def _left_open(shop: World) -> list[str]:
         return None
 
     with contextlib.suppress(TooLate):
-        return await wait_until_async(look, OPEN_WITHIN_S, "the topic's end is read") or []
+        return await wait_until_async(look, within_s, "the topic's end is read", promised=promised) or []
     return []
 
 

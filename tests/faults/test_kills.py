@@ -35,7 +35,6 @@ pytestmark = [
     pytest.mark.timeout(600),  # the first test has the cluster's start and the whole run in it
     # what aiokafka was connecting to when its broker was killed, it leaves to the garbage collector
     pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConsumer:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:loop is closed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning"),
 ]
