@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
@@ -11,12 +10,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from cloud_sync.log_ring import RING
-from gateway import support
 from gateway.web.examples import as_bytes, as_text
 from gateway.web.language import Text
 from gateway.web.machine import doing
 from gateway.web.machine.answers import (
-    BundleFile,
     BundlePreview,
     ClockView,
     LogLines,
@@ -25,11 +22,11 @@ from gateway.web.machine.answers import (
     Settings,
     SystemView,
 )
-from gateway.web.machine.gathering import scrubber_of, wanted_parts
+from gateway.web.machine.gathering import bundle_of, scrubber_of
 from gateway.web.machine.log_lines import MAX_SHOWN, Level, select
 from gateway.web.machine.look import clock_view, setting_views, system_view
 from gateway.web.machine.upload import file_of
-from gateway.web.problems import Problem, documented
+from gateway.web.problems import documented
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Owner, Technician
 
@@ -142,23 +139,13 @@ def _select(web: Web, level: Level, search: str, limit: int) -> LogLines:
 @router.get("/bundle", responses=documented(403))
 async def bundle_preview(web: TheWeb, who: Technician) -> BundlePreview:  # noqa: ARG001
     """What a support bundle would hold now."""
-    wanted = await wanted_parts(web)
-    found = await asyncio.to_thread(lambda: support.preview(wanted, scrubber_of(web.state)))
-    return BundlePreview(files=[BundleFile(name=part.name, what=part.what, size_bytes=size) for part, size in found])
+    return await (await bundle_of(web)).preview()
 
 
 @router.get("/bundle/{name}", response_class=Response, responses={200: TEXT, **documented(403, 404, 422)})
 async def bundle_file(web: TheWeb, who: Technician, name: Annotated[str, Path(examples=["logs.jsonl"])]) -> Response:  # noqa: ARG001
     """One file of the bundle, as it would leave."""
-    return Response(await file_of_bundle(web, name), media_type="text/plain; charset=utf-8")
-
-
-async def file_of_bundle(web: Web, name: str) -> bytes:
-    """One file of the bundle. Raises a Problem: there is none of this name."""
-    part = next((one for one in await wanted_parts(web) if one.name == name), None)
-    if part is None:
-        raise Problem(404, "no-such-file", "a bundle has no such file", hint="/api/v1/system/bundle lists them")
-    return await asyncio.to_thread(lambda: support.content(part, scrubber_of(web.state)))
+    return Response(await (await bundle_of(web)).one(name), media_type="text/plain; charset=utf-8")
 
 
 @router.post("/bundle", response_class=StreamingResponse, responses={200: ZIP, **documented(403, 422)})
@@ -169,13 +156,7 @@ async def bundle(web: TheWeb, who: Technician, body: Without) -> StreamingRespon
 
 async def zipped(web: Web, without: set[str]) -> StreamingResponse:
     """The bundle as a download, without some of its files."""
-    wanted = [part for part in await wanted_parts(web) if part.name not in without]
-    headers = {"content-disposition": f'attachment; filename="{web.state.config.gateway.id}-support.zip"'}
-
-    def pieces() -> Iterator[bytes]:  # taken one by one, in a thread
-        yield from support.bundle(wanted, scrubber_of(web.state))
-
-    return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
+    return (await bundle_of(web)).zipped(without)
 
 
 # -- backups --------------------------------------------------------------------------------------------------------

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from gateway import support
 from gateway.web.language import Text
-from gateway.web.machine.api import file_of_bundle, zipped
-from gateway.web.machine.gathering import scrubber_of, wanted_parts
+from gateway.web.machine.api import zipped
+from gateway.web.machine.gathering import bundle_of
 from gateway.web.shell import Page, show
 from gateway.web.web import TheWeb, Web
 from gateway.web.who import Role, Technician, Who
@@ -37,9 +35,8 @@ WHAT: dict[str, Text] = {
 
 
 async def _context(web: Web, who: Who, query: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ARG001
-    wanted = await wanted_parts(web)
-    found = await asyncio.to_thread(lambda: support.preview(wanted, scrubber_of(web.state)))
-    return {"files": [(part.name, WHAT[part.name], size) for part, size in found]}
+    found = await (await bundle_of(web)).preview()
+    return {"files": [(file.name, WHAT[file.name], file.size_bytes) for file in found.files]}
 
 
 PAGE = Page("bundle", Text("Support bundle"), _context, (), "bundle/page.html", Role.TECHNICIAN, menu="system")
@@ -54,7 +51,7 @@ async def page(request: Request, web: TheWeb, who: Technician) -> HTMLResponse: 
 @router.get("/system/bundle/{name}")
 async def file(web: TheWeb, who: Technician, name: str) -> Response:  # noqa: ARG001
     """One file, to be read."""
-    return Response(await file_of_bundle(web, name), media_type="text/plain; charset=utf-8")
+    return Response(await (await bundle_of(web)).one(name), media_type="text/plain; charset=utf-8")
 
 
 @router.post("/system/bundle", response_model=None)

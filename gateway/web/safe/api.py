@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway import support
 from gateway.web.entry.bare import TheEntry, language_here
 from gateway.web.machine import doing
-from gateway.web.machine.answers import BundleFile, BundlePreview, LogLines, Restarting, RestoreView
+from gateway.web.machine.answers import BundlePreview, LogLines, Restarting, RestoreView
 from gateway.web.machine.api import Passphrase, RestoreConfirmed, Without
 from gateway.web.machine.log_lines import MAX_SHOWN, Level
 from gateway.web.machine.upload import file_of
-from gateway.web.problems import Problem
 from gateway.web.repairs.answers import Repairs, repairs_view
-from gateway.web.safe.gathering import newest, scrubber_of, wanted_parts, zipped
+from gateway.web.safe.gathering import bundle_of, newest, zipped
 from gateway.web.safe.safe import TheSafe
 from gateway.web.who import Owner, Technician, Viewer
 
@@ -55,25 +52,19 @@ async def log(
 @router.get("/system/bundle")
 async def bundle_preview(safe: TheSafe, who: Technician) -> BundlePreview:  # noqa: ARG001
     """What a support bundle would hold now."""
-    wanted = wanted_parts(safe)
-    found = await asyncio.to_thread(lambda: support.preview(wanted, scrubber_of(safe)))
-    return BundlePreview(files=[BundleFile(name=part.name, what=part.what, size_bytes=size) for part, size in found])
+    return await bundle_of(safe).preview()
 
 
 @router.get("/system/bundle/{name}", response_class=Response)
 async def bundle_file(safe: TheSafe, who: Technician, name: str) -> Response:  # noqa: ARG001
     """One file of the bundle, as it would leave."""
-    part = next((one for one in wanted_parts(safe) if one.name == name), None)
-    if part is None:
-        raise Problem(404, "no-such-file", "a bundle has no such file", hint="/api/v1/system/bundle lists them")
-    content = await asyncio.to_thread(lambda: support.content(part, scrubber_of(safe)))
-    return Response(content, media_type="text/plain; charset=utf-8")
+    return Response(await bundle_of(safe).one(name), media_type="text/plain; charset=utf-8")
 
 
 @router.post("/system/bundle", response_class=StreamingResponse)
 async def bundle(safe: TheSafe, who: Technician, body: Without) -> StreamingResponse:  # noqa: ARG001
     """A support bundle, as far as there is something to look at."""
-    return await zipped(safe, set(body.without))
+    return zipped(safe, set(body.without))
 
 
 @router.get("/system/restore")

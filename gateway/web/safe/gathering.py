@@ -13,7 +13,7 @@ from gateway.scrub import Scrubber
 from gateway.support import Part
 from gateway.web.language import language
 from gateway.web.machine.answers import LogLines
-from gateway.web.machine.gathering import log_text
+from gateway.web.machine.gathering import Bundle, log_text
 from gateway.web.machine.log_lines import Level, select
 from gateway.web.repairs.answers import repairs_view
 from gateway.web.safe.safe import Safe
@@ -30,19 +30,17 @@ async def newest(safe: Safe, level: Level, search: str, limit: int) -> LogLines:
     return select(RING.lines(), scrub, level, search, limit)
 
 
-def wanted_parts(safe: Safe) -> list[Part]:
+def bundle_of(safe: Safe) -> Bundle:
     """All files that a bundle may have, as far as there is something to look at."""
     repairs = repairs_view(safe.repairs, language("en"), safe.found)
 
     def told() -> dict[str, Any]:
         return repairs.model_dump(mode="json")
 
-    return [Part("repairs.json", "What is wrong, as the page tells it", told), *support.parts(safe.config, log_text)]
+    parts = [Part("repairs.json", "What is wrong, as the page tells it", told), *support.parts(safe.config, log_text)]
+    return Bundle(parts, lambda: scrubber_of(safe), f"{safe.config.gateway.id}-safe-mode.zip")
 
 
-async def zipped(safe: Safe, without: set[str]) -> StreamingResponse:
+def zipped(safe: Safe, without: set[str]) -> StreamingResponse:
     """The bundle as a download, without some of its files."""
-    wanted = [part for part in wanted_parts(safe) if part.name not in without]
-    scrub = await asyncio.to_thread(scrubber_of, safe)
-    headers = {"content-disposition": f'attachment; filename="{safe.config.gateway.id}-safe-mode.zip"'}
-    return StreamingResponse(support.bundle(wanted, scrub), media_type="application/zip", headers=headers)
+    return bundle_of(safe).zipped(without)

@@ -55,7 +55,7 @@ async def log(safe: TheSafe, who: Technician) -> Response:  # noqa: ARG001
 @router.get("/bundle.zip")
 async def bundle(safe: TheSafe, who: Technician) -> StreamingResponse:  # noqa: ARG001
     """A support bundle."""
-    return await zipped(safe, set())
+    return zipped(safe, set())
 
 
 @router.get("/setup")
