@@ -102,6 +102,6 @@ def _edge(numbers: Numbers) -> Table:
 def _table(cells: Mapping[str, tuple[int | str, str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in cells:
-        table.add_column(name, justify="right", min_width=9)
+        table.add_column(name, justify="right", min_width=6)  # all of them fit into 80 columns
     table.add_row(*(Text(value if isinstance(value, str) else f"{value:,}", style) for value, style in cells.values()))
     return table

@@ -110,6 +110,7 @@ class Stage:
         self._children: dict[str, Child] = {}
         self._before = 0
         self._confirmed: deque[tuple[float, int]] = deque(maxlen=1000)
+        self._cut = False
         self.password = "-".join(secrets.choice(WORDS) for _ in range(4))
         """The demo owner's, who is called demo: a new one each time."""
         self._socket = state / "gateway" / SOCKET
@@ -280,7 +281,9 @@ class Stage:
         )
 
     def _confirmed_lately(self, confirmed: int) -> int:
-        """How many events Kafka had confirmed a while ago: the reader has had time to see those."""
+        """How many events Kafka had confirmed a while ago; the reader has had time to see those, or is cut off."""
+        if self._cut:
+            return 0
         now = time.monotonic()
         self._confirmed.append((now, confirmed))
         while len(self._confirmed) > 1 and self._confirmed[1][0] <= now - READER_S:
@@ -308,11 +311,14 @@ class Stage:
         """Freeze the embedded Kafka: its connections stay up and nothing answers, as when a line goes dead."""
         self._quiet_moment()
         self._children["kafka"].signal(signal.SIGSTOP)
+        self._confirmed.clear()
+        self._cut = True
 
     def mend_internet(self) -> None:
         """Let the embedded Kafka go on, if it was cut off."""
         if "kafka" in self._children:
             self._children["kafka"].signal(signal.SIGCONT)
+        self._cut = False
 
     def kill_gateway(self) -> float:
         """SIGKILL, and start it again at once, as systemd would. Returns the (monotonic) time of the kill."""

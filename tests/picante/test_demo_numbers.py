@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from gateway.store import Settings, open_store
 from heat.events import Event, Stamp
 from heat.identity import EventId
 from heat.profile import Profile, contribution
+from picante.demo.children import Child
 from picante.demo.cloud_half import CloudHalf
 from picante.demo.numbers import CloudNumbers, Numbers
 from picante.demo.reader import TopicReader, forget
@@ -112,6 +114,29 @@ def test_what_an_earlier_demo_brought_into_its_kafka_is_not_lost(
         stage.begin_to_count()
         numbers = stage.numbers()
     assert (numbers.generated, numbers.stored, numbers.waiting, numbers.lost, numbers.under_way) == (2, 2, 2, 0, 2)
+
+
+def test_what_a_reader_that_is_cut_off_can_not_see_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(tmp_path, None, free_port())
+    unit = {"generation": 1, "generated": 5, "held": 0, "picks_shown": 0, "picks_accepted": 0, "online": 1}
+    monkeypatch.setattr(stage, "ask_sim", lambda do: {"dispensers": {SERIAL[0]: unit}})
+    monkeypatch.setattr(
+        stage, "_stored", lambda: (5, 2)
+    )  # nobody reads a topic here: three were confirmed, and not seen
+    monkeypatch.setattr(stage, "_quiet_moment", lambda: None)
+    monkeypatch.setattr("picante.demo.stage.READER_S", 0.3)
+    wait_until(lambda: stage.numbers().lost == 3, 5, "they are missed")
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    stage._children["kafka"] = Child("kafka", ["sleep", "60"], tmp_path / "logs" / "kafka.log", tmp_path)
+    stage.cut_internet()
+    assert stage.numbers().lost == 0
+    time.sleep(0.4)
+    assert stage.numbers().lost == 0, "however long it takes"
+    stage.mend_internet()
+    assert stage.numbers().lost == 0, "it has some time again"
+    wait_until(lambda: stage.numbers().lost == 3, 5, "they are missed again")
+    stage._children["kafka"].process.kill()
+    stage._children["kafka"].process.wait()
 
 
 def test_a_topic_may_hold_what_is_no_event_and_a_heartbeat_is_taken_back(tmp_path: Path) -> None:
